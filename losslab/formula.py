@@ -10,6 +10,7 @@ import pkgutil
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 
 PATH = re.compile(r"^(?P<path>[^|+*(]*\.py)(?::(?P<name>\w+))?$")  # my_loss.py, dir/my_loss.py:margin
 
@@ -155,10 +156,9 @@ def load(package: str, name: str) -> Callable:
     return getattr(importlib.import_module(f"{package}.{name}"), name)
 
 
-def bind(function: Callable, call: Call) -> dict[str, object]:
-    """The keyword arguments of `call`, checked against the hyper-parameters that `function` has."""
-    first, *rest = inspect.signature(function).parameters.values()
-    known = {p.name: p for p in rest}
+def bind(function: Callable, call: Call, *, skip: int = 1) -> dict[str, object]:
+    """The keyword arguments of `call`, checked against the hyper-parameters behind the first `skip` arguments."""
+    known = {p.name: p for p in list(inspect.signature(function).parameters.values())[skip:]}
     values = dict(call.keywords)
     if len(values) < len(call.keywords):
         raise ValueError(f"{call} gives one parameter twice")
@@ -177,12 +177,24 @@ def bind(function: Callable, call: Call) -> dict[str, object]:
     return values
 
 
-def explicit(function: Callable, call: Call) -> str:
+def explicit(function: Callable, call: Call, *, skip: int = 1) -> str:
     """`call` with every default written out: what identifies it, whatever was left unsaid."""
-    given = bind(function, call)
-    _, *rest = inspect.signature(function).parameters.values()
-    pairs = [f"{p.name}={given.get(p.name, p.default)!r}" for p in rest]
+    given = bind(function, call, skip=skip)
+    pairs = []
+    for p in list(inspect.signature(function).parameters.values())[skip:]:
+        value = given.get(p.name, p.default)
+        # 15 and 15.0 are one cap: the default says which of the two is meant
+        pairs.append(f"{p.name}={float(value) if isinstance(p.default, float) and type(value) is int else value!r}")
     return f"{call.name}({', '.join(pairs)})"
+
+
+def transforms(text: str) -> tuple[partial, ...]:
+    """The logit transforms that `text` writes, ready to be applied one after the other."""
+    made = []
+    for call in parse_transforms(text):
+        function = load("losslab.transforms", call.name)
+        made.append(partial(function, **bind(function, call)))
+    return tuple(made)
 
 
 def _nearest(name: str, known) -> str:

@@ -122,6 +122,17 @@ def outcomes(records: Iterable[Record], score: str = "nll") -> dict[str, dict[in
     return arms
 
 
+def baseline(arms: Iterable[str], name: str | None = None) -> str:
+    """The arm that the others are compared with: the one named, else `cross_entropy`, else the first."""
+    arms = list(arms)
+    if name is None:
+        return "cross_entropy" if "cross_entropy" in arms else arms[0]
+    if name not in arms:
+        hint = configuration.nearest(name, arms)
+        raise ValueError(f"the baseline {name!r} is not an arm{hint}; the arms are {', '.join(arms)}")
+    return name
+
+
 def _read_json(path: Path) -> dict:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
@@ -191,7 +202,7 @@ def lock(folder: str | Path, what: str = "run") -> Iterator[None]:
     folder = Path(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        handle = open(folder / ".lock", "a+", encoding="utf-8")  # noqa: SIM115 held as long as the lock
+        handle = open(folder / ".lock", "a+", encoding="utf-8")
     except OSError as error:
         raise ValueError(f"cannot write to {folder}: {error.strerror}; give a writable place") from None
     with handle:

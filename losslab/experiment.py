@@ -1,0 +1,297 @@
+"""The one door: build, train, evaluate, record."""
+
+import json
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+import losslab
+from losslab import checkpoint, machine, optim, records
+from losslab import config as configuration
+from losslab.config import ExperimentConfig
+from losslab.corpus import Corpus
+from losslab.evaluate.nll import nll
+from losslab.evaluate.ruler import first_tokens, measure
+from losslab.fused import linear_loss
+from losslab.generate import generate
+from losslab.model import GPT2
+from losslab.objective import Objective
+from losslab.records import Record
+from losslab.train import Diverged, StepInfo, train
+
+Tell = Callable[[str], None]
+
+
+class Experiment:
+    """One configuration and one seed, checked before anything is spent on it."""
+
+    def __init__(
+        self, config: ExperimentConfig, *, files: dict[str, str] | None = None, corpus: Corpus | None = None,
+        tell: Tell = lambda text: None,
+    ):
+        device = machine.resolve_device(config.train.device)
+        numerics = replace(config.train, device=device, dtype=machine.resolve_dtype(config.train.dtype, device))
+        self.config = replace(config, train=numerics)
+        self.objective = Objective.parse(config.loss, files)
+        self.corpus = corpus or Corpus.open(config.data, progress=tell)
+        self.corpus.check(config.model.max_seq_len)
+        self.vocabulary = {"unigram": torch.as_tensor(self.corpus.unigram(), dtype=torch.float32)}
+        self.objective.check(self.corpus.tokenizer.vocab_size, self.vocabulary)
+        self.num_steps = config.num_steps
+
+    @property
+    def condition(self) -> str:
+        """Names everything but the seed: what replicates share, and what is never mixed."""
+        settings = configuration.to_dict(self.config)
+        del settings["seed"], settings["data"]["corpus"]  # a corpus is its digest, wherever it lies
+        settings |= {"loss": self.objective.explicit, "corpus": self.corpus.digest, "format": records.FORMAT}
+        settings["train"] |= {"num_tokens": 0, "num_steps": self.num_steps}  # one horizon, however it was given
+        return configuration.digest(settings)
+
+    @property
+    def spec(self) -> dict:
+        return {
+            "version": losslab.__version__,
+            "condition": self.condition,
+            "config": configuration.to_dict(self.config),
+            "objective": self.objective.explicit,
+            "losses": [{"path": s.path, "sha256": s.sha256, "source": s.text} for s in self.objective.sources],
+            "corpus": self.corpus.describe(),
+        }
+
+    def folder(self, store: str | Path) -> Path:
+        """Where this run lies in a store."""
+        slug = re.sub(r"[^A-Za-z0-9.]+", "-", str(self.objective)).strip("-")[:40]
+        return Path(store) / f"{slug}-{self.condition}-seed{self.config.seed}"
+
+    def run(self, folder: str | Path, *, threads: int = 0, on_line: Callable[[dict], None] = lambda line: None,
+            tell: Tell = lambda text: None) -> Record:
+        """Train from the newest whole checkpoint in `folder`, or from the start; evaluate; write it down.
+
+        A run that is done is read back. One that was stopped goes on, and ends in the same bytes as if it had not been.
+        """
+        machine.set_threads(threads)
+        device = machine.join_ranks(self.config.train.device)
+        environment = {**machine.describe(device, self.config.train.dtype), "losslab": losslab.__version__,
+                       "commit": _commit()}
+        folder = records.create(folder, self.spec, environment)
+        with records.lock(folder):
+            if records.read(folder).status in ("finished", "diverged"):
+                return records.read(folder)
+            return _Run(self, folder, device, on_line, tell).go()
+
+
+class _Run:
+    """The life of one run folder in one process."""
+
+    def __init__(self, experiment: Experiment, folder: Path, device: str, on_line, tell: Tell):
+        self.experiment, self.folder, self.device, self.on_line, self.tell = experiment, folder, device, on_line, tell
+        self.config, self.corpus, self.objective = experiment.config, experiment.corpus, experiment.objective
+        config, tokenizer = self.config, self.corpus.tokenizer
+        self.is_main = machine.rank() == 0
+        restored = None
+        if checkpoint.steps(folder / "checkpoint"):
+            restored = checkpoint.load(checkpoint.newest(folder / "checkpoint", warn=tell), device=device)
+        if restored is None:
+            transform = self.objective.transform_text
+            self.model = GPT2.initialized(config.model, tokenizer.vocab_size, config.seed, transform).to(device)
+        else:
+            self.model = restored.model
+        self.optimizer = optim.adamw(self.model, config.train)
+        self.step = restored.step if restored else 0
+        self.tokens = restored.tokens if restored else 0
+        self.seconds_before = restored.seconds if restored else 0.0
+        if restored and self.step < experiment.num_steps:
+            checkpoint.restore_optimizer(restored.path, self.model, self.optimizer)
+            tell(f"going on from step {self.step} of {experiment.num_steps}")
+        self.log = records.Log(folder, step=self.step)
+        self.tune = first_tokens(self.corpus.documents("tune"), tokenizer, config.evaluate.tune_tokens)
+        self.vocabulary = {name: vector.to(device) for name, vector in experiment.vocabulary.items()}
+
+    def go(self) -> Record:
+        config = self.config
+        batches = self.corpus.batches(
+            "train", seed=config.seed, batch_size=config.train.batch_size, seq_len=config.model.max_seq_len,
+            rank=machine.rank(), world=machine.world_size(),
+        )
+        try:
+            with machine.stop_requests() as self.asked_to_stop:
+                outcome = train(
+                    self.model, batches, self.objective, config.train, self.on_step, seed=config.seed,
+                    start_step=self.step, start_tokens=self.tokens, optimizer=self.optimizer,
+                    vocabulary=self.vocabulary,
+                )
+            if isinstance(outcome, Diverged):
+                self.tell(
+                    f"diverged at step {outcome.step}: objective is {outcome.objective} "
+                    f"({outcome.previous} at step {outcome.step - 1}); recorded"
+                )
+                found = {"step": outcome.step, "value": str(outcome.objective), "previous": outcome.previous}
+                self.finish("diverged", step=outcome.step, tokens=outcome.tokens, diverged=found)
+            elif not outcome.stopped and self.is_main:
+                path = self.save(outcome.step, outcome.tokens, outcome.seconds, with_optimizer=False)
+                self.finish("finished", step=outcome.step, tokens=outcome.tokens, **self.measurements(path, outcome))
+        except (ValueError, OSError) as error:
+            if not isinstance(error, OSError):  # a full disk may be emptied; a broken loss stays broken
+                self.finish("failed", step=self.step, tokens=self.tokens, error=str(error))
+            raise
+        return records.read(self.folder)
+
+    def on_step(self, info: StepInfo) -> bool:
+        config, stop = self.config, self.asked_to_stop() and not info.is_last
+        if info.nll is not None:
+            if info.step == 1:
+                self.check_first(info.nll)
+            self.line(info, **{"train/objective": info.objective, "train/nll": info.nll,
+                               "learning_rate": info.learning_rate, "grad_norm": info.grad_norm})
+        if info.step % self.config.evaluate_every == 0 or info.is_last:
+            scores = nll(self.model, self.tune, self.corpus.tokenizer, batch_size=config.evaluate.batch_size)
+            self.line(info, **{"tune/nll": scores["nll"].value, "tune/bits_per_byte": scores["bits_per_byte"].value})
+        every = config.train.checkpoint_every
+        if stop or (every and info.step % every == 0 and not info.is_last):
+            self.save(info.step, info.tokens, info.seconds)
+        if stop:
+            again = f"losslab train --resume {self.folder}"
+            self.tell(f"stopped at step {info.step} of {info.num_steps}; `{again}` goes on")
+        return stop
+
+    def line(self, info: StepInfo, **values) -> None:
+        line = {"step": info.step, "tokens": info.tokens, "seconds": self.seconds_before + info.seconds, **values}
+        if self.is_main:
+            self.log.write(**line)
+            self.on_line({**line, "num_steps": info.num_steps})
+
+    def check_first(self, value: float) -> None:
+        expected = torch.tensor(float(self.corpus.tokenizer.vocab_size)).log().item()
+        if abs(value / expected - 1) > 0.02:
+            self.tell(
+                f"the untrained model's nll is {value:.4f}, not ln V = {expected:.4f} within 2 %: its initial logits "
+                "are not near zero, or batches and vocabulary do not belong together"
+            )
+
+    def save(self, step: int, tokens: int, seconds: float, *, with_optimizer: bool = True) -> Path:
+        if not self.is_main:
+            return self.folder
+        return checkpoint.save(
+            self.folder / "checkpoint", self.model, self.corpus.tokenizer, step=step, tokens=tokens,
+            seconds=self.seconds_before + seconds, optimizer=self.optimizer if with_optimizer else None,
+        )
+
+    def measurements(self, path: Path, outcome) -> dict:
+        """Scores of the saved weights, the cost, and samples."""
+        seconds = self.seconds_before + outcome.seconds
+        peak = machine.peak_memory_bytes(self.device)  # before evaluation adds to it
+        cost = {"train_seconds": seconds, "tokens_per_second": outcome.tokens / max(seconds, 1e-9),
+                "peak_memory_bytes": peak, **self.loss_cost()}
+        self.tell("measuring")
+        measured = self.measure_apart(path) if self.objective.sources else measure(
+            path, self.config.data, self.config.evaluate, device=self.device
+        )
+        saved = checkpoint.load(path, device=self.device)
+        samples = []
+        for index in range(self.config.evaluate.num_samples):
+            prompt = self.prompt(index)
+            text = generate(saved.model, saved.tokenizer, prompt, num_tokens=self.config.evaluate.sample_tokens,
+                            seed=index)
+            samples.append({"prompt": prompt, "text": text})
+        model = {"num_params": self.model.num_params, "num_params_non_embedding": self.model.num_params_non_embedding}
+        return {**measured, "cost": cost, "samples": samples, "model": model, "checkpoint": path.name}
+
+    def measure_apart(self, path: Path) -> dict:
+        """The ruler in a fresh process: code of a loss file cannot reach it."""
+        request = {"checkpoint": str(path), "data": configuration.to_dict(self.config.data),
+                   "evaluate": configuration.to_dict(self.config.evaluate), "device": self.device}
+        done = subprocess.run([sys.executable, "-m", "losslab.evaluate"], input=json.dumps(request),
+                              capture_output=True, text=True, check=False)
+        if done.returncode:
+            last = done.stderr.strip().splitlines()[-1:] or ["it said nothing"]
+            raise OSError(f"the evaluation process of {self.folder} failed: {last[0]}; call again to go on from there")
+        return json.loads(done.stdout)
+
+    def prompt(self, index: int) -> str:
+        """Nothing where documents have beginnings; otherwise some words of the validation text."""
+        documents = self.corpus.documents("val")
+        if documents[0].ends:
+            return ""
+        words = self.corpus.tokenizer.decode(documents[0].tokens[200 * index : 200 * index + 200]).split(" ")
+        return " ".join(words[1:6])
+
+    def loss_cost(self, repetitions: int = 5) -> dict:
+        """Seconds that the objective takes from hidden states to their gradients, beside cross-entropy's, medians."""
+        config, head, vocabulary = self.config, self.model.lm_head, self.vocabulary
+        plain = Objective.parse("cross_entropy")
+        batch = self.corpus.batches("train", seed=0, batch_size=config.train.micro_batch_size or
+                                    config.train.batch_size, seq_len=config.model.max_seq_len)(0)
+        tokens, targets = (torch.as_tensor(part).to(self.device) for part in batch)
+        with torch.no_grad(), machine.autocast(self.device, config.train.dtype):
+            hidden = self.model(tokens)
+        hidden.requires_grad_()
+        times: dict[str, list[float]] = {"loss_seconds": [], "cross_entropy_seconds": []}
+        for _ in range(repetitions + 1):  # interleaved; the first round warms up
+            for name, objective in (("loss_seconds", self.objective), ("cross_entropy_seconds", plain)):
+                started = time.perf_counter()
+                with machine.autocast(self.device, config.train.dtype):
+                    total = linear_loss(hidden, head, targets, objective, vocabulary=vocabulary).total
+                torch.autograd.grad(total, [hidden, head])
+                if self.device.startswith("cuda"):
+                    torch.cuda.synchronize()
+                times[name].append(time.perf_counter() - started)
+        medians = {name: sorted(values[1:])[repetitions // 2] for name, values in times.items()}
+        return {**medians, "loss_cost_ratio": medians["loss_seconds"] / medians["cross_entropy_seconds"]}
+
+    def finish(self, status: str, **values) -> None:
+        if self.is_main:
+            result = {"format": records.FORMAT, "status": status, "num_steps": self.experiment.num_steps, **values}
+            records.write_json(self.folder / "result.json", result)
+
+
+def run(config: ExperimentConfig, folder: str | Path, **options) -> Record:
+    """One experiment into one folder; see `Experiment` and `Experiment.run`."""
+    return Experiment(config).run(folder, **options)
+
+
+def resume(folder: str | Path, *, tell: Tell = lambda text: None, threads: int = 0, **options) -> Record:
+    """Go on with a run from what its folder says, loss files included.
+
+    Raises:
+        ValueError: if the corpus or the code of a loss is no longer what the run began with.
+    """
+    record = records.read(folder)
+    files = {loss["path"]: loss["source"] for loss in record.spec["losses"]}
+    experiment = Experiment(record.config, files=files, tell=tell)
+    if experiment.condition != record.condition:
+        was, now = record.spec["corpus"]["digest"], experiment.corpus.digest
+        why = f"its corpus was {was} and is now {now}" if was != now else "its numerics or settings cannot be had here"
+        raise ValueError(f"{folder} cannot go on: {why}; start a new run instead")
+    return experiment.run(folder, tell=tell, threads=threads or record.environment.get("threads", 0), **options)
+
+
+def _commit() -> str | None:
+    """The commit of a source checkout; None for an installed package."""
+    root = Path(losslab.__file__).parent.parent
+    if not (root / ".git").exists():
+        return None
+    done = subprocess.run(["git", "-C", str(root), "rev-parse", "--short=12", "HEAD"], capture_output=True, text=True,
+                          check=False)
+    return done.stdout.strip() or None
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """A study's worker: run the folder that is named, with the threads that are named."""
+    folder, threads = arguments or sys.argv[1:]
+    try:
+        record = resume(folder, threads=int(threads))
+    except (ValueError, OSError) as error:
+        print(error, file=sys.stderr)
+        return 2
+    return {"finished": 0, "diverged": 4}.get(record.status, 5)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,53 @@
+"""Sampling text from a model, with a key-value cache."""
+
+import torch
+
+from losslab.model import GPT2, Cache
+
+
+@torch.no_grad()
+def generate(
+    model: GPT2, tokenizer, prompt: str = "", *, num_tokens: int = 200, temperature: float = 0.8, top_k: int = 0,
+    seed: int = 0,
+) -> str:
+    """The prompt and its continuation, up to the end mark or `num_tokens` more tokens.
+
+    Args:
+        model: gives hidden states and logits; its logit transform is applied.
+        tokenizer: the model's own.
+        prompt: text to go on from; empty starts a new document.
+        temperature: divides the logits; 0 takes the most likely token each time.
+        top_k: sample among the k most likely tokens only; 0 for all.
+        seed: the same seed gives the same text on the same machine.
+
+    Raises:
+        ValueError: for a negative temperature or top_k.
+    """
+    if temperature < 0 or top_k < 0:
+        raise ValueError(f"temperature and top_k must not be negative, got {temperature} and {top_k}")
+    was_training, device = model.training, model.lm_head.device
+    model.eval()
+    generator = torch.Generator().manual_seed(seed)
+    limit = model.config.max_seq_len
+    ids = [tokenizer.eot, *(int(token) for token in tokenizer.encode(prompt))] if prompt else [tokenizer.eot]
+    start, cache, fresh = len(ids), Cache(), ids[-(limit - 1) :] if limit > 1 else ids[-1:]
+    for _ in range(num_tokens):
+        if len(cache) + len(fresh) > limit:  # full: go on from the last half, re-read at new positions
+            cache, fresh = Cache(), ids[-max(1, limit // 2) :]
+        hidden = model(torch.tensor([fresh], device=device), cache)
+        token = _pick(model.logits(hidden[0, -1]).cpu(), temperature, top_k, generator)
+        if token == tokenizer.eot:
+            break
+        ids.append(token)
+        fresh = [token]
+    model.train(was_training)
+    return prompt + tokenizer.decode(ids[start:])
+
+
+def _pick(logits: torch.Tensor, temperature: float, top_k: int, generator: torch.Generator) -> int:
+    if temperature == 0:
+        return int(logits.argmax())
+    logits = logits / temperature
+    if 0 < top_k < len(logits):
+        logits = logits.masked_fill(logits < logits.topk(top_k).values[-1], float("-inf"))
+    return int(torch.multinomial(logits.softmax(-1), 1, generator=generator))

@@ -1,0 +1,153 @@
+"""GPT-2: tokens in, hidden states out; the logits and their transform apart."""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from losslab import formula
+from losslab.config import ModelConfig
+
+
+class Attention(nn.Module):
+    """Causal self-attention."""
+
+    def __init__(self, config: ModelConfig):
+        super().__init__()
+        self.n_head, self.dropout = config.n_head, config.dropout
+        self.c_attn = nn.Linear(config.n_embd, 3 * config.n_embd, bias=config.bias)
+        self.c_proj = nn.Linear(config.n_embd, config.n_embd, bias=config.bias)
+        self.resid_dropout = nn.Dropout(config.dropout)
+
+    def forward(self, x: Tensor, cache: "Cache | None", layer: int) -> Tensor:
+        batch, seq, width = x.shape
+        q, k, v = (
+            part.view(batch, seq, self.n_head, width // self.n_head).transpose(1, 2)  # [batch, head, seq, head_dim]
+            for part in self.c_attn(x).split(width, dim=-1)
+        )
+        if cache is not None:
+            k, v = cache.extend(layer, k, v)
+        dropout = self.dropout if self.training else 0.0
+        past = k.shape[2] - seq
+        if past and seq > 1:  # several new tokens behind a cache: the causal mask is no longer square
+            mask = torch.ones(seq, past + seq, dtype=torch.bool, device=x.device).tril(past)
+            y = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+        else:
+            y = F.scaled_dot_product_attention(q, k, v, dropout_p=dropout, is_causal=past == 0)
+        return self.resid_dropout(self.c_proj(y.transpose(1, 2).reshape(batch, seq, width)))
+
+
+class MLP(nn.Module):
+    """Two linear maps around GPT-2's tanh-approximated GELU."""
+
+    def __init__(self, config: ModelConfig):
+        super().__init__()
+        self.c_fc = nn.Linear(config.n_embd, 4 * config.n_embd, bias=config.bias)
+        self.c_proj = nn.Linear(4 * config.n_embd, config.n_embd, bias=config.bias)
+        self.dropout = nn.Dropout(config.dropout)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.dropout(self.c_proj(F.gelu(self.c_fc(x), approximate="tanh")))
+
+
+class Block(nn.Module):
+    def __init__(self, config: ModelConfig):
+        super().__init__()
+        self.ln_1 = nn.LayerNorm(config.n_embd, bias=config.bias)
+        self.attn = Attention(config)
+        self.ln_2 = nn.LayerNorm(config.n_embd, bias=config.bias)
+        self.mlp = MLP(config)
+
+    def forward(self, x: Tensor, cache: "Cache | None", layer: int) -> Tensor:
+        x = x + self.attn(self.ln_1(x), cache, layer)
+        return x + self.mlp(self.ln_2(x))
+
+
+class Cache:
+    """Keys and values of the tokens seen so far, one pair a layer: `[batch, head, seq, head_dim]`."""
+
+    def __init__(self):
+        self.pairs: list[tuple[Tensor, Tensor]] = []
+
+    def __len__(self) -> int:
+        return self.pairs[0][0].shape[2] if self.pairs else 0
+
+    def extend(self, layer: int, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+        if layer == len(self.pairs):
+            self.pairs.append((k, v))
+        else:
+            old_k, old_v = self.pairs[layer]
+            self.pairs[layer] = torch.cat([old_k, k], dim=2), torch.cat([old_v, v], dim=2)
+        return self.pairs[layer]
+
+
+class GPT2(nn.Module):
+    """The model of the GPT-2 paper: learned positions, pre-norm blocks, GELU, tied output weights.
+
+    Args:
+        config: sizes and switches.
+        vocab_size: number of token ids.
+        transform: the logit transform in the words of a formula, such as `"softcap(15)"`; `""` for none.
+    """
+
+    def __init__(self, config: ModelConfig, vocab_size: int, transform: str = ""):
+        super().__init__()
+        self.config, self.vocab_size, self.transform_text = config, vocab_size, transform
+        self.transforms = formula.transforms(transform)
+        self.wte = nn.Embedding(vocab_size, config.n_embd)
+        self.wpe = nn.Embedding(config.max_seq_len, config.n_embd)
+        self.drop = nn.Dropout(config.dropout)
+        self.h = nn.ModuleList(Block(config) for _ in range(config.n_layer))
+        self.ln_f = nn.LayerNorm(config.n_embd, bias=config.bias)
+        self.head = None if config.tied else nn.Linear(config.n_embd, vocab_size, bias=False)
+
+    @classmethod
+    def initialized(cls, config: ModelConfig, vocab_size: int, seed: int, transform: str = "") -> "GPT2":
+        """A new model whose weights are a function of (config, vocab_size, seed) alone, whatever the loss."""
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            model = cls(config, vocab_size, transform)
+            for name, parameter in model.named_parameters():
+                if parameter.dim() < 2:
+                    nn.init.zeros_(parameter) if name.endswith("bias") else nn.init.ones_(parameter)
+                else:
+                    # the paper scales what enters the residual stream by its number of additions
+                    depth = 2 * config.n_layer if name.endswith("c_proj.weight") else 1
+                    nn.init.normal_(parameter, std=0.02 / math.sqrt(depth))
+        return model
+
+    @property
+    def lm_head(self) -> Tensor:
+        """`[vocab, n_embd]`, the output weights."""
+        return self.wte.weight if self.head is None else self.head.weight
+
+    def forward(self, tokens: Tensor, cache: Cache | None = None) -> Tensor:
+        """Tokens `[batch, seq]` to hidden states `[batch, seq, n_embd]` after the final norm."""
+        past = len(cache) if cache is not None else 0
+        if past + tokens.shape[1] > self.config.max_seq_len:
+            raise ValueError(
+                f"{past + tokens.shape[1]} tokens do not fit the model's context of {self.config.max_seq_len}"
+            )
+        positions = torch.arange(past, past + tokens.shape[1], device=tokens.device)
+        x = self.drop(self.wte(tokens) + self.wpe(positions))
+        for layer, block in enumerate(self.h):
+            x = block(x, cache, layer)
+        return self.ln_f(x)
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        """Hidden states `[..., n_embd]` to transformed logits `[..., vocab]`, in float32 (or float64)."""
+        logits = F.linear(hidden, self.lm_head)
+        logits = logits if logits.dtype == torch.float64 else logits.float()
+        for transform in self.transforms:
+            logits = transform(logits)
+        return logits
+
+    @property
+    def num_params(self) -> int:
+        return sum(parameter.numel() for parameter in self.parameters())
+
+    @property
+    def num_params_non_embedding(self) -> int:
+        """Without the token and position tables (and without the head where it is the token table)."""
+        return self.num_params - self.wte.weight.numel() - self.wpe.weight.numel()

@@ -1,0 +1,152 @@
+"""The one training loop."""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from losslab import machine, optim
+from losslab.config import IGNORE_INDEX, TrainConfig
+from losslab.fused import linear_loss
+from losslab.objective import Objective
+
+
+@dataclass(frozen=True)
+class StepInfo:
+    """What is known after an update; told upward through `on_step` and in no other way."""
+
+    step: int  # updates done
+    num_steps: int
+    tokens: int  # valid targets so far
+    objective: float  # mean over the valid tokens of the step, before the update
+    nll: float | None  # plain cross-entropy of the same, nats/token; measured on logged steps only
+    learning_rate: float
+    grad_norm: float
+    seconds: float  # spent on updates so far, in this process
+
+    @property
+    def is_last(self) -> bool:
+        return self.step == self.num_steps
+
+
+@dataclass(frozen=True)
+class Trained:
+    """The horizon was reached, or `on_step` asked to stop before it."""
+
+    step: int
+    num_steps: int
+    tokens: int
+    seconds: float
+
+    @property
+    def stopped(self) -> bool:
+        return self.step < self.num_steps
+
+
+@dataclass(frozen=True)
+class Diverged:
+    """The objective or its gradient was not finite; the weights are those before that update."""
+
+    step: int
+    objective: float
+    previous: float | None  # the objective one step before
+    tokens: int
+    seconds: float
+
+
+def train(
+    model: nn.Module,
+    batches: Callable[[int], object],
+    objective: Objective,
+    config: TrainConfig,
+    on_step: Callable[[StepInfo], bool | None] = lambda info: None,
+    *,
+    seed: int = 0,
+    start_step: int = 0,
+    start_tokens: int = 0,
+    optimizer: torch.optim.Optimizer | None = None,
+    vocabulary: Mapping[str, Tensor] | None = None,
+) -> Trained | Diverged:
+    """Descend the objective from update `start_step` to the horizon.
+
+    Args:
+        model: gives `hidden` for tokens, and has `lm_head` and `config.max_seq_len`.
+        batches: update number -> `(tokens, targets)`, arrays of ids `[batch, seq]`; a pure function, so nothing of
+            the data needs saving. Under `torchrun` each process gives its own share of the batch.
+        on_step: called after each update; a true answer stops the loop there.
+        seed: of dropout, drawn anew for each update so that a resumed run repeats it.
+        start_tokens: valid targets before `start_step`.
+        optimizer: to go on with; a new AdamW otherwise.
+    """
+    num_steps = config.horizon(model.config.max_seq_len)
+    optimizer = optimizer or optim.adamw(model, config)
+    parameters = list(model.parameters())
+    device = parameters[0].device
+    model.train()
+    seconds, tokens, previous = 0.0, start_tokens, None
+    for step in range(start_step, num_steps):
+        started = time.perf_counter()
+        for group in optimizer.param_groups:
+            group["lr"] = optim.learning_rate(step, num_steps, config)
+        torch.manual_seed(_mix(seed, step * machine.world_size() + machine.rank()))
+        is_logged = step == start_step or (step + 1) % config.log_every == 0 or step + 1 == num_steps
+        total, nll_total, count = accumulate(
+            model, batches(step), objective, config, device, with_nll=is_logged, vocabulary=vocabulary
+        )
+        grad_norm = nn.utils.clip_grad_norm_(parameters, config.grad_clip or float("inf")).item()
+        mean = total / count if count else 0.0
+        if not (_is_finite(mean) and _is_finite(grad_norm)):
+            return Diverged(step + 1, mean, previous, tokens, seconds)
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+        tokens += count
+        previous = mean
+        seconds += time.perf_counter() - started  # what `on_step` does, evaluation above all, is not training
+        info = StepInfo(
+            step + 1, num_steps, tokens, mean, nll_total / count if is_logged and count else None,
+            optimizer.param_groups[0]["lr"], grad_norm, seconds,
+        )
+        if on_step(info):
+            return Trained(step + 1, num_steps, tokens, seconds)
+    return Trained(num_steps, num_steps, tokens, seconds)
+
+
+def accumulate(model, batch, objective, config, device, *, with_nll=False, vocabulary=None) -> tuple[float, float, int]:
+    """Gradients of one update, over its micro-batches and ranks; sums of objective and nll, and valid tokens."""
+    tokens, targets = (torch.as_tensor(part) for part in batch)
+    sums = torch.zeros(3, dtype=torch.float64, device=device)
+    sums[2] = (targets != IGNORE_INDEX).sum()
+    _all_reduce(sums)
+    count = sums[2].item()
+    size = config.micro_batch_size or len(tokens)
+    for x, y in zip(tokens.split(size), targets.split(size), strict=True):
+        x, y = x.to(device), y.to(device)
+        with machine.autocast(device.type, config.dtype if config.dtype != "auto" else "float32"):
+            total, _, statistics = linear_loss(model(x), model.lm_head, y, objective, vocabulary=vocabulary)
+        # by the valid tokens of the whole step, not a mean of means: that would favor the short micro-batches
+        (total / max(count, 1)).backward()
+        sums[0] += total.detach()
+        if with_nll:
+            sums[1] += statistics.nll.sum()
+    sums[2] = 0
+    _all_reduce(sums)
+    if machine.world_size() > 1:
+        for parameter in model.parameters():
+            _all_reduce(parameter.grad)
+    return sums[0].item(), sums[1].item(), int(count)
+
+
+def _all_reduce(tensor: Tensor) -> None:
+    if machine.world_size() > 1:
+        torch.distributed.all_reduce(tensor)
+
+
+def _is_finite(value: float) -> bool:
+    return value - value == 0.0
+
+
+def _mix(seed: int, step: int) -> int:
+    """A seed of its own for each (seed, step)."""
+    return (seed * 0x9E3779B97F4A7C15 + step * 0xBF58476D1CE4E5B9 + 1) % 2**63
