@@ -18,7 +18,8 @@ DATA = Path(__file__).parents[2] / "shared" / "data"
 needs_data = pytest.mark.skipif(not DATA.is_dir(), reason="the real texts are not on this machine")
 
 FAMILY = "👩‍👩‍👧‍👦 naïve Ωmega 你好 — don't\r\n\t  2,000 words\n\n"
-TEXTS = [FAMILY, "Once upon a time there was a tokenizer. It was lossless. " * 40, "ünïcödé 🙂🙃 " * 20, "\x00\x01\x7f\u2028"]
+STORY = "Once upon a time there was a tokenizer. It was lossless. " * 40
+TEXTS = [FAMILY, STORY, "ünïcödé 🙂🙃 " * 20, "\x00\x01\x7f\u2028"]
 NAMES = ["bytes", "char", "bpe:300", "gpt2"]
 
 

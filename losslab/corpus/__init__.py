@@ -1,0 +1,180 @@
+"""Text -> documents -> token shards -> `Batch`. The targets are shifted here, once, and nowhere else."""
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from losslab.config import DataConfig, digest
+from losslab.corpus import build, cache, sources
+from losslab.corpus.cache import Progress
+from losslab.corpus.splits import RULE, SPLITS
+from losslab.tokenizer import FIXED, Tokenizer, check_name, load, make
+
+__all__ = ["Batch", "Batches", "Corpus", "Document", "Progress"]
+
+
+class Batch(NamedTuple):
+    tokens: np.ndarray  # [batch, seq] int64
+    targets: np.ndarray  # [batch, seq] int64: the token that comes after each
+
+
+@dataclass(frozen=True, eq=False)
+class Document:
+    tokens: np.ndarray  # [n] int64, without end marks
+    num_bytes: int
+    num_words: int  # by str.split
+    ends: bool  # whether an end mark follows; not after a piece of a text that was cut by position
+
+
+class Documents(Sequence):
+    """The documents of one split, read from disk when they are asked for."""
+
+    def __init__(self, stream: np.ndarray, index: np.ndarray):
+        self.stream, self.index = stream, index
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    def __getitem__(self, number):
+        if isinstance(number, slice):
+            return [self[i] for i in range(*number.indices(len(self)))]
+        start, stop, num_bytes, num_words, ends = self.index[number].tolist()
+        return Document(self.stream[start:stop].astype(np.int64), num_bytes, num_words, bool(ends))
+
+
+class Corpus:
+    """A text in three splits, as documents and as batches; the same everywhere its digest is the same."""
+
+    def __init__(self, name: str, folder: Path, tokenizer: Tokenizer | None = None):
+        self.name, self.folder = name, folder
+        self.tokenizer = tokenizer or load(folder / "tokenizer")
+        self.meta = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
+        assert self.tokenizer.digest == self.meta["tokenizer"]
+        self.digest: str = self.meta["digest"]  # of the text of all splits, the split rule and the vocabulary
+        self.floor_bits_per_byte: float | None = self.meta["floor_bits_per_byte"]  # of `val`, end marks included
+        self.num_tokens = {split: self.meta["splits"][split]["tokens"] for split in SPLITS}  # with end marks
+        self.num_bytes = {split: self.meta["splits"][split]["bytes"] for split in SPLITS}
+
+    @classmethod
+    def open(
+        cls, config: DataConfig, *, tokenizer: Tokenizer | None = None, progress: Progress | None = None
+    ) -> "Corpus":
+        """The corpus that `config` names, tokenized and cached on first use.
+
+        Args:
+            config: the corpus, its tokenizer and the sizes of its splits.
+            tokenizer: a checkpoint's, used in place of `config.tokenizer`.
+            progress: called with what is being done, the bytes done and the bytes in all (0: not known).
+
+        Errors: ValueError and OSError for what a user can mend, ModuleNotFoundError for a missing extra; one sentence.
+        """
+        progress = progress or (lambda *_: None)
+        if tokenizer is None:
+            check_name(config.tokenizer)
+        given = tokenizer
+        if tokenizer is None and config.tokenizer in FIXED:
+            tokenizer = make(config.tokenizer)
+        of_shards = tokenizer if given or config.tokenizer == "gpt2" else None  # the default is no choice
+        source = sources.find(config, of_shards)
+        vocabulary = tokenizer.digest if tokenizer else config.tokenizer
+        key = digest([build.FORMAT, RULE, source.identity, config.val_bytes, config.tune_bytes, vocabulary])
+
+        def write(folder: Path) -> None:
+            build.write(folder, source, config, tokenizer, progress)
+
+        folder = cache.obtain(source.name, key, write, progress)
+        return cls(source.name, folder, tokenizer)
+
+    def stream(self, split: str) -> np.ndarray:
+        """The ids of a split on disk: an end mark, then the documents, each with an end mark behind it."""
+        assert split in SPLITS, split
+        return np.memmap(self.folder / f"{split}.bin", dtype=self.meta["dtype"], mode="r")
+
+    def documents(self, split: str) -> Documents:
+        """The documents of a split, in the order of the source."""
+        return Documents(self.stream(split), np.load(self.folder / f"{split}.index.npy", mmap_mode="r"))
+
+    def check(self, seq_len: int) -> None:
+        """An error if a split is shorter than one context of `seq_len` tokens."""
+        for split, num_tokens in self.num_tokens.items():
+            if num_tokens < seq_len:
+                raise ValueError(
+                    f"the {split} split of {self.name} has {num_tokens} tokens, fewer than one context of {seq_len}; "
+                    "take a smaller model.max_seq_len, a larger corpus, or larger data.val_bytes and data.tune_bytes"
+                )
+
+    def batches(
+        self, split: str, *, seed: int, batch_size: int, seq_len: int, rank: int = 0, world: int = 1
+    ) -> Callable[[int], Batch]:
+        """The batches of a run, by step; rank r of `world` gets the rows r, r + world, ... of each.
+
+        Batch `step` is a pure function of (corpus digest, seed, step), so resuming and replaying need no state.
+        """
+        self.check(seq_len)
+        if world > batch_size:
+            raise ValueError(f"train.batch_size (={batch_size}) must be at least the number of ranks, {world}")
+        key = f"{self.digest}/{split}/{seed}"
+        return Batches(self.stream(split), key, batch_size=batch_size, seq_len=seq_len, rank=rank, world=world)
+
+    def unigram(self) -> np.ndarray:
+        """`[vocab_size]` float64: how often each token is a target in `train`, one added to each count; sums to 1."""
+        counts = np.ones(self.tokenizer.vocab_size)
+        targets = self.stream("train")[1:]
+        for start in range(0, len(targets), 1 << 24):  # a part at a time: bincount makes int64 of it
+            counts += np.bincount(targets[start : start + (1 << 24)], minlength=len(counts))
+        return counts / counts.sum()
+
+    def describe(self) -> dict:
+        """What `losslab corpus NAME` shows."""
+        return {
+            "name": self.name,
+            "digest": self.digest,
+            "tokenizer": self.tokenizer.name,
+            "vocab_size": self.tokenizer.vocab_size,
+            "floor_bits_per_byte": self.floor_bits_per_byte,
+            "dropped_documents": self.meta["dropped"],  # their text is in `val` or `tune`, or `val` was full
+            "splits": {
+                split: {**c, "bytes_per_token": c["bytes"] / (c["tokens"] - c["end_marks"])}  # of text
+                for split, c in self.meta["splits"].items()
+            },
+            # a token has at least one byte and a character at most four
+            "sample": self.tokenizer.decode(self.stream("train")[1:801])[:200],
+            "folder": str(self.folder),
+        }
+
+
+class Batches:
+    """`batches(step)`: windows of a stream, each once in an epoch, in an order that only the key decides."""
+
+    def __init__(self, stream: np.ndarray, key: str, *, batch_size: int, seq_len: int, rank: int = 0, world: int = 1):
+        self.stream, self.key = stream, key
+        self.batch_size, self.seq_len, self.rank, self.world = batch_size, seq_len, rank, world
+        # an epoch starts at a random place below `offsets`; what it may leave over differs from epoch to epoch
+        self.offsets = min(seq_len, len(stream) - seq_len)
+        self.num_windows = (len(stream) - self.offsets) // seq_len
+        assert self.num_windows >= 1
+        self._epoch, self._starts = -1, np.zeros(0, dtype=np.int64)
+
+    def __call__(self, step: int) -> Batch:
+        rows = range(step * self.batch_size + self.rank, (step + 1) * self.batch_size, self.world)
+        windows = np.stack([self._window(*divmod(row, self.num_windows)) for row in rows]).astype(np.int64)
+        return Batch(np.ascontiguousarray(windows[:, :-1]), np.ascontiguousarray(windows[:, 1:]))
+
+    def starts(self, epoch: int) -> np.ndarray:
+        """`[num_windows]` where the windows of an epoch begin, in the order of their visit."""
+        if epoch != self._epoch:
+            key = int.from_bytes(hashlib.sha256(f"{self.key}/{epoch}".encode()).digest()[:16], "little")
+            # raw bits, since numpy keeps those the same in every version, and its shuffles not
+            bits = np.random.Philox(key=key).random_raw(self.num_windows + 1)
+            order = np.argsort(bits[1:], kind="stable")
+            self._epoch, self._starts = epoch, order * self.seq_len + int(bits[0] % self.offsets)
+        return self._starts
+
+    def _window(self, epoch: int, i: int) -> np.ndarray:
+        start = self.starts(epoch)[i]
+        return self.stream[start : start + self.seq_len + 1]

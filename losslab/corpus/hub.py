@@ -1,0 +1,109 @@
+"""Data sets of the model hub, or in its library's local formats -> documents. Needs the extra `hf`."""
+
+import itertools
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from losslab.corpus.splits import Piece
+
+KNOWN = {
+    "tinystories": "roneneldan/TinyStories",
+    "fineweb": "HuggingFaceFW/fineweb:sample-10BT",
+    "fineweb-edu": "HuggingFaceFW/fineweb-edu:sample-10BT",
+    "openwebtext": "Skylion007/openwebtext",
+}
+OFFLINE = "without a network there are the corpora `tales` and `pydoc`, or the path of a text file or folder"
+REACH_SECONDS = 10  # the library itself would try for minutes
+
+
+def stream(name: str, max_bytes: int) -> Iterator[Piece]:
+    """The documents of a hub data set, `owner/name` or `owner/name:configuration`, up to `max_bytes` of them."""
+    datasets = _library(f"the hub data set {name}")
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import RepositoryNotFoundError
+
+    repository, _, configuration = KNOWN.get(name, name).partition(":")
+    try:
+        HfApi().dataset_info(repository, timeout=REACH_SECONDS)
+        splits = datasets.load_dataset(repository, configuration or None, streaming=True)
+        yield from _rows(splits, name, max_bytes)
+    except RepositoryNotFoundError:
+        raise ValueError(
+            f"the hub has no data set {repository} that this login may read; check its name, or run `hf auth login`"
+        ) from None
+    except (ValueError, ImportError) as error:  # an unknown configuration, a script, a missing decoder, a column
+        raise ValueError(f"the hub data set {name} could not be read: {_one_line(error)}") from None
+    except Exception as error:  # each layer below (sockets, http, the hub, the library) has exceptions of its own
+        raise ConnectionError(
+            f"the hub data set {name} cannot be reached ({type(error).__name__}: {_one_line(error)}); connect to the "
+            f"network and try again, for {OFFLINE}"
+        ) from None
+
+
+def local(path: Path) -> Iterator[Piece]:
+    """The documents of a folder written by `save_to_disk`, or of parquet files."""
+    datasets = _library(str(path))
+    if is_saved(path):
+        splits = datasets.load_from_disk(str(path))
+    else:
+        files: dict[str, list[str]] = {}
+        for file in parquet_files(path):
+            files.setdefault("validation" if "val" in file.name.lower() else "train", []).append(str(file))
+        splits = datasets.load_dataset("parquet", data_files=files, streaming=True)
+    yield from _rows(splits, str(path), None)
+
+
+def is_saved(path: Path) -> bool:
+    """Whether `path` is a folder in the library's own `save_to_disk` format."""
+    return (path / "dataset_dict.json").is_file() or all(
+        (path / name).is_file() for name in ("state.json", "dataset_info.json")
+    )
+
+
+def parquet_files(path: Path) -> list[Path]:
+    return [path] if path.suffix == ".parquet" else sorted(path.rglob("*.parquet"))
+
+
+def _library(what: str):
+    try:
+        import datasets
+    except ModuleNotFoundError:
+        raise ModuleNotFoundError(
+            f'{what} needs the package `datasets`: run `pip install "losslab[hf]"`; {OFFLINE}', name="datasets"
+        ) from None
+    return datasets
+
+
+def _rows(splits, name: str, max_bytes: int | None) -> Iterator[Piece]:
+    if not isinstance(splits, dict):
+        splits = {"train": splits}
+    val = next((split for split in splits if split.startswith("val")), None)
+    train = "train" if "train" in splits else next((split for split in splits if split != val), None)
+    if train is None:
+        raise ValueError(f"{name} has the split {', '.join(splits)} and none to train on; take a data set with `train`")
+    if val is None:
+        yield from _texts(splits[train], name, "", max_bytes)
+    else:
+        yield from _texts(splits[val], name, "val", max_bytes)
+        yield from _texts(splits[train], name, "train", max_bytes)
+
+
+def _texts(rows: Iterable[dict], name: str, role: str, max_bytes: int | None) -> Iterator[Piece]:
+    rows = iter(rows)
+    first = next(rows, None)
+    if first is None:
+        return
+    if not isinstance(first.get("text"), str):
+        raise ValueError(f"{name} has the columns {', '.join(first)} and no `text`; rename the column with the text")
+    taken = 0
+    for row in itertools.chain([first], rows):
+        text = row["text"] or ""
+        taken += len(text.encode(errors="replace"))
+        if max_bytes is not None and taken > max_bytes:
+            return
+        if text and not text.isspace():
+            yield Piece(text, role)
+
+
+def _one_line(error: BaseException) -> str:
+    return next(iter(str(error).splitlines()), "no reason given").strip()
