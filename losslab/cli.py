@@ -11,7 +11,8 @@ from typing import Annotated
 from cyclopts import App, CycloptsError, Group, Parameter
 from docstring_parser import parse_from_object
 
-from losslab import __version__, config as configuration
+from losslab import __version__
+from losslab import config as configuration
 
 OK, USER_ERROR, MISSING_EXTRA, DIVERGED, STOPPED = 0, 2, 3, 4, 5
 
@@ -81,7 +82,8 @@ def compare(
     dry_run
         Print arms, runs, tokens, estimated time and disk, and train nothing.
     """
-    from losslab import report as reports, study
+    from losslab import report as reports
+    from losslab import study
 
     sections = {"data": data, "model": model, "train": train, "evaluate": evaluate}
     short = {"corpus": corpus, "tokenizer": tokenizer, "num_tokens": num_tokens, "device": device}
@@ -235,10 +237,11 @@ def corpus(name: str = "tales", *, tokenizer: Tokenizer = None, json: Json = Fal
         `tales`, `pydoc`, a path, or the name of a hub data set.
     """
     from losslab.corpus import Corpus
+    from losslab.corpus.progress import as_lines
 
     values = _given(data) | _known(corpus=name, tokenizer=tokenizer)
     config = configuration.override(configuration.preset("tiny").data, values, source="the flags")
-    about = Corpus.open(config, progress=_tell).describe()
+    about = Corpus.open(config, progress=as_lines(_tell)).describe()
     _print(about, jsons.dumps(about, indent=1, ensure_ascii=False), json)
 
 
@@ -293,7 +296,8 @@ def report(runs: Annotated[list[Path], Parameter(negative="")], *, out: Path = P
     margin
         The difference in nats/token that would matter.
     """
-    from losslab import records, report as reports
+    from losslab import records
+    from losslab import report as reports
 
     document = reports.document(records.find(runs), baseline=baseline, margin=margin, command=_command())
     document["report"] = str(reports.write(document, out))
@@ -377,7 +381,7 @@ def _print(document: dict, text: str, as_json: bool) -> None:
 def _estimate_text(estimate: dict) -> str:
     return "\n".join([
         "arms:    " + "\n         ".join(estimate["arms"]),
-        f"runs:    {estimate['runs']}, {estimate['steps_per_run']:,} steps and {estimate['tokens_per_run']:,} tokens each",
+        f"runs:    {estimate['runs']}, each {estimate['steps_per_run']:,} steps, {estimate['tokens_per_run']:,} tokens",
         f"tokens:  {estimate['tokens']:,} in all, {estimate['tokens_per_second']:,.0f} a second and run "
         f"({estimate['num_params']:,} parameters)",
         f"time:    about {estimate['seconds'] / 60:.1f} minutes of training, evaluation not counted",

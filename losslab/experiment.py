@@ -16,6 +16,7 @@ from losslab import checkpoint, machine, optim, records
 from losslab import config as configuration
 from losslab.config import ExperimentConfig
 from losslab.corpus import Corpus
+from losslab.corpus.progress import as_lines
 from losslab.evaluate.nll import nll
 from losslab.evaluate.ruler import first_tokens, measure
 from losslab.fused import linear_loss
@@ -39,7 +40,7 @@ class Experiment:
         numerics = replace(config.train, device=device, dtype=machine.resolve_dtype(config.train.dtype, device))
         self.config = replace(config, train=numerics)
         self.objective = Objective.parse(config.loss, files)
-        self.corpus = corpus or Corpus.open(config.data, progress=tell)
+        self.corpus = corpus or Corpus.open(config.data, progress=as_lines(tell))
         self.corpus.check(config.model.max_seq_len)
         self.vocabulary = {"unigram": torch.as_tensor(self.corpus.unigram(), dtype=torch.float32)}
         self.objective.check(self.corpus.tokenizer.vocab_size, self.vocabulary)
@@ -62,7 +63,7 @@ class Experiment:
             "config": configuration.to_dict(self.config),
             "objective": self.objective.explicit,
             "losses": [{"path": s.path, "sha256": s.sha256, "source": s.text} for s in self.objective.sources],
-            "corpus": self.corpus.describe(),
+            "corpus": {name: value for name, value in self.corpus.describe().items() if name not in ("sample", "folder")},
         }
 
     def folder(self, store: str | Path) -> Path:
@@ -82,9 +83,9 @@ class Experiment:
                        "commit": _commit()}
         folder = records.create(folder, self.spec, environment)
         with records.lock(folder):
-            if records.read(folder).status in ("finished", "diverged"):
-                return records.read(folder)
-            return _Run(self, folder, device, on_line, tell).go()
+            if records.read(folder).status not in ("finished", "diverged"):
+                _Run(self, folder, device, on_line, tell).go()
+        return records.read(folder)
 
 
 class _Run:
@@ -114,7 +115,7 @@ class _Run:
         self.tune = first_tokens(self.corpus.documents("tune"), tokenizer, config.evaluate.tune_tokens)
         self.vocabulary = {name: vector.to(device) for name, vector in experiment.vocabulary.items()}
 
-    def go(self) -> Record:
+    def go(self) -> None:
         config = self.config
         batches = self.corpus.batches(
             "train", seed=config.seed, batch_size=config.train.batch_size, seq_len=config.model.max_seq_len,
@@ -128,11 +129,11 @@ class _Run:
                     vocabulary=self.vocabulary,
                 )
             if isinstance(outcome, Diverged):
-                self.tell(
-                    f"diverged at step {outcome.step}: objective is {outcome.objective} "
-                    f"({outcome.previous} at step {outcome.step - 1}); recorded"
-                )
-                found = {"step": outcome.step, "value": str(outcome.objective), "previous": outcome.previous}
+                what = f"objective is {outcome.objective}, the norm of its gradient {outcome.grad_norm}"
+                self.tell(f"diverged at step {outcome.step}: {what} (objective {outcome.previous} at the step before); "
+                          "recorded")
+                found = {"step": outcome.step, "value": str(outcome.objective), "grad_norm": str(outcome.grad_norm),
+                         "previous": outcome.previous}
                 self.finish("diverged", step=outcome.step, tokens=outcome.tokens, diverged=found)
             elif not outcome.stopped and self.is_main:
                 path = self.save(outcome.step, outcome.tokens, outcome.seconds, with_optimizer=False)
@@ -141,7 +142,6 @@ class _Run:
             if not isinstance(error, OSError):  # a full disk may be emptied; a broken loss stays broken
                 self.finish("failed", step=self.step, tokens=self.tokens, error=str(error))
             raise
-        return records.read(self.folder)
 
     def on_step(self, info: StepInfo) -> bool:
         config, stop = self.config, self.asked_to_stop() and not info.is_last

@@ -51,6 +51,7 @@ class Diverged:
 
     step: int
     objective: float
+    grad_norm: float
     previous: float | None  # the objective one step before
     tokens: int
     seconds: float
@@ -98,7 +99,7 @@ def train(
         grad_norm = nn.utils.clip_grad_norm_(parameters, config.grad_clip or float("inf")).item()
         mean = total / count if count else 0.0
         if not (_is_finite(mean) and _is_finite(grad_norm)):
-            return Diverged(step + 1, mean, previous, tokens, seconds)
+            return Diverged(step + 1, mean, grad_norm, previous, tokens, seconds)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
         tokens += count

@@ -27,7 +27,8 @@ class DocumentScores:
     @property
     def perplexity(self) -> np.ndarray:
         """`[documents]`, per token, end mark included."""
-        return np.exp((self.nats + self.end_nats) / (self.num_tokens + self.num_ends))
+        with np.errstate(over="ignore"):
+            return np.exp((self.nats + self.end_nats) / np.maximum(self.num_tokens + self.num_ends, 1))
 
 
 def nll(model, documents: Sequence, tokenizer, *, stride: int = 0, batch_size: int = 32, temperature: float = 1.0):
@@ -68,19 +69,29 @@ def nll(model, documents: Sequence, tokenizer, *, stride: int = 0, batch_size: i
 
 def scores(rows: DocumentScores, *, suffix: str = "") -> dict[str, Score]:
     """The named scores of a table of documents."""
-    n, tokens = len(rows.nats), rows.num_tokens + rows.num_ends
+    tokens = rows.num_tokens + rows.num_ends
     nats = rows.nats + rows.end_nats
-    per_token = ratio_score(nats, tokens, "nats/token", n)
-    per_word = ratio_score(rows.nats, rows.num_words, "nats/word", n)
+    per_token = _ratio(nats, tokens, "nats/token")
+    per_word = _ratio(rows.nats, rows.num_words, "nats/word")
     named = {
         "nll": per_token,
-        "bits_per_byte": ratio_score(rows.nats / math.log(2), rows.num_bytes, "bits/byte", n),
-        "bits_per_byte_with_eot": ratio_score(nats / math.log(2), rows.num_bytes, "bits/byte", n),
-        "perplexity": transform_score(per_token, math.exp, math.exp, unit="per token"),
-        "word_perplexity": transform_score(per_word, math.exp, math.exp, unit="per word"),
-        "nll_calibrated": ratio_score(rows.calibrated_nats, tokens, "nats/token", n),
+        "bits_per_byte": _ratio(rows.nats / math.log(2), rows.num_bytes, "bits/byte"),
+        "bits_per_byte_with_eot": _ratio(nats / math.log(2), rows.num_bytes, "bits/byte"),
+        "perplexity": transform_score(per_token, _exp, _exp, unit="per token"),
+        "word_perplexity": transform_score(per_word, _exp, _exp, unit="per word"),
+        "nll_calibrated": _ratio(rows.calibrated_nats, tokens, "nats/token"),
     }
     return {name + suffix: score for name, score in named.items()}
+
+
+def _ratio(nats: np.ndarray, count: np.ndarray, unit: str) -> Score:
+    if not np.isfinite(nats).all():  # something that came was called impossible: no error to speak of
+        return Score(math.inf, None, len(nats), unit)
+    return ratio_score(nats, count, unit)
+
+
+def _exp(nats: float) -> float:
+    return math.exp(nats) if nats < 700 else math.inf
 
 
 @torch.no_grad()
@@ -103,7 +114,7 @@ def per_document(
             nats[document] += at_one[row, text].sum()
             end_nats[document] += at_one[row, is_end].sum()
             calibrated[document] += at_fit[row, here].sum()
-            scored[document] += tokenizer.token_bytes[window.targets[row, text].numpy()].sum()
+            scored[document] += tokenizer.token_bytes[window.targets[row].numpy()[text]].sum()
     num_bytes = np.array([document.num_bytes for document in documents], dtype=np.int64)
     if not np.array_equal(scored, num_bytes):
         wrong = int(np.flatnonzero(scored != num_bytes)[0])

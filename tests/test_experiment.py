@@ -1,0 +1,235 @@
+"""One run, whole: what it writes, how it stops and goes on, and who measures it."""
+
+import dataclasses
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import safetensors.torch
+import torch
+
+from losslab import experiment, records
+from losslab.config import DataConfig, EvaluateConfig, ExperimentConfig, ModelConfig, TrainConfig
+
+SMALL = ExperimentConfig(
+    data=DataConfig(corpus="text.txt", val_bytes=2_000, tune_bytes=2_000),
+    model=ModelConfig(n_layer=1, n_head=2, n_embd=16, max_seq_len=16, dropout=0.1),
+    train=TrainConfig(num_steps=30, batch_size=4, learning_rate=1e-2, min_learning_rate=1e-3, device="cpu"),
+    evaluate=EvaluateConfig(tune_tokens=256, every=10, num_samples=1, sample_tokens=10),
+)
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch):
+    """A folder to work in, with a small text of many documents."""
+    monkeypatch.chdir(tmp_path)
+    documents = [f"The {a} cat number {n} sat on the {b} mat.\n" * 4
+                 for n, (a, b) in enumerate([("big", "red"), ("old", "wet"), ("sad", "new"), ("odd", "tan")] * 30)]
+    (tmp_path / "text.txt").write_text("\n<|endoftext|>\n".join(documents))
+    return tmp_path
+
+
+def change(config=SMALL, **sections):
+    values = {name: dataclasses.replace(getattr(config, name), **value) if isinstance(value, dict) else value
+              for name, value in sections.items()}
+    return dataclasses.replace(config, **values)
+
+
+def weights(folder):
+    (newest,) = sorted(folder.glob("checkpoint/step-00000030"))
+    return (newest / "model.safetensors").read_bytes()
+
+
+def test_a_run_explains_itself(place):
+    record = experiment.run(SMALL, place / "run")
+    assert record.status == "finished"
+    assert {"nll", "bits_per_byte", "bits_per_byte_with_eot", "perplexity", "word_perplexity",
+            "nll_calibrated"} == set(record.scores)
+    assert all(set(score) == {"value", "stderr", "n", "unit"} for score in record.scores.values())
+    assert record.scores["nll"]["value"] < 4.5  # ln 257 is 5.55
+    assert record.result["tokens"] == 30 * 4 * 16
+    assert [line["step"] for line in record.log if "tune/nll" in line] == [10, 20, 30]
+    first = next(line for line in record.log if "train/nll" in line)
+    assert first["step"] == 1 and first["train/nll"] == pytest.approx(5.549, rel=0.02)
+    assert record.spec["corpus"]["digest"] and record.environment["threads"] >= 1
+    assert record.result["cost"]["tokens_per_second"] > 0 and record.result["cost"]["loss_cost_ratio"] > 0
+    assert len(record.result["samples"]) == 1
+    assert record.result["counts"]["bytes"] == record.spec["corpus"]["splits"]["val"]["bytes"]
+
+
+def test_a_run_that_is_done_is_read_back_and_not_run_again(place):
+    experiment.run(SMALL, place / "run")
+    before = (place / "run" / "result.json").stat().st_mtime_ns
+    assert experiment.run(SMALL, place / "run").status == "finished"
+    assert (place / "run" / "result.json").stat().st_mtime_ns == before
+
+
+def test_a_folder_of_another_run_is_not_overwritten(place):
+    experiment.run(SMALL, place / "run")
+    with pytest.raises(ValueError, match="already holds another run"):
+        experiment.run(change(seed=1), place / "run")
+
+
+def launch(folder, *, kill, at_step, options=()):
+    """`losslab train` in a process of its own, sent a signal once its log reaches a step."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "losslab.cli", "train", "spec.toml", "--out", str(folder), "--threads", "1", *options],
+        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and process.poll() is None:
+        log = records.Record(folder, {}, {}, {}, "running").log
+        if log and log[-1]["step"] >= at_step:
+            process.send_signal(kill)
+            break
+        time.sleep(0.01)
+    _, process.said = process.communicate(timeout=120)
+    return process
+
+
+SPEC = """
+[data]
+corpus = "text.txt"
+val_bytes = 2000
+tune_bytes = 2000
+[model]
+n_layer = 1
+n_head = 2
+n_embd = 16
+max_seq_len = 16
+dropout = 0.1
+[train]
+num_steps = {steps}
+batch_size = 4
+learning_rate = 1e-2
+min_learning_rate = 1e-3
+device = "cpu"
+log_every = 1
+checkpoint_every = {every}
+[evaluate]
+tune_tokens = 256
+num_samples = 0
+"""
+
+
+def final(folder):
+    (path,) = [p for p in (folder / "checkpoint").iterdir() if p.name == "step-00000600"]
+    return (path / "model.safetensors").read_bytes()
+
+
+@pytest.mark.parametrize(("kill", "code", "every"), [(signal.SIGTERM, 5, 0), (signal.SIGINT, 5, 0),
+                                                      (signal.SIGKILL, -9, 100)])
+def test_a_run_that_was_stopped_ends_in_the_same_bytes(place, kill, code, every):
+    (place / "spec.toml").write_text(SPEC.format(steps=600, every=every))
+    stopped = launch(place / "stopped", kill=kill, at_step=250)
+    assert stopped.returncode == code, stopped.said
+    assert records.read(place / "stopped").status == "stopped"
+    resumed = subprocess.run([sys.executable, "-m", "losslab.cli", "train", "--resume", str(place / "stopped")],
+                             capture_output=True, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
+    assert resumed.returncode == 0, resumed.stderr
+    assert "going on from step" in resumed.stderr
+    straight = launch(place / "straight", kill=0, at_step=10**9)
+    assert straight.returncode == 0
+    assert final(place / "stopped") == final(place / "straight")
+    logs = [[(line["step"], line.get("train/objective"), line.get("tune/nll")) for line in records.read(place / n).log
+             if line["step"] > 1] for n in ("stopped", "straight")]
+    # the line after a resume is logged once more often or not at all, but every number is the same
+    assert dict((step, o) for step, o, _ in logs[0] if o) == dict((step, o) for step, o, _ in logs[1] if o)
+    assert len(logs[0]) == len(set(logs[0]))
+    scores = [records.read(place / n).scores["nll"]["value"] for n in ("stopped", "straight")]
+    assert scores[0] == scores[1]
+
+
+def test_a_damaged_checkpoint_is_named_and_the_one_before_it_used(place):
+    (place / "spec.toml").write_text(SPEC.format(steps=600, every=50))
+    launch(place / "run", kill=signal.SIGKILL, at_step=260)
+    newest = sorted((place / "run" / "checkpoint").glob("step-*"))[-1]
+    raw = bytearray((newest / "model.safetensors").read_bytes())
+    raw[-5] ^= 255
+    (newest / "model.safetensors").write_bytes(raw)
+    said = []
+    record = experiment.resume(place / "run", tell=said.append)
+    assert record.status == "finished"
+    assert any(newest.name in line and "damaged" in line for line in said)
+
+
+def test_divergence_is_a_finding(place):
+    config = change(loss="1e8*mse + cross_entropy", train={"learning_rate": 1e8, "min_learning_rate": 0.0,
+                                                         "grad_clip": 0.0, "warmup_steps": 0})
+    said = []
+    record = experiment.run(config, place / "run", tell=said.append)
+    assert record.status == "diverged" and record.result["diverged"]["step"] >= 1
+    assert any("diverged at step" in line for line in said)
+    assert record.scores == {}
+
+
+def test_the_condition_is_everything_but_the_seed(place):
+    def condition(**changes):
+        return experiment.Experiment(change(**changes)).condition
+
+    assert condition() == condition(seed=3)
+    assert condition() != condition(loss="squentropy")
+    assert condition() != condition(train={"learning_rate": 2e-2})
+    assert condition(loss="label_smoothing") == condition(loss="label_smoothing(epsilon=0.1)")
+    assert condition() == condition(train={"num_steps": 0, "num_tokens": 30 * 4 * 16})
+    before = condition()
+    with open("text.txt", "a") as file:
+        file.write("one more line\n")
+    assert condition() != before
+
+
+def test_an_edited_loss_file_is_another_condition_and_the_old_run_keeps_the_old_code(place):
+    loss = place / "my_loss.py"
+    loss.write_text("def my_loss(prediction):\n    return prediction.nll\n")
+    first = experiment.run(change(loss="my_loss.py"), place / "first")
+    loss.write_text("def my_loss(prediction):\n    return 2 * prediction.nll\n")
+    assert experiment.Experiment(change(loss="my_loss.py")).condition != first.condition
+    (place / "first" / "result.json").unlink()  # as if it had to go on after the edit
+    again = experiment.resume(place / "first")
+    assert again.condition == first.condition and again.scores == first.scores
+
+
+def test_a_loss_file_cannot_reach_the_ruler(place):
+    (place / "cheat.py").write_text(
+        "import losslab.evaluate.nll, losslab.evaluate.ruler, losslab.experiment, losslab.stats\n"
+        "def nothing(*a, **k):\n    raise AssertionError('the ruler ran in the process of the loss')\n"
+        "losslab.evaluate.ruler.measure = losslab.experiment.measure = nothing\n"
+        "losslab.evaluate.nll.per_document = losslab.evaluate.ruler.per_document = nothing\n"
+        "def cheat(prediction):\n    return prediction.nll\n"
+    )
+    # in a process of its own, since the file spoils the modules it reaches
+    code = ("import sys; from losslab import experiment, config; from test_experiment import change; "
+            "r = experiment.run(change(loss='cheat.py', train={'num_steps': 10}), 'cheated'); print(r.status)")
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True,
+                          env=os.environ | {"PYTHONPATH": os.path.dirname(__file__)})
+    assert done.stdout.split()[-1] == "finished", done.stderr
+    cheated = records.read(place / "cheated")
+    honest = experiment.run(change(train={"num_steps": 10}), place / "honest")
+    assert cheated.scores["nll"]["value"] == pytest.approx(honest.scores["nll"]["value"], rel=1e-6)
+
+
+def test_the_same_seed_starts_every_loss_from_the_same_weights_and_batches(place):
+    for loss, folder in (("cross_entropy", "a"), ("softcap(15) | mse + cross_entropy", "b")):
+        config = change(loss=loss, train={"num_steps": 1, "learning_rate": 0.0, "min_learning_rate": 0.0})
+        experiment.run(config, place / folder)
+    a, b = (safetensors.torch.load_file(place / f / "checkpoint/step-00000001/model.safetensors") for f in "ab")
+    assert a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+
+
+def test_two_processes_do_not_write_one_run(place):
+    with records.lock(place / "run"):
+        with pytest.raises(records.StoreBusy, match=f"in use by another losslab \\(process {os.getpid()}\\)"):
+            experiment.run(SMALL, place / "run")
+
+
+def test_a_run_of_a_newer_version_is_refused_and_left_alone(place):
+    experiment.run(SMALL, place / "run")
+    spec = json.loads((place / "run" / "spec.json").read_text())
+    (place / "run" / "spec.json").write_text(json.dumps(spec | {"format": 99}))
+    with pytest.raises(ValueError, match="written by a newer losslab"):
+        experiment.run(SMALL, place / "run")
+    assert (place / "run" / "result.json").exists()

@@ -1,0 +1,170 @@
+"""Arms x seeds in workers: pairs that match, workers that die, work that is not done twice."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from losslab import records, study
+from test_experiment import SMALL, change, place  # noqa: F401 the fixture
+
+pytestmark = pytest.mark.usefixtures("place")
+QUICK = change(train={"num_steps": 12})
+
+
+def arms(*losses, base=QUICK):
+    return [change(base, loss=loss) for loss in losses]
+
+
+def test_two_losses_and_a_verdict():
+    said = []
+    comparison, found = study.compare(arms("cross_entropy", "label_smoothing(0.3)"), [0, 1, 2], "runs", workers=2,
+                                      tell=said.append)
+    assert [record.status for record in found] == ["finished"] * 6
+    assert comparison.baseline == "cross_entropy"
+    (candidate,) = [arm for arm in comparison.arms if arm.difference]
+    by_seed = {(r.loss, r.seed): r.scores["nll"]["value"] for r in found}
+    expected = sum(by_seed["label_smoothing(0.3)", s] - by_seed["cross_entropy", s] for s in range(3)) / 3
+    assert candidate.difference.value == pytest.approx(expected, rel=1e-12)
+    assert "label_smoothing(0.3)" in candidate.verdict
+
+
+def test_what_is_done_is_not_run_again_and_more_seeds_are_added():
+    study.compare(arms("cross_entropy", "squentropy"), [0], "runs")
+    stamps = {path: path.stat().st_mtime_ns for path in sorted(Path("runs").glob("*/result.json"))}
+    assert len(stamps) == 2
+    _, found = study.compare(arms("cross_entropy", "squentropy"), [0, 1], "runs")
+    assert len(found) == 4
+    assert all(path.stat().st_mtime_ns == stamp for path, stamp in stamps.items())
+
+
+def test_a_killed_worker_is_started_again(monkeypatch):
+    killed = []
+
+    def hunter():
+        deadline = time.monotonic() + 60
+        while not killed and time.monotonic() < deadline:
+            for pid in children():
+                if any("losslab.experiment" in part for part in command(pid)):
+                    time.sleep(1.0)
+                    os.kill(pid, signal.SIGKILL)
+                    killed.append(pid)
+                    return
+            time.sleep(0.05)
+
+    thread = threading.Thread(target=hunter)
+    thread.start()
+    said = []
+    _, found = study.compare(arms("cross_entropy", base=change(train={"num_steps": 400})), [0], "runs",
+                             tell=said.append)
+    thread.join()
+    assert killed and found[0].status == "finished"
+    assert any("killed by signal 9" in line and "starting it again" in line for line in said)
+
+
+def children():
+    done = subprocess.run(["ps", "-o", "pid=", "--ppid", str(os.getpid())], capture_output=True, text=True)
+    return [int(pid) for pid in done.stdout.split()]
+
+
+def command(pid):
+    try:
+        with open(f"/proc/{pid}/cmdline") as file:
+            return file.read().split("\0")
+    except OSError:
+        return []
+
+
+def test_a_worker_that_fails_leaves_the_others_and_says_why():
+    (Path("late.py")).write_text(
+        "calls = 0\n"
+        "def late(prediction):\n"
+        "    global calls\n"
+        "    calls += 1\n"
+        "    if calls > 6:\n"
+        "        raise RuntimeError('no more')\n"
+        "    return prediction.nll\n"
+    )
+    said = []
+    comparison, found = study.compare(arms("cross_entropy", "late.py"), [0], "runs", tell=said.append)
+    status = {record.loss: record.status for record in found}
+    assert status == {"cross_entropy": "finished", "late.py": "failed"}
+    assert any("late.py failed at line 6: RuntimeError: no more" in line for line in said)
+
+
+def test_a_diverged_seed_is_counted_and_gets_no_mean():
+    wild = change(QUICK, loss="1e8*mse + cross_entropy", train={"learning_rate": 1e8, "min_learning_rate": 0.0,
+                                                              "grad_clip": 0.0, "warmup_steps": 0})
+    comparison, _ = study.compare([*arms("cross_entropy"), wild], [0, 1], "runs")
+    worst = comparison.arms[-1]
+    assert worst.difference is None and "2 of 2 diverged" in worst.status
+
+
+def test_the_same_condition_twice_is_refused():
+    with pytest.raises(ValueError, match="are the same condition"):
+        study.compare(arms("label_smoothing", "label_smoothing(epsilon=0.1)"), [0], "runs")
+    with pytest.raises(ValueError, match="hold one twice"):
+        study.compare(arms("cross_entropy"), [0, 0], "runs")
+
+
+def test_an_edited_loss_file_is_never_mixed_with_old_runs():
+    path = Path("mine.py")
+    path.write_text("def mine(prediction):\n    return prediction.nll\n")
+    _, before = study.compare(arms("mine.py"), [0], "runs")
+    path.write_text("def mine(prediction):\n    return prediction.nll + 0.1 * prediction.log_z**2\n")
+    _, after = study.compare(arms("mine.py"), [0], "runs")
+    assert before[0].condition != after[0].condition and before[0].path != after[0].path
+    assert len(records.find(["runs"])) == 2
+
+
+def test_two_studies_do_not_share_a_store_at_once():
+    with records.lock("runs", "store"):
+        with pytest.raises(records.StoreBusy, match="store runs is in use"):
+            study.compare(arms("cross_entropy"), [0], "runs")
+
+
+def test_numerics_are_chosen_once_for_all_arms():
+    planned = study.plan([change(QUICK, train={"dtype": "float32"}), change(QUICK, loss="mse")], [0], "runs")
+    assert {e.config.train.dtype for e in planned.experiments} == {"float32"}
+    assert all(e.config.train.device == "cpu" for e in planned.experiments)
+
+
+def test_an_unwritable_store_is_one_sentence():
+    with open("file", "w") as file:
+        file.write("not a folder")
+    with pytest.raises(ValueError, match="cannot write to file"):
+        study.compare(arms("cross_entropy"), [0], "file")
+
+
+STOPPING = """
+import sys
+from losslab import study
+from test_experiment import change
+from test_study import arms
+try:
+    study.compare(arms("cross_entropy", base=change(train={"num_steps": 20000})), [0], "runs", tell=print)
+except study.Stopped as stopped:
+    print("STOPPED", stopped)
+"""
+
+
+def test_stopping_a_study_saves_every_run():
+    process = subprocess.Popen([sys.executable, "-c", STOPPING], stdout=subprocess.PIPE, text=True,
+                               env=os.environ | {"PYTHONPATH": os.path.dirname(__file__)})
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        logs = list(Path("runs").glob("*/log.jsonl"))
+        if logs and logs[0].stat().st_size > 500:
+            break
+        time.sleep(0.1)
+    process.send_signal(signal.SIGTERM)
+    out, _ = process.communicate(timeout=60)
+    assert "STOPPED" in out and process.returncode == 0
+    (record,) = records.find(["runs"])
+    assert record.status == "stopped"
+    assert list((record.path / "checkpoint").glob("step-*"))
