@@ -1,0 +1,10 @@
+"""Run records -> one document -> one HTML file, its Markdown and JSON, and a table for terminals.
+
+`document(records)` holds everything that is said; `write(document, path)` and `table(document)` only show it.
+"""
+
+from losslab.report.document import document
+from losslab.report.page import write
+from losslab.report.text import markdown, table
+
+__all__ = ["document", "markdown", "table", "write"]

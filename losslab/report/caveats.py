@@ -1,0 +1,137 @@
+"""What a reader must know before believing a comparison."""
+
+from collections.abc import Mapping, Sequence
+
+from losslab.records import Record
+
+Arms = Mapping[str, Sequence[Record]]
+NUMERICS = ("device", "dtype", "torch")
+NOT_TRAINING = ("loss", "seed", "train.log_every", "train.checkpoint_every", "evaluate.batch_size")
+
+
+def comparable(arms: Arms) -> tuple[bool, bool]:
+    """Whether the arms were measured on the same tokens (`nll`), and on the same text (`bits_per_byte`)."""
+    corpora = [run.spec["corpus"] for runs in arms.values() for run in runs]
+    windows = {run.spec["config"].get("evaluate", {}).get("stride", 0) for runs in arms.values() for run in runs}
+    digests = {corpus["digest"] for corpus in corpora}
+    tokenizers = {corpus["tokenizer"] for corpus in corpora}
+    # a digest may cover the tokenizer; the same name and the same size in bytes is the same validation text
+    texts = {(c["name"], c["splits"]["val"]["documents"], c["splits"]["val"]["bytes"]) for c in corpora}
+    same_windows = len(windows) == 1
+    same_tokens = same_windows and len(digests) == 1 and len(tokenizers) == 1
+    return same_tokens, same_tokens or (same_windows and len(tokenizers) > 1 and len(texts) == 1)
+
+
+def differing(arms: Arms) -> tuple[dict, dict[str, dict]]:
+    """The settings that all arms share, and for each arm those in which it has its own."""
+    flat = {name: _flatten(runs[0].spec["config"]) for name, runs in arms.items()}
+    keys = dict.fromkeys(key for settings in flat.values() for key in settings if key not in ("loss", "seed"))
+    shared, own = {}, {name: {} for name in arms}
+    for key in keys:
+        values = [settings.get(key) for settings in flat.values()]
+        if all(value == values[0] for value in values):
+            shared[key] = values[0]
+        else:
+            for name, settings in flat.items():
+                own[name][key] = settings.get(key)
+    return shared, own
+
+
+def _flatten(settings: Mapping, prefix: str = "") -> dict:
+    flat = {}
+    for key, value in settings.items():
+        flat |= _flatten(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
+    return flat
+
+
+def caveats(arms: Arms, described: Sequence[dict], baseline: str, requested: Mapping[str, Sequence[int]] | None):
+    """Sentences, the gravest first."""
+    return [
+        *_unlike_corpora(arms),
+        *_unlike_numerics(arms),
+        *_unlike_settings(arms),
+        *_incomplete(arms, requested or {}),
+        *_few_seeds(arms),
+        *_calibrated_order(described),
+        *_one_learning_rate(arms),
+    ]
+
+
+def _unlike_corpora(arms: Arms) -> list[str]:
+    found = {}
+    for runs in arms.values():
+        for run in runs:
+            corpus = run.spec["corpus"]
+            digest, tokenizer = corpus["digest"], corpus["tokenizer"]
+            found[digest, tokenizer] = f"{corpus['name']} {digest} ({tokenizer})"
+    if len(found) < 2:
+        return []
+    bits = "; bits per byte may be, because the text is the same" if comparable(arms)[1] else ""
+    return [f"arms were trained on {_and(found.values())}: their nll cannot be compared{bits}"]
+
+
+def _unlike_numerics(arms: Arms) -> list[str]:
+    warnings = []
+    for key in NUMERICS:
+        found = dict.fromkeys(run.environment[key] for runs in arms.values() for run in runs if key in run.environment)
+        if len(found) > 1:
+            warnings.append(f"runs differ in {key} ({_and(map(str, found))}): part of a difference may be numerics")
+    return warnings
+
+
+def _unlike_settings(arms: Arms) -> list[str]:
+    own = differing(arms)[1]
+    keys = dict.fromkeys(key for settings in own.values() for key in settings if key not in NOT_TRAINING)
+    told = []
+    for key in keys:
+        if not key.startswith("data."):  # said of the corpora already, in their digests
+            told.append(f"{key} ({_and(dict.fromkeys(str(settings.get(key)) for settings in own.values()))})")
+    return [f"arms differ in more than the loss: {_and(told)}"] if told else []
+
+
+def _incomplete(arms: Arms, requested: Mapping[str, Sequence[int]]) -> list[str]:
+    warnings = []
+    for name, runs in arms.items():
+        for status in ("failed", "stopped", "running"):
+            seeds = [str(run.seed) for run in runs if run.status == status]
+            if seeds:
+                verb = {"failed": "failed", "stopped": "stopped early", "running": "still running"}[status]
+                warnings.append(f"{name}: seed {_and(seeds)} {verb} and is not counted")
+    for name, seeds in requested.items():
+        missing = sorted(set(seeds) - {run.seed for run in arms.get(name, ())})
+        if missing:
+            warnings.append(f"{name}: no run of seed {_and(map(str, missing))}")
+    return warnings
+
+
+def _few_seeds(arms: Arms) -> list[str]:
+    single = [name for name, runs in arms.items() if sum(run.status == "finished" for run in runs) == 1]
+    if not single:
+        return []
+    if len(single) == len(arms):
+        return ["one seed: what another seed would change cannot be told from what the loss changes"]
+    return [f"{_and(single)}: one finished seed, which shows no interval"]
+
+
+def _calibrated_order(described: Sequence[dict]) -> list[str]:
+    """Said when one fitted temperature alone changes which arm leads."""
+    best = {}
+    for score in ("nll", "nll_calibrated"):
+        values = {arm["name"]: arm["scores"].get(score, {}).get("value") for arm in described}
+        known = {name: value for name, value in values.items() if value is not None}
+        best[score] = min(known, key=known.get) if len(known) > 1 else None
+    if best["nll"] == best["nll_calibrated"] or None in best.values():
+        return []
+    return [f"read through one fitted temperature, {best['nll_calibrated']} leads instead of {best['nll']}"]
+
+
+def _one_learning_rate(arms: Arms) -> list[str]:
+    rates = {run.spec["config"].get("train", {}).get("learning_rate") for runs in arms.values() for run in runs}
+    if len(arms) < 2 or len(rates) != 1 or None in rates:
+        return []
+    return [f"all arms at learning rate {rates.pop():g}; tuned separately the order may change"]
+
+
+def _and(words) -> str:
+    words = list(words)
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"

@@ -1,0 +1,106 @@
+"""A document as one self-contained HTML file, with its Markdown and its JSON beside it."""
+
+import base64
+import functools
+import hashlib
+import json
+from pathlib import Path
+
+from losslab import records
+from losslab.report import words
+from losslab.report.charts import beyond, charts, styles
+from losslab.report.text import markdown
+
+HERE = Path(__file__).parent
+STILL_WIDTH = 760  # pixels of the drawings that stand in where scripts are off
+
+
+def write(document: dict, path: str | Path) -> Path:
+    """Write `path` (HTML), and `.md` and `.json` of the same stem beside it; return the path of the page."""
+    path = Path(path)
+    if path.suffix.lower() not in (".html", ".htm"):
+        path = path.with_name(f"{path.name}.html")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(html(document), encoding="utf-8", newline="\n")
+        path.with_suffix(".md").write_text(markdown(document), encoding="utf-8")
+        records.write_json(path.with_suffix(".json"), document)
+    except OSError as error:
+        raise ValueError(f"cannot write the report {path}: {error.strerror}; give a writable place") from None
+    return path
+
+
+def html(document: dict) -> str:
+    """The page as text. It loads nothing: scripts, styles, charts and data are inside, as its policy demands."""
+    from markupsafe import Markup
+
+    drawn = charts(document)
+    style, script, bundle = (HERE / "page.css").read_text("utf-8"), (HERE / "page.js").read_text("utf-8"), _bundle()
+    policy = (
+        f"default-src 'none'; script-src {_hash(bundle)} {_hash(script)}; style-src {_hash(style)}; "
+        "base-uri 'none'; form-action 'none'"
+    )
+    return _template().render(
+        document=document, headline=_headline(document["verdict"]), baseline=document["baseline"], policy=policy,
+        styles=styles(document), words=words,
+        charts={name: Markup(_still(spec)) for name, spec in drawn.items()},
+        off_scale=beyond(document), unscored=[arm["name"] for arm in document["arms"] if not arm["scores"]],
+        style=Markup(style), script=Markup(script), bundle=Markup(bundle),
+        curve_rows=_curve_rows, unit_of=functools.partial(_unit, document),
+        document_json=Markup(_embedded(document)), charts_json=Markup(_embedded(drawn)),
+    )
+
+
+@functools.cache
+def _template():
+    import jinja2
+
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(HERE), autoescape=True, trim_blocks=True, lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    return environment.get_template("page.html.j2")
+
+
+@functools.cache
+def _bundle() -> str:
+    """Vega, Vega-Lite and their embedder, once for all charts."""
+    import vl_convert
+
+    bundle = vl_convert.javascript_bundle()
+    # whatever would end the element early, or change on parsing and so break the hash
+    assert "</script" not in bundle.lower() and "<!--" not in bundle and "\r" not in bundle and "\0" not in bundle
+    return bundle
+
+
+def _still(spec: dict) -> str:
+    """The chart drawn now, for readers without scripts; it takes the page's colors, being part of it."""
+    import vl_convert
+
+    return vl_convert.vegalite_to_svg({**spec, "width": STILL_WIDTH})
+
+
+def _headline(verdict: str) -> tuple[str, str]:
+    """The sentence, and the tally of all candidates that it may end with."""
+    sentence, bracket, tally = verdict.partition(" (of ")
+    return (sentence, f"Of {tally.removesuffix(')')}.") if bracket and tally.endswith(")") else (verdict, "")
+
+
+def _curve_rows(curve: dict) -> list[int]:
+    """At most twelve points of a curve for its table, the last among them."""
+    last = len(curve["tokens"]) - 1
+    return sorted({round(i * last / 11) for i in range(12)}) if last >= 0 else []
+
+
+def _unit(document: dict, score: str) -> str:
+    return next(arm["scores"][score]["unit"] for arm in document["arms"] if score in arm["scores"])
+
+
+def _hash(text: str) -> str:
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
+
+
+def _embedded(value) -> str:
+    """JSON that no HTML parser can mistake for markup."""
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")

@@ -1,0 +1,81 @@
+"""Numbers as readers see them: with their error, their n and their unit."""
+
+import math
+
+from losslab.stats import Score
+
+
+def number(value: float | None, digits: int = 5) -> str:
+    """About `digits` significant digits, at most six of them decimals."""
+    if value is None:
+        return "–"
+    if value == 0:
+        return "0"
+    places = digits - 1 - math.floor(math.log10(abs(value)))
+    return f"{value:,.{min(6, max(0, places))}f}"
+
+
+def score(found: dict | None, *, n: bool = True) -> str:
+    """`3.2785 ± 0.0004 (n=16)`; without an error where one seed shows none."""
+    if not found or found.get("value") is None:
+        return "–"
+    text = str(Score.from_dict(found))
+    return text if n else text.rpartition(" (n=")[0]
+
+
+def difference(found: dict | None) -> str:
+    """`+0.0121 [+0.0098, +0.0144]`, with two digits of the interval's half-width, as in the verdict."""
+    if not found or found.get("value") is None:
+        return "–"
+    value, low, high = found["value"], found.get("low"), found.get("high")
+    if low is None or high is None or low == high:
+        return f"{value:+.4g}"
+    places = max(0, 1 - math.floor(math.log10((high - low) / 2)))
+    return f"{value:+.{places}f} [{low:+.{places}f}, {high:+.{places}f}]"
+
+
+def p_value(p: float | None) -> str:
+    if p is None:
+        return "–"
+    return "< 0.0001" if p < 0.0001 else f"{p:.4f}" if p < 0.1 else f"{p:.2f}"
+
+
+def outcome(arm: dict) -> str:
+    """The verdict as a word or two."""
+    return {"open": "no difference shown", "one seed": "no verdict from one seed",
+            "no spread": "no verdict"}.get(arm["outcome"], arm["outcome"])
+
+
+def size(num_bytes: float | None) -> str:
+    """`1.24 GB`, in powers of ten."""
+    if num_bytes is None:
+        return "–"
+    for unit, scale in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if num_bytes >= scale:
+            return f"{num_bytes / scale:.3g} {unit}"
+    return f"{num_bytes:.0f} bytes"
+
+
+def duration(seconds: float | None) -> str:
+    if seconds is None:
+        return "–"
+    if seconds < 0.1:
+        return f"{1000 * seconds:.3g} ms"
+    if seconds < 120:
+        return f"{seconds:.3g} s"
+    return f"{seconds / 60:.1f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+
+
+def plural(count: int, noun: str, many: str | None = None) -> str:
+    return f"{count:,} {noun if count == 1 else many or f'{noun}s'}"
+
+
+def value(anything) -> str:
+    """A setting as text: numbers short, lists joined."""
+    if isinstance(anything, list | tuple):
+        return ", ".join(map(value, anything))
+    if isinstance(anything, float):
+        return f"{anything:g}"
+    if anything is None:
+        return "unknown"
+    return f"{anything:,}" if isinstance(anything, int) and not isinstance(anything, bool) else str(anything)
