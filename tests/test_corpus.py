@@ -121,6 +121,14 @@ def test_a_folder_keeps_its_own_validation_file(tmp_path):
     assert texts(corpus, "train") == [text for i, text in enumerate(train) if i % 50]
 
 
+def test_a_training_story_from_the_validation_file_takes_no_place_in_tune(tmp_path):
+    train, val = stories(120), stories(30, seed=1)
+    write(tmp_path / "set" / "train.txt", val[:3] + train)
+    write(tmp_path / "set" / "valid.txt", val)
+    corpus = Corpus.open(DataConfig(corpus=str(tmp_path / "set")))
+    assert texts(corpus, "tune") == train[::50] and len(corpus.documents("train")) == 117
+
+
 def test_a_large_validation_file_gives_whole_documents_by_digest(tmp_path):
     train, val = stories(120), stories(80, seed=1)
     write(tmp_path / "set" / "train.txt", train)
@@ -163,6 +171,12 @@ def test_jsonl_gives_the_same_corpus_as_text(tmp_path, many):
     names = ("many.txt", "many.jsonl", "many.jsonl.gz")
     digests = {Corpus.open(DataConfig(corpus=str(tmp_path / name))).digest for name in names}
     assert len(digests) == 1
+
+
+def test_a_character_that_only_the_validation_text_has_is_known(tmp_path):
+    (tmp_path / "one.txt").write_text("abc " * 300 + "é", encoding="utf-8")
+    corpus = Corpus.open(DataConfig(corpus=str(tmp_path / "one.txt"), tokenizer="char"))
+    assert texts(corpus, "val")[0].endswith("é") and corpus.tokenizer.characters == " abcé"
 
 
 # --- embedded corpora --------------------------------------------------------------------------

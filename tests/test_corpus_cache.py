@@ -81,6 +81,8 @@ import json, sys
 from losslab.config import DataConfig
 from losslab.corpus import Corpus
 said = []
+print("ready", flush=True)
+sys.stdin.readline()  # so that all start at once
 config = DataConfig(corpus=sys.argv[1], tokenizer="bpe:400")
 corpus = Corpus.open(config, progress=lambda what, done, total: said.append(what))
 batch = corpus.batches("train", seed=1, batch_size=2, seq_len=8)(3)
@@ -89,7 +91,12 @@ print(json.dumps([corpus.digest, batch.tokens.tolist(), said]))
 
 
 def test_four_processes_that_want_the_same_corpus_build_it_once(path, root):
-    started = [subprocess.Popen([sys.executable, "-c", OPEN, path], stdout=subprocess.PIPE) for _ in range(4)]
+    command, pipe = [sys.executable, "-c", OPEN, path], subprocess.PIPE
+    started = [subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) for _ in range(4)]
+    assert [process.stdout.readline() for process in started] == ["ready\n"] * 4
+    for process in started:
+        process.stdin.write("go\n")
+        process.stdin.flush()
     answers = [json.loads(process.communicate()[0]) for process in started]
     assert all(process.returncode == 0 for process in started)
     assert len({json.dumps(answer[:2]) for answer in answers}) == 1

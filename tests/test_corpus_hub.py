@@ -64,6 +64,7 @@ def test_a_stream_stops_at_max_bytes(monkeypatch):
     corpus = Corpus.open(DataConfig(corpus="openwebtext", max_bytes=5000))
     assert 4800 < sum(corpus.num_bytes.values()) <= 5000
     assert set(texts(corpus, "train", "val", "tune")) < set(STORIES[:120])
+    assert Corpus.open(DataConfig(corpus="openwebtext", max_bytes=9000)).digest != corpus.digest
 
 
 def test_a_validation_split_of_the_hub_is_kept(monkeypatch):

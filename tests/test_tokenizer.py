@@ -145,6 +145,15 @@ def test_the_digest_names_the_vocabulary_and_nothing_else():
     assert all(len(make(name, TEXTS).digest) == 12 for name in NAMES)
 
 
+def test_the_digest_knows_the_order_of_the_merges(tmp_path):
+    make("bpe:300", TEXTS).save(tmp_path)
+    parts = json.loads((tmp_path / "tokenizer.json").read_text(encoding="utf-8"))
+    parts["model"]["merges"].reverse()
+    (tmp_path / "tokenizer.json").write_text(json.dumps(parts), encoding="utf-8")
+    assert load(tmp_path).tokens == make("bpe:300", TEXTS).tokens
+    assert load(tmp_path).digest != make("bpe:300", TEXTS).digest
+
+
 def test_plain_vocabularies_need_no_tokenizers_library(tmp_path):
     code = (
         "import sys; sys.modules['tokenizers'] = None\n"
