@@ -7,7 +7,7 @@ stamp=.venv/losslab-installed-${extras:-core}
 
 if [ ! -x .venv/bin/python ]; then
   echo "making .venv ..." >&2
-  for python in python3.12 python3.11 python3.13 python3; do
+  for python in python3 python3.12 python3.13 python3.11; do
     if command -v "$python" >/dev/null && "$python" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))'; then
       break
     fi
