@@ -1,0 +1,98 @@
+"""What a comparison is made of: differences, arms, and the whole."""
+
+from dataclasses import asdict, dataclass
+from difflib import get_close_matches
+
+from losslab.stats.score import Score
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Candidate - baseline, paired by seed."""
+
+    value: float
+    low: float | None
+    """Lower end of the 1 - alpha interval of t, not adjusted for other arms; None where there is no spread."""
+    high: float | None
+    p_value: float | None
+    """Two-sided paired t test, on its own."""
+    p_holm: float | None
+    """The same after Holm over all arms that have a p-value; what the verdict follows."""
+    n: int
+    """Seeds paired."""
+    stderr: float | None
+    equivalent: bool
+    """Whether two one-sided tests put the true difference within the margin."""
+    seeds_needed: int | None
+    """Seeds in all for a power of 0.9 to show a true difference of the margin, in one test at alpha."""
+    detectable: float | None
+    """The smallest true difference that the present seeds show with a power of 0.9."""
+    identical: bool = False
+    """Whether the two values are exactly equal on every seed."""
+
+
+@dataclass(frozen=True)
+class ArmResult:
+    """What became of one arm."""
+
+    name: str
+    rank: int
+    """1 is best; arms with a diverged seed come last."""
+    seeds: tuple[int, ...]
+    diverged: tuple[int, ...]
+    """Those of `seeds` that gave no value."""
+    mean: Score | None
+    """Over all seeds; None where one diverged, because a mean of survivors flatters."""
+    difference: Difference | None
+    """None for the baseline, and where this arm or the baseline diverged."""
+    outcome: str
+    """For programs: `baseline`, `better`, `worse`, `equivalent`, `open`, `identical`, `one seed`, `no spread`,
+    `diverged` or `baseline diverged`."""
+    verdict: str
+
+    @property
+    def status(self) -> str:
+        """`finished`, or `2 of 5 diverged`."""
+        return f"{len(self.diverged)} of {len(self.seeds)} diverged" if self.diverged else "finished"
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What a comparison was asked; `compare` explains each."""
+
+    baseline: str
+    margin: float
+    alpha: float
+    unit: str
+    higher_is_better: bool
+
+
+@dataclass(frozen=True)
+class Comparison(Terms):
+    """All arms, best first, and what is to be said about them."""
+
+    arms: tuple[ArmResult, ...]
+    baseline_sd: float | None
+    """Standard deviation of the baseline over its seeds."""
+    noise_band: float | None
+    """Half-width in which the baseline itself, run again with as many other seeds, would differ from itself with
+    probability 1 - alpha: t * baseline_sd * sqrt(2 / n). Pairing can show differences smaller than this."""
+    verdict: str
+    note: str
+    """What the intervals, p-values and seeds needed are."""
+
+    def arm(self, name: str) -> ArmResult:
+        for arm in self.arms:
+            if arm.name == name:
+                return arm
+        raise unknown("arm", name, [arm.name for arm in self.arms])
+
+    def to_dict(self) -> dict:
+        """Plain values for JSON; the arms with their `status`."""
+        return asdict(self) | {"arms": [asdict(arm) | {"status": arm.status} for arm in self.arms]}
+
+
+def unknown(what: str, name: str, known: list[str]) -> ValueError:
+    near = get_close_matches(name, known, 1)
+    hint = f"; did you mean {near[0]!r}?" if near else ""
+    return ValueError(f"unknown {what} {name!r}, the arms are {', '.join(known) or 'none'}{hint}")
