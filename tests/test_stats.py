@@ -501,7 +501,6 @@ def test_the_headline_of_several_arms_names_the_best():
     ("arms", "options", "message"),
     [
         ({"cross_entropy": CE, "B": CE}, {"baseline": "cross_entropi"}, "did you mean 'cross_entropy'"),
-        ({"A": CE}, {}, "name at least one more"),
         ({"A": CE, "B": {}}, {}, "arm 'B' has no seed"),
         ({"A": CE, "B": {1: math.nan}}, {}, "arm 'B' is nan on seed 1; give None"),
         ({"A": CE, "B": {8: 3.0, 9: 3.0}}, {}, r"arm 'B' \(seeds 8, 9\) shares no seed .* \(seeds 1, 2, 3, 4, 5\)"),
@@ -512,6 +511,12 @@ def test_the_headline_of_several_arms_names_the_best():
 def test_bad_arguments_are_named(arms, options, message):
     with pytest.raises(ValueError, match=message):
         compare(arms, **({"baseline": "A"} | options))
+
+
+def test_a_lone_baseline_has_scores_and_no_verdict():
+    result = compare({"A": CE}, "A")
+    assert result.verdict == "nothing to compare A with"
+    assert result.arm("A").mean == mean_score(list(CE.values()), "nats/token")
 
 
 def test_an_unknown_arm_is_named():

@@ -56,7 +56,7 @@ def compare(
         The comparison; arms ordered best first by difference, or by mean where the baseline diverged.
 
     Raises:
-        ValueError: no candidate, an unknown baseline, an arm without seeds, a value that is not finite,
+        ValueError: an unknown baseline, an arm without seeds, a value that is not finite,
             an arm that shares no seed with the baseline, or a margin or level out of range.
 
     Example:
@@ -72,8 +72,6 @@ def compare(
     """
     if baseline not in arms:
         raise unknown("baseline", baseline, list(arms))
-    if len(arms) < 2:
-        raise ValueError(f"a comparison needs an arm beside the baseline {baseline!r}; name at least one more")
     if not 0 < margin < math.inf:
         raise ValueError(f"margin must be above 0, got {margin}; it is the largest difference that does not matter")
     if not 0 < alpha < 1:

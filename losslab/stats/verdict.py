@@ -75,6 +75,8 @@ def _sentence(name: str, d: Difference, terms: Terms, num_tests: int) -> tuple[s
 def headline(arms: Sequence[ArmResult], baseline: str) -> str:
     """One sentence for the whole comparison, arms best first; with one candidate, its verdict."""
     candidates = [arm for arm in arms if arm.name != baseline]
+    if not candidates:
+        return f"nothing to compare {baseline} with"
     if len(candidates) == 1:
         return candidates[0].verdict
     broken = next((arm for arm in arms if arm.name == baseline and arm.diverged), None)
