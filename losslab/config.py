@@ -95,6 +95,11 @@ class TrainConfig:
         for name in ("num_tokens", "num_steps", "micro_batch_size", "warmup_steps", "checkpoint_every"):
             if getattr(self, name) < 0:
                 raise ValueError(f"train.{name} must not be negative, got {getattr(self, name)}")
+        for name in ("weight_decay", "grad_clip"):
+            if not getattr(self, name) >= 0:
+                raise ValueError(f"train.{name} must not be negative, got {getattr(self, name)}")
+        if not all(0 <= beta < 1 for beta in self.betas):
+            raise ValueError(f"train.betas must both be in [0, 1), got {list(self.betas)}")
         if self.num_tokens and self.num_steps:
             raise ValueError(
                 f"train.num_tokens (={self.num_tokens}) and train.num_steps (={self.num_steps}) both set the "
@@ -234,8 +239,8 @@ PRESETS: dict[str, typing.Callable[[], ExperimentConfig]] = {
 
 def preset(name: str) -> ExperimentConfig:
     """The named preset; an unknown name is answered with the nearest one."""
-    if name not in PRESETS:
-        raise ValueError(f"unknown preset {name!r}{nearest(name, PRESETS)}; the presets are {', '.join(PRESETS)}")
+    if not isinstance(name, str) or name not in PRESETS:
+        raise ValueError(f"unknown preset {name!r}{nearest(str(name), PRESETS)}; the presets are {', '.join(PRESETS)}")
     return PRESETS[name]()
 
 
@@ -293,6 +298,8 @@ def load(path: str | Path) -> ExperimentConfig:
         values = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
     except ValueError as error:
         raise ValueError(f"{path} is not a readable specification: {error}") from None
+    if not isinstance(values, dict):
+        raise ValueError(f"{path} must hold one table of settings, got {values!r}")
     start = preset(values.pop("preset")) if "preset" in values else ExperimentConfig()
     return override(start, values, source=path.name)
 

@@ -8,6 +8,7 @@ import importlib
 import inspect
 import pkgutil
 import re
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
@@ -55,19 +56,29 @@ def parse(text: str) -> Formula:
         keywords = (("name", match["name"]),) if match["name"] else ()
         return Formula(((1.0, Call("file", (match["path"].strip(),), keywords)),))
     try:
-        tree = ast.parse(text.strip(), mode="eval").body
-    except (SyntaxError, ValueError) as error:
-        where = f" at column {error.offset}" if getattr(error, "offset", None) else ""
+        *transforms, total = _pipe(_tree(text))
+        return Formula(tuple(_sum(total, 1.0, text)), tuple(_call(node, text) for node in transforms))
+    except OverflowError:
+        raise ValueError(f"a number in {text!r} is too large; they must lie within 1.8e308") from None
+    except (RecursionError, MemoryError):
         raise ValueError(
-            f"cannot read the formula {text!r}{where}; write it like 'softcap(15) | cross_entropy + 1e-4*z_loss'"
+            f"the formula {text[:40]!r}... of {len(text)} characters is too deep to read; write a flat sum of losses"
         ) from None
-    *transforms, total = _pipe(tree)
-    return Formula(tuple(_sum(total, 1.0, text)), tuple(_call(node, text) for node in transforms))
 
 
 def parse_transforms(text: str) -> tuple[Call, ...]:
     """The transforms that `"softcap(15)"` or `"temperature(2) | softcap(15)"` writes; `""` writes none."""
     return parse(f"{text} | _").transforms if text else ()
+
+
+def _tree(text: str):
+    try:
+        return ast.parse(text.strip(), mode="eval").body
+    except (SyntaxError, ValueError) as error:
+        where = f" at column {error.offset}" if getattr(error, "offset", None) else ""
+        raise ValueError(
+            f"cannot read the formula {text!r}{where}; write it like 'softcap(15) | cross_entropy + 1e-4*z_loss'"
+        ) from None
 
 
 def _pipe(node) -> list:
@@ -90,12 +101,12 @@ def _sum(node, weight: float, text: str):
         case ast.UnaryOp(ast.UAdd(), operand):
             yield from _sum(operand, weight, text)
         case ast.BinOp(left, ast.Mult(), right):
-            factor, rest = (left, right) if _is_number(left) else (right, left)
-            if not _is_number(factor):
+            factor, rest = (_number(left), right) if _number(left) is not None else (_number(right), left)
+            if factor is None:
                 raise ValueError(f"in {text!r} only a number may multiply a loss, as in 0.1*z_loss")
-            yield from _sum(rest, weight * _number(factor), text)
+            yield from _sum(rest, weight * float(_finite(factor, text)), text)
         case _:
-            yield weight, _call(node, text)
+            yield _finite(weight, text), _call(node, text)
 
 
 def _call(node, text: str) -> Call:
@@ -116,23 +127,30 @@ def _call(node, text: str) -> Call:
     )
 
 
-def _is_number(node) -> bool:
-    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub | ast.UAdd):
-        node = node.operand
-    return isinstance(node, ast.Constant) and type(node.value) in (int, float)
+def _number(node) -> int | float | None:
+    """What a number, with its signs, or a product of numbers comes to; None for anything else."""
+    match node:
+        case ast.Constant(value=value) if type(value) in (int, float):
+            return value
+        case ast.UnaryOp(ast.USub() | ast.UAdd() as sign, operand):
+            value = _number(operand)
+            return -value if isinstance(sign, ast.USub) and value is not None else value
+        case ast.BinOp(left, ast.Mult(), right):
+            one, other = _number(left), _number(right)
+            return None if one is None or other is None else one * other
+    return None
 
 
-def _number(node) -> float:
-    if isinstance(node, ast.UnaryOp):
-        return -_number(node.operand) if isinstance(node.op, ast.USub) else _number(node.operand)
-    return float(node.value)
+def _finite(value: int | float, text: str) -> int | float:
+    if not abs(value) <= sys.float_info.max:
+        raise ValueError(f"a number in {text!r} is too large; they must lie within 1.8e308")
+    return value
 
 
 def _constant(node, text: str):
     """A number, string, boolean or list of numbers; nothing is ever executed."""
-    if _is_number(node):
-        value = node.operand.value if isinstance(node, ast.UnaryOp) else node.value
-        return -value if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub) else value
+    if (value := _number(node)) is not None:
+        return _finite(value, text)
     if isinstance(node, ast.Constant) and isinstance(node.value, str | bool):
         return node.value
     if isinstance(node, ast.List | ast.Tuple):
@@ -165,7 +183,10 @@ def bind(function: Callable, call: Call, *, skip: int = 1) -> dict[str, object]:
     if call.positional:
         if len(call.positional) > 1 or len(known) != 1:
             raise ValueError(f"write the parameters of {call.name} by name: {', '.join(known) or 'it has none'}")
-        values = {next(iter(known)): call.positional[0], **values}
+        (name,) = known
+        if name in values:
+            raise ValueError(f"{call} gives one parameter twice")
+        values[name] = call.positional[0]
     for name in values:
         if name not in known:
             raise ValueError(

@@ -118,6 +118,9 @@ class Objective:
                 f"targets has id {wrong.flatten()[0].item()}, but vocab_size is {logits.shape[-1]}; was this corpus "
                 "tokenized with another vocabulary?"
             )
+        masked = targets == IGNORE_INDEX
+        if bool(masked.any()):  # before anything is computed: the derivative of a nan is nan, whatever multiplies it
+            logits = logits.masked_fill(masked.unsqueeze(-1), 0.0)
         return self.losses(Prediction.dense(self.transform(logits), targets, vocabulary))
 
     def check(self, vocab_size: int, vocabulary: Mapping[str, Tensor] | None = None) -> bool:
@@ -139,7 +142,7 @@ class Objective:
             raise LossError(f"{self} gives {bad} on the logits of an untrained model; check it for log(0) or 0/0")
         if not value.requires_grad:
             raise LossError(f"{self} gives no gradient: nothing it returns depends on the logits differentiably")
-        (gradient,) = torch.autograd.grad(value.sum(), raw)
+        (gradient,) = torch.autograd.grad(value.sum(), raw, allow_unused=True, materialize_grads=True)
         if not bool(gradient.isfinite().all()):
             raise LossError(f"{self} has a gradient that is not finite on the logits of an untrained model")
         if not bool(gradient.any()):
@@ -206,7 +209,7 @@ def _file_term(weight: float, call: formula.Call, files: Mapping[str, str]) -> T
     takes_logits = len(required) == 2
     hyper = formula.Call(f"{path}:{name}", (), tuple(values.items()))
     loss = partial(function, **formula.bind(function, hyper, skip=len(required)))
-    guarded = partial(_guarded, path, partial(_classic, loss) if takes_logits else loss)
+    guarded = partial(_guarded, path, partial(_classic, path, loss) if takes_logits else loss)
     identity = f"file({source.sha256}, {formula.explicit(function, hyper, skip=len(required))})"
     return Term(weight, guarded, identity, getattr(module, "ROLE", "whole") == "whole", takes_logits, source)
 
@@ -229,17 +232,24 @@ def _where(path: str, error: Exception) -> str:
 def _guarded(path: str, loss: Callable, prediction: Prediction) -> Tensor:
     try:
         return loss(prediction)
+    except LossError:
+        raise
     except Exception as error:  # a stranger's file may raise anything; the user wants its line, not ours
         raise LossError(_where(path, error)) from None
 
 
-def _classic(loss: Callable, prediction: Prediction) -> Tensor:
+def _classic(path: str, loss: Callable, prediction: Prediction) -> Tensor:
     """Call `compute_loss(logits, targets)` with `[batch, seq, vocab]` and `[batch, seq]`, valid tokens only."""
     logits, targets, valid = prediction.logits, prediction.targets, prediction.valid
     if not bool(valid.all()):
         value = loss(logits[valid][None].contiguous(), targets[valid][None].contiguous())
         if not torch.is_tensor(value) or value.dim() == 0:
             return value
+        if value.numel() != valid.sum():
+            raise LossError(
+                f"{path} returned shape {list(value.shape)} for targets of shape {[1, int(valid.sum())]}; a loss gives "
+                "one number per token, or their mean"
+            )
         return torch.zeros_like(targets, dtype=value.dtype).masked_scatter(valid, value.reshape(-1))
     lead = (1,) * (2 - targets.dim())
     return loss(logits.contiguous().view(*lead, *logits.shape), targets.contiguous().view(*lead, *targets.shape))

@@ -30,7 +30,7 @@ def squentropy(prediction, *, square_weight=1.0):
     Reference:
         Hui, Belkin and Wright, Cut your Losses with Squentropy, ICML 2023. arXiv:2302.03952
     """
-    if square_weight < 0:
+    if not square_weight >= 0:
         raise ValueError(f"squentropy takes a square_weight of at least 0, got {square_weight}")
     wrong = prediction.sum_squares - prediction.target_logit**2
     return prediction.nll + square_weight * wrong / (prediction.vocab_size - 1)

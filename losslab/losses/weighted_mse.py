@@ -1,7 +1,7 @@
 """Mean squared error with a heavier target, as in the TinyStories study of squentropy."""
 
 
-def weighted_mse(prediction, *, target_weight=65):
+def weighted_mse(prediction, *, target_weight=65.0):
     r"""Squared error from the one-hot target in which the target's own entry weighs more.
 
     With logits $z$, target $y$, $V$ classes and target weight $k$,
@@ -26,7 +26,7 @@ def weighted_mse(prediction, *, target_weight=65):
         >>> import torch
         >>> from losslab.prediction import Prediction
         >>> off = Prediction.dense(torch.tensor([[1.0, 3.0]]), torch.tensor([1]))
-        >>> weighted_mse(off, target_weight=65)  # (1 + 65*4) / 2
+        >>> weighted_mse(off, target_weight=65.0)  # (1 + 65*4) / 2
         tensor([130.5000])
 
     Reference:
@@ -34,7 +34,7 @@ def weighted_mse(prediction, *, target_weight=65):
         Cross-Entropy in Classification Tasks, 2020, for the rescaled square loss.
         arXiv:2006.07322
     """
-    if target_weight < 0:
+    if not target_weight >= 0:
         raise ValueError(f"weighted_mse takes a target_weight of at least 0, got {target_weight}")
     target = prediction.target_logit
     wrong = prediction.sum_squares - target**2

@@ -1,0 +1,28 @@
+"""One thread, a cache of its own, and the same random numbers every time."""
+
+import os
+import shutil
+import tempfile
+
+CACHE = tempfile.mkdtemp(prefix="losslab-tests-")
+os.environ["LOSSLAB_CACHE"] = CACHE  # before anything of the house is imported, and for every process it starts
+os.environ["OMP_NUM_THREADS"] = "1"
+
+import numpy  # noqa: E402
+import pytest  # noqa: E402
+import torch  # noqa: E402
+from hypothesis import settings  # noqa: E402
+
+torch.set_num_threads(1)
+settings.register_profile("house", derandomize=True, deadline=None, max_examples=25, database=None)
+settings.load_profile("house")
+
+
+def pytest_unconfigure(config):
+    shutil.rmtree(CACHE, ignore_errors=True)
+
+
+@pytest.fixture(autouse=True)
+def seeded():
+    torch.manual_seed(0)
+    numpy.random.seed(0)

@@ -1,0 +1,204 @@
+"""What every loss of the folder keeps, a new file included, unasked."""
+
+import inspect
+
+import pytest
+import torch
+from torch.testing import assert_close
+
+from losslab import formula, fused
+from losslab.config import IGNORE_INDEX
+from losslab.objective import Objective
+from losslab.prediction import Prediction
+
+NAMES = formula.names("losslab.losses")
+VOCAB = 7
+
+# clauses that a loss breaks, and why; a loss that is not here keeps them all
+EXCEPTIONS: dict[str, dict[str, str]] = {
+    "z_loss": {"whole": "a penalty on the partition function, which no target enters: it is added to a loss"},
+}
+CLAUSES = {"whole", "scored alone", "no meaning", "sure and wrong"}
+
+
+def text_of(name):
+    """A formula that descends this loss, alone or beside the one that it is added to."""
+    return f"cross_entropy + 0.5*{name}" if "whole" in EXCEPTIONS.get(name, {}) else name
+
+
+@pytest.fixture(params=NAMES)
+def name(request):
+    return request.param
+
+
+@pytest.fixture
+def loss(name):
+    return formula.load("losslab.losses", name)
+
+
+@pytest.fixture
+def score(loss):
+    """The loss as a function of logits and targets, by the dense route."""
+    return lambda logits, targets: loss(Prediction.dense(logits, targets))
+
+
+@pytest.fixture
+def objective(name):
+    return Objective.parse(text_of(name))
+
+
+@pytest.fixture
+def logits():
+    rng = torch.Generator().manual_seed(0)
+    return (2 * torch.randn(6, VOCAB, dtype=torch.float64, generator=rng)).requires_grad_()
+
+
+@pytest.fixture
+def targets():
+    return torch.randint(VOCAB, (6,), generator=torch.Generator().manual_seed(1))
+
+
+def keeps(name, clause):
+    if clause in EXCEPTIONS.get(name, {}):
+        pytest.skip(EXCEPTIONS[name][clause])
+
+
+def test_every_exception_names_a_loss_and_a_clause():
+    assert EXCEPTIONS.keys() <= set(NAMES)
+    assert all(reasons.keys() <= CLAUSES and all(reasons.values()) for reasons in EXCEPTIONS.values())
+
+
+def test_hyper_parameters_are_keyword_only_and_have_defaults(loss):
+    first, *rest = inspect.signature(loss).parameters.values()
+    assert first.name == "prediction"
+    assert all(p.kind is p.KEYWORD_ONLY and p.default is not p.empty for p in rest)
+
+
+@pytest.mark.parametrize("part", ["Args:", "Returns:", "Example:", ">>> ", "Reference:", "$$", r"\nabla_z"])
+def test_docstring_has_formula_gradient_arguments_example_and_source(loss, part):
+    assert part in loss.__doc__
+
+
+def test_docstring_speaks_of_every_hyper_parameter(loss):
+    arguments = loss.__doc__.split("Args:")[1].split("Returns:")[0]
+    assert all(f"{parameter}:" in arguments for parameter in inspect.signature(loss).parameters)
+
+
+def test_a_loss_is_whole_or_is_listed_as_a_term(name):
+    if "whole" in EXCEPTIONS.get(name, {}):
+        with pytest.raises(ValueError, match="no whole loss to descend"):
+            Objective.parse(name)
+    else:
+        assert Objective.parse(name).terms[0].is_whole
+
+
+@pytest.mark.parametrize("shape", [(6,), (2, 3), (1, 2, 3)])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_gives_one_number_a_token_in_the_dtype_of_the_logits(score, logits, targets, shape, dtype):
+    value = score(logits.to(dtype).view(*shape, VOCAB), targets.view(shape))
+    assert value.shape == shape and value.dtype == dtype
+
+
+def test_gradient_matches_finite_differences(score, logits, targets):
+    assert torch.autograd.gradcheck(lambda z: score(z, targets), logits)
+
+
+def test_each_token_is_scored_alone(name, score, logits, targets):
+    keeps(name, "scored alone")
+    alone = [score(z, y) for z, y in zip(logits, targets, strict=True)]
+    assert_close(score(logits, targets), torch.stack(alone))
+
+
+def test_token_ids_carry_no_meaning(name, score, logits, targets):
+    keeps(name, "no meaning")
+    shuffled = torch.randperm(VOCAB, generator=torch.Generator().manual_seed(2))
+    assert_close(score(logits[:, shuffled], shuffled.argsort()[targets]), score(logits, targets))
+
+
+@pytest.mark.parametrize("magnitude", [1e2, 1e4])
+@pytest.mark.parametrize("target", [0, 1], ids=["right", "wrong"])
+def test_stays_finite_when_the_model_is_sure(name, score, magnitude, target):
+    keeps(name, "sure and wrong")
+    logits = torch.tensor([[magnitude, -magnitude, 0.0]], requires_grad=True)
+    value = score(logits, torch.tensor([target]))
+    value.sum().backward()
+    assert value.isfinite().all() and logits.grad.isfinite().all()
+
+
+@pytest.mark.parametrize("filler", [0.0, float("inf"), float("-inf"), float("nan")])
+@pytest.mark.parametrize("prefix", ["", "softcap(15) | "])
+def test_masked_tokens_have_exactly_zero_loss_and_gradient(name, targets, filler, prefix):
+    objective = Objective.parse(prefix + text_of(name))
+    masked = torch.tensor([True, False, False, True, False, True])
+    logits = torch.randn(6, VOCAB)
+    logits[masked] = filler
+    logits.requires_grad_()
+    value = objective(logits, targets.masked_fill(masked, IGNORE_INDEX))
+    value.sum().backward()
+    assert (value[masked] == 0).all() and (logits.grad[masked] == 0).all()
+    assert value[~masked].isfinite().all() and logits.grad[~masked].isfinite().all() and logits.grad[~masked].any()
+
+
+def test_what_is_masked_does_not_change_the_rest(objective, logits, targets):
+    whole = objective(logits, targets)
+    some = objective(logits, targets.index_fill(0, torch.tensor([0, 4]), IGNORE_INDEX))
+    assert_close(some[[1, 2, 3, 5]], whole[[1, 2, 3, 5]], rtol=0, atol=0)
+
+
+def test_the_formula_round_trips(name, objective):
+    assert str(objective) == text_of(name)
+    again = Objective.parse(str(objective))
+    assert str(again) == str(objective) and again.explicit == objective.explicit
+
+
+def test_the_explicit_formula_writes_out_every_hyper_parameter(name, loss):
+    given = formula.explicit(loss, formula.Call(name))
+    assert all(f"{parameter}=" in given for parameter in list(inspect.signature(loss).parameters)[1:])
+    assert formula.explicit(loss, formula.parse(given).terms[0][1]) == given
+
+
+def test_two_half_batches_accumulated_equal_the_whole(objective, targets):
+    targets = targets.index_fill(0, torch.tensor([0, 1]), IGNORE_INDEX)  # the halves differ in valid tokens
+    hidden, lm_head = hidden_and_head(6, 4)
+    whole = fused.linear_loss(hidden, lm_head, targets, objective)
+    wanted = torch.autograd.grad(whole.total / whole.count, (hidden, lm_head))
+    halves = [fused.linear_loss(hidden[i : i + 3], lm_head, targets[i : i + 3], objective) for i in (0, 3)]
+    assert [int(half.count) for half in halves] == [1, 3]
+    count = sum(half.count for half in halves)
+    for half in halves:
+        (half.total / count).backward()
+    assert_close(sum(half.total for half in halves), whole.total)
+    assert_close((hidden.grad, lm_head.grad), wanted)
+
+
+def hidden_and_head(tokens, width, vocab=VOCAB, dtype=torch.float64):
+    rng = torch.Generator().manual_seed(3)
+    hidden = torch.randn(tokens, width, dtype=dtype, generator=rng).requires_grad_()
+    return hidden, torch.randn(vocab, width, dtype=dtype, generator=rng).requires_grad_()
+
+
+@pytest.mark.parametrize("rows", [1, 5, 8, 16])  # of 23 tokens: none of them but 1 divides it
+@pytest.mark.parametrize("prefix", ["", "softcap(3) | "])
+def test_the_chunked_route_gives_the_dense_value_and_both_gradients(name, rows, prefix, monkeypatch):
+    objective = Objective.parse(prefix + text_of(name))
+    hidden, lm_head = hidden_and_head(23, 5, vocab=13)
+    rng = torch.Generator().manual_seed(4)
+    targets = torch.randint(13, (23,), generator=rng).index_fill(0, torch.tensor([2, 9, 22]), IGNORE_INDEX)
+    weights = torch.rand(23, dtype=torch.float64, generator=rng)
+    upstream = torch.randn(23, dtype=torch.float64, generator=rng)  # non-uniform, through `statistics.losses`
+
+    dense = objective(hidden @ lm_head.T, targets)
+    wanted = (dense * weights).sum() + (dense * upstream).sum()
+    wanted_grads = torch.autograd.grad(wanted, (hidden, lm_head))
+
+    sizes, checkpoint = [], fused.checkpoint
+    monkeypatch.setattr(fused, "checkpoint", lambda f, x, y, **how: sizes.append(len(y)) or checkpoint(f, x, y, **how))
+    monkeypatch.setattr(fused, "CHUNK_BYTES", rows * 13 * 4)
+    total, count, statistics = fused.linear_loss(hidden, lm_head, targets, objective, weights=weights)
+    assert count == 20
+    if "scored alone" not in EXCEPTIONS.get(name, {}):
+        assert sizes == [*[rows] * (23 // rows), *([23 % rows] if 23 % rows else [])]
+    assert_close(statistics.losses, dense)
+    assert_close(total, (dense * weights).sum())
+    grads = torch.autograd.grad(total + (statistics.losses * upstream).sum(), (hidden, lm_head))
+    assert_close(grads, wanted_grads)
