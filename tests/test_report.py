@@ -13,6 +13,7 @@ import pytest
 from losslab import config as configuration
 from losslab import records, report
 from losslab.report import page
+from losslab.report.marks import beyond
 
 CHROMIUM = "/usr/bin/chromium"
 HOSTILE = "</script><img src=x onerror=alert(1)>"
@@ -221,6 +222,34 @@ def test_infinite_scores_become_null(tmp_path):
     document = report.document(runs)
     assert document["arms"][0]["scores"]["perplexity"]["value"] is None
     json.dumps(document, allow_nan=False)
+
+
+def test_one_arm_alone_is_described_without_a_verdict(tmp_path):
+    document = report.document([write_run(tmp_path, "cross_entropy", s, 1.5 + s / 100) for s in (0, 1)])
+    assert document["verdict"] == "no verdict: cross_entropy is the only arm"
+    assert document["arms"][0]["scores"]["nll"]["value"] == pytest.approx(1.505)
+    assert "difference" not in json.loads(json.dumps(list(page.charts(document))))
+    assert "only arm" in report.table(document) and "only arm" in page.html(document)
+
+
+def test_a_stride_is_part_of_the_name_of_the_score(tmp_path):
+    runs = [write_run(tmp_path, loss, s, v + NOISE[s] * (1 + v))
+            for loss, v in (("cross_entropy", 1.5), ("mse", 1.6)) for s in (0, 1)]
+    for run in runs:
+        run.result["scores"] = {f"{name}_stride_64": found for name, found in run.result["scores"].items()}
+    document = report.document(runs)
+    assert document["measure"] == "nll_stride_64"
+    assert arm(document, "mse")["difference"]["value"] == pytest.approx(0.1 + 0.1 * 0.002)
+    assert "2.3" in report.table(document).splitlines()[3]  # bits per byte of mse
+
+
+def test_an_arm_far_out_does_not_flatten_the_others(runs, tmp_path):
+    runs += [write_run(tmp_path, "mse", s, 4.0 + s / 100) for s in range(4)]
+    document = report.document(runs)
+    assert beyond(document) == ["mse"]
+    text = json.dumps(page.charts(document)["differences"])
+    reach = max(map(abs, map(float, re.findall(r'"domain": \[(-?[\d.]+), [\d.]+\]', text))))
+    assert 0.05 < reach < 0.2
 
 
 def test_no_runs_is_an_error():

@@ -7,14 +7,7 @@ Arms are labelled inside the plot, above their mark, so that a long formula leav
 import math
 from collections.abc import Sequence
 
-from losslab.report import words
-
-SHAPES = ("circle", "square", "triangle-up", "diamond", "triangle-down", "cross")
-DASHES = ([], [6, 3], [2, 2], [8, 3, 2, 3], [10, 4], [4, 2, 1, 2])
-COLORS = 6  # --arm-1 ... --arm-6; the baseline is --arm-0, in ink
-ROW = 52  # pixels of one arm
-FONT = "system-ui, sans-serif"
-BEYOND = 8.0  # an arm this many times further out than the one before it would flatten all others
+from losslab.report import marks, words
 
 
 def charts(document: dict) -> dict[str, dict]:
@@ -26,35 +19,7 @@ def charts(document: dict) -> dict[str, dict]:
         "finals": finals(document),
         "speed": speed(document),
     }
-    return {name: _plain(chart) for name, chart in made.items() if chart is not None}
-
-
-def styles(document: dict) -> dict[str, dict]:
-    """Arm -> color, shape and dash, the same in every chart; neighbors differ in all three."""
-    found, index = {}, 0
-    for name in sorted(arm["name"] for arm in document["arms"]):
-        if name == document["baseline"]:
-            found[name] = {"color": "var(--arm-0)", "shape": SHAPES[0], "dash": DASHES[0]}
-            continue
-        index += 1
-        turn = (index - 1) // COLORS
-        found[name] = {
-            "color": f"var(--arm-{(index - 1) % COLORS + 1})",
-            "shape": SHAPES[(index + turn) % len(SHAPES)],
-            "dash": DASHES[(index + turn) % len(DASHES)],
-        }
-    return found
-
-
-def beyond(document: dict) -> list[str]:
-    """Arms so far from the baseline that a scale that shows them shows nothing else."""
-    distances = sorted((abs(arm["difference"]["value"]), arm["name"]) for arm in document["arms"] if arm["difference"])
-    reach = max(document["noise_band"] or 0, document["margin"])
-    for i, (distance, _) in enumerate(distances):
-        if distance > BEYOND * reach and i:
-            return [name for _, name in distances[i:]]
-        reach = max(reach, distance)
-    return []
+    return {name: marks.plain(chart) for name, chart in made.items() if chart is not None}
 
 
 # --- one row an arm ----------------------------------------------------------------------------
@@ -65,7 +30,7 @@ def differences(document: dict):
 
     if not any(arm["difference"] for arm in document["arms"]):
         return None
-    far = beyond(document)
+    far = marks.beyond(document)
     rows = [_difference_row(i, arm, document, far) for i, arm in enumerate(document["arms"])]
     near = [row for row in rows if row["place"] is not None and not row["far"]]
     ends = [abs(row["place"]) for row in near]
@@ -76,28 +41,28 @@ def differences(document: dict):
         if row["far"]:
             row["place"] = math.copysign(0.985 * reach, row["value"])
     scale = alt.Scale(domain=[-reach, reach], nice=False, zero=False)
-    x = alt.X("place:Q", scale=scale, title=f"difference in nll from {_short(document['baseline'])}, nats/token",
-              axis=alt.Axis(format="+~g", tickCount=5))
-    y = _rows(len(rows))
-    base = alt.Chart(alt.Data(values=rows))
+    x = alt.X("place:Q", scale=scale, title=f"difference in nll from {marks.short(document['baseline'])}, nats/token",
+              axis=alt.Axis(labelExpr=marks.SIGNED, tickCount=5))
+    y = marks.rows_axis(len(rows), head=1.05)
+    base = alt.Chart(alt.InlineData(values=rows))
     tips = [alt.Tooltip(f"{key}:N") for key in ("loss", "difference", "p (Holm)", "verdict")]
     known = base.transform_filter("isValid(datum.place)")
     layers = [
-        alt.Chart(alt.Data(values=[{}])).mark_rule(color="var(--muted)", strokeWidth=1).encode(
+        alt.Chart(alt.InlineData(values=[{}])).mark_rule(color="var(--muted)", strokeWidth=1).encode(
             x=alt.XDatum(0, scale=scale)),
         known.transform_filter("!datum.far && isValid(datum.low)").mark_rule(strokeWidth=2, clip=True).encode(
-            x=alt.X("low:Q", scale=scale), x2="high:Q", y=y, color=_by_arm(document), tooltip=tips),
+            x=alt.X("low:Q", scale=scale), x2="high:Q", y=y, color=marks.by_arm(document), tooltip=tips),
         known.mark_point(filled=True, size=90, opacity=1).encode(
-            x=x, y=y, color=_by_arm(document), shape=_shape(document), tooltip=tips),
-        _label(base, y), _number(base, y, "shown"),
+            x=x, y=y, color=marks.by_arm(document), shape=marks.by_shape(document), tooltip=tips),
+        marks.label(base, y), marks.number(base, y, "shown"),
     ]
     if document["noise_band"]:
-        band = alt.Chart(alt.Data(values=[{"from": -document["noise_band"], "to": document["noise_band"]}]))
+        band = alt.Chart(alt.InlineData(values=[{"from": -document["noise_band"], "to": document["noise_band"]}]))
         layers.insert(0, band.mark_rect(color="var(--band)", opacity=1).encode(
             x=alt.X("from:Q", scale=scale), x2="to:Q"))
-    layers += [_direction("◄ better", "left", 4), _direction("worse ►", "right", -4)]
+    layers += [marks.direction("◄ better", "left", 4), marks.direction("worse ►", "right", -4)]
     told = "; ".join(f"{row['loss']} {row['shown']}" for row in rows)
-    return _sized(alt.layer(*layers), len(rows),
+    return marks.sized(alt.layer(*layers), len(rows) + 0.3,
                   f"Difference in nll from {document['baseline']}, with 95 % intervals, best first. {told}")
 
 
@@ -107,15 +72,15 @@ def _difference_row(index: int, arm: dict, document: dict, far: Sequence[str]) -
     if is_baseline:
         shown = "baseline"
     elif found:
-        shown = f"{found['value']:+.4f}" + (" (off this scale)" if arm["name"] in far else "")
+        shown = f"{found['value']:+.4f}" + (" →" if arm["name"] in far else "")
     else:
         shown = arm["status"] if arm["status"] != "finished" else "no difference measured"
     return {
-        "row": index, "arm": arm["name"], "loss": _short(arm["name"], 60), "shown": shown.replace("-", "−"),
+        "row": index, "arm": arm["name"], "loss": marks.short(arm["name"], 60), "shown": shown.replace("-", "−"),
         "place": 0 if is_baseline and arm["scores"] else found.get("value"), "value": found.get("value"),
         "low": found.get("low"), "high": found.get("high"), "far": arm["name"] in far,
         "difference": words.difference(arm["difference"]), "p (Holm)": words.p_value(found.get("p_holm")),
-        "verdict": _short(arm["verdict"], 120),
+        "verdict": marks.short(arm["verdict"], 120),
     }
 
 
@@ -126,28 +91,29 @@ def finals(document: dict):
     arms = in_finals(document)
     if not arms:
         return None
-    dots = [{"row": i, "arm": arm["name"], "loss": _short(arm["name"], 60), "seed": run["seed"], "nll": run["nll"]}
+    dots = [{"row": i, "arm": arm["name"], "loss": marks.short(arm["name"], 60), "seed": run["seed"], "nll": run["nll"]}
             for i, arm in enumerate(arms) for run in arm["runs"] if run["nll"] is not None]
-    labels = [{"row": i, "loss": _short(arm["name"], 60),
+    labels = [{"row": i, "loss": marks.short(arm["name"], 60),
                "shown": words.score(arm["scores"].get(document["measure"]))} for i, arm in enumerate(arms)]
     x = alt.X("nll:Q", scale=alt.Scale(zero=False, padding=16), title="nll on val, nats/token (left is better)",
               axis=alt.Axis(tickCount=5))
-    y, base, text = _rows(len(arms)), alt.Chart(alt.Data(values=dots)), alt.Chart(alt.Data(values=labels))
+    y, base, text = marks.rows_axis(len(arms)), alt.Chart(alt.InlineData(values=dots)), alt.Chart(alt.InlineData(values=labels))
     tips = [alt.Tooltip("loss:N"), alt.Tooltip("seed:N"), alt.Tooltip("nll:Q", format=".4f")]
     layers = [
         base.mark_line(color="var(--muted)", strokeWidth=1, opacity=0.45).encode(
             x=x, y=y, detail="seed:N", order="row:O"),
         base.mark_point(filled=True, size=70, opacity=0.9).encode(
-            x=x, y=y, color=_by_arm(document), shape=_shape(document), tooltip=tips),
-        _label(text, y, halo=True), _number(text, y, "shown", halo=True), _label(text, y), _number(text, y, "shown"),
+            x=x, y=y, color=marks.by_arm(document), shape=marks.by_shape(document), tooltip=tips),
+        marks.label(text, y, halo=True), marks.number(text, y, "shown", halo=True),
+        marks.label(text, y), marks.number(text, y, "shown"),
     ]
     told = "; ".join(f"{row['loss']} {row['shown']}" for row in labels)
-    return _sized(alt.layer(*layers), len(arms), f"Final nll of every seed, one row an arm. {told}")
+    return marks.sized(alt.layer(*layers), len(arms), f"Final nll of every seed, one row an arm. {told}")
 
 
 def in_finals(document: dict) -> list[dict]:
     """The arms that the chart of final numbers shows: with a mean, and on the scale of the others."""
-    far = beyond(document)
+    far = marks.beyond(document)
     return [arm for arm in document["arms"] if arm["name"] not in far and arm["scores"]]
 
 
@@ -158,19 +124,20 @@ def speed(document: dict):
     arms = [arm for arm in document["arms"] if arm["cost"]["tokens_per_second"]]
     if not arms:
         return None
-    rows = [{"row": i, "arm": arm["name"], "loss": _short(arm["name"], 60), "speed": arm["cost"]["tokens_per_second"],
-             "shown": f"{words.number(arm['cost']['tokens_per_second'], 3)}"} for i, arm in enumerate(arms)]
-    base, y = alt.Chart(alt.Data(values=rows)), _rows(len(arms))
+    speeds = [arm["cost"]["tokens_per_second"] for arm in arms]
+    rows = [{"row": i, "arm": arm["name"], "loss": marks.short(arm["name"], 60), "speed": speed,
+             "shown": words.number(speed, 3)} for i, (arm, speed) in enumerate(zip(arms, speeds, strict=True))]
+    base, y = alt.Chart(alt.InlineData(values=rows)), marks.rows_axis(len(arms))
     x = alt.X("speed:Q", title="training tokens/s (right is faster)", stack=None, scale=alt.Scale(zero=True),
               axis=alt.Axis(tickCount=4, format="~s"))
     tips = [alt.Tooltip("loss:N"), alt.Tooltip("shown:N", title="tokens/s")]
     layers = [
         base.mark_bar(orient="horizontal", height=8, cornerRadiusEnd=2).encode(
-            x=x, y=y, color=_by_arm(document), tooltip=tips),
-        _label(base, y), _number(base, y, "shown"),
+            x=x, y=y, color=marks.by_arm(document), tooltip=tips),
+        marks.label(base, y), marks.number(base, y, "shown"),
     ]
     told = "; ".join(f"{row['loss']} {row['shown']}" for row in rows)
-    return _sized(alt.layer(*layers), len(arms), f"Training tokens per second, median over seeds. {told}")
+    return marks.sized(alt.layer(*layers), len(arms), f"Training tokens per second, median over seeds. {told}")
 
 
 # --- lines against tokens ----------------------------------------------------------------------
@@ -184,7 +151,7 @@ def curves(document: dict):
 
 def gaps(document: dict):
     """The same as differences from the baseline, seed by seed: arms that are one line above come apart here."""
-    far = beyond(document)
+    far = marks.beyond(document)
     rows = [row for row in _lines(document, "gap") if row["arm"] not in far]
     if not rows:
         return None
@@ -192,7 +159,7 @@ def gaps(document: dict):
     # what is far out at the first steps is clipped: the page is about where arms end
     ends = [abs(row[end]) for row in rows if row["late"] and row["arm"] in compared for end in ("low", "high")]
     reach = 1.25 * max([*ends, document["margin"]])
-    return _against_tokens(document, rows, f"difference from {_short(document['baseline'])}, nats/token",
+    return _against_tokens(document, rows, f"difference from {marks.short(document['baseline'])}, nats/token",
                            "Difference in nll on tune from the baseline against training tokens: mean over paired "
                            "seeds, band from the lowest to the highest", reach=reach)
 
@@ -204,7 +171,7 @@ def _lines(document: dict, key: str) -> list[dict]:
         for i, tokens in enumerate(line["tokens"]):
             row = {name: line[name][i] for name in ("mean", "low", "high")}
             if tokens > 0 and None not in row.values():
-                rows.append({"arm": arm["name"], "loss": _short(arm["name"], 60), "tokens": tokens, **row,
+                rows.append({"arm": arm["name"], "loss": marks.short(arm["name"], 60), "tokens": tokens, **row,
                              "late": 2 * tokens > line["tokens"][-1]})
     return rows
 
@@ -213,103 +180,23 @@ def _against_tokens(document: dict, rows: list[dict], title: str, description: s
     import altair as alt
 
     seen = [row["tokens"] for row in rows]
-    kind = "log" if max(seen) > 10 * min(seen) else "linear"
-    x = alt.X("tokens:Q", title=f"training tokens{' (log scale)' if kind == 'log' else ''}",
-              scale=alt.Scale(type=kind, nice=False, zero=alt.Undefined if kind == "log" else False), axis=alt.Axis(format="~s", tickCount=5))
+    scale = alt.Scale(type="log", nice=False) if max(seen) > 10 * min(seen) else alt.Scale(zero=False, nice=False)
+    x = alt.X("tokens:Q", title="training tokens", scale=scale, axis=alt.Axis(format="~s", tickCount=5))
+    labels = {"format": "~g"} if reach is None else {"labelExpr": marks.SIGNED}
     domain = alt.Undefined if reach is None else [-reach, reach]
     scale = alt.Scale(zero=False, domain=domain, nice=reach is None)
-    y = alt.Y("mean:Q", title=title, scale=scale, axis=alt.Axis(format="+~g" if reach else "~g", tickCount=6))
-    base = alt.Chart(alt.Data(values=rows))
+    y = alt.Y("mean:Q", title=title, scale=scale, axis=alt.Axis(tickCount=6, **labels))
+    base = alt.Chart(alt.InlineData(values=rows))
     tips = [alt.Tooltip("loss:N"), alt.Tooltip("tokens:Q", format=",d"),
             *(alt.Tooltip(f"{key}:Q", format=".4f") for key in ("mean", "low", "high"))]
     layers = [
         base.mark_area(opacity=0.16, clip=True).encode(
-            x=x, y=alt.Y("low:Q", scale=scale, stack=None), y2="high:Q", color=_by_arm(document)),
+            x=x, y=alt.Y("low:Q", scale=scale, stack=None), y2="high:Q", color=marks.by_arm(document)),
         base.mark_line(strokeWidth=2, clip=True).encode(
-            x=x, y=y, color=_by_arm(document), strokeDash=_dash(document)),
+            x=x, y=y, color=marks.by_arm(document), strokeDash=marks.by_dash(document)),
         base.mark_point(size=60, filled=True, opacity=0, clip=True).encode(x=x, y=y, tooltip=tips),
     ]
     if reach is not None:
-        zero = alt.Chart(alt.Data(values=[{}])).mark_rule(color="var(--muted)", strokeWidth=1)
+        zero = alt.Chart(alt.InlineData(values=[{}])).mark_rule(color="var(--muted)", strokeWidth=1)
         layers.insert(0, zero.encode(y=alt.YDatum(0, scale=scale)))
     return alt.layer(*layers).properties(width="container", height=300, description=description)
-
-
-# --- what charts share -------------------------------------------------------------------------
-
-def _rows(count: int):
-    import altair as alt
-
-    return alt.Y("row:Q", scale=alt.Scale(domain=[count - 0.35, -0.75], nice=False, zero=False), axis=None)
-
-
-def _label(base, y, halo: bool = False):
-    import altair as alt
-
-    limit = alt.expr("max(80, width * 0.62)")  # leaves the right third of a row to its number
-    mark = base.mark_text(align="left", baseline="bottom", dy=-9, fontSize=12.5, limit=limit, **_ink("ink", halo))
-    return mark.encode(x=alt.value(4), y=y, text="loss:N")
-
-
-def _number(base, y, field: str, halo: bool = False):
-    import altair as alt
-
-    mark = base.mark_text(align="right", baseline="bottom", dy=-9, dx=-4, fontSize=12, **_ink("muted", halo))
-    return mark.encode(x=alt.value("width"), y=y, text=f"{field}:N")
-
-
-def _ink(color: str, halo: bool) -> dict:
-    """A halo is the same text in paper, drawn first, so that lines do not run through words."""
-    if halo:
-        return {"color": "var(--paper)", "stroke": "var(--paper)", "strokeWidth": 5, "strokeJoin": "round"}
-    return {"color": f"var(--{color})"}
-
-
-def _direction(text: str, side: str, dx: int):
-    import altair as alt
-
-    return alt.Chart(alt.Data(values=[{}])).mark_text(
-        text=text, align="left" if side == "right" else "right", baseline="top", dx=-dx * 2, dy=4, fontSize=11,
-        color="var(--muted)",
-    ).encode(x=alt.XDatum(0), y=alt.value(0))
-
-
-def _by_arm(document: dict):
-    return _mapped(document, "color", "Color")
-
-
-def _shape(document: dict):
-    return _mapped(document, "shape", "Shape")
-
-
-def _dash(document: dict):
-    return _mapped(document, "dash", "StrokeDash")
-
-
-def _mapped(document: dict, style: str, channel: str):
-    import altair as alt
-
-    found = styles(document)
-    scale = alt.Scale(domain=list(found), range=[look[style] for look in found.values()])
-    return getattr(alt, channel)("arm:N", scale=scale, legend=None)
-
-
-def _sized(chart, count: int, description: str):
-    return chart.properties(width="container", height=ROW * count + 6, description=description)
-
-
-def _short(name: str, most: int = 40) -> str:
-    return name if len(name) <= most else f"{name[: most - 1]}…"
-
-
-def _plain(chart) -> dict:
-    """The chart as a dictionary with the page's fonts and colors, and without the address of a schema."""
-    chart = chart.configure(background="transparent", font=FONT, autosize={"type": "fit-x", "contains": "padding"})
-    chart = chart.configure_view(stroke=None).configure_axis(
-        domainColor="var(--rule)", gridColor="var(--rule)", tickColor="var(--rule)", labelColor="var(--muted)",
-        titleColor="var(--muted)", labelFontSize=11.5, titleFontSize=12, titleFontWeight="normal", titlePadding=10,
-        gridOpacity=0.7, labelFlush=False, labelOverlap=True,
-    )
-    spec = chart.to_dict()
-    spec.pop("$schema", None)
-    return spec

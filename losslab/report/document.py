@@ -2,14 +2,14 @@
 
 import dataclasses
 import math
-import statistics
 from collections.abc import Iterable, Mapping, Sequence
 
 from losslab import records as folders
 from losslab.records import Record
+from losslab.report import readings
 from losslab.report.caveats import caveats, comparable, differing
 from losslab.report.curves import curve, gap
-from losslab.stats import compare, mean_score
+from losslab.stats import compare
 
 FORMAT = 1
 ALPHA = 0.05
@@ -43,7 +43,7 @@ def document(
     for run in runs:
         arms.setdefault(names[run.condition], []).append(run)
     first = folders.baseline(arms, baseline)
-    measure = {score: _score_name(runs, score) for score in ("nll", "bits_per_byte")}
+    measure = {score: readings.score_name(runs, score) for score in ("nll", "bits_per_byte")}
     same_tokens, same_text = comparable(arms)
     by_nll = _compare(arms, first, measure["nll"], margin, "nats/token") if same_tokens else None
     bits_margin = margin * _bits_in_a_nat(runs, measure)
@@ -91,15 +91,9 @@ def _distinct(records: Iterable[Record]) -> tuple[list[Record], list[str]]:
     return list(kept.values()), warnings
 
 
-def _score_name(runs: Sequence[Record], score: str) -> str:
-    """`nll`, or `nll_stride_64` where evaluation windows overlap: the stride is part of a score's name."""
-    found = [name for run in runs for name in run.scores if name == score or name.startswith(f"{score}_stride_")]
-    return min(found, key=len, default=score)
-
-
 def _compare(arms: Mapping[str, Sequence[Record]], first: str, score: str, margin: float, unit: str):
     """The comparison of the arms that have an outcome on a seed of the baseline; None where there is no other."""
-    outcomes = {name: {run.seed: _value(run, score) for run in runs if run.status in ENDED}
+    outcomes = {name: {run.seed: readings.reading(run, score) for run in runs if run.status in ENDED}
                 for name, runs in arms.items()}
     outcomes = {name: seeds for name, seeds in outcomes.items() if seeds.keys() & outcomes[first].keys()}
     return compare(outcomes, first, margin=margin, alpha=ALPHA, unit=unit) if len(outcomes) > 1 else None
@@ -116,15 +110,10 @@ def _no_verdict(arms: Mapping[str, Sequence[Record]], first: str, same_tokens: b
 def _bits_in_a_nat(runs: Sequence[Record], measure: Mapping[str, str]) -> float:
     """Bits per byte of a nat per token on this text, so that one margin serves both."""
     for run in runs:
-        nll, bits = (_value(run, measure[score]) for score in ("nll", "bits_per_byte"))
+        nll, bits = (readings.reading(run, measure[score]) for score in ("nll", "bits_per_byte"))
         if nll and bits:
             return bits / nll
     return 1 / math.log(2)
-
-
-def _value(run: Record, score: str) -> float | None:
-    value = run.scores.get(score, {}).get("value")
-    return value if value is not None and math.isfinite(value) else None
 
 
 # --- one arm -----------------------------------------------------------------------------------
@@ -132,7 +121,7 @@ def _value(run: Record, score: str) -> float | None:
 def _arm(name: str, arms: Mapping[str, Sequence[Record]], first: str, by_nll, by_bits, differences: dict) -> dict:
     runs = sorted(arms[name], key=lambda run: run.seed)
     compared = _find(by_nll, name)
-    scores = _scores(runs)
+    scores = readings.means(runs)
     finished = [run for run in runs if run.status == "finished"]
     return {
         "name": name,
@@ -141,15 +130,16 @@ def _arm(name: str, arms: Mapping[str, Sequence[Record]], first: str, by_nll, by
         "condition": runs[0].condition,
         "status": compared.status if compared else _status(runs),
         "seeds": [run.seed for run in runs],
+        "tokens": max((run.result.get("tokens") or 0 for run in runs), default=0),
         "scores": scores,
         "difference": _difference(compared, name == first),
         "difference_bits_per_byte": _difference(_find(by_bits, name), name == first),
         "outcome": compared.outcome if compared else "not compared",
         "verdict": compared.verdict if compared else f"{name} is not compared",
-        "cost": {key: _median([run.result.get("cost", {}).get(key) for run in finished]) for key in COSTS},
-        "document_perplexity": _quantiles(finished),
-        "temperature": _mean([run.result.get("temperature") for run in finished]),
-        "distance_to_floor": _distance(finished),
+        "cost": {key: readings.median([run.result.get("cost", {}).get(key) for run in finished]) for key in COSTS},
+        "document_perplexity": readings.document_perplexity(finished),
+        "temperature": readings.mean([run.result.get("temperature") for run in finished]),
+        "distance_to_floor": readings.distance_to_floor(finished),
         "differs": differences,
         "curve": curve(runs),
         "gap": None if name == first else gap(runs, arms[first]),
@@ -167,46 +157,10 @@ def _status(runs: Sequence[Record]) -> str:
     return next(s for s in ("diverged", "failed", "stopped", "running", "finished") if s in found)
 
 
-def _scores(runs: Sequence[Record]) -> dict[str, dict]:
-    """Means over seeds; empty when a seed diverged, because a mean over the survivors would flatter the loss."""
-    finished = [run for run in runs if run.status == "finished"]
-    if any(run.status == "diverged" for run in runs):
-        return {}
-    names = dict.fromkeys(name for run in finished for name in run.scores)
-    units = {name: run.scores[name].get("unit", "") for run in finished for name in run.scores}
-    return {name: _over_seeds([_value(run, name) for run in finished], units[name]) for name in names}
-
-
-def _over_seeds(values: Sequence[float | None], unit: str) -> dict:
-    if not values or None in values:
-        return {"value": None, "stderr": None, "n": len(values), "unit": unit}
-    return mean_score(values, unit).to_dict()
-
-
 def _difference(compared, is_baseline: bool) -> dict | None:
     if compared is None or compared.difference is None or is_baseline:
         return None
     return dataclasses.asdict(compared.difference)
-
-
-def _distance(finished: Sequence[Record]) -> dict | None:
-    distances = []
-    for run in finished:
-        floor = _floor(run)
-        value = _value(run, _score_name([run], "bits_per_byte_with_eot"))
-        if floor is None or value is None:
-            return None
-        distances.append(value - floor)
-    return _over_seeds(distances, "bits/byte") if distances else None
-
-
-def _floor(run: Record) -> float | None:
-    return run.result.get("floor_bits_per_byte", run.spec["corpus"].get("floor_bits_per_byte"))
-
-
-def _quantiles(finished: Sequence[Record]) -> dict[str, float | None]:
-    found = [run.result["document_perplexity"] for run in finished if run.result.get("document_perplexity")]
-    return {q: _mean([run.get(q) for run in found]) for q in found[0]} if found else {}
 
 
 def _run(run: Record) -> dict:
@@ -214,7 +168,7 @@ def _run(run: Record) -> dict:
     described = {
         "path": str(run.path), "seed": run.seed, "status": run.status, "step": result.get("step"),
         "num_steps": result.get("num_steps"), "tokens": result.get("tokens"),
-        "nll": _value(run, _score_name([run], "nll")),
+        "nll": readings.reading(run, readings.score_name([run], "nll")),
     }
     return described | {key: result.get(key) for key in ("diverged", "error")}
 
@@ -224,7 +178,7 @@ def _run(run: Record) -> dict:
 def _corpus(runs: Sequence[Record]) -> dict:
     corpus = runs[0].spec["corpus"]
     kept = {key: corpus.get(key) for key in ("name", "digest", "tokenizer", "vocab_size", "splits")}
-    floors = [floor for floor in map(_floor, runs) if floor is not None]
+    floors = [floor for floor in map(readings.known_floor, runs) if floor is not None]
     return {**kept, "floor_bits_per_byte": floors[0] if floors else None}
 
 
@@ -240,16 +194,6 @@ def _environment(runs: Sequence[Record]) -> dict:
 
 def _sources(runs: Sequence[Record]) -> list[dict]:
     return list({loss["sha256"]: loss for run in runs for loss in run.spec.get("losses", [])}.values())
-
-
-def _mean(values: Sequence[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return statistics.fmean(known) if known else None
-
-
-def _median(values: Sequence[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return statistics.median(known) if known else None
 
 
 def _finite(value):

@@ -4,12 +4,14 @@ import base64
 import functools
 import hashlib
 import json
+import re
 from pathlib import Path
 
 from losslab import records
 from losslab.report import words
-from losslab.report.charts import beyond, charts, styles
-from losslab.report.text import markdown
+from losslab.report.charts import charts
+from losslab.report.marks import beyond, styles
+from losslab.report.text import markdown, told
 
 HERE = Path(__file__).parent
 STILL_WIDTH = 760  # pixels of the drawings that stand in where scripts are off
@@ -44,6 +46,8 @@ def html(document: dict) -> str:
         document=document, headline=_headline(document["verdict"]), baseline=document["baseline"], policy=policy,
         styles=styles(document), words=words,
         charts={name: Markup(_still(spec)) for name, spec in drawn.items()},
+        told=told(document), intervals=any(arm["difference"] and arm["difference"]["low"] is not None
+                                           for arm in document["arms"]),
         off_scale=beyond(document), unscored=[arm["name"] for arm in document["arms"] if not arm["scores"]],
         style=Markup(style), script=Markup(script), bundle=Markup(bundle),
         curve_rows=_curve_rows, unit_of=functools.partial(_unit, document),
@@ -59,7 +63,20 @@ def _template():
         loader=jinja2.FileSystemLoader(HERE), autoescape=True, trim_blocks=True, lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
+    environment.filters |= {"tied": _tied, "breakable": _breakable}
     return environment.get_template("page.html.j2")
+
+
+def _tied(sentence: str) -> str:
+    """No line ends between a number and what it belongs to."""
+    return re.sub(r" (?=[=<] \d)|(?<=[=<]) (?=\d)|(?<=\d) (?=nats|bits|seed|more)", "\u00a0", sentence)
+
+
+def _breakable(name: str):
+    """A formula may end a line after its signs, and so need not end one inside a word."""
+    from markupsafe import Markup, escape
+
+    return Markup("<wbr>").join(escape(part) for part in re.split(r"(?<=[_(=*/|,])|(?<=\.)(?=[a-z])", name))
 
 
 @functools.cache
@@ -82,6 +99,7 @@ def _still(spec: dict) -> str:
 
 def _headline(verdict: str) -> tuple[str, str]:
     """The sentence, and the tally of all candidates that it may end with."""
+    verdict = verdict.replace("no ", "No ", 1) if verdict.startswith("no ") else verdict
     sentence, bracket, tally = verdict.partition(" (of ")
     return (sentence, f"Of {tally.removesuffix(')')}.") if bracket and tally.endswith(")") else (verdict, "")
 

@@ -2,34 +2,43 @@
 
 import re
 import textwrap
+from collections.abc import Sequence
 
 from losslab.report import words
 
 WIDTH = 100
+COSTS = ("loss", "tokens/s", "training time", "peak memory", "loss beside cross-entropy")
 HEADINGS = ("loss", "nll, nats/token", "difference [95 % interval]", "p (Holm)", "bits/byte")
 
 
 def table(document: dict) -> str:
     """Aligned plain text of at most 100 columns; the verdict stands last, where a terminal's reader looks."""
-    rows = [HEADINGS, *(_row(arm, document) for arm in document["arms"])]
-    widths = [max(len(row[i]) for row in rows) for i in range(len(HEADINGS))]
-    widths[0] = min(widths[0], max(16, WIDTH - sum(widths[1:]) - 2 * len(widths[1:])))  # names give way to numbers
+    lines = [*_aligned([HEADINGS, *(_row(arm, document) for arm in document["arms"])]), ""]
+    lines += [*_aligned([COSTS, *map(_cost_row, document["arms"])]), ""]
+    lines += _wrapped([f"{'; '.join(words.extent(document))}; {plain(_corpus(document['corpus']))}"])
+    lines += _wrapped([document["note"]] if document["note"] else [])
+    lines += _wrapped(f"note: {plain(warning)}" for warning in document["warnings"])
+    if document["warnings"]:
+        lines.append("")
+    arms = told(document)
+    if len(arms) > 1:
+        lines += _wrapped(plain(arm["verdict"]) for arm in arms)
+        lines.append("")
+    lines += _wrapped([plain(document["verdict"])])
+    return "\n".join(lines)
+
+
+def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    """The first column to the left, a rule under the first row; names give way to numbers."""
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    widths[0] = min(widths[0], max(16, WIDTH - sum(widths[1:]) - 2 * len(widths[1:])))
     lines = []
     for row in rows:
         name = row[0] if len(row[0]) <= widths[0] else f"{row[0][: widths[0] - 3]}..."
         cells = (cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))
         lines.append("  ".join([name.ljust(widths[0]), *cells]).rstrip())
     lines.insert(1, "-" * (sum(widths) + 2 * len(widths[1:])))
-    lines.append("")
-    lines += _wrapped(f"note: {plain(warning)}" for warning in document["warnings"])
-    if document["warnings"]:
-        lines.append("")
-    arms = _others(document)
-    if len(arms) > 1:
-        lines += _wrapped(plain(arm["verdict"]) for arm in arms)
-        lines.append("")
-    lines += _wrapped([plain(document["verdict"])])
-    return "\n".join(lines)
+    return lines
 
 
 def _row(arm: dict, document: dict) -> tuple[str, ...]:
@@ -43,8 +52,22 @@ def _row(arm: dict, document: dict) -> tuple[str, ...]:
     return plain(arm["name"]), nll, shown, words.p_value(found.get("p_holm")), words.number(bits and bits["value"])
 
 
-def _others(document: dict) -> list[dict]:
-    return [arm for arm in document["arms"] if arm["name"] != document["baseline"]]
+def _cost_row(arm: dict) -> tuple[str, ...]:
+    cost = arm["cost"]
+    ratio = cost["loss_cost_ratio"]
+    return (plain(arm["name"]), words.number(cost["tokens_per_second"], 3), words.duration(cost["train_seconds"]),
+            words.size(cost["peak_memory_bytes"]), "–" if ratio is None else f"{ratio:.2f} x")
+
+
+def _corpus(corpus: dict) -> str:
+    floor = corpus["floor_bits_per_byte"]
+    known = "" if floor is None else f", known floor {floor:.4f} bits/byte"
+    return f"corpus {corpus['name']}, digest {corpus['digest']}, tokenizer {corpus['tokenizer']}{known}"
+
+
+def told(document: dict) -> list[dict]:
+    """The arms whose verdict says more than the row of the table does."""
+    return [arm for arm in document["arms"] if arm["outcome"] not in ("baseline", "one seed", "not compared")]
 
 
 def _wrapped(sentences) -> list[str]:
@@ -61,7 +84,6 @@ def plain(text: str) -> str:
 
 def markdown(document: dict) -> str:
     """The same facts for a pull request or a notebook, tables first and samples fenced."""
-    corpus = document["corpus"]
     parts = [
         f"# {_escape(document['verdict'])}",
         _markdown_table(
@@ -69,14 +91,14 @@ def markdown(document: dict) -> str:
             [[_code(arm["name"]), *map(_escape, _row(arm, document)[1:]), _escape(arm["verdict"])]
              for arm in document["arms"]],
         ),
-        f"Corpus {_code(corpus['name'])} (digest {_code(corpus['digest'])}, tokenizer {_code(corpus['tokenizer'])})"
-        f"{_floor(corpus)}. Errors are standard errors over seeds; intervals are unadjusted, "
-        "the verdict follows Holm's p.",
+        f"{_escape('; '.join(words.extent(document)))}; {_escape(_corpus(document['corpus']))}.",
+        _escape(document["note"] or ""),
     ]
     if document["warnings"]:
         parts.append("\n".join(f"- {_escape(warning)}" for warning in document["warnings"]))
-    parts += ["## Scores", _scores(document), "## Cost", _cost(document), "## Samples", *_samples(document)]
-    parts.append("## Repeat it")
+    costs = [[_code(row[0]), *row[1:]] for row in map(_cost_row, document["arms"])]
+    parts += ["## Scores", _scores(document), "## Cost", _markdown_table(COSTS, costs)]
+    parts += ["## Samples", *_samples(document), "## Repeat it"]
     if document["command"]:
         parts.append(_fence(document["command"]))
     settings = {**document["settings"], **document["environment"]}
@@ -87,27 +109,12 @@ def markdown(document: dict) -> str:
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def _floor(corpus: dict) -> str:
-    floor = corpus.get("floor_bits_per_byte")
-    return "" if floor is None else f", known floor {floor:.4f} bits/byte"
-
-
 def _scores(document: dict) -> str:
     names = list(dict.fromkeys(name for arm in document["arms"] for name in arm["scores"]))
     return _markdown_table(
         ["loss", *map(_code, names)],
         [[_code(arm["name"]), *(words.score(arm["scores"].get(name)) for name in names)] for arm in document["arms"]],
     )
-
-
-def _cost(document: dict) -> str:
-    rows = []
-    for arm in document["arms"]:
-        cost = arm["cost"]
-        rows.append([_code(arm["name"]), words.number(cost["tokens_per_second"], 3),
-                     words.size(cost["peak_memory_bytes"]), words.duration(cost["train_seconds"]),
-                     words.number(cost["loss_cost_ratio"], 3)])
-    return _markdown_table(["loss", "tokens/s", "peak memory", "training time", "loss beside cross-entropy"], rows)
 
 
 def _samples(document: dict) -> list[str]:
@@ -123,7 +130,7 @@ def _continuation(sample: dict) -> str:
     return sample["text"].removeprefix(sample["prompt"])
 
 
-def _markdown_table(head: list[str], rows: list[list[str]]) -> str:
+def _markdown_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     lines = [head, ["---"] * len(head), *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 

@@ -19,7 +19,7 @@ def score(found: dict | None, *, n: bool = True) -> str:
     """`3.2785 ± 0.0004 (n=16)`; without an error where one seed shows none."""
     if not found or found.get("value") is None:
         return "–"
-    text = str(Score.from_dict(found))
+    text = str(Score.from_dict(found)) if found["stderr"] else f"{number(found['value'])} (n={found['n']})"
     return text if n else text.rpartition(" (n=")[0]
 
 
@@ -60,9 +60,9 @@ def duration(seconds: float | None) -> str:
     if seconds is None:
         return "–"
     if seconds < 0.1:
-        return f"{1000 * seconds:.3g} ms"
+        return f"{number(1000 * seconds, 3)} ms"
     if seconds < 120:
-        return f"{seconds:.3g} s"
+        return f"{number(seconds, 3)} s"
     return f"{seconds / 60:.1f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 
 
@@ -78,4 +78,18 @@ def value(anything) -> str:
         return f"{anything:g}"
     if anything is None:
         return "unknown"
-    return f"{anything:,}" if isinstance(anything, int) and not isinstance(anything, bool) else str(anything)
+    if isinstance(anything, bool):
+        return str(anything).lower()
+    return f"{anything:,}" if isinstance(anything, int) else str(anything)
+
+
+def extent(document: dict) -> list[str]:
+    """How much was spent on an arm: its seeds, tokens and parameters."""
+    seeds = max(len(arm["seeds"]) for arm in document["arms"])
+    tokens = max(arm["tokens"] for arm in document["arms"])
+    told = [f"{plural(seeds, 'seed')} an arm"]
+    if tokens:
+        told.append(f"{tokens:,} training tokens a run")
+    if document["model"].get("num_params"):
+        told.append(f"{document['model']['num_params']:,} parameters")
+    return told

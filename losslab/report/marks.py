@@ -1,0 +1,117 @@
+"""How an arm looks in every chart, and the pieces that charts are made of."""
+
+SHAPES = ("circle", "square", "triangle-up", "diamond", "triangle-down", "cross")
+DASHES = ([], [6, 3], [2, 2], [8, 3, 2, 3], [10, 4], [4, 2, 1, 2])
+COLORS = 6  # --arm-1 ... --arm-6; the baseline is --arm-0, in ink
+ROW = 52  # pixels of one arm
+FONT = "system-ui, sans-serif"
+SIGNED = "datum.value === 0 ? '0' : format(datum.value, '+~g')"
+BEYOND = 8.0  # an arm this many times further out than the one before it would flatten all others
+
+
+def styles(document: dict) -> dict[str, dict]:
+    """Arm -> color, shape and dash, the same in every chart; neighbors differ in all three."""
+    found, index = {}, 0
+    for name in sorted(arm["name"] for arm in document["arms"]):
+        if name == document["baseline"]:
+            found[name] = {"color": "var(--arm-0)", "shape": SHAPES[0], "dash": DASHES[0]}
+            continue
+        index += 1
+        found[name] = {  # six colors against five shapes: thirty arms before two look alike
+            "color": f"var(--arm-{(index - 1) % COLORS + 1})",
+            "shape": SHAPES[(index - 1) % (len(SHAPES) - 1) + 1],
+            "dash": DASHES[(index - 1) % (len(DASHES) - 1) + 1],
+        }
+    return found
+
+
+def beyond(document: dict) -> list[str]:
+    """Arms so far from the baseline that a scale that shows them shows nothing else."""
+    distances = sorted((abs(arm["difference"]["value"]), arm["name"]) for arm in document["arms"] if arm["difference"])
+    reach = max(document["noise_band"] or 0, document["margin"])
+    for i, (distance, _) in enumerate(distances):
+        if distance > BEYOND * reach and i:
+            return [name for _, name in distances[i:]]
+        reach = max(reach, distance)
+    return []
+
+
+# --- pieces of charts ---------------------------------------------------------------------------
+
+def rows_axis(count: int, head: float = 0.75):
+    """One row an arm, the first below `head` rows of room."""
+    import altair as alt
+
+    return alt.Y("row:Q", scale=alt.Scale(domain=[count - 0.55, -head], nice=False, zero=False), axis=None)
+
+
+def label(base, y, halo: bool = False):
+    import altair as alt
+
+    limit = alt.expr("max(80, width * 0.62)")  # leaves the right third of a row to its number
+    mark = base.mark_text(align="left", baseline="bottom", dy=-9, fontSize=12.5, limit=limit, **_ink("ink", halo))
+    return mark.encode(x=alt.value(4), y=y, text="loss:N")
+
+
+def number(base, y, field: str, halo: bool = False):
+    import altair as alt
+
+    mark = base.mark_text(align="right", baseline="bottom", dy=-9, dx=-4, fontSize=12, **_ink("muted", halo))
+    return mark.encode(x=alt.value("width"), y=y, text=f"{field}:N")
+
+
+def _ink(color: str, halo: bool) -> dict:
+    """A halo is the same text in paper, drawn first, so that lines do not run through words."""
+    if halo:
+        return {"color": "var(--paper)", "stroke": "var(--paper)", "strokeWidth": 5, "strokeJoin": "round"}
+    return {"color": f"var(--{color})"}
+
+
+def direction(text: str, side: str, dx: int):
+    import altair as alt
+
+    return alt.Chart(alt.InlineData(values=[{}])).mark_text(
+        text=text, align="left" if side == "right" else "right", baseline="top", dx=-dx * 2, dy=4, fontSize=11,
+        color="var(--muted)",
+    ).encode(x=alt.XDatum(0), y=alt.value(0))
+
+
+def by_arm(document: dict):
+    return _mapped(document, "color", "Color")
+
+
+def by_shape(document: dict):
+    return _mapped(document, "shape", "Shape")
+
+
+def by_dash(document: dict):
+    return _mapped(document, "dash", "StrokeDash")
+
+
+def _mapped(document: dict, style: str, channel: str):
+    import altair as alt
+
+    found = styles(document)
+    scale = alt.Scale(domain=list(found), range=[look[style] for look in found.values()])
+    return getattr(alt, channel)("arm:N", scale=scale, legend=None)
+
+
+def sized(chart, count: float, description: str):
+    return chart.properties(width="container", height=round(ROW * count), description=description)
+
+
+def short(name: str, most: int = 40) -> str:
+    return name if len(name) <= most else f"{name[: most - 1]}…"
+
+
+def plain(chart) -> dict:
+    """The chart as a dictionary with the page's fonts and colors, and without the address of a schema."""
+    chart = chart.configure(background="transparent", font=FONT, autosize={"type": "fit-x", "contains": "padding"})
+    chart = chart.configure_view(stroke=None).configure_axis(
+        domainColor="var(--rule)", gridColor="var(--rule)", tickColor="var(--rule)", labelColor="var(--muted)",
+        titleColor="var(--muted)", labelFontSize=11.5, titleFontSize=12, titleFontWeight="normal", titlePadding=10,
+        gridOpacity=0.7, labelFlush=False, labelOverlap=True,
+    )
+    spec = chart.to_dict()
+    spec.pop("$schema", None)
+    return spec
