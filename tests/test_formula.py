@@ -211,7 +211,7 @@ def test_any_text_is_read_or_refused_with_a_sentence(text):
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ("a b", "cannot read the formula 'a b' at column 1; write it like 'softcap"),
+        ("a b", r"cannot read the formula 'a b' at column \d; write it like 'softcap"),
         ("a*b", r"in 'a\*b' only a number may multiply a loss, as in 0\.1\*z_loss"),
         ("a/2", r"in 'a/2', 'a / 2' is not a loss; a term is a name, .* or one of these times a number"),
         ("a(x=b)", "the parameter 'b' is not a number, string, boolean or list"),
@@ -268,7 +268,7 @@ def test_a_wrong_parameter_is_answered_with_the_right_ones(function, text, sente
 def test_one_parameter_given_twice_is_refused():
     with pytest.raises(ValueError, match=r"needy\(1, gamma=2\) gives one parameter twice"):
         bound(needy, "needy(1, gamma=2)")
-    with pytest.raises(ValueError, match="keyword argument repeated|cannot read the formula"):
+    with pytest.raises(ValueError, match=r"gamma=2\) gives one parameter twice|cannot read the formula"):
         bound(needy, "needy(gamma=1, gamma=2)")
     with pytest.raises(ValueError, match="gives one parameter twice"):
         formula.bind(needy, Call("needy", (), (("gamma", 1), ("gamma", 2))))
