@@ -67,10 +67,10 @@ def save(
         os.replace(temporary, final)
     except OSError as error:
         shutil.rmtree(temporary, ignore_errors=True)
-        raise ValueError(f"cannot write the checkpoint {final}: {error.strerror or error}; free some space") from None
+        raise OSError(f"cannot write the checkpoint {final}: {error.strerror or error}; free some space") from None
     except safetensors.SafetensorError as error:  # how its Rust side reports a full disk
         shutil.rmtree(temporary, ignore_errors=True)
-        raise ValueError(f"cannot write the checkpoint {final}: {error}; free some space") from None
+        raise OSError(f"cannot write the checkpoint {final}: {error}; free some space") from None
     for old in steps(folder)[:-keep]:
         shutil.rmtree(old, ignore_errors=True)
     return final

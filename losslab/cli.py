@@ -93,10 +93,10 @@ def compare(
         plan = study.plan(arms, numbers, store, tell=_tell)
         estimate = study.estimate(plan, workers=workers, threads=threads)
         return _print(estimate, _estimate_text(estimate), json)
-    comparison, found = study.compare(
+    _, found = study.compare(
         arms, numbers, store, workers=workers, threads=threads, baseline=baseline, margin=margin, tell=_tell
     )
-    document = reports.document(found, baseline=comparison.baseline, margin=margin, command=_command())
+    document = reports.document(found, baseline=baseline, margin=margin, command=_command())
     document["report"] = str(reports.write(document, report or store / "report.html"))
     text = f"{reports.table(document)}\n\nreport: {document['report']}"
     _print(document, text, json)

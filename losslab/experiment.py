@@ -38,8 +38,8 @@ class Experiment:
     ):
         device = machine.resolve_device(config.train.device)
         numerics = replace(config.train, device=device, dtype=machine.resolve_dtype(config.train.dtype, device))
-        self.config = replace(config, train=numerics)
         self.objective = Objective.parse(config.loss, files)
+        self.config = replace(config, loss=str(self.objective), train=numerics)  # one spelling of a formula
         self.corpus = corpus or Corpus.open(config.data, progress=as_lines(tell))
         self.corpus.check(config.model.max_seq_len)
         self.vocabulary = {"unigram": torch.as_tensor(self.corpus.unigram(), dtype=torch.float32)}

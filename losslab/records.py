@@ -111,14 +111,24 @@ def labels(records: Iterable[Record]) -> dict[str, str]:
     return {c: f if shared.count(f) == 1 else f"{f} #{c[:6]}" for c, f in formula.items()}
 
 
+def score_name(records: Iterable[Record], score: str = "nll") -> str:
+    """`nll`, or `nll_stride_64` where evaluation windows overlap: the stride is part of a score's name."""
+    found = [name for record in records for name in record.scores if name == score or name.startswith(f"{score}_stride_")]
+    return min(found, key=len, default=score)
+
+
 def outcomes(records: Iterable[Record], score: str = "nll") -> dict[str, dict[int, float | None]]:
-    """Arm -> seed -> value, `None` where the run ended without one: what `stats.compare` takes."""
+    """Arm -> seed -> value, `None` where the run diverged: what `stats.compare` takes.
+
+    A run that was stopped or that failed says nothing of its loss, and is left out.
+    """
     records = list(records)
-    names = labels(records)
+    names, score = labels(records), score_name(records, score)
     arms: dict[str, dict[int, float | None]] = {}
     for record in records:
-        value = record.scores[score]["value"] if record.status == "finished" else None
-        arms.setdefault(names[record.condition], {})[record.seed] = value
+        if record.status in ("finished", "diverged"):
+            value = record.scores[score]["value"] if record.status == "finished" else None
+            arms.setdefault(names[record.condition], {})[record.seed] = value
     return arms
 
 

@@ -78,7 +78,7 @@ def plan(arms: Sequence[ExperimentConfig], seeds: Sequence[int], store: str | Pa
 def compare(
     conditions: Sequence[ExperimentConfig], seeds: Sequence[int], store: str | Path, *, workers: int = 1,
     threads: int = 1, baseline: str | None = None, margin: float = 0.002, tell: Tell = lambda text: None,
-) -> tuple[Comparison, list[Record]]:
+) -> tuple[Comparison | None, list[Record]]:
     """Train every condition with every seed, and say whether the differences are real.
 
     Args:
@@ -90,6 +90,9 @@ def compare(
         margin: the difference in nats/token that would matter.
         tell: takes a line of progress.
 
+    Returns:
+        the comparison (None where there is only one arm, or no seed that two arms finished) and the runs.
+
     Raises:
         Stopped: after SIGTERM or Ctrl-C, once every worker has saved its run.
     """
@@ -100,10 +103,13 @@ def compare(
     return verdict(found, baseline=baseline, margin=margin), found
 
 
-def verdict(found: Sequence[Record], *, baseline: str | None = None, margin: float = 0.002) -> Comparison:
-    """The comparison of the runs of a study, on the ruler's `nll`."""
+def verdict(found: Sequence[Record], *, baseline: str | None = None, margin: float = 0.002) -> Comparison | None:
+    """The comparison of the runs of a study, on the ruler's `nll`; None where nothing can be paired."""
+    arms = list(records.labels(found).values())
+    first = records.baseline(arms, baseline)
     outcomes = records.outcomes(found)
-    return compare_outcomes(outcomes, records.baseline(outcomes, baseline), margin=margin)
+    paired = {name: seeds for name, seeds in outcomes.items() if seeds.keys() & outcomes.get(first, {}).keys()}
+    return compare_outcomes(paired, first, margin=margin) if len(paired) > 1 else None
 
 
 def execute(planned: Plan, *, workers: int, threads: int, tell: Tell) -> None:

@@ -99,7 +99,7 @@ def test_a_full_disk_is_one_sentence_and_loses_nothing(tmp_path, trained, monkey
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(safetensors.torch, "save_file", full)
-    with pytest.raises(ValueError, match="No space left on device; free some space"):
+    with pytest.raises(OSError, match="No space left on device; free some space"):
         save(tmp_path, trained, step=3)
     monkeypatch.undo()
     assert checkpoint.newest(tmp_path) == old

@@ -195,19 +195,23 @@ def test_an_edited_loss_file_is_another_condition_and_the_old_run_keeps_the_old_
 
 def test_a_loss_file_cannot_reach_the_ruler(place):
     (place / "cheat.py").write_text(
-        "import losslab.evaluate.nll, losslab.evaluate.ruler, losslab.experiment, losslab.stats\n"
-        "def nothing(*a, **k):\n    raise AssertionError('the ruler ran in the process of the loss')\n"
-        "losslab.evaluate.ruler.measure = losslab.experiment.measure = nothing\n"
-        "losslab.evaluate.nll.per_document = losslab.evaluate.ruler.per_document = nothing\n"
+        "import dataclasses, losslab.evaluate.nll, losslab.evaluate.ruler\n"
+        "honest = losslab.evaluate.nll.per_document\n"
+        "def flattering(*a, **k):\n"
+        "    rows = honest(*a, **k)\n"
+        "    return dataclasses.replace(rows, nats=rows.nats / 100, calibrated_nats=rows.calibrated_nats / 100)\n"
+        "losslab.evaluate.nll.per_document = losslab.evaluate.ruler.per_document = flattering\n"
         "def cheat(prediction):\n    return prediction.nll\n"
     )
     # in a process of its own, since the file spoils the modules it reaches
     code = ("import sys; from losslab import experiment, config; from test_experiment import change; "
             "r = experiment.run(change(loss='cheat.py', train={'num_steps': 10}), 'cheated'); print(r.status)")
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True,
-                          env=os.environ | {"PYTHONPATH": os.path.dirname(__file__)})
+                          env=os.environ | {"PYTHONPATH": os.pathsep.join([os.path.dirname(__file__), *sys.path])})
+    assert done.returncode == 0, done.stderr
     assert done.stdout.split()[-1] == "finished", done.stderr
     cheated = records.read(place / "cheated")
+    assert cheated.log[-1]["tune/nll"] < 0.1  # it did reach the learning curve of its own process
     honest = experiment.run(change(train={"num_steps": 10}), place / "honest")
     assert cheated.scores["nll"]["value"] == pytest.approx(honest.scores["nll"]["value"], rel=1e-6)
 

@@ -155,7 +155,7 @@ except study.Stopped as stopped:
 
 def test_stopping_a_study_saves_every_run():
     process = subprocess.Popen([sys.executable, "-c", STOPPING], stdout=subprocess.PIPE, text=True,
-                               env=os.environ | {"PYTHONPATH": os.path.dirname(__file__)})
+                               env=os.environ | {"PYTHONPATH": os.pathsep.join([os.path.dirname(__file__), *sys.path])})
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         logs = list(Path("runs").glob("*/log.jsonl"))

@@ -108,8 +108,8 @@ def per_document(
         at_one = _nats(z, window.targets)
         at_fit = at_one if temperature == 1.0 else _nats(z / temperature, window.targets)
         for row, document in enumerate(window.documents):
-            here = window.scored[row]
-            is_end = window.is_end[row] & here
+            here = window.scored[row].numpy()
+            is_end = window.is_end[row].numpy() & here
             text = here & ~is_end
             nats[document] += at_one[row, text].sum()
             end_nats[document] += at_one[row, is_end].sum()

@@ -1,0 +1,242 @@
+"""The command line: documents for programs, sentences for people, and never a traceback."""
+
+import gzip
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from losslab import cli, records
+from test_experiment import place  # noqa: F401 the fixture
+
+pytestmark = pytest.mark.usefixtures("place")
+FAST = ("--model.n-layer", "1", "--model.n-head", "2", "--model.n-embd", "16", "--model.max-seq-len", "16",
+        "--data.val-bytes", "2000", "--data.tune-bytes", "2000", "--evaluate.tune-tokens", "256", "--device", "cpu",
+        "--evaluate.num-samples", "1", "--evaluate.sample-tokens", "10", "--train.batch-size", "4")
+TRAIN = ("train", "--corpus", "text.txt", "--num-tokens", "1_000", *FAST)
+COMPARE = ("compare", "cross_entropy", "squentropy", "--corpus", "text.txt", "--num-tokens", "640", *FAST)
+
+
+def losslab(*arguments):
+    with pytest.raises(SystemExit) as exit:
+        cli.main(list(arguments))
+    return exit.value.code
+
+
+def refuses(capsys, *arguments, code=2):
+    """The one sentence on standard error with which a command refuses."""
+    assert losslab(*arguments) == code
+    out, err = capsys.readouterr()
+    assert "Traceback" not in err and out == ""
+    lines = [line for line in err.splitlines() if line.startswith("error: ")]
+    assert len(lines) == 1, err
+    return lines[0]
+
+
+def test_compare_prints_one_document(capsys):
+    assert losslab(*COMPARE, "cross_entropy + 1e-4*z_loss", "--seeds", "2", "--json", "--report", "page.html") == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["baseline"] == "cross_entropy"
+    assert document["corpus"]["name"] and document["corpus"]["digest"]
+    assert document["report"] == "page.html" and Path("page.html").stat().st_size > 100_000
+    arms = {arm["loss"]: arm for arm in document["arms"]}
+    assert set(arms) == {"cross_entropy", "squentropy", "cross_entropy + 0.0001*z_loss"}
+    for arm in arms.values():
+        assert arm["status"] == "finished" and len(arm["condition"]) == 12 and arm["verdict"]
+        assert {"nll", "bits_per_byte", "nll_calibrated"} <= set(arm["scores"])
+        assert all({"value", "stderr", "n"} <= set(score) for score in arm["scores"].values())
+        assert arm["scores"]["nll"]["n"] == 2
+    assert arms["cross_entropy"]["difference"] is None
+    difference = arms["squentropy"]["difference"]
+    assert difference["low"] < difference["value"] < difference["high"] and difference["n"] == 2
+    means = [arms[name]["scores"]["nll"]["value"] for name in ("squentropy", "cross_entropy")]
+    assert difference["value"] == pytest.approx(means[0] - means[1], abs=1e-9)
+
+
+def test_compare_prints_a_table_and_a_verdict_for_people(capsys):
+    assert losslab(*COMPARE, "--seeds", "2", "--store", "store") == 0
+    out = capsys.readouterr().out
+    assert "squentropy" in out and "cross_entropy" in out and "report: store/report.html" in out
+    assert losslab("report", "store", "--out", "again.html", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["baseline"] == "cross_entropy"
+
+
+def test_a_dry_run_trains_nothing(capsys):
+    assert losslab(*COMPARE, "--dry-run", "--json", "--seeds", "3") == 0
+    estimate = json.loads(capsys.readouterr().out)
+    assert estimate["runs"] == 6 and estimate["tokens"] == 6 * 640 and estimate["seconds"] > 0
+    assert estimate["arms"] == ["cross_entropy", "squentropy"] and estimate["disk_bytes"] > 0
+    assert not Path("runs").exists()
+    assert losslab(*COMPARE, "--dry-run") == 0
+    assert "time:" in capsys.readouterr().out
+
+
+def test_train_evaluate_generate_show(capsys):
+    assert losslab(*TRAIN, "--loss", "softcap(15) | cross_entropy", "--seed", "3", "--out", "run", "--json") == 0
+    trained = json.loads(capsys.readouterr().out)
+    assert trained["status"] == "finished" and trained["seed"] == 3
+    assert losslab("evaluate", "run", "--json") == 0
+    again = json.loads(capsys.readouterr().out)
+    assert again["scores"]["nll"]["value"] == pytest.approx(trained["scores"]["nll"]["value"], rel=1e-9)
+    Path("other.txt").write_text("\n<|endoftext|>\n".join(f"Quite another text, number {n}." for n in range(60)))
+    assert losslab("evaluate", "run", "--corpus", "other.txt", "--json", "--stride", "4") == 0
+    other = json.loads(capsys.readouterr().out)
+    assert other["corpus"]["digest"] != again["corpus"]["digest"] and "nll_stride_4" in other["scores"]
+    assert losslab("generate", "run", "The cat", "--num-tokens", "5", "--json") == 0
+    (text,) = json.loads(capsys.readouterr().out)["texts"]
+    assert text.startswith("The cat")
+    assert losslab("runs", "show", "run", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["spec"]["config"]["seed"] == 3
+    assert losslab("runs", "list", ".", "--json") == 0
+    (row,) = json.loads(capsys.readouterr().out)["runs"]
+    assert row["run"] == "run" and row["loss"] == "softcap(15) | cross_entropy"
+
+
+def test_train_for_people_ends_with_the_line_that_tools_look_for(capsys):
+    assert losslab(*TRAIN, "--loss", "cross_entropy", "--out", "run") == 0
+    captured = capsys.readouterr()
+    assert captured.out.splitlines()[-1].startswith("val_bpb: ")
+    assert "tokens/s" in captured.err and " s left" in captured.err
+
+
+def test_a_specification_and_flags_over_it(capsys):
+    Path("spec.toml").write_text('preset = "tiny"\nloss = "squentropy"\n[data]\ncorpus = "text.txt"\n')
+    assert losslab("train", "spec.toml", "--num-tokens", "640", *FAST, "--out", "run", "--json") == 0
+    spec = json.loads(Path("run/spec.json").read_text())
+    assert spec["config"]["loss"] == "squentropy" and spec["config"]["train"]["num_tokens"] == 640
+
+
+def test_losses_and_corpora_are_listed(capsys):
+    assert losslab("losses") == 0
+    listed = capsys.readouterr().out
+    assert all(name in listed for name in ("cross_entropy", "weighted_mse", "softcap"))
+    assert losslab("losses", "squentropy") == 0
+    assert "arXiv:2302.03952" in capsys.readouterr().out
+    assert losslab("corpus", "text.txt", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["splits"]["val"]["documents"] >= 1
+
+
+def test_help_is_light():
+    code = "import sys; from losslab import cli\ntry: cli.main(['--help'])\nexcept SystemExit: pass\n" \
+           "sys.exit(any(m in sys.modules for m in ('torch', 'numpy', 'scipy', 'altair')))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True).returncode == 0
+
+
+# --- bad input: one sentence that says what came and what would do ------------------------------
+
+def test_an_empty_corpus(capsys):
+    Path("empty.txt").write_text("")
+    assert "empty" in refuses(capsys, "train", "--corpus", "empty.txt", *FAST)
+
+
+def test_a_corpus_shorter_than_one_context(capsys):
+    Path("short.txt").write_text("\n<|endoftext|>\n".join(f"{n}" for n in range(12)))
+    assert "fewer than one context" in refuses(capsys, "train", "--corpus", "short.txt", *FAST)
+
+
+def test_a_binary_file(capsys):
+    Path("bytes.txt").write_bytes(b"text\0text" * 100)
+    assert "bytes.txt" in refuses(capsys, "train", "--corpus", "bytes.txt", *FAST)
+
+
+def test_text_that_is_not_utf8(capsys):
+    Path("latin.txt.gz").write_bytes(gzip.compress("naïve ".encode("latin-1") * 500))
+    assert "UTF-8" in refuses(capsys, "train", "--corpus", "latin.txt.gz", *FAST)
+
+
+def test_a_validation_split_without_a_document(capsys):
+    assert "val" in refuses(capsys, "train", "--corpus", "text.txt", *FAST, "--data.val-bytes", "0")
+
+
+def test_a_missing_corpus_and_an_unknown_name(capsys):
+    assert "nowhere.txt" in refuses(capsys, "train", "--corpus", "nowhere.txt", *FAST)
+    assert "tales" in refuses(capsys, "train", "--corpus", "tals", *FAST)
+
+
+def test_an_unknown_loss_and_an_unknown_parameter(capsys):
+    assert "did you mean squentropy" in refuses(capsys, *TRAIN, "--loss", "squentrpy")
+    assert "did you mean epsilon" in refuses(capsys, *TRAIN, "--loss", "label_smoothing(epslon=0.1)")
+    assert "[0, 1]" in refuses(capsys, *TRAIN, "--loss", "label_smoothing(1.5)")
+
+
+@pytest.mark.parametrize(("body", "says"), [
+    ("return prediction.nll * float('nan')", "gives nan"),
+    ("return prediction.nll.mean()", "returned shape []"),
+    ("return prediction.nll.detach()", "gives no gradient"),
+    ("return 1.0", "not a tensor"),
+    ("raise KeyError('x')", "bad.py failed at line 2: KeyError"),
+    ("return (", "failed at line 2: SyntaxError"),
+])
+def test_a_loss_file_that_is_not_a_loss(capsys, body, says):
+    Path("bad.py").write_text(f"def bad(prediction):\n    {body}\n")
+    assert says in refuses(capsys, *TRAIN, "--loss", "bad.py", "--out", "run")
+    assert not Path("run").exists()  # nothing was begun
+
+
+def test_a_specification_with_an_unknown_field(capsys):
+    Path("spec.toml").write_text("[train]\nlearnig_rate = 1e-3\n")
+    assert refuses(capsys, "train", "spec.toml") == (
+        "error: unknown field train.learnig_rate in spec.toml; did you mean learning_rate?")
+
+
+def test_an_unknown_flag_verb_and_preset(capsys):
+    assert "learning-rate" in refuses(capsys, *TRAIN, "--train.learnig-rate", "1")
+    assert 'Did you mean "compare"' in refuses(capsys, "compar")
+    assert "did you mean tiny" in refuses(capsys, "train", "--preset", "tinny")
+
+
+def test_a_run_folder_of_a_newer_version(capsys):
+    assert losslab(*TRAIN, "--out", "run") == 0
+    capsys.readouterr()
+    spec = json.loads(Path("run/spec.json").read_text())
+    Path("run/spec.json").write_text(json.dumps(spec | {"format": 2}))
+    for command in (("runs", "show", "run"), ("train", "--resume", "run"), ("evaluate", "run"), ("report", "run")):
+        assert "newer losslab" in refuses(capsys, *command)
+
+
+def test_a_folder_that_is_not_a_run(capsys):
+    Path("folder").mkdir()
+    assert "not a run folder" in refuses(capsys, "evaluate", "folder")
+    assert "does not exist" in refuses(capsys, "report", "nowhere")
+
+
+def test_two_commands_on_one_store(capsys):
+    with records.lock("runs", "store"):
+        assert "in use by another losslab" in refuses(capsys, *COMPARE, "--seeds", "1")
+
+
+@pytest.mark.skipif(os.geteuid() == 0 and not Path("/proc/self/mountinfo").exists(), reason="needs a place to be refused")
+def test_an_unwritable_store(capsys):
+    assert "cannot write to /proc/store" in refuses(capsys, *COMPARE, "--seeds", "1", "--store", "/proc/store")
+
+
+def test_a_full_disk_keeps_what_was_written(capsys, monkeypatch):
+    import errno
+
+    import safetensors.torch
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(safetensors.torch, "save_file", full)
+        assert "No space left on device" in refuses(capsys, *TRAIN, "--out", "run")
+    assert records.read("run").status == "stopped" and records.read("run").log
+    assert losslab("train", "--resume", "run") == 0  # once there is space, it goes on
+    assert records.read("run").status == "finished"
+
+
+def test_seeds_that_are_not_numbers(capsys):
+    assert "takes a number or a list" in refuses(capsys, *COMPARE, "--seeds", "many")
+    assert "at least 1" in refuses(capsys, *COMPARE, "--seeds", "0")
+
+
+def test_one_seed_gives_no_verdict_and_one_arm_nothing_to_compare(capsys):
+    assert losslab(*COMPARE, "--seeds", "1", "--json") == 0
+    document = json.loads(capsys.readouterr().out)
+    assert any("no verdict from one seed" in arm["verdict"] for arm in document["arms"])
+    assert losslab("compare", "squentropy", *COMPARE[3:], "--seeds", "1", "--store", "one", "--json") == 0
+    assert "only arm" in json.loads(capsys.readouterr().out)["verdict"]
