@@ -196,6 +196,7 @@ def test_what_did_not_end_is_not_counted_and_said(runs, tmp_path):
     runs += [write_run(tmp_path, "squentropy", 4, status="failed"), write_run(tmp_path, "mse", 0, status="running")]
     document = report.document(runs, requested={"squentropy": range(6)})
     assert arm(document, "squentropy")["scores"]["nll"]["n"] == 4
+    assert (arm(document, "squentropy")["outcome"], arm(document, "squentropy")["status"]) == ("worse", "finished")
     assert any("squentropy: seed 4 failed" in w for w in document["warnings"])
     assert any("squentropy: no run of seed 5" in w for w in document["warnings"])
     assert any("mse: seed 0 stopped early" in w for w in document["warnings"])
@@ -204,9 +205,10 @@ def test_what_did_not_end_is_not_counted_and_said(runs, tmp_path):
 
 
 def test_a_run_given_twice_counts_once(runs, tmp_path):
-    twice = write_run(tmp_path, "squentropy", 0, 9.0, prefix="copy-")
+    twice = write_run(tmp_path, "squentropy", 0, prefix="copy-", status="failed")
     document = report.document([*runs, runs[0], twice])
     assert len(arm(document, "squentropy")["runs"]) == 4
+    assert arm(document, "squentropy")["scores"]["nll"]["n"] == 4  # the one that finished is kept
     assert sum("given twice" in w for w in document["warnings"]) == 1
 
 

@@ -97,7 +97,8 @@ def finals(document: dict):
                "shown": words.score(arm["scores"].get(document["measure"]))} for i, arm in enumerate(arms)]
     x = alt.X("nll:Q", scale=alt.Scale(zero=False, padding=16), title="nll on val, nats/token (left is better)",
               axis=alt.Axis(tickCount=5))
-    y, base, text = marks.rows_axis(len(arms)), alt.Chart(alt.InlineData(values=dots)), alt.Chart(alt.InlineData(values=labels))
+    y = marks.rows_axis(len(arms))
+    base, text = (alt.Chart(alt.InlineData(values=values)) for values in (dots, labels))
     tips = [alt.Tooltip("loss:N"), alt.Tooltip("seed:N"), alt.Tooltip("nll:Q", format=".4f")]
     layers = [
         base.mark_line(color="var(--muted)", strokeWidth=1, opacity=0.45).encode(
