@@ -49,5 +49,6 @@ def _pick(logits: torch.Tensor, temperature: float, top_k: int, generator: torch
         return int(logits.argmax())
     logits = logits / temperature
     if 0 < top_k < len(logits):
-        logits = logits.masked_fill(logits < logits.topk(top_k).values[-1], float("-inf"))
+        best = logits.topk(top_k)  # by index, not by value: ties would let more than k in
+        logits = torch.full_like(logits, float("-inf")).scatter(0, best.indices, best.values)
     return int(torch.multinomial(logits.softmax(-1), 1, generator=generator))
