@@ -4,6 +4,7 @@ import errno
 import json
 import subprocess
 import sys
+from contextlib import ExitStack
 
 import numpy as np
 import pytest
@@ -92,12 +93,15 @@ print(json.dumps([corpus.digest, batch.tokens.tolist(), said]))
 
 def test_four_processes_that_want_the_same_corpus_build_it_once(path, root):
     command, pipe = [sys.executable, "-c", OPEN, path], subprocess.PIPE
-    started = [subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) for _ in range(4)]
-    assert [process.stdout.readline() for process in started] == ["ready\n"] * 4
-    for process in started:
-        process.stdin.write("go\n")
-        process.stdin.flush()
-    answers = [json.loads(process.communicate()[0]) for process in started]
+    with ExitStack() as stack:
+        started = [
+            stack.enter_context(subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True)) for _ in range(4)
+        ]
+        assert [process.stdout.readline() for process in started] == ["ready\n"] * 4
+        for process in started:
+            process.stdin.write("go\n")
+            process.stdin.flush()
+        answers = [json.loads(process.communicate()[0]) for process in started]
     assert all(process.returncode == 0 for process in started)
     assert len({json.dumps(answer[:2]) for answer in answers}) == 1
     assert sum("training the tokenizer bpe:400" in said for _, _, said in answers) == 1

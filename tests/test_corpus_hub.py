@@ -110,7 +110,7 @@ def test_a_hub_that_cannot_be_reached_says_what_works_without_it(monkeypatch, er
 
     Hub(monkeypatch, {})
     monkeypatch.setattr(datasets, "load_dataset", refuse)
-    with pytest.raises(ConnectionError, match="tinystories cannot be reached .*`tales` and `pydoc`") as caught:
+    with pytest.raises(ConnectionError, match="tinystories cannot be reached .*`tales`, `pydoc`") as caught:
         Corpus.open(DataConfig(corpus="tinystories"))
     assert "\n" not in str(caught.value)
 

@@ -12,7 +12,7 @@ KNOWN = {
     "fineweb-edu": "HuggingFaceFW/fineweb-edu:sample-10BT",
     "openwebtext": "Skylion007/openwebtext",
 }
-OFFLINE = "without a network there are the corpora `tales` and `pydoc`, or the path of a text file or folder"
+OFFLINE = "take `tales`, `pydoc` or the path of a text file or folder"
 REACH_SECONDS = 10  # the library itself would try for minutes
 
 
@@ -34,9 +34,10 @@ def stream(name: str, max_bytes: int) -> Iterator[Piece]:
     except (ValueError, ImportError) as error:  # an unknown configuration, a script, a missing decoder, a column
         raise ValueError(f"the hub data set {name} could not be read: {_one_line(error)}") from None
     except Exception as error:  # each layer below (sockets, http, the hub, the library) has exceptions of its own
+        here = "" if name in KNOWN else ", and no file or folder here has that name"
         raise ConnectionError(
-            f"the hub data set {name} cannot be reached ({type(error).__name__}: {_one_line(error)}); connect to the "
-            f"network and try again, for {OFFLINE}"
+            f"the hub data set {name} cannot be reached ({type(error).__name__}: {_one_line(error)}){here}; connect to "
+            f"the network, or {OFFLINE}, which need none"
         ) from None
 
 
@@ -69,7 +70,7 @@ def _library(what: str):
         import datasets
     except ModuleNotFoundError:
         raise ModuleNotFoundError(
-            f'{what} needs the package `datasets`: run `pip install "losslab[hf]"`; {OFFLINE}', name="datasets"
+            f'{what} needs the package `datasets`: run `pip install "losslab[hf]"`, or {OFFLINE}', name="datasets"
         ) from None
     return datasets
 
