@@ -1,6 +1,8 @@
 """losslab: does this training loss make a better language model?"""
 
 import importlib
+import sys
+import types
 
 __version__ = "0.1.0"
 
@@ -21,3 +23,12 @@ def __getattr__(name: str):
         raise AttributeError(f"module 'losslab' has no attribute {name!r}")
     module = importlib.import_module(_PLACES[name])
     return getattr(module, name, module)
+
+
+class _House(types.ModuleType):
+    def __setattr__(self, name: str, value):
+        # importing the room `train` binds its name here; the door of that name still leads to the function in it
+        super().__setattr__(name, getattr(value, name, value) if name in _PLACES else value)
+
+
+sys.modules[__name__].__class__ = _House

@@ -31,6 +31,7 @@ class Prediction:
             vocabulary: named `[vocab]` vectors such as `unigram`.
 
         Example:
+            >>> import torch
             >>> prediction = Prediction.dense(torch.zeros(1, 4), torch.tensor([2]))
             >>> prediction.nll, prediction.entropy  # both log 4
             (tensor([1.3863]), tensor([1.3863]))

@@ -1,0 +1,197 @@
+"""The house plan, as it is true: imports only go down, some rooms never meet, and some start without torch.
+
+Not seen by reading files: dynamic imports. There are two, both in `formula`: a loss or a transform by its name.
+"""
+
+import ast
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import losslab
+
+ROOT = Path(losslab.__file__).parent
+FILES = sorted(ROOT.rglob("*.py"))
+FLOORS = {
+    8: "cli",
+    7: "web",
+    6: "tune arena",
+    5: "study report judge lesson",
+    4: "experiment",
+    3: "train evaluate hub anatomy",
+    2: "fused checkpoint instruct generate",
+    1: "objective model corpus records scaling optim kernels",
+    0: "losses transforms formula config machine tokenizer tales stats units prediction",
+}
+FLOOR = {room: floor for floor, rooms in FLOORS.items() for room in rooms.split()}
+NEVER = [
+    ("evaluate", "losses"), ("evaluate", "objective"), ("evaluate", "fused"), ("evaluate", "train"),
+    ("train", "records"), ("train", "report"), ("train", "web"), ("train", "evaluate"),
+    ("checkpoint", "objective"), ("generate", "objective"), ("model", "objective"),
+]  # fmt: skip
+TORCH_FREE = ["config", "records", "stats", "units", "report", "formula", "cli"]
+CORE = {"torch", "numpy", "safetensors"}  # all that floors 0 to 4 need at their top
+EXTRAS = {"datasets", "transformers"}
+
+
+def room_of(file):
+    return file.relative_to(ROOT).parts[0].removesuffix(".py")
+
+
+def imports(node):
+    """The full names that the import statements under `node` ask for."""
+    for found in ast.walk(node):
+        match found:
+            case ast.Import(names):
+                yield from (alias.name for alias in names)
+            case ast.ImportFrom(module, names, level=0):
+                yield from (f"{module}.{alias.name}" for alias in names)
+
+
+def imported_rooms(file):
+    names = imports(ast.parse(file.read_text(encoding="utf-8")))
+    yield from (name.split(".")[1] for name in names if name.startswith("losslab."))
+
+
+def reached(room):
+    """Every room that importing `room` can load, by the imports in the files."""
+    found, todo = set(), {room}
+    while todo:
+        found |= todo
+        todo = {other for file in FILES if room_of(file) in todo for other in imported_rooms(file)} - found
+    return found
+
+
+each_file = pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(ROOT)))
+
+
+def test_every_room_has_a_floor():
+    assert {room_of(file) for file in FILES} - {"__init__"} <= FLOOR.keys()
+    assert sum(len(rooms.split()) for rooms in FLOORS.values()) == len(FLOOR)
+
+
+@each_file
+def test_imports_only_go_down(file):
+    room, others = room_of(file), set(imported_rooms(file)) - {"__version__"}
+    if room == "__init__":
+        assert not others  # what it offers, it loads when asked
+        return
+    up = {other for other in others if other != room and FLOOR[other] >= FLOOR[room]}
+    assert not up, f"{room} (floor {FLOOR[room]}) reaches up or sideways to {', '.join(sorted(up))}"
+
+
+@each_file
+def test_imports_are_absolute(file):
+    tree = ast.parse(file.read_text(encoding="utf-8"))
+    assert not [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.level]
+
+
+@pytest.mark.parametrize(("room", "forbidden"), NEVER)
+def test_the_wall_holds(room, forbidden):
+    assert forbidden not in reached(room)
+
+
+def test_nothing_imports_the_command_line_or_the_web():
+    importing = {(room_of(file), other) for file in FILES for other in imported_rooms(file) if other in ("cli", "web")}
+    assert all(room == other for room, other in importing)
+
+
+def test_the_walls_are_seen_through_other_rooms():
+    assert {"config", "corpus", "tokenizer", "model", "formula"} <= reached("evaluate")
+    assert {"objective", "prediction", "fused", "records"} <= reached("experiment")
+
+
+@pytest.mark.parametrize("folder", ["losses", "transforms"])
+def test_a_loss_or_transform_imports_nothing_of_the_house(folder):
+    names = [name for file in (ROOT / folder).glob("*.py") for name in imports(ast.parse(file.read_text()))]
+    assert {name.split(".")[0] for name in names} <= {"torch", "math"}
+
+
+@each_file
+def test_below_the_fifth_floor_only_the_numeric_core_is_imported_at_the_top(file):
+    body = ast.parse(file.read_text(encoding="utf-8")).body
+    top = ast.Module([node for node in body if isinstance(node, ast.Import | ast.ImportFrom)], [])
+    outside = {name.split(".")[0] for name in imports(top)} - sys.stdlib_module_names - {"losslab"}
+    if FLOOR.get(room_of(file), 0) <= 4:
+        assert outside <= CORE
+    else:
+        assert not outside & EXTRAS
+
+
+# --- what is really loaded ---------------------------------------------------------------------
+
+def loaded_by(code):
+    """The modules that a fresh process has loaded after `code`."""
+    report = "; import sys, json; print('\\n' + json.dumps(sorted(sys.modules)))"
+    run = subprocess.run([sys.executable, "-c", code + report], capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    return set(json.loads(run.stdout.splitlines()[-1]))
+
+
+@pytest.mark.parametrize("room", TORCH_FREE)
+def test_starts_without_torch(room):
+    loaded = loaded_by(f"import losslab.{room}")
+    assert f"losslab.{room}" in loaded and "torch" not in loaded
+
+
+def test_the_same_check_finds_a_room_that_loads_torch():
+    assert "torch" in loaded_by("import losslab.prediction")
+
+
+def test_the_house_itself_is_light_and_offers_its_doors_when_asked():
+    loaded = loaded_by("import losslab; assert losslab.__version__")
+    assert {name for name in loaded if name.startswith("losslab.")} == set()
+    assert not loaded & {"torch", "numpy", "scipy", "cyclopts", "rich"}
+
+
+DOORS = {
+    "Objective": "losslab.objective", "Prediction": "losslab.prediction", "linear_loss": "losslab.fused",
+    "train": "losslab.train", "compare": "losslab.study", "evaluate": "losslab.evaluate",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("rooms_first", [False, True])
+def test_a_door_leads_to_the_same_thing_whatever_was_opened_before(rooms_first):
+    before = "; ".join(f"import {place}" for place in DOORS.values()) if rooms_first else "pass"
+    twice = "; ".join(f"assert losslab.{name} is losslab.{name}" for name in DOORS)
+    kinds = "; ".join(f"assert callable(losslab.{name})" for name in DOORS if name != "evaluate")
+    loaded = loaded_by(f"import losslab; {before}; {twice}; {kinds}; import losslab.experiment; {kinds}; {twice}")
+    assert set(DOORS.values()) <= loaded and set(losslab.__all__) == DOORS.keys()
+
+
+def test_an_unknown_door_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="module 'losslab' has no attribute 'trian'"):
+        losslab.trian  # noqa: B018
+
+
+HELP = """
+import contextlib, io, sys
+from losslab.cli import main
+with contextlib.redirect_stdout(io.StringIO()) as out:
+    try:
+        main({arguments})
+    except SystemExit as end:
+        assert not end.code, end.code
+assert {word!r} in out.getvalue(), out.getvalue()
+"""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "word"), [(["--help"], "compare"), (["train", "--help"], "learning-rate"), (["--version"], "0.1.0")]
+)
+def test_help_is_shown_without_torch_or_numpy(arguments, word):
+    code = f"exec({HELP.format(arguments=arguments, word=word)!r})"
+    assert not loaded_by(code) & {"torch", "numpy", "scipy", "pandas", "altair", "datasets", "transformers"}
+
+
+def test_the_ruler_loads_no_loss_even_for_a_model_with_a_transform():
+    code = (
+        "import losslab.evaluate.ruler, losslab.evaluate.__main__; from losslab.model import GPT2; "
+        "from losslab.config import ModelConfig; GPT2(ModelConfig(n_embd=8), 5, 'softcap(15)')"
+    )
+    loaded = loaded_by(code)
+    assert "losslab.transforms.softcap" in loaded
+    assert not [name for name in loaded if name.split(".")[1:2] in (["losses"], ["objective"], ["fused"], ["train"])]

@@ -1,0 +1,123 @@
+"""Device, numerics, ranks, signals and memory."""
+
+import os
+import signal
+import threading
+
+import pytest
+import torch
+
+from losslab import machine
+
+
+@pytest.fixture
+def without_gpu(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+
+
+def test_auto_is_the_best_device_present(without_gpu, monkeypatch):
+    assert machine.resolve_device("auto") == "cpu"
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    assert machine.resolve_device("auto") == "mps"
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert machine.resolve_device("auto") == "cuda"
+    assert machine.resolve_device("cuda:1") == "cuda:1" and machine.resolve_device("cpu") == "cpu"
+
+
+@pytest.mark.parametrize("device", ["cuda", "cuda:1", "mps"])
+def test_a_device_that_is_not_there_is_an_error_with_a_remedy(without_gpu, device):
+    with pytest.raises(ValueError, match=f"train.device is {device}, but this machine has none; use cpu or auto"):
+        machine.resolve_device(device)
+
+
+def test_numerics_follow_capability(monkeypatch):
+    monkeypatch.setattr(machine, "has_amx", lambda: False)
+    assert machine.resolve_dtype("auto", "cpu") == "float32"
+    monkeypatch.setattr(machine, "has_amx", lambda: True)
+    assert machine.resolve_dtype("auto", "cpu") == "bfloat16" and machine.resolve_dtype("auto", "mps") == "float32"
+    for supported, dtype in [(True, "bfloat16"), (False, "float32")]:
+        monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation, s=supported: s)
+        assert machine.resolve_dtype("auto", "cuda:0") == dtype
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_numerics_that_are_asked_for_are_used(dtype):
+    assert machine.resolve_dtype(dtype, "cpu") == dtype == machine.resolve_dtype(dtype, "cuda")
+
+
+def test_the_probe_for_amx_answers_even_where_torch_has_none(monkeypatch):
+    assert machine.has_amx() in (True, False)
+    monkeypatch.delattr(torch.cpu, "_is_amx_tile_supported", raising=False)
+    assert machine.has_amx() is False
+
+
+@pytest.mark.parametrize(("dtype", "wanted"), [("float32", torch.float32), ("bfloat16", torch.bfloat16)])
+def test_matrix_products_run_in_the_chosen_precision(dtype, wanted):
+    a = torch.randn(3, 3)
+    with machine.autocast("cpu", dtype):
+        product = a @ a
+    assert product.dtype == wanted and (a @ a).dtype == torch.float32
+
+
+def test_alone_this_process_is_the_first_of_one(monkeypatch):
+    for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK"):
+        monkeypatch.delenv(name, raising=False)
+    assert (machine.rank(), machine.world_size(), machine.join_ranks("cpu")) == (0, 1, "cpu")
+    monkeypatch.setenv("RANK", "2")
+    monkeypatch.setenv("WORLD_SIZE", "4")
+    assert (machine.rank(), machine.world_size()) == (2, 4)
+
+
+def test_threads_are_set_or_left():
+    before = torch.get_num_threads()
+    try:
+        assert machine.set_threads(0) == before
+        assert machine.set_threads(2) == 2 == torch.get_num_threads()
+    finally:
+        torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_becomes_a_question_and_the_old_answer_comes_back(number):
+    before = signal.getsignal(number)
+    with machine.stop_requests() as asked:
+        assert not asked()
+        os.kill(os.getpid(), number)
+        assert asked()
+    assert signal.getsignal(number) is before
+
+
+def test_a_second_ctrl_c_stops_at_once_and_a_second_sigterm_does_not():
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        with machine.stop_requests() as asked:
+            os.kill(os.getpid(), signal.SIGTERM)
+            os.kill(os.getpid(), signal.SIGTERM)
+            assert asked()
+            os.kill(os.getpid(), signal.SIGINT)
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_outside_the_main_thread_nothing_is_asked():
+    answers, before = [], signal.getsignal(signal.SIGTERM)
+
+    def work():
+        with machine.stop_requests() as asked:
+            answers.append((asked(), signal.getsignal(signal.SIGTERM) is before))
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert answers == [(False, True)]
+
+
+def test_peak_memory_is_in_bytes_of_this_process():
+    assert 50 * 2**20 < machine.peak_memory_bytes("cpu") < 2**42  # torch alone is more than 50 MiB
+
+
+def test_a_record_says_what_the_machine_was():
+    about = machine.describe("cpu", "float32")
+    assert about["device"] == "cpu" and about["dtype"] == "float32" and about["torch"] == torch.__version__
+    assert about["threads"] == torch.get_num_threads() and about["world_size"] == 1
+    assert all(about[name] for name in ("python", "platform", "processor"))
