@@ -12,7 +12,7 @@ import pytest
 
 from losslab import config as configuration
 from losslab import records, report
-from losslab.report import page
+from losslab.report import page, words
 from losslab.report.marks import beyond
 
 CHROMIUM = "/usr/bin/chromium"
@@ -252,6 +252,26 @@ def test_an_arm_far_out_does_not_flatten_the_others(runs, tmp_path):
     text = json.dumps(page.charts(document)["differences"])
     reach = max(map(abs, map(float, re.findall(r'"domain": \[(-?[\d.]+), [\d.]+\]', text))))
     assert 0.05 < reach < 0.2
+
+
+@pytest.mark.parametrize(("value", "stderr", "shown"), [
+    (3.27851, 0.00041, "3.2785 ± 0.0004 (n=3)"), (1.21, None, "1.2100 (n=3)"),
+    (7307796087.0, 3.8e9, "7.31e+09 ± 3.8e+09 (n=3)"),
+    (None, None, "–"),
+])
+def test_scores_as_readers_see_them(value, stderr, shown):
+    assert words.score({"value": value, "stderr": stderr, "n": 3, "unit": ""}) == shown
+
+
+@pytest.mark.parametrize(("verdict", "shown"), [
+    ("a is 0.1 better than b [0.05, 0.15] (of 6 candidates: 1 better, 5 worse)",
+     ("a is 0.1 better than b [0.05, 0.15]", "Of 6 candidates: 1 better, 5 worse.")),
+    ("no candidate is shown to be better than b (of 2: 2 worse)",
+     ("No candidate is shown to be better than b", "Of 2 candidates: 2 worse.")),
+    ("no verdict from one seed", ("No verdict from one seed", "")),
+])
+def test_a_long_verdict_becomes_a_headline_and_a_tally(verdict, shown):
+    assert page._headline(verdict) == shown
 
 
 def test_no_runs_is_an_error():

@@ -158,11 +158,12 @@ def gaps(document: dict):
         return None
     compared = [arm["name"] for arm in document["arms"] if arm["difference"]]
     # what is far out at the first steps is clipped: the page is about where arms end
-    ends = [abs(row[end]) for row in rows if row["late"] and row["arm"] in compared for end in ("low", "high")]
-    reach = 1.25 * max([*ends, document["margin"]])
+    ends = [row[end] for row in rows if row["late"] and row["arm"] in compared for end in ("low", "high")]
+    low, high = min([*ends, -document["margin"]]), max([*ends, document["margin"]])
+    room = 0.15 * (high - low)
     return _against_tokens(document, rows, f"difference from {marks.short(document['baseline'])}, nats/token",
                            "Difference in nll on tune from the baseline against training tokens: mean over paired "
-                           "seeds, band from the lowest to the highest", reach=reach)
+                           "seeds, band from the lowest to the highest", domain=[low - room, high + room])
 
 
 def _lines(document: dict, key: str) -> list[dict]:
@@ -177,15 +178,14 @@ def _lines(document: dict, key: str) -> list[dict]:
     return rows
 
 
-def _against_tokens(document: dict, rows: list[dict], title: str, description: str, reach: float | None = None):
+def _against_tokens(document: dict, rows: list[dict], title: str, description: str, domain: list | None = None):
     import altair as alt
 
     seen = [row["tokens"] for row in rows]
     scale = alt.Scale(type="log", nice=False) if max(seen) > 10 * min(seen) else alt.Scale(zero=False, nice=False)
     x = alt.X("tokens:Q", title="training tokens", scale=scale, axis=alt.Axis(format="~s", tickCount=5))
-    labels = {"format": "~g"} if reach is None else {"labelExpr": marks.SIGNED}
-    domain = alt.Undefined if reach is None else [-reach, reach]
-    scale = alt.Scale(zero=False, domain=domain, nice=reach is None)
+    labels = {"format": "~g"} if domain is None else {"labelExpr": marks.SIGNED}
+    scale = alt.Scale(zero=False, domain=domain or alt.Undefined, nice=domain is None)
     y = alt.Y("mean:Q", title=title, scale=scale, axis=alt.Axis(tickCount=6, **labels))
     base = alt.Chart(alt.InlineData(values=rows))
     tips = [alt.Tooltip("loss:N"), alt.Tooltip("tokens:Q", format=",d"),
@@ -197,7 +197,7 @@ def _against_tokens(document: dict, rows: list[dict], title: str, description: s
             x=x, y=y, color=marks.by_arm(document), strokeDash=marks.by_dash(document)),
         base.mark_point(size=60, filled=True, opacity=0, clip=True).encode(x=x, y=y, tooltip=tips),
     ]
-    if reach is not None:
+    if domain is not None:
         zero = alt.Chart(alt.InlineData(values=[{}])).mark_rule(color="var(--muted)", strokeWidth=1)
         layers.insert(0, zero.encode(y=alt.YDatum(0, scale=scale)))
     return alt.layer(*layers).properties(width="container", height=300, description=description)

@@ -101,7 +101,8 @@ def _headline(verdict: str) -> tuple[str, str]:
     """The sentence, and the tally of all candidates that it may end with."""
     verdict = verdict.replace("no ", "No ", 1) if verdict.startswith("no ") else verdict
     sentence, bracket, tally = verdict.partition(" (of ")
-    return (sentence, f"Of {tally.removesuffix(')')}.") if bracket and tally.endswith(")") else (verdict, "")
+    count, colon, rest = tally.removesuffix(")").partition(": ")
+    return (sentence, f"Of {count.split()[0]} candidates: {rest}.") if bracket and colon else (verdict, "")
 
 
 def _curve_rows(curve: dict) -> list[int]:

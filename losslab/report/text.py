@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from losslab.report import words
 
 WIDTH = 100
+CONTROL = r"[\x00-\x08\x0b-\x1f\x7f-\x9f]"  # what moves a cursor; a byte model writes any of them
 COSTS = ("loss", "tokens/s", "training time", "peak memory", "loss beside cross-entropy")
 HEADINGS = ("loss", "nll, nats/token", "difference [95 % interval]", "p (Holm)", "bits/byte")
 
@@ -54,9 +55,8 @@ def _row(arm: dict, document: dict) -> tuple[str, ...]:
 
 def _cost_row(arm: dict) -> tuple[str, ...]:
     cost = arm["cost"]
-    ratio = cost["loss_cost_ratio"]
     return (plain(arm["name"]), words.number(cost["tokens_per_second"], 3), words.duration(cost["train_seconds"]),
-            words.size(cost["peak_memory_bytes"]), "–" if ratio is None else f"{ratio:.2f} x")
+            words.size(cost["peak_memory_bytes"]), words.ratio(cost["loss_cost_ratio"]))
 
 
 def _corpus(corpus: dict) -> str:
@@ -149,4 +149,4 @@ def _code(text: str) -> str:
 
 def _fence(text: str) -> str:
     fence = "`" * max(3, 1 + max(map(len, re.findall("`+", text)), default=0))
-    return f"{fence}\n{text.rstrip()}\n{fence}"
+    return f"{fence}\n{re.sub(CONTROL, '�', text.rstrip())}\n{fence}"

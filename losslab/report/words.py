@@ -4,13 +4,17 @@ import math
 
 from losslab.stats import Score
 
+LARGE = 1e7
+
 
 def number(value: float | None, digits: int = 5) -> str:
-    """About `digits` significant digits, at most six of them decimals."""
+    """About `digits` significant digits, at most six of them decimals; an exponent from ten million up."""
     if value is None:
         return "–"
     if value == 0:
         return "0"
+    if abs(value) >= LARGE:
+        return f"{value:.2e}"
     places = digits - 1 - math.floor(math.log10(abs(value)))
     return f"{value:,.{min(6, max(0, places))}f}"
 
@@ -19,8 +23,17 @@ def score(found: dict | None, *, n: bool = True) -> str:
     """`3.2785 ± 0.0004 (n=16)`; without an error where one seed shows none."""
     if not found or found.get("value") is None:
         return "–"
-    text = str(Score.from_dict(found)) if found["stderr"] else f"{number(found['value'])} (n={found['n']})"
+    if not found["stderr"]:
+        text = f"{number(found['value'])} (n={found['n']})"
+    elif found["value"] >= LARGE:  # the perplexity of a word by a model that knows no words
+        text = f"{found['value']:.2e} ± {found['stderr']:.1e} (n={found['n']})"
+    else:
+        text = str(Score.from_dict(found))
     return text if n else text.rpartition(" (n=")[0]
+
+
+def ratio(value: float | None) -> str:
+    return "–" if value is None else f"{value:.2f}"
 
 
 def difference(found: dict | None) -> str:
