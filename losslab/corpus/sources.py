@@ -57,7 +57,8 @@ def _tales(config: DataConfig) -> Source:
             if sizes[role] > 0:
                 yield from (Piece(story, role) for story in tales.stories(sizes[role], seed))
 
-    grammar = hashlib.sha256(Path(tales.__file__).read_bytes()).hexdigest()
+    files = sorted(Path(tales.__file__).parent.glob("*.py"))
+    grammar = hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
     return Source("tales", ["tales", grammar, sizes, TALES_SEEDS], pieces, tales.floor_bits_per_byte)
 
 
