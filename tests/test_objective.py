@@ -157,6 +157,14 @@ def test_masked_targets_count_nothing(logits, masked):
     assert value[~ignored].all() and logits.grad[~ignored].all()
 
 
+@pytest.mark.parametrize("filler", [math.inf, -math.inf, math.nan])
+def test_a_masked_token_of_a_prediction_is_left_out_rather_than_multiplied_by_zero(filler):
+    logits = torch.randn(3, V)
+    logits[1] = filler
+    value = Objective.parse("cross_entropy + z_loss").losses(Prediction.dense(logits, torch.tensor([2, -100, 4])))
+    assert value[1] == 0 and value[[0, 2]].isfinite().all()
+
+
 @pytest.mark.parametrize("text", ["cross_entropy", "softcap(15) | label_smoothing + 1e-4*z_loss"])
 def test_check_finds_that_each_token_is_scored_alone(text):
     objective = Objective.parse(text)
