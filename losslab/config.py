@@ -188,10 +188,10 @@ class ExperimentConfig:
 # --- presets -----------------------------------------------------------------------------------
 
 def tiny() -> ExperimentConfig:
-    """The demo: minutes on two cores."""
+    """The demo: half a minute a run on one core."""
     return ExperimentConfig(
-        model=ModelConfig(n_layer=4, n_head=4, n_embd=128, max_seq_len=128),
-        train=TrainConfig(num_tokens=500_000, batch_size=8, learning_rate=2e-3, min_learning_rate=2e-4),
+        model=ModelConfig(n_layer=2, n_head=4, n_embd=96, max_seq_len=128),
+        train=TrainConfig(num_tokens=1_000_000, batch_size=8, learning_rate=4e-3, min_learning_rate=4e-4),
         data=DataConfig(max_bytes=4_000_000, val_bytes=200_000, tune_bytes=100_000),
         evaluate=EvaluateConfig(tune_tokens=8192),
     )

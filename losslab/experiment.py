@@ -57,13 +57,14 @@ class Experiment:
 
     @property
     def spec(self) -> dict:
+        about = self.corpus.describe()
         return {
             "version": losslab.__version__,
             "condition": self.condition,
             "config": configuration.to_dict(self.config),
             "objective": self.objective.explicit,
             "losses": [{"path": s.path, "sha256": s.sha256, "source": s.text} for s in self.objective.sources],
-            "corpus": {name: value for name, value in self.corpus.describe().items() if name not in ("sample", "folder")},
+            "corpus": {name: value for name, value in about.items() if name not in ("sample", "folder")},
         }
 
     def folder(self, store: str | Path) -> Path:

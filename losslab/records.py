@@ -113,8 +113,9 @@ def labels(records: Iterable[Record]) -> dict[str, str]:
 
 def score_name(records: Iterable[Record], score: str = "nll") -> str:
     """`nll`, or `nll_stride_64` where evaluation windows overlap: the stride is part of a score's name."""
-    found = [name for record in records for name in record.scores if name == score or name.startswith(f"{score}_stride_")]
-    return min(found, key=len, default=score)
+    found = {name for record in records for name in record.scores}
+    strided = f"{score}_stride_"
+    return min((name for name in found if name == score or name.startswith(strided)), key=len, default=score)
 
 
 def outcomes(records: Iterable[Record], score: str = "nll") -> dict[str, dict[int, float | None]]:

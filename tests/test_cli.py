@@ -2,15 +2,14 @@
 
 import gzip
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from test_experiment import place  # noqa: F401 the fixture
 
 from losslab import cli, records
-from test_experiment import place  # noqa: F401 the fixture
 
 pytestmark = pytest.mark.usefixtures("place")
 FAST = ("--model.n-layer", "1", "--model.n-head", "2", "--model.n-embd", "16", "--model.max-seq-len", "16",
@@ -208,7 +207,7 @@ def test_two_commands_on_one_store(capsys):
         assert "in use by another losslab" in refuses(capsys, *COMPARE, "--seeds", "1")
 
 
-@pytest.mark.skipif(os.geteuid() == 0 and not Path("/proc/self/mountinfo").exists(), reason="needs a place to be refused")
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs a folder that even root may not write to")
 def test_an_unwritable_store(capsys):
     assert "cannot write to /proc/store" in refuses(capsys, *COMPARE, "--seeds", "1", "--store", "/proc/store")
 

@@ -9,9 +9,9 @@ import time
 from pathlib import Path
 
 import pytest
+from test_experiment import SMALL, change, place  # noqa: F401 the fixture
 
 from losslab import records, study
-from test_experiment import SMALL, change, place  # noqa: F401 the fixture
 
 pytestmark = pytest.mark.usefixtures("place")
 QUICK = change(train={"num_steps": 12})
