@@ -127,13 +127,13 @@ def test_curves_have_mean_range_and_every_seed(runs):
 def test_settings_shared_and_differing_are_told_apart(tmp_path):
     runs = [write_run(tmp_path, loss, 0, learning_rate=rate) for loss, rate in (("cross_entropy", 2e-3), ("mse", 1e-3))]
     document = report.document(runs)
-    assert document["settings"]["model.n_layer"] == 4 and "train.learning_rate" not in document["settings"]
+    assert document["settings"]["model.n_layer"] == 2 and "train.learning_rate" not in document["settings"]
     assert arm(document, "mse")["differs"] == {"train.learning_rate": 1e-3}
     assert any("more than the loss: train.learning_rate (0.002 and 0.001)" in w for w in document["warnings"])
 
 
 def test_one_learning_rate_for_all_is_said(runs):
-    said = "all arms at learning rate 0.002; tuned separately the order may change"
+    said = "all arms at learning rate 0.004; tuned separately the order may change"
     assert said in report.document(runs)["warnings"]
 
 
