@@ -45,6 +45,8 @@ class ModelConfig:
     """Whether linear layers and norms have biases, as GPT-2's do."""
     tied: bool = True
     """Whether the output weights are the token embedding, as GPT-2's are."""
+    activation: str = "gelu_tanh"
+    """Between the two maps of a block: `gelu_tanh`, which is GPT-2's, or the exact `gelu`, which is nanoGPT's."""
 
     def __post_init__(self):
         if self.n_layer < 1 or self.n_head < 1 or self.max_seq_len < 1 or self.n_embd < 1:
@@ -55,6 +57,8 @@ class ModelConfig:
             )
         if not 0 <= self.dropout < 1:
             raise ValueError(f"model.dropout must be in [0, 1), got {self.dropout}")
+        if self.activation not in ("gelu_tanh", "gelu"):
+            raise ValueError(f"model.activation must be gelu_tanh or gelu, got {self.activation!r}")
 
 
 @dataclass(frozen=True)
@@ -201,7 +205,7 @@ def char() -> ExperimentConfig:
     """nanoGPT's CPU run on Shakespeare's characters: 4 layers, width 128, context 64, 2,000 steps."""
     return ExperimentConfig(
         data=DataConfig(tokenizer="char"),
-        model=ModelConfig(n_layer=4, n_head=4, n_embd=128, max_seq_len=64, bias=False),
+        model=ModelConfig(n_layer=4, n_head=4, n_embd=128, max_seq_len=64, bias=False, activation="gelu"),
         train=TrainConfig(num_steps=2000, batch_size=12, learning_rate=1e-3, min_learning_rate=1e-4, warmup_steps=100),
     )
 

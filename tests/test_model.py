@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch.testing import assert_close
 
 from losslab.config import ModelConfig, preset
-from losslab.model import GPT2, Cache
+from losslab.model import GPT2, MLP, Cache
 
 CONFIG = ModelConfig(n_layer=2, n_head=4, n_embd=32, max_seq_len=16)
 V = 37
@@ -186,3 +186,14 @@ def test_the_transform_belongs_to_the_logits_of_the_model(tokens):
 def test_logits_are_float32_or_better(tokens, given, wanted):
     model = random_model(transform="softcap(15)").to(given)
     assert model.logits(model(tokens)).dtype == wanted
+
+
+@pytest.mark.parametrize(("activation", "expected"), [
+    ("gelu", lambda x: x * 0.5 * (1 + torch.erf(x / 2**0.5))),
+    ("gelu_tanh", lambda x: 0.5 * x * (1 + torch.tanh((2 / torch.pi) ** 0.5 * (x + 0.044715 * x**3)))),
+])
+def test_the_activation_is_the_one_that_is_named(activation, expected):
+    mlp = MLP(ModelConfig(n_layer=1, n_head=1, n_embd=4, activation=activation))
+    x = torch.randn(3, 4, generator=torch.Generator().manual_seed(0))
+    assert_close(mlp(x), mlp.c_proj(expected(mlp.c_fc(x))), rtol=1e-5, atol=1e-6)
+    assert not torch.equal(mlp(x), mlp.c_proj(mlp.c_fc(x)))
