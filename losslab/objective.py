@@ -112,12 +112,7 @@ class Objective:
 
     def __call__(self, logits: Tensor, targets: Tensor, vocabulary: Mapping[str, Tensor] | None = None) -> Tensor:
         """The dense way: raw logits `[..., vocab]` and targets `[...]` in, one number a token out."""
-        if bool(((targets < 0) & (targets != IGNORE_INDEX)).any()) or bool((targets >= logits.shape[-1]).any()):
-            wrong = targets[((targets < 0) & (targets != IGNORE_INDEX)) | (targets >= logits.shape[-1])]
-            raise ValueError(
-                f"targets has id {wrong.flatten()[0].item()}, but vocab_size is {logits.shape[-1]}; was this corpus "
-                "tokenized with another vocabulary?"
-            )
+        check_targets(targets, logits.shape[-1])
         masked = targets == IGNORE_INDEX
         if bool(masked.any()):  # before anything is computed: the derivative of a nan is nan, whatever multiplies it
             logits = logits.masked_fill(masked.unsqueeze(-1), 0.0)
@@ -150,6 +145,16 @@ class Objective:
         alone = self(logits[:, 1:2], targets[:, 1:2], vocabulary)
         self.scored_alone = not self.takes_logits and torch.allclose(alone, value[:, 1:2], rtol=1e-5, atol=1e-7)
         return self.scored_alone
+
+
+def check_targets(targets: Tensor, vocab_size: int) -> None:
+    """Every target is an id of the vocabulary or `IGNORE_INDEX`."""
+    wrong = ((targets < 0) & (targets != IGNORE_INDEX)) | (targets >= vocab_size)
+    if bool(wrong.any()):
+        raise ValueError(
+            f"targets has id {targets[wrong][0].item()}, but vocab_size is {vocab_size}; was this corpus tokenized with "
+            "another vocabulary?"
+        )
 
 
 # --- from names to functions -------------------------------------------------------------------

@@ -1,8 +1,11 @@
 """What a model said about each token, and the token that came."""
 
+import math
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -93,9 +96,106 @@ class Prediction:
         """`[..., k]`, the logits of `k` further tokens a row; `ids` is `[..., k]`."""
         return self.logits.gather(-1, ids)
 
+    def dot(self, name: str) -> Tensor:
+        """`[...]`, the sum over the vocabulary of a vocabulary vector times the logits."""
+        return self.logits @ self.vocabulary(name).to(self.logits.dtype)
+
     def vocabulary(self, name: str) -> Tensor:
         """`[vocab]`, a vector that the corpus built, such as `unigram`."""
         if name not in self._vocabulary:
             known = ", ".join(self._vocabulary) or "none"
             raise ValueError(f"this loss needs the vocabulary vector {name!r}, but the corpus gave {known}")
         return self._vocabulary[name]
+
+
+# --- streamed ----------------------------------------------------------------------------------
+
+# what a sweep gathers: the name of a quantity, or ("power_sum", alpha), ("dot", name), ("logit_at", place in `ids`)
+Quantity = str | tuple[str, float | str]
+
+
+@dataclass
+class Needs:
+    """The quantities that a loss asks for, so that a sweep gathers these and no others."""
+
+    quantities: set[Quantity] = field(default_factory=set)
+    ids: list[Tensor] = field(default_factory=list)  # of `logit_at`, as the loss gave them
+
+
+class StreamedPrediction(Prediction):
+    """The same quantities from statistics that were gathered over the vocabulary; there are no logits.
+
+    A quantity that was not gathered is noted in `missing` and answered with that of a model that knows nothing.
+    So a first run over no statistics at all finds out what a loss needs.
+    """
+
+    def __init__(self, known: Mapping[Quantity, Tensor], needs: Needs, targets: Tensor, vocab_size: int,
+                 dtype: torch.dtype, vocabulary: Mapping[str, Tensor] | None = None):  # fmt: skip
+        self.valid = targets >= 0
+        self.targets = targets.where(self.valid, 0)
+        self.wants_logits = False
+        self.missing: set[Quantity] = set()
+        self.ids = list(needs.ids)
+        self._known, self._vocab_size, self._dtype, self._vocabulary = dict(known), vocab_size, dtype, vocabulary or {}
+
+    @property
+    def logits(self) -> Tensor:
+        self.wants_logits = True
+        raise ValueError(
+            "this loss looks at prediction.logits, which the streamed route never holds; write it over nll, log_z, "
+            "entropy and the other quantities, or leave the choice of the route to linear_loss"
+        )
+
+    @property
+    def vocab_size(self) -> int:
+        return self._vocab_size
+
+    def _get(self, quantity: Quantity) -> Tensor:
+        if quantity not in self._known:
+            self.missing.add(quantity)
+            value = uninformed(quantity, self._vocab_size)
+            self._known[quantity] = torch.full(self.targets.shape, value, dtype=self._dtype, device=self.targets.device)
+            self._known[quantity].requires_grad_()  # a loss may ask for its own derivative
+        return self._known[quantity]
+
+    nll = property(lambda self: self._get("nll"))
+    log_z = property(lambda self: self._get("log_z"))
+    target_logit = property(lambda self: self._get("target_logit"))
+    sum_logits = property(lambda self: self._get("sum_logits"))
+    sum_squares = property(lambda self: self._get("sum_squares"))
+    max_logit = property(lambda self: self._get("max_logit"))
+    entropy = property(lambda self: self._get("entropy"))
+
+    @property
+    def argmax(self) -> Tensor:
+        if "argmax" not in self._known:
+            self.missing.add("argmax")
+            self._known["argmax"] = torch.zeros_like(self.targets)
+        return self._known["argmax"]
+
+    def power_sum(self, alpha: float) -> Tensor:
+        return self._get(("power_sum", float(alpha)))
+
+    def dot(self, name: str) -> Tensor:
+        self.vocabulary(name)  # a missing vector speaks up here
+        return self._get(("dot", name))
+
+    def logit_at(self, ids: Tensor) -> Tensor:
+        place = next((i for i, known in enumerate(self.ids) if known.shape == ids.shape and torch.equal(known, ids)),
+                     len(self.ids))  # fmt: skip
+        if place == len(self.ids):
+            self.ids.append(ids)
+        quantity = ("logit_at", place)
+        if quantity not in self._known:
+            self.missing.add(quantity)
+            self._known[quantity] = torch.zeros(ids.shape, dtype=self._dtype, device=ids.device).requires_grad_()
+        return self._known[quantity]
+
+
+def uninformed(quantity: Quantity, vocab_size: int) -> float:
+    """The quantity where every logit is 0, which is what a masked token shows on either route."""
+    if quantity in ("nll", "log_z", "entropy"):
+        return math.log(vocab_size)
+    if quantity[0] == "power_sum":
+        return vocab_size ** (1.0 - quantity[1])
+    return 0.0

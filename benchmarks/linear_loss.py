@@ -1,0 +1,148 @@
+"""Time and memory of `linear_loss` beside what PyTorch offers, interleaved in one process.
+
+    python benchmarks/linear_loss.py [--rounds 5] [--quick] [--size 4096,64,50257]
+
+A turn runs every contestant once, forward and backward, so that whatever else the machine does falls on all of them.
+`ratio` is the median over turns of its time by that of naive cross-entropy in the same turn. Peak extra memory is of a
+fresh process each: the high-water mark above inputs and warm libraries, less the two gradients that any method returns.
+Writes benchmarks/results/linear_loss_cpu.csv.
+"""
+
+import argparse
+import csv
+import resource
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+
+from losslab import formula
+from losslab.fused import linear_loss
+from losslab.objective import Objective
+
+SIZES = [(4096, 64, 50257), (2048, 256, 50257), (2048, 768, 50257), (8192, 256, 4096)]
+RESULTS = Path(__file__).parent / "results" / "linear_loss_cpu.csv"
+
+
+def problem(tokens, width, vocab):
+    rng = torch.Generator().manual_seed(0)
+    hidden = torch.randn(tokens, width, generator=rng).requires_grad_()
+    lm_head = (0.1 * torch.randn(vocab, width, generator=rng)).requires_grad_()
+    return hidden, lm_head, torch.randint(vocab, (tokens,), generator=rng)
+
+
+def naive(hidden, lm_head, targets):
+    return F.cross_entropy(F.linear(hidden, lm_head), targets, reduction="sum")
+
+
+def native(hidden, lm_head, targets, chunked=False):
+    options = torch.nn.LinearCrossEntropyOptions() if chunked else None
+    return F.linear_cross_entropy(hidden, lm_head, targets, reduction="sum", options=options)
+
+
+def ours(text, vocab):
+    objective, vocabulary = Objective.parse(text), {"unigram": torch.full((vocab,), 1 / vocab),
+                                                    "prefix_of": torch.arange(vocab)}  # fmt: skip
+    objective.check(vocab, vocabulary)
+
+    def total(hidden, lm_head, targets):
+        return linear_loss(hidden, lm_head, targets, objective, vocabulary=vocabulary).total
+
+    return total
+
+
+def formulas():
+    for name in formula.names("losslab.losses"):
+        try:
+            Objective.parse(name)
+            yield name
+        except ValueError:  # a term
+            yield f"cross_entropy + 0.1*{name}"
+    yield "softcap(15) | cross_entropy"
+
+
+def contestants(vocab, quick):
+    yield "naive", naive
+    if hasattr(F, "linear_cross_entropy"):
+        yield "native reference", native
+        yield "native chunked", lambda *inputs: native(*inputs, chunked=True)
+    for text in ["cross_entropy", "softcap(15) | cross_entropy"] if quick else formulas():
+        yield text, ours(text, vocab)
+
+
+def run(contestant, inputs):
+    contestant(*inputs).backward()
+    for tensor in inputs[:2]:
+        tensor.grad = None
+
+
+def times(size, rounds, quick):
+    inputs, named = problem(*size), dict(contestants(size[-1], quick))
+    seconds = {name: [] for name in named}
+    for turn in range(rounds + 1):
+        for name, contestant in named.items():
+            begun = time.perf_counter()
+            run(contestant, inputs)
+            if turn:  # the first warms up
+                seconds[name].append(time.perf_counter() - begun)
+    return seconds
+
+
+def high_water():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
+def measure_memory(name, size):
+    """In a fresh process: the bytes above inputs and gradients."""
+    contestant, inputs = dict(contestants(size[-1], False))[name], problem(*size)
+    small = problem(64, 16, 97)
+    run(contestant if name.startswith(("naive", "native")) else ours(name, 97), small)  # libraries, threads
+    before = high_water()
+    contestant(*inputs).backward()
+    print(high_water() - before - sum(4 * tensor.numel() for tensor in inputs[:2]))
+
+
+def memory(name, size):
+    command = [sys.executable, __file__, "--memory", name, "--size", ",".join(map(str, size))]
+    run = subprocess.run(command, capture_output=True, text=True)
+    return max(0, int(run.stdout)) if run.returncode == 0 else None
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--quick", action="store_true", help="cross-entropy alone, and no file")
+    parser.add_argument("--size", type=lambda text: tuple(map(int, text.split(","))))
+    parser.add_argument("--memory", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.memory:
+        measure_memory(options.memory, options.size)
+        return
+    lines = []
+    for size in [options.size] if options.size else SIZES:
+        seconds = times(size, options.rounds, options.quick)
+        for name, values in seconds.items():
+            ratios = [own / other for own, other in zip(values, seconds["naive"], strict=True)]
+            quartiles = statistics.quantiles(ratios, n=4)
+            lines.append({
+                "tokens": size[0], "width": size[1], "vocab": size[2], "contestant": name,
+                "median_seconds": round(statistics.median(values), 4), "ratio": round(statistics.median(ratios), 3),
+                "ratio_q1": round(quartiles[0], 3), "ratio_q3": round(quartiles[2], 3),
+                "peak_extra_mb": None if options.quick else round((memory(name, size) or 0) / 2**20, 1),
+                "rounds": options.rounds, "threads": torch.get_num_threads(), "torch": torch.__version__,
+            })  # fmt: skip
+            print(*lines[-1].values(), sep="\t", flush=True)
+    if not options.quick:
+        RESULTS.parent.mkdir(exist_ok=True)
+        with open(RESULTS, "w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, list(lines[0]))
+            writer.writeheader()
+            writer.writerows(lines)
+
+
+if __name__ == "__main__":
+    main()

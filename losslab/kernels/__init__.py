@@ -1,0 +1,1 @@
+"""The streamed route: row statistics of the logits and their gradient, tile by tile."""

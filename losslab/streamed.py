@@ -1,0 +1,219 @@
+"""The streamed route: an objective from row statistics, exact in value and in both gradients."""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from losslab.kernels import cpu
+from losslab.objective import Objective, check_targets
+from losslab.prediction import Needs, Quantity, StreamedPrediction, uninformed
+
+ROUNDS = 3  # a loss whose questions depend on the answers is asked again this often
+
+
+class NotStreamable(ValueError):
+    """The objective looks at something that the streamed route does not hold."""
+
+
+class Job:
+    """One call: what is scored, how, and what the loss needs to know of it."""
+
+    def __init__(self, hidden: Tensor, lm_head: Tensor, targets: Tensor, objective: Objective,
+                 vocabulary: Mapping[str, Tensor] | None = None):  # fmt: skip
+        self.targets, self.objective, self.vocabulary = targets, objective, vocabulary or {}
+        self.vocab_size = lm_head.shape[0]
+        self.dtype = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else hidden.dtype
+        self.wide = torch.promote_types(self.dtype, torch.float32)
+        self.valid = targets.flatten() >= 0
+        self.every = bool(self.valid.all())
+        self.needs = Needs()
+        self.losses({})  # asks for what it needs
+
+    def losses(self, known: Mapping[Quantity, Tensor]) -> Tensor:
+        """The objective of the whole batch from its statistics; what is missing joins the needs."""
+        prediction = StreamedPrediction(
+            known, self.needs, self.targets, self.vocab_size, self.wide, self.vocabulary
+        )
+        try:
+            losses = self.objective.losses(prediction)
+        except Exception as error:
+            if prediction.wants_logits:
+                raise NotStreamable(f"{self.objective} cannot be streamed: it looks at prediction.logits") from error
+            raise
+        self.is_complete = not prediction.missing
+        self.needs = Needs(self.needs.quantities | prediction.missing, prediction.ids)
+        return losses
+
+    def rows(self, values: Tensor) -> Tensor:
+        """`[..., k]` of the batch to `[n, k]` of its valid tokens."""
+        flat = values.reshape(self.valid.numel(), *values.shape[self.targets.dim():])
+        return flat if self.every else flat[self.valid]
+
+    def whole(self, values: Tensor, filler: float = 0.0) -> Tensor:
+        """The way back; masked tokens get `filler`."""
+        if not self.every:
+            flat = values.new_full((self.valid.numel(), *values.shape[1:]), filler)
+            flat[self.valid] = values
+            values = flat
+        return values.view(*self.targets.shape, *values.shape[1:])
+
+    def head(self, hidden: Tensor, lm_head: Tensor) -> cpu.Head:
+        hidden = self.rows(hidden.reshape(*self.targets.shape, -1))
+        return cpu.Head(
+            hidden, lm_head, self.rows(self.targets), self.needs, [self.rows(ids) for ids in self.needs.ids],
+            self.objective.transforms, self.dtype, self.vocabulary,
+        )
+
+    def grads(self, head: cpu.Head, hidden: Tensor, lm_head: Tensor) -> tuple[Tensor, Tensor]:
+        """What a head has gathered, in the shapes and dtypes of the inputs."""
+        if head.grad_hidden is None:
+            return torch.zeros_like(hidden), torch.zeros_like(lm_head)
+        grad_hidden = self.whole(head.grad_hidden).view(hidden.shape).to(hidden.dtype)
+        return grad_hidden, head.grad_lm_head.to(lm_head.dtype)
+
+
+def statistics(hidden: Tensor, lm_head: Tensor, job: Job) -> dict[Quantity, Tensor]:
+    """Every quantity that the job needs, and those that cost nothing, as differentiable tensors of the batch's shape."""
+    gathered: dict[Quantity, list[Tensor]] = {}
+    with torch.no_grad(), torch.autocast("cpu", enabled=False):
+        for tile in job.head(hidden, lm_head).tiles():
+            for name, value in tile.observe().items():
+                gathered.setdefault(name, []).append(value)
+    values = {name: job.whole(torch.cat(parts), uninformed(name, job.vocab_size)) for name, parts in gathered.items()}
+    names = [name for name, value in values.items() if value.is_floating_point() and name != "log_s0"]
+    leaves = _Statistics.apply(hidden, lm_head, job, names, [values[name] for name in names])
+    return {**values, **dict(zip(names, leaves, strict=True))}
+
+
+class _Statistics(torch.autograd.Function):
+    """Statistics forward, recompute backward: their derivatives are the coefficients of the gradient."""
+
+    @staticmethod
+    def forward(ctx, hidden, lm_head, job, names, values):
+        ctx.save_for_backward(hidden, lm_head)
+        ctx.job, ctx.names = job, names
+        ctx.set_materialize_grads(False)
+        return tuple(values)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, *partials):
+        (hidden, lm_head), job = ctx.saved_tensors, ctx.job
+        given = {name: job.rows(d) for name, d in zip(ctx.names, partials, strict=True) if d is not None}
+        with torch.autocast("cpu", enabled=False):
+            head = job.head(hidden, lm_head)
+            for tile in head.tiles():
+                tile.observe()
+                tile.descend({name: d[tile.at] for name, d in given.items()})
+            return *job.grads(head, hidden, lm_head), None, None, None
+
+
+def general(hidden: Tensor, lm_head: Tensor, job: Job) -> tuple[Tensor, dict[Quantity, Tensor]]:
+    """Losses of the batch, differentiable with any upstream gradient, and the statistics they came from."""
+    for _ in range(ROUNDS):
+        known = statistics(hidden, lm_head, job)
+        losses = job.losses(known)
+        if job.is_complete or not job.valid.any():
+            return losses, known
+    raise NotStreamable(f"{job.objective} cannot be streamed: what it asks for changes from run to run")
+
+
+class _GradientInForward(torch.autograd.Function):
+    """One sweep for the common case, a scalar whose tokens are scored alone: each tile scores its own rows and forms
+    their gradient at once, for upstream 1. Any other upstream gradient recomputes."""
+
+    @staticmethod
+    def forward(ctx, hidden, lm_head, weights, job, observed):
+        gathered: dict[str, list[Tensor]] = {"losses": []}
+        weight = None if weights is None else job.rows(weights.detach().expand(job.targets.shape)).to(job.wide)
+        with torch.autocast("cpu", enabled=False):
+            head = job.head(hidden, lm_head)
+            for tile in head.tiles():
+                found = tile.observe()
+                for name in ("nll", "log_z", "max_logit"):
+                    gathered.setdefault(name, []).append(found[name])
+                losses, partials = _score(tile, found, job, None if weight is None else weight[tile.at])
+                gathered["losses"].append(losses)
+                tile.descend(partials)
+            ctx.grads = job.grads(head, hidden, lm_head)
+        empty = torch.zeros(0, dtype=job.wide)  # where no token counts
+        whole = {name: job.whole(torch.cat([empty, *parts])) for name, parts in gathered.items()}
+        losses = whole.pop("losses")
+        observed.update(whole)
+        ctx.save_for_backward(hidden, lm_head, weights, losses)
+        ctx.job = job
+        ctx.set_materialize_grads(False)
+        return (losses if weights is None else losses * weights).sum(), losses
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, upstream, upstream_losses):
+        hidden, lm_head, weights, losses = ctx.saved_tensors
+        grad_weights = None
+        if ctx.needs_input_grad[2] and upstream is not None:
+            grad_weights = (upstream * losses).to(weights.dtype).expand(ctx.job.targets.shape)
+            grad_weights = grad_weights.sum_to_size(weights.shape)
+        if upstream_losses is None and upstream is not None and ctx.grads is not None:
+            # handed over, not kept: what nobody else holds may be scaled in place and become the parameter's own
+            (grad_hidden, grad_lm_head), ctx.grads = ctx.grads, None
+            return grad_hidden.mul_(upstream), grad_lm_head.mul_(upstream), grad_weights, None, None
+        each = torch.zeros_like(losses) if upstream_losses is None else upstream_losses
+        if upstream is not None:
+            each = each + (upstream if weights is None else upstream * weights)
+        with torch.enable_grad():
+            again = hidden.detach().requires_grad_(), lm_head.detach().requires_grad_()
+            losses, _ = general(*again, ctx.job)
+        grads = torch.autograd.grad(losses, again, each, allow_unused=True, materialize_grads=True)
+        return *grads, grad_weights, None, None
+
+
+def _score(tile, found, job: Job, weight: Tensor | None) -> tuple[Tensor, dict[Quantity, Tensor]]:
+    """The losses of a tile and their derivatives by its quantities."""
+    leaves = {name: found[name] for name in job.needs.quantities}
+    floating = [name for name, value in leaves.items() if value.is_floating_point()]
+    with torch.enable_grad():
+        for name in floating:
+            leaves[name] = leaves[name].detach().requires_grad_()
+        here = Needs(job.needs.quantities, tile.ids)
+        prediction = StreamedPrediction(leaves, here, tile.targets, job.vocab_size, job.wide, job.vocabulary)
+        losses = job.objective.losses(prediction)
+        if prediction.missing:
+            raise _Surprise
+        partials = torch.autograd.grad(losses, [leaves[n] for n in floating], torch.ones_like(losses)
+                                       if weight is None else weight, allow_unused=True)  # fmt: skip
+    return losses.detach(), {n: d for n, d in zip(floating, partials, strict=True) if d is not None}
+
+
+class _Surprise(Exception):
+    """A tile asked for what the first run did not, so the answers of others change the questions."""
+
+
+def streamed(
+    hidden: Tensor, lm_head: Tensor, targets: Tensor, objective: Objective, *, weights: Tensor | None = None,
+    vocabulary: Mapping[str, Tensor] | None = None,
+) -> tuple[Tensor, Tensor, dict[str, Tensor]]:  # fmt: skip
+    """Total, losses, and what else the sweep saw of each token (detached), by the streamed route.
+
+    Arguments as those of `linear_loss`, which chooses this route by itself.
+
+    Raises:
+        NotStreamable: a ValueError, for an objective that looks at the logits themselves.
+    """
+    check_targets(targets, lm_head.shape[0])
+    if objective.scored_alone is None:
+        objective.check(lm_head.shape[0], vocabulary)
+    job = Job(hidden, lm_head, targets, objective, vocabulary)
+    in_forward = objective.scored_alone or not job.valid.any()
+    if in_forward and torch.is_grad_enabled() and (hidden.requires_grad or lm_head.requires_grad):
+        observed: dict[str, Tensor] = {}
+        try:
+            total, losses = _GradientInForward.apply(hidden, lm_head, weights, job, observed)
+            return total, losses, observed
+        except _Surprise:
+            pass  # the general path asks until it is answered
+    losses, known = general(hidden, lm_head, job)
+    total = (losses if weights is None else losses * weights).sum()
+    names = [name for name in ("nll", "log_z", "max_logit", "entropy") if name in known]
+    return total, losses, {name: known[name].detach().where(targets >= 0, 0.0) for name in names}
