@@ -152,8 +152,8 @@ def check_targets(targets: Tensor, vocab_size: int) -> None:
     wrong = ((targets < 0) & (targets != IGNORE_INDEX)) | (targets >= vocab_size)
     if bool(wrong.any()):
         raise ValueError(
-            f"targets has id {targets[wrong][0].item()}, but vocab_size is {vocab_size}; was this corpus tokenized with "
-            "another vocabulary?"
+            f"targets has id {targets[wrong][0].item()}, but vocab_size is {vocab_size}; was this corpus tokenized "
+            "with another vocabulary?"
         )
 
 

@@ -35,14 +35,21 @@ def targets():
 
 
 @pytest.fixture
-def objective():
-    return Objective.parse("softcap(4) | cross_entropy + 0.01*z_loss")
+def objective(tmp_path):
+    """A loss over the logits themselves, which cannot be streamed."""
+    path = tmp_path / "by_logits.py"
+    path.write_text(
+        "def by_logits(prediction):\n    log_z = prediction.logits.logsumexp(-1)\n"
+        "    return log_z - prediction.target_logit + 0.01 * log_z**2\n"
+    )
+    return Objective.parse(f'softcap(4) | file("{path}")')
 
 
 @pytest.fixture
 def pieces(monkeypatch):
     """Cut batches into pieces of 20 tokens; the sizes of those that were scored."""
     sizes, cut = [], fused.checkpoint
+    monkeypatch.setattr(fused, "DENSE_BYTES", 20 * V * 4)
     monkeypatch.setattr(fused, "CHUNK_BYTES", 20 * V * 4 + 3)
     monkeypatch.setattr(fused, "checkpoint", lambda f, x, y, **how: sizes.append(len(y)) or cut(f, x, y, **how))
     return sizes
@@ -93,7 +100,7 @@ def test_a_batch_without_targets_gives_zero(hidden, lm_head, targets, objective,
 
 @pytest.mark.parametrize("size", [10**9, 1])  # dense, and one token at a time
 def test_statistics_are_those_of_the_transformed_logits(hidden, lm_head, targets, objective, size, monkeypatch):
-    monkeypatch.setattr(fused, "CHUNK_BYTES", size)
+    monkeypatch.setattr(fused, "DENSE_BYTES", size)
     hidden, targets = hidden[:, :9], targets[:, :9]
     statistics = linear_loss(hidden, lm_head, targets, objective).statistics
     prediction = Prediction.dense(objective.transform(hidden @ lm_head.T), targets)
@@ -101,6 +108,7 @@ def test_statistics_are_those_of_the_transformed_logits(hidden, lm_head, targets
         observed = getattr(statistics, name)
         assert_close(observed, getattr(prediction, name).where(targets >= 0, 0.0).detach())
         assert not observed.requires_grad
+    assert_close(statistics.p_target, (-statistics.nll).exp().where(targets >= 0, 0.0))
     assert (statistics.is_correct == ((prediction.argmax == targets) & (targets >= 0))).all()
     assert not hasattr(statistics, "perplexity")
 
@@ -132,7 +140,8 @@ def test_a_classic_loss_is_called_once_with_a_whole_batch(hidden, lm_head, targe
 
 def test_a_small_batch_is_not_cut(hidden, lm_head, targets, objective, monkeypatch):
     monkeypatch.setattr(fused, "checkpoint", None)  # would fail if it were called
-    monkeypatch.setattr(fused, "CHUNK_BYTES", TOKENS * V * 4)
+    monkeypatch.setattr(fused, "streamed", None)
+    monkeypatch.setattr(fused, "DENSE_BYTES", TOKENS * V * 4)
     assert_close(linear_loss(hidden, lm_head, targets, objective).total, objective(hidden @ lm_head.T, targets).sum())
 
 
@@ -156,3 +165,13 @@ def test_a_target_outside_the_vocabulary_is_named_in_every_piece(hidden, lm_head
     targets[2, -1] = V
     with pytest.raises(ValueError, match=f"targets has id {V}, but vocab_size is {V}"):
         linear_loss(hidden, lm_head, targets, objective)
+
+
+def test_an_empty_batch_is_named(hidden, lm_head, targets, objective):
+    with pytest.raises(ValueError, match=r"targets \[0, 169\] holds no tokens"):
+        linear_loss(hidden[:0], lm_head, targets[:0], objective)
+
+
+def test_weights_of_another_shape_are_named(hidden, lm_head, targets, objective):
+    with pytest.raises(ValueError, match=r"weights \[3, 1, 169\] do not fit targets \[3, 169\]"):
+        linear_loss(hidden, lm_head, targets, objective, weights=torch.ones(3, 1, 169))

@@ -28,8 +28,3 @@ def softcap(logits, *, cap=15.0):
     if not cap > 0:
         raise ValueError(f"softcap takes a positive cap, got {cap}")
     return cap * torch.tanh(logits / cap)
-
-
-def derivative(transformed, *, cap=15.0):
-    """`dz/dr`, written over `z` so that the streamed route need not keep `r`."""
-    return (transformed / cap).square_().neg_().add_(1)

@@ -8,9 +8,10 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
+from losslab.fused.job import NotStreamable
+from losslab.fused.sweep import streamed
 from losslab.objective import Objective, check_targets
 from losslab.prediction import Prediction
-from losslab.streamed import NotStreamable, streamed
 
 DENSE_BYTES = 8 * 2**20  # of float32 logits: below this a sweep costs more than it saves
 CHUNK_BYTES = 64 * 2**20  # held at once where the logits themselves are wanted

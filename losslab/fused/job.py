@@ -1,0 +1,71 @@
+"""One call of the streamed route: what is scored, and what its loss needs to know."""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from losslab.kernels import cpu
+from losslab.objective import Objective
+from losslab.prediction import Needs, Quantity, StreamedPrediction
+
+
+class NotStreamable(ValueError):
+    """The objective looks at something that the streamed route does not hold."""
+
+
+class Job:
+    """One call: what is scored, how, and what the loss needs to know of it."""
+
+    def __init__(self, hidden: Tensor, lm_head: Tensor, targets: Tensor, objective: Objective,
+                 vocabulary: Mapping[str, Tensor] | None = None):  # fmt: skip
+        self.targets, self.objective, self.vocabulary = targets, objective, vocabulary or {}
+        self.vocab_size = lm_head.shape[0]
+        self.dtype = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else hidden.dtype
+        self.wide = torch.promote_types(self.dtype, torch.float32)
+        self.valid = targets.flatten() >= 0
+        self.every = bool(self.valid.all())
+        self.needs = Needs()
+        self.losses({})  # asks for what it needs
+
+    def losses(self, known: Mapping[Quantity, Tensor]) -> Tensor:
+        """The objective of the whole batch from its statistics; what is missing joins the needs."""
+        prediction = StreamedPrediction(
+            known, self.needs, self.targets, self.vocab_size, self.wide, self.vocabulary
+        )
+        try:
+            losses = self.objective.losses(prediction)
+        except Exception as error:
+            if prediction.wants_logits:
+                raise NotStreamable(f"{self.objective} cannot be streamed: it looks at prediction.logits") from error
+            raise
+        self.is_complete = not prediction.missing
+        self.needs = Needs(self.needs.quantities | prediction.missing, prediction.ids)
+        return losses
+
+    def rows(self, values: Tensor) -> Tensor:
+        """`[..., k]` of the batch to `[n, k]` of its valid tokens."""
+        flat = values.reshape(self.valid.numel(), *values.shape[self.targets.dim():])
+        return flat if self.every else flat[self.valid]
+
+    def whole(self, values: Tensor, filler: float = 0.0) -> Tensor:
+        """The way back; masked tokens get `filler`."""
+        if not self.every:
+            flat = values.new_full((self.valid.numel(), *values.shape[1:]), filler)
+            flat[self.valid] = values
+            values = flat
+        return values.view(*self.targets.shape, *values.shape[1:])
+
+    def head(self, hidden: Tensor, lm_head: Tensor) -> cpu.Head:
+        hidden = self.rows(hidden.reshape(*self.targets.shape, -1))
+        return cpu.Head(
+            hidden, lm_head, self.rows(self.targets), self.needs, [self.rows(ids) for ids in self.needs.ids],
+            self.objective.transforms, self.dtype, self.vocabulary,
+        )
+
+    def grads(self, head: cpu.Head, hidden: Tensor, lm_head: Tensor) -> tuple[Tensor, Tensor]:
+        """What a head has gathered, in the shapes and dtypes of the inputs."""
+        if head.grad_hidden is None:
+            return torch.zeros_like(hidden), torch.zeros_like(lm_head)
+        grad_hidden = self.whole(head.grad_hidden).view(hidden.shape).to(hidden.dtype)
+        return grad_hidden, head.grad_lm_head.to(lm_head.dtype)

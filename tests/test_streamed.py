@@ -1,0 +1,256 @@
+"""The streamed route against dense autograd in float64: every loss, every pair, every odd corner.
+
+Truth is the dense way in float64. In float32 the streamed route may be no further from it than plain PyTorch in
+float32 is, plus 1e-6 of the largest entry.
+"""
+
+import itertools
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch.testing import assert_close
+
+from losslab import formula, fused
+from losslab.config import IGNORE_INDEX
+from losslab.fused.job import Job, NotStreamable
+from losslab.fused.sweep import streamed
+from losslab.kernels import cpu, rows
+from losslab.objective import Objective
+from losslab.prediction import Needs, Prediction, StreamedPrediction
+
+TOKENS, WIDTH, V = 57, 6, 43
+NAMES = formula.names("losslab.losses")
+EVERY = """
+import torch
+
+def every(p):
+    '''Each quantity that a loss can ask for, in terms that no two share.'''
+    ids = torch.stack([p.targets, p.targets, (p.targets + 1) % p.vocab_size, p.argmax], -1)
+    return (p.nll * p.entropy.detach() + p.power_sum(2.0)**2 + p.power_sum(0.5) * p.max_logit + p.power_sum(3)
+            + p.dot("unigram")**2 + p.logit_at(ids).square().sum(-1) + p.entropy * p.sum_squares / p.vocab_size
+            + p.sum_logits * p.log_z / p.vocab_size + p.target_logit**3)
+"""
+OVER_THE_BATCH = """
+def over_the_batch(p):
+    weight = (1 + p.entropy).where(p.valid, 0)
+    return weight / weight.sum() * p.nll
+"""
+VOCABULARY = {"unigram": torch.arange(1.0, V + 1, dtype=torch.float64).softmax(0), "prefix_of": torch.arange(V) // 2}
+
+
+@pytest.fixture(autouse=True)
+def small_tiles(monkeypatch):
+    """Tiles of ten rows in float64, which divide nothing."""
+    monkeypatch.setattr(cpu, "TILE_BYTES", 10 * V * 8)
+
+
+@pytest.fixture
+def parse(tmp_path):
+    def parse(text):
+        for name, source in (("every", EVERY), ("over_the_batch", OVER_THE_BATCH)):
+            (tmp_path / f"{name}.py").write_text(source)
+            text = text.replace(f"<{name}>", f'file("{tmp_path / name}.py")')
+        return Objective.parse(text)
+
+    return parse
+
+
+def problem(dtype=torch.float64, tokens=TOKENS, scale=1.0):
+    rng = torch.Generator().manual_seed(7)
+    hidden = (scale * torch.randn(tokens, WIDTH, generator=rng, dtype=torch.float64)).to(dtype).requires_grad_()
+    lm_head = torch.randn(V, WIDTH, generator=rng, dtype=torch.float64).to(dtype).requires_grad_()
+    targets = torch.randint(V, (tokens,), generator=rng)
+    targets[::5] = IGNORE_INDEX
+    targets[10:13] = 4  # a repeated column
+    return hidden, lm_head, targets
+
+
+def by_dense(objective, hidden, lm_head, targets, upstream):
+    losses = objective(F.linear(hidden, lm_head), targets, VOCABULARY)
+    return losses.detach(), *torch.autograd.grad(losses, (hidden, lm_head), upstream.to(losses.dtype))
+
+
+def by_stream(objective, hidden, lm_head, targets, upstream=None, weights=None):
+    total, losses, _ = streamed(hidden, lm_head, targets, objective, weights=weights, vocabulary=VOCABULARY)
+    if upstream is None:
+        return losses.detach(), *torch.autograd.grad(total, (hidden, lm_head))
+    return losses.detach(), *torch.autograd.grad(losses, (hidden, lm_head), upstream.to(losses.dtype))
+
+
+def text_of(name):
+    module = __import__(f"losslab.losses.{name}", fromlist=["ROLE"])
+    return f"cross_entropy + 0.5*{name}" if getattr(module, "ROLE", "whole") == "term" else name
+
+
+def streams(objective):
+    try:
+        hidden, lm_head, targets = problem()
+        streamed(hidden, lm_head, targets, objective, vocabulary=VOCABULARY)
+    except NotStreamable:
+        pytest.skip(f"{objective} looks at the logits")
+
+
+PAIRS = [f"{text_of(a)} + 0.3*{b}" for a, b in itertools.combinations(NAMES, 2)]
+ALL = [*map(text_of, NAMES), *PAIRS, "<every>", "<over_the_batch>", "cross_entropy + <every>"]
+
+
+@pytest.mark.parametrize("prefix", ["", "softcap(3) | ", "softcap(9) | softcap(3) | "], ids=["", "cap", "two-caps"])
+@pytest.mark.parametrize("text", ALL)
+def test_value_and_both_gradients_are_those_of_dense_autograd(text, prefix, parse):
+    objective = parse(prefix + text)
+    streams(objective)
+    hidden, lm_head, targets = problem()
+    weights, upstream = torch.rand(TOKENS, dtype=torch.float64), torch.randn(TOKENS, dtype=torch.float64)
+    for given, wanted in [
+        (by_stream(objective, hidden, lm_head, targets, weights=weights), weights),  # the fast path, where there is one
+        (by_stream(objective, hidden, lm_head, targets, upstream=upstream), upstream),
+    ]:
+        truth = by_dense(objective, hidden, lm_head, targets, wanted)
+        for one, other in zip(given, truth, strict=True):
+            assert (one - other).abs().max() <= 1e-10 * other.abs().max()
+        assert not given[0][targets < 0].any() and not given[1][targets < 0].any()
+
+
+@pytest.mark.parametrize("scale", [1.0, 3e3], ids=["", "logits-of-1e4"])
+@pytest.mark.parametrize("text", [*map(text_of, NAMES), "softcap(15) | cross_entropy", "<over_the_batch>"])
+def test_float32_is_no_worse_than_plain_pytorch(text, scale, parse):
+    objective = parse(text)
+    streams(objective)
+    exact = problem(torch.float32, scale=scale)
+    hidden, lm_head, targets = exact[0].detach().double(), exact[1].detach().double(), exact[2]
+    ones = torch.ones(TOKENS)
+    truth = by_dense(objective, hidden.requires_grad_(), lm_head.requires_grad_(), targets, ones)
+    plain = by_dense(objective, *exact, ones)
+    given = by_stream(objective, *exact)
+    for ours, theirs, true in zip(given, plain, truth, strict=True):
+        budget = (theirs - true).abs().max() + 1e-6 * true.abs().max()
+        assert ours.dtype == torch.float32 and (ours - true).abs().max() <= budget
+
+
+def test_a_row_the_model_is_sure_of():
+    hidden = torch.tensor([[40.0], [-40.0]], requires_grad=True)
+    lm_head = torch.tensor([[1.0], [-1.0], [0.0]], requires_grad=True)
+    objective, targets = Objective.parse("cross_entropy"), torch.tensor([0, 0])
+    losses, grad_hidden, grad_lm_head = by_stream(objective, hidden, lm_head, targets)
+    assert losses[1] == 80 and losses[0] < 1e-16
+    truth = by_dense(objective, hidden, lm_head, targets, torch.ones(2))
+    assert_close((grad_hidden, grad_lm_head), truth[1:])
+
+
+def test_a_total_may_be_scaled_and_descended_twice():
+    objective = Objective.parse("cross_entropy")
+    hidden, lm_head, targets = problem()
+    total, _, _ = streamed(hidden, lm_head, targets, objective)
+    wanted = by_dense(objective, hidden, lm_head, targets, torch.full((TOKENS,), 3.0))[1:]
+    for _ in range(2):  # stored gradients are handed over once; then they are worked out again
+        assert_close(torch.autograd.grad(3 * total, (hidden, lm_head), retain_graph=True), wanted)
+
+
+def test_total_and_losses_may_both_be_descended_and_weights_learned():
+    objective = Objective.parse("squentropy")
+    hidden, lm_head, targets = problem()
+    weights = torch.rand(TOKENS, dtype=torch.float64).requires_grad_()
+    upstream = torch.randn(TOKENS, dtype=torch.float64)
+    total, losses, _ = streamed(hidden, lm_head, targets, objective, weights=weights)
+    grads = torch.autograd.grad(2 * total + (losses * upstream).sum(), (hidden, lm_head, weights))
+    dense = objective(hidden @ lm_head.T, targets)
+    wanted = 2 * (dense * weights).sum() + (dense * upstream).sum()
+    assert_close(grads, torch.autograd.grad(wanted, (hidden, lm_head, weights)))
+
+
+@pytest.mark.parametrize("text", ["softcap(3) | cross_entropy", "<over_the_batch>", "<every>"])
+def test_a_batch_without_targets_gives_exactly_zero(text, parse):
+    hidden, lm_head, targets = problem()
+    total, losses, _ = streamed(hidden, lm_head, torch.full_like(targets, IGNORE_INDEX), parse(text),
+                                vocabulary=VOCABULARY)  # fmt: skip
+    total.backward()
+    assert total == 0 and not losses.any() and not hidden.grad.any() and not lm_head.grad.any()
+
+
+def test_a_loss_over_the_logits_is_refused_by_name(tmp_path):
+    path = tmp_path / "raw.py"
+    path.write_text("def raw(prediction):\n    return prediction.logits.logsumexp(-1) - prediction.target_logit\n")
+    with pytest.raises(NotStreamable, match="raw.py cannot be streamed: it looks at prediction.logits"):
+        streamed(*problem(), Objective.parse(str(path)))
+
+
+def test_a_target_outside_the_vocabulary_is_named():
+    hidden, lm_head, targets = problem()
+    targets[1] = V
+    with pytest.raises(ValueError, match=f"targets has id {V}, but vocab_size is {V}"):
+        streamed(hidden, lm_head, targets, Objective.parse("cross_entropy"))
+
+
+def test_only_what_a_loss_asks_for_is_gathered(parse):
+    def needs(text):
+        return Job(*problem(), parse(text), VOCABULARY).needs.quantities
+
+    assert needs("cross_entropy") == {"nll"}
+    assert needs("squentropy") == {"nll", "sum_squares", "target_logit"}
+    assert ("power_sum", 0.5) in needs("<every>") and ("dot", "unigram") in needs("<every>")
+
+
+def test_the_door_streams_a_large_batch_and_says_what_it_saw(monkeypatch):
+    monkeypatch.setattr(fused, "DENSE_BYTES", 0)
+    hidden, lm_head, targets = problem()
+    objective = Objective.parse("softcap(3) | cross_entropy")
+    assert fused.route(hidden, lm_head, targets, objective) == "streamed"
+    total, count, statistics = fused.linear_loss(hidden, lm_head, targets, objective)
+    monkeypatch.setattr(fused.Statistics, "_observe", None)  # would fail if it were called
+    prediction = Prediction.dense(objective.transform(hidden @ lm_head.T), targets)
+    for name in ("nll", "log_z", "max_logit"):
+        assert_close(getattr(statistics, name), getattr(prediction, name).where(targets >= 0, 0.0).detach())
+    assert_close(total, statistics.nll.sum())
+    assert count == (targets >= 0).sum()
+
+
+def test_the_graph_holds_nothing_of_the_size_of_the_logits(parse):
+    for text in ("cross_entropy", "<over_the_batch>"):
+        objective, sizes = parse(text), []
+        objective.check(V)
+        with torch.autograd.graph.saved_tensors_hooks(lambda t, sizes=sizes: sizes.append(t.numel()) or t, lambda t: t):
+            streamed(*problem(), objective)
+        assert max(sizes) < TOKENS * V / 4
+
+
+def test_bfloat16_products_keep_float32_statistics():
+    hidden, lm_head, targets = problem(torch.float32)
+    objective = Objective.parse("cross_entropy")
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        losses, *grads = by_stream(objective, hidden, lm_head, targets)
+        plain = by_dense(objective, hidden, lm_head, targets, torch.ones(TOKENS))
+    truth = by_dense(objective, hidden.double(), lm_head.double(), targets, torch.ones(TOKENS))
+    assert losses.dtype == torch.float32 and grads[1].dtype == torch.float32
+    for ours, theirs, true in zip([losses, *grads], plain, truth, strict=True):
+        assert (ours - true).abs().max() <= 1.5 * (theirs - true).abs().max()
+
+
+def test_a_masked_token_on_the_streamed_route_shows_what_it_shows_on_the_dense():
+    streamed_one = StreamedPrediction({}, Needs(), torch.tensor([-100]), V, torch.float64)
+    dense = Prediction.dense(torch.zeros(1, V, dtype=torch.float64), torch.tensor([-100]))
+    for name in ("nll", "log_z", "entropy", "target_logit", "sum_logits", "sum_squares", "max_logit"):
+        assert_close(getattr(streamed_one, name).detach(), getattr(dense, name))
+    assert_close(streamed_one.power_sum(0.5).detach(), dense.power_sum(0.5))
+
+
+COEFFICIENTS = ["nll", "log_z", "target_logit", "sum_logits", "sum_squares", "entropy", "max_logit",
+                ("power_sum", 2.0), ("power_sum", 0.5), ("dot", "unigram"), ("logit_at",)]  # fmt: skip
+
+
+@pytest.mark.parametrize("quantity", COEFFICIENTS, ids=str)
+def test_a_wrong_coefficient_is_seen(quantity, parse, monkeypatch):
+    """The comparison with dense autograd turns red when any one coefficient is off by a thousandth."""
+    true = rows.gradient
+
+    def wrong(z, p, found, partials, *rest):
+        hit = [q for q in partials if q == quantity or q[:1] == quantity]
+        assert hit
+        return true(z, p, found, {q: d * (1.001 if q in hit else 1) for q, d in partials.items()}, *rest)
+
+    monkeypatch.setattr(rows, "gradient", wrong)
+    objective = parse("<every>")
+    hidden, lm_head, targets = problem()
+    given = by_stream(objective, hidden, lm_head, targets)
+    truth = by_dense(objective, hidden, lm_head, targets, torch.ones(TOKENS))
+    assert (given[2] - truth[2]).abs().max() > 1e-8 * truth[2].abs().max()
