@@ -1,0 +1,53 @@
+"""Parts of the vocabulary merged in any order say what the whole row says."""
+
+import functools
+import itertools
+
+import pytest
+import torch
+from torch.testing import assert_close
+
+from losslab.kernels.merge import Part
+from losslab.prediction import Prediction
+
+CUTS = [(0, 5), (5, 6), (6, 13), (13, 23)]  # columns; one part is a single column
+UNIGRAM = torch.rand(23, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+
+
+def parts(logits, targets):
+    return [Part.of(logits[:, a:b], a, targets, (0.5, 2.0), {"unigram": UNIGRAM}) for a, b in CUTS]
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e4])
+@pytest.mark.parametrize("order", list(itertools.permutations(range(4))))
+def test_in_any_order_and_any_grouping(order, scale):
+    logits = scale * torch.randn(9, 23, dtype=torch.float64)
+    logits[0] = 0.0  # every logit ties: the first is the largest
+    logits[1, [4, 17]] = 9 * scale
+    targets = torch.randint(23, (9,))
+    todo = [parts(logits, targets)[i] for i in order]
+    in_turn = functools.reduce(Part.merge, todo)
+    by_halves = todo[0].merge(todo[1]).merge(todo[2].merge(todo[3]))
+    dense = Prediction.dense(logits, targets, {"unigram": UNIGRAM})
+    for found in (in_turn.quantities(), by_halves.quantities()):
+        for name in ("nll", "log_z", "entropy", "max_logit", "target_logit", "sum_logits", "sum_squares"):
+            assert_close(found[name], getattr(dense, name), rtol=1e-10, atol=1e-10)
+        for alpha in (0.5, 2.0):
+            assert_close(found["power_sum", alpha], dense.power_sum(alpha), rtol=1e-10, atol=1e-10)
+        assert_close(found["dot", "unigram"], dense.dot("unigram"))
+        assert (found["argmax"] == dense.argmax).all()
+
+
+def test_one_part_is_the_whole():
+    logits, targets = torch.randn(4, 23, dtype=torch.float64), torch.randint(23, (4,))
+    found = Part.of(logits, 0, targets).quantities()
+    assert_close(found["nll"], Prediction.dense(logits, targets).nll)
+
+
+def test_a_merge_that_forgets_to_shift_s1_is_seen():
+    logits, targets = torch.randn(4, 23, dtype=torch.float64), torch.zeros(4, dtype=torch.long)
+    one, other = Part.of(logits[:, :9], 0, targets), Part.of(logits[:, 9:], 9, targets)
+    merged = one.merge(other)
+    top = merged.top
+    merged.s1 = (one.top - top).exp() * one.s1 + (other.top - top).exp() * other.s1
+    assert (merged.quantities()["entropy"] - Prediction.dense(logits, targets).entropy).abs().max() > 1e-3
