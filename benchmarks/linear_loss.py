@@ -5,7 +5,7 @@
 A turn runs every contestant once, forward and backward, so that whatever else the machine does falls on all of them.
 `ratio` is the median over turns of its time by that of naive cross-entropy in the same turn. Peak extra memory is of a
 fresh process each: the high-water mark above inputs and warm libraries, less the two gradients that any method returns.
-Writes benchmarks/results/linear_loss_cpu.csv.
+Writes benchmarks/results/linear_loss_cpu.csv; with --size, that size's lines of it.
 """
 
 import argparse
@@ -25,6 +25,7 @@ from losslab.fused import linear_loss
 from losslab.objective import Objective
 
 SIZES = [(4096, 64, 50257), (2048, 256, 50257), (2048, 768, 50257), (8192, 256, 4096)]
+SIZE = ("tokens", "width", "vocab")
 RESULTS = Path(__file__).parent / "results" / "linear_loss_cpu.csv"
 
 
@@ -137,11 +138,20 @@ def main():
             })  # fmt: skip
             print(*lines[-1].values(), sep="\t", flush=True)
     if not options.quick:
-        RESULTS.parent.mkdir(exist_ok=True)
-        with open(RESULTS, "w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, list(lines[0]))
-            writer.writeheader()
-            writer.writerows(lines)
+        save(lines)
+
+
+def save(lines):
+    """These lines, and those of other sizes that were measured before."""
+    sizes, kept = {tuple(str(line[key]) for key in SIZE) for line in lines}, []
+    if RESULTS.exists():
+        with open(RESULTS, newline="", encoding="utf-8") as file:
+            kept = [line for line in csv.DictReader(file) if tuple(line[key] for key in SIZE) not in sizes]
+    RESULTS.parent.mkdir(exist_ok=True)
+    with open(RESULTS, "w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, list(lines[0]))
+        writer.writeheader()
+        writer.writerows(kept + lines)
 
 
 if __name__ == "__main__":

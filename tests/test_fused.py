@@ -101,6 +101,7 @@ def test_a_batch_without_targets_gives_zero(hidden, lm_head, targets, objective,
 @pytest.mark.parametrize("size", [10**9, 1])  # dense, and one token at a time
 def test_statistics_are_those_of_the_transformed_logits(hidden, lm_head, targets, objective, size, monkeypatch):
     monkeypatch.setattr(fused, "DENSE_BYTES", size)
+    monkeypatch.setattr(fused, "CHUNK_BYTES", size)
     hidden, targets = hidden[:, :9], targets[:, :9]
     statistics = linear_loss(hidden, lm_head, targets, objective).statistics
     prediction = Prediction.dense(objective.transform(hidden @ lm_head.T), targets)

@@ -30,8 +30,9 @@ class Job:
 
     def losses(self, known: Mapping[Quantity, Tensor]) -> Tensor:
         """The objective of the whole batch from its statistics; what is missing joins the needs."""
+        asked = {quantity: known[quantity] for quantity in self.needs.quantities if quantity in known}
         prediction = StreamedPrediction(
-            known, self.needs, self.targets, self.vocab_size, self.wide, self.vocabulary
+            asked, self.needs, self.targets, self.vocab_size, self.wide, self.vocabulary
         )
         try:
             losses = self.objective.losses(prediction)

@@ -52,7 +52,7 @@ class Head:
         """Add what the gradient `g` of the logits of a tile gives to `hidden` and `lm_head`."""
         x, g = self.hidden[at], g.to(self.hidden.dtype)
         if self.grad_hidden is None:
-            self.grad_hidden = torch.empty(self.hidden.shape, dtype=self.wide)
+            self.grad_hidden = torch.empty_like(self.hidden, dtype=self.wide)
         self.grad_hidden[at] = _times_transposed(g, self.lm_head.t())
         if self._is_narrow:
             part = _times_transposed(x.t(), g.t())
