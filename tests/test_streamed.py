@@ -182,6 +182,18 @@ def test_a_target_outside_the_vocabulary_is_named():
         streamed(hidden, lm_head, targets, Objective.parse("cross_entropy"))
 
 
+def test_a_loss_whose_questions_depend_on_the_answers_is_asked_again(tmp_path):
+    path = tmp_path / "fickle.py"
+    path.write_text(
+        "def fickle(p):\n    known = bool(p.target_logit.detach().any())\n"
+        "    return p.nll + 0.1 * (p.max_logit**2 if known else p.sum_logits)\n"
+    )
+    objective = Objective.parse(str(path))
+    hidden, lm_head, targets = problem()
+    truth = by_dense(objective, hidden, lm_head, targets, torch.ones(TOKENS))
+    assert_close(by_stream(objective, hidden, lm_head, targets), truth)
+
+
 def test_only_what_a_loss_asks_for_is_gathered(parse):
     def needs(text):
         return Job(*problem(), parse(text), VOCABULARY).needs.quantities
