@@ -127,7 +127,7 @@ def train(
     resume
         A run folder to go on with.
     """
-    from losslab import experiment
+    from losslab import experiment, machine
 
     if resume is not None:
         record = experiment.resume(resume, tell=_tell, threads=threads, on_line=_on_line())
@@ -137,6 +137,8 @@ def train(
                             num_tokens=num_tokens, device=device)
         made = experiment.Experiment(config, tell=_tell)
         record = made.run(out or made.folder("runs"), tell=_tell, threads=threads, on_line=_on_line())
+    if machine.rank() > 0:  # under torchrun the first process speaks for all
+        return OK
     document = {"run": str(record.path), "loss": record.loss, "seed": record.seed, "condition": record.condition,
                 "status": record.status, **record.result}
     lines = [f"{record.path}: {record.status}"]

@@ -224,6 +224,21 @@ def test_the_same_seed_starts_every_loss_from_the_same_weights_and_batches(place
     assert a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
 
 
+def test_torchrun_trains_the_same_run_on_two_ranks(place):
+    (place / "spec.toml").write_text(SPEC.format(steps=40, every=0).replace("dropout = 0.1", "dropout = 0.0"))
+    done = subprocess.run(
+        [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "-m", "losslab.cli",
+         "train", "spec.toml", "--out", "together", "--threads", "1"],
+        capture_output=True, text=True, timeout=120, env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert launch(place / "alone", kill=0, at_step=10**9).returncode == 0
+    together, alone = records.read("together"), records.read("alone")
+    assert together.environment["world_size"] == 2 and together.condition == alone.condition
+    assert together.scores["nll"]["value"] == pytest.approx(alone.scores["nll"]["value"], abs=2e-3)
+    assert together.result["tokens"] == alone.result["tokens"] == 40 * 4 * 16
+
+
 def test_two_processes_do_not_write_one_run(place):
     with records.lock(place / "run"):
         with pytest.raises(records.StoreBusy, match=f"in use by another losslab \\(process {os.getpid()}\\)"):
