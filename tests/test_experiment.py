@@ -157,6 +157,23 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_it_used(place):
     assert any(newest.name in line and "damaged" in line for line in said)
 
 
+def test_a_first_loss_that_is_not_ln_v_is_said_aloud(place, monkeypatch):
+    said = []
+    experiment.run(change(train={"num_steps": 1}), place / "fine", tell=said.append)
+    assert not any("untrained" in line for line in said)
+    honest = experiment.GPT2.initialized
+
+    def loud(*arguments):
+        model = honest(*arguments)
+        with torch.no_grad():
+            model.wte.weight.mul_(40)
+        return model
+
+    monkeypatch.setattr(experiment.GPT2, "initialized", loud)
+    experiment.run(change(train={"num_steps": 1}), place / "loud", tell=said.append)
+    assert any("the untrained model's nll is" in line and "5.5491" in line for line in said)
+
+
 def test_divergence_is_a_finding(place):
     config = change(loss="1e8*mse + cross_entropy", train={"learning_rate": 1e8, "min_learning_rate": 0.0,
                                                          "grad_clip": 0.0, "warmup_steps": 0})
