@@ -106,7 +106,10 @@ class _Run:
         self.is_main = machine.rank() == 0
         restored = None
         if checkpoint.steps(folder / "checkpoint"):
-            restored = checkpoint.load(checkpoint.newest(folder / "checkpoint", warn=tell), device=device)
+            try:
+                restored = checkpoint.load(checkpoint.newest(folder / "checkpoint", warn=tell), device=device)
+            except checkpoint.Damaged:
+                tell("no checkpoint of this run is whole; starting it over")
         if restored is None:
             transform = self.objective.transform_text
             self.model = GPT2.initialized(config.model, tokenizer.vocab_size, config.seed, transform).to(device)
@@ -119,7 +122,7 @@ class _Run:
         if restored and self.step < experiment.num_steps:
             checkpoint.restore_optimizer(restored.path, self.model, self.optimizer)
             tell(f"going on from step {self.step} of {experiment.num_steps}")
-        self.log = records.Log(folder, step=self.step)
+        self.log = records.Log(folder, step=self.step) if self.is_main else None
         self.tune = first_tokens(self.corpus.documents("tune"), tokenizer, config.evaluate.tune_tokens)
         self.vocabulary = {name: vector.to(device) for name, vector in experiment.vocabulary.items()}
 

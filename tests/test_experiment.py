@@ -157,6 +157,18 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_it_used(place):
     assert any(newest.name in line and "damaged" in line for line in said)
 
 
+def test_a_run_without_a_whole_checkpoint_starts_over(place):
+    (place / "spec.toml").write_text(SPEC.format(steps=600, every=0))
+    launch(place / "run", kill=signal.SIGTERM, at_step=50)
+    (only,) = (place / "run" / "checkpoint").glob("step-*")
+    (only / "model.json").unlink()
+    said = []
+    assert experiment.resume(place / "run", tell=said.append).status == "finished"
+    assert any("model.json is missing" in line for line in said) and any("starting it over" in line for line in said)
+    steps = [line["step"] for line in records.read(place / "run").log if "train/nll" in line]
+    assert steps[0] == 1 and steps == sorted(set(steps))
+
+
 def test_a_first_loss_that_is_not_ln_v_is_said_aloud(place, monkeypatch):
     said = []
     experiment.run(change(train={"num_steps": 1}), place / "fine", tell=said.append)
