@@ -94,7 +94,8 @@ def compare(
         estimate = study.estimate(plan, workers=workers, threads=threads)
         return _print(estimate, _estimate_text(estimate), json)
     _, found = study.compare(
-        arms, numbers, store, workers=workers, threads=threads, baseline=baseline, margin=margin, tell=_tell
+        arms, numbers, store, workers=workers, threads=threads, baseline=baseline, margin=margin, tell=_tell,
+        show=_Ticker(),
     )
     document = reports.document(found, baseline=baseline, margin=margin, command=_command())
     document["report"] = str(reports.write(document, report or store / "report.html"))
@@ -127,7 +128,7 @@ def train(
     resume
         A run folder to go on with.
     """
-    from losslab import experiment
+    from losslab import experiment, machine
 
     if resume is not None:
         record = experiment.resume(resume, tell=_tell, threads=threads, on_line=_on_line())
@@ -137,6 +138,8 @@ def train(
                             num_tokens=num_tokens, device=device)
         made = experiment.Experiment(config, tell=_tell)
         record = made.run(out or made.folder("runs"), tell=_tell, threads=threads, on_line=_on_line())
+    if machine.rank() > 0:  # under torchrun the first process speaks for all
+        return OK
     document = {"run": str(record.path), "loss": record.loss, "seed": record.seed, "condition": record.condition,
                 "status": record.status, **record.result}
     lines = [f"{record.path}: {record.status}"]
@@ -343,6 +346,23 @@ def _seeds(text: str) -> list[int]:
 def _tell(text: str) -> None:
     """A line for people: on standard error, so that standard output stays the result's."""
     print(text, file=sys.stderr, flush=True)
+
+
+class _Ticker:
+    """One line that is written over on a terminal; elsewhere a plain line now and then."""
+
+    def __init__(self, every_seconds: float = 15.0):
+        self.every_seconds, self.last = every_seconds, 0.0
+
+    def __call__(self, text: str) -> None:
+        import time
+
+        if sys.stderr.isatty():
+            end = "\n" if ", 0 s left" in text else ""
+            print(f"\r\033[K{text}", file=sys.stderr, flush=True, end=end)
+        elif time.monotonic() - self.last >= self.every_seconds:
+            self.last = time.monotonic()
+            _tell(text)
 
 
 def _on_line():

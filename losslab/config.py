@@ -28,6 +28,11 @@ class DataConfig:
     max_bytes: int = 20_000_000
     """How much of an endless or streamed corpus is taken, in bytes (`tales`, hub data sets)."""
 
+    def __post_init__(self):
+        for name in ("val_bytes", "tune_bytes", "max_bytes"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"data.{name} must not be negative, got {getattr(self, name)}")
+
 
 @dataclass(frozen=True)
 class ModelConfig:

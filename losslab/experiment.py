@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -82,11 +83,17 @@ class Experiment:
         device = machine.join_ranks(self.config.train.device)
         environment = {**machine.describe(device, self.config.train.dtype), "losslab": losslab.__version__,
                        "commit": _commit()}
-        folder = records.create(folder, self.spec, environment)
-        with records.lock(folder):
+        is_main = machine.rank() == 0
+        if is_main:  # the other ranks only compute
+            records.create(folder, self.spec, environment)
+        machine.barrier()
+        with records.lock(folder) if is_main else nullcontext():
             if records.read(folder).status not in ("finished", "diverged"):
-                _Run(self, folder, device, on_line, tell).go()
+                _Run(self, Path(folder), device, on_line, tell if is_main else _silent).go()
         return records.read(folder)
+
+
+def _silent(text: str) -> None: ...
 
 
 class _Run:
@@ -99,7 +106,10 @@ class _Run:
         self.is_main = machine.rank() == 0
         restored = None
         if checkpoint.steps(folder / "checkpoint"):
-            restored = checkpoint.load(checkpoint.newest(folder / "checkpoint", warn=tell), device=device)
+            try:
+                restored = checkpoint.load(checkpoint.newest(folder / "checkpoint", warn=tell), device=device)
+            except checkpoint.Damaged:
+                tell("no checkpoint of this run is whole; starting it over")
         if restored is None:
             transform = self.objective.transform_text
             self.model = GPT2.initialized(config.model, tokenizer.vocab_size, config.seed, transform).to(device)
@@ -112,7 +122,7 @@ class _Run:
         if restored and self.step < experiment.num_steps:
             checkpoint.restore_optimizer(restored.path, self.model, self.optimizer)
             tell(f"going on from step {self.step} of {experiment.num_steps}")
-        self.log = records.Log(folder, step=self.step)
+        self.log = records.Log(folder, step=self.step) if self.is_main else None
         self.tune = first_tokens(self.corpus.documents("tune"), tokenizer, config.evaluate.tune_tokens)
         self.vocabulary = {name: vector.to(device) for name, vector in experiment.vocabulary.items()}
 
@@ -145,13 +155,15 @@ class _Run:
             raise
 
     def on_step(self, info: StepInfo) -> bool:
-        config, stop = self.config, self.asked_to_stop() and not info.is_last
+        config = self.config
+        # agreed on by all ranks, or one of them would wait for the others forever
+        stop = machine.any_rank(self.asked_to_stop(), self.device) and not info.is_last
         if info.nll is not None:
             if info.step == 1:
                 self.check_first(info.nll)
             self.line(info, **{"train/objective": info.objective, "train/nll": info.nll,
                                "learning_rate": info.learning_rate, "grad_norm": info.grad_norm})
-        if info.step % self.config.evaluate_every == 0 or info.is_last:
+        if self.is_main and (info.step % config.evaluate_every == 0 or info.is_last):
             scores = nll(self.model, self.tune, self.corpus.tokenizer, batch_size=config.evaluate.batch_size)
             self.line(info, **{"tune/nll": scores["nll"].value, "tune/bits_per_byte": scores["bits_per_byte"].value})
         every = config.train.checkpoint_every

@@ -188,7 +188,7 @@ def _file_term(weight: float, call: formula.Call, files: Mapping[str, str]) -> T
     module = types.ModuleType(Path(path).stem)
     try:
         exec(compile(source.text, path, "exec"), module.__dict__)  # the one place that runs a user's file
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise LossError(_where(path, error)) from None
     own = {name: f for name, f in vars(module).items() if inspect.isfunction(f) and f.__module__ == module.__name__}
     name = values.pop("name", None) or next((n for n in (module.__name__, "compute_loss") if n in own), None)
@@ -234,7 +234,7 @@ def _guarded(path: str, loss: Callable, prediction: Prediction) -> Tensor:
         return loss(prediction)
     except LossError:
         raise
-    except Exception as error:  # a stranger's file may raise anything; the user wants its line, not ours
+    except (Exception, SystemExit) as error:  # a stranger's file may raise anything; its line is what helps
         raise LossError(_where(path, error)) from None
 
 

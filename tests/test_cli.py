@@ -101,6 +101,15 @@ def test_train_for_people_ends_with_the_line_that_tools_look_for(capsys):
     assert "tokens/s" in captured.err and " s left" in captured.err
 
 
+def test_divergence_has_an_exit_code_and_a_record(capsys):
+    wild = ("--train.learning-rate", "1e8", "--train.grad-clip", "0", "--train.warmup-steps", "0", "--out", "wild")
+    assert losslab(*TRAIN, "--loss", "1e8*mse + cross_entropy", *wild, "--json") == 4
+    captured = capsys.readouterr()
+    document = json.loads(captured.out)
+    assert document["status"] == "diverged" and document["diverged"]["step"] >= 1
+    assert "diverged at step" in captured.err
+
+
 def test_a_specification_and_flags_over_it(capsys):
     Path("spec.toml").write_text('preset = "tiny"\nloss = "squentropy"\n[data]\ncorpus = "text.txt"\n')
     assert losslab("train", "spec.toml", "--num-tokens", "640", *FAST, "--out", "run", "--json") == 0

@@ -157,6 +157,35 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_it_used(place):
     assert any(newest.name in line and "damaged" in line for line in said)
 
 
+def test_a_run_without_a_whole_checkpoint_starts_over(place):
+    (place / "spec.toml").write_text(SPEC.format(steps=600, every=0))
+    launch(place / "run", kill=signal.SIGTERM, at_step=50)
+    (only,) = (place / "run" / "checkpoint").glob("step-*")
+    (only / "model.json").unlink()
+    said = []
+    assert experiment.resume(place / "run", tell=said.append).status == "finished"
+    assert any("model.json is missing" in line for line in said) and any("starting it over" in line for line in said)
+    steps = [line["step"] for line in records.read(place / "run").log if "train/nll" in line]
+    assert steps[0] == 1 and steps == sorted(set(steps))
+
+
+def test_a_first_loss_that_is_not_ln_v_is_said_aloud(place, monkeypatch):
+    said = []
+    experiment.run(change(train={"num_steps": 1}), place / "fine", tell=said.append)
+    assert not any("untrained" in line for line in said)
+    honest = experiment.GPT2.initialized
+
+    def loud(*arguments):
+        model = honest(*arguments)
+        with torch.no_grad():
+            model.wte.weight.mul_(40)
+        return model
+
+    monkeypatch.setattr(experiment.GPT2, "initialized", loud)
+    experiment.run(change(train={"num_steps": 1}), place / "loud", tell=said.append)
+    assert any("the untrained model's nll is" in line and "5.5491" in line for line in said)
+
+
 def test_divergence_is_a_finding(place):
     config = change(loss="1e8*mse + cross_entropy", train={"learning_rate": 1e8, "min_learning_rate": 0.0,
                                                          "grad_clip": 0.0, "warmup_steps": 0})
@@ -222,6 +251,21 @@ def test_the_same_seed_starts_every_loss_from_the_same_weights_and_batches(place
         experiment.run(config, place / folder)
     a, b = (safetensors.torch.load_file(place / f / "checkpoint/step-00000001/model.safetensors") for f in "ab")
     assert a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+
+
+def test_torchrun_trains_the_same_run_on_two_ranks(place):
+    (place / "spec.toml").write_text(SPEC.format(steps=40, every=0).replace("dropout = 0.1", "dropout = 0.0"))
+    done = subprocess.run(
+        [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "-m", "losslab.cli",
+         "train", "spec.toml", "--out", "together", "--threads", "1"],
+        capture_output=True, text=True, timeout=120, env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert launch(place / "alone", kill=0, at_step=10**9).returncode == 0
+    together, alone = records.read("together"), records.read("alone")
+    assert together.environment["world_size"] == 2 and together.condition == alone.condition
+    assert together.scores["nll"]["value"] == pytest.approx(alone.scores["nll"]["value"], abs=2e-3)
+    assert together.result["tokens"] == alone.result["tokens"] == 40 * 4 * 16
 
 
 def test_two_processes_do_not_write_one_run(place):
