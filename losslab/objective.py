@@ -127,7 +127,9 @@ class Objective:
             logits = logits.masked_fill(masked.unsqueeze(-1), 0.0)
         return self.losses(Prediction.dense(self.transform(logits), targets, vocabulary))
 
-    def check(self, vocab_size: int, vocabulary: Mapping[str, Tensor] | None = None) -> bool:
+    def check(
+        self, vocab_size: int, vocabulary: Mapping[str, Tensor] | None = None, device: str | torch.device = "cpu"
+    ) -> bool:
         """Try the objective on the logits of an untrained model, before anything is spent on training.
 
         Returns:
@@ -139,6 +141,7 @@ class Objective:
         generator = torch.Generator().manual_seed(0)
         logits = 0.1 * torch.randn(2, 3, vocab_size, generator=generator)
         targets = torch.randint(vocab_size, (2, 3), generator=generator)
+        logits, targets = logits.to(device), targets.to(device)  # where the vectors of the vocabulary are
         raw = logits.requires_grad_()
         value = self(raw, targets, vocabulary)
         if not bool(value.isfinite().all()):
@@ -158,7 +161,7 @@ class Objective:
     def _scores_alone(self, logits: Tensor, vocabulary: Mapping[str, Tensor] | None) -> bool:
         """Whether the middle column of `[2, 3, vocab]` logits costs the same without its neighbors."""
         vocab_size = logits.shape[-1]
-        targets = torch.arange(6).view(2, 3) % vocab_size
+        targets = torch.arange(6, device=logits.device).view(2, 3) % vocab_size
         # what stands in the batch is made likely everywhere, so that a loss cannot overlook its neighbors
         likely = logits.clone()
         likely[..., targets.flatten()] += math.log(vocab_size)

@@ -4,7 +4,7 @@ import torch
 
 
 def focal_detached(prediction, *, gamma=2.0):
-    r"""Cross-entropy with focal weights that are only weights: not differentiated, and 1 on average.
+    r"""Cross-entropy with focal weights that are not differentiated and are 1 on average.
 
     With $p = \operatorname{softmax}(z)$, target $y$ and $w = (1 - p_y)^\gamma$,
     divided by its mean over the valid tokens $i$ of one call,

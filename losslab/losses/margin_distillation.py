@@ -6,7 +6,7 @@ import torch
 
 
 def margin_distillation(prediction, *, share=0.1, temperature=1.35, margin=1.0):
-    r"""Cross-entropy against a target mixed with the model's own softened prediction, where it leads.
+    r"""Cross-entropy whose target gives way a little, where it leads, to what the model said.
 
     With $p = \operatorname{softmax}(z)$, target $y$, temperature $T$ and the target's lead
     $\delta = z_y - \max_{j \ne y} z_j$ over its best rival, all of them taken as numbers in

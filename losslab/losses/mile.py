@@ -4,7 +4,7 @@ import torch
 
 
 def mile(prediction, *, gamma=1.0):
-    r"""Cross-entropy that counts more where the model is undecided, with weights that are 1 on average.
+    r"""Cross-entropy that counts more where the model is undecided, and 1 on average.
 
     With $p = \operatorname{softmax}(z)$, its entropy $H$, target $y$ and
     $w = (1 + H)^\gamma$, divided by its mean over the valid tokens $i$ of one call,
@@ -28,9 +28,9 @@ def mile(prediction, *, gamma=1.0):
     Example:
         >>> import torch
         >>> from losslab.prediction import Prediction
-        >>> logits = torch.tensor([[0.0, 0.0], [100.0, 0.0]])  # entropies log 2 and 0
-        >>> mile(Prediction.dense(logits, torch.tensor([0, 0])))  # (1 + log 2) / (1 + log(2)/2) * log 2
-        tensor([0.8715, 0.0000])
+        >>> logits = torch.tensor([[0.0, 0.0], [100.0, 0.0]])  # entropies log 2 and 0: the mean is 1.3466
+        >>> mile(Prediction.dense(logits, torch.tensor([0, 1])))  # 1.6931/1.3466 * log 2, 100/1.3466
+        tensor([ 0.8715, 74.2626])
 
     Reference:
         Su et al., MiLe Loss: a New Loss for Mitigating the Bias of Learning Difficulties in

@@ -50,7 +50,8 @@ def multi_token(prediction, *, weights=(1.0, 0.5, 0.25)):
     if len(weights) == 1:
         return weights[0] * prediction.nll
     seq = targets.shape[-1]
-    later = torch.arange(seq, device=targets.device).unsqueeze(-1) + torch.arange(1, len(weights), device=targets.device)
+    here, steps = (torch.arange(n, device=targets.device) for n in (seq, len(weights) - 1))
+    later = here.unsqueeze(-1) + 1 + steps
     exists, later = later < seq, later.clamp_max(seq - 1)  # [seq, k]
     asked = (exists & valid[..., later]) * prediction.nll.new_tensor(weights[1:])
     behind = prediction.target_logit.unsqueeze(-1) - prediction.logit_at(targets[..., later])

@@ -37,7 +37,7 @@ def poly_n(prediction, *, coefficients=(1.0,)):
         raise ValueError(f"poly_n takes coefficients as a list such as [1.0, 0.5], got {coefficients!r}")
     for n, epsilon in enumerate(coefficients, start=1):
         if not epsilon >= -1 / n:
-            raise ValueError(f"poly_n takes coefficients of at least -1/n, here {-1 / n:.4g} for n = {n}, got {epsilon}")
+            raise ValueError(f"poly_n takes an n-th coefficient of at least -1/n, got {epsilon} for n = {n}")
     miss = -torch.expm1(-prediction.nll)
     polynomial = 0.0
     for epsilon in reversed(coefficients):

@@ -6,7 +6,7 @@ ROLE = "term"  # says nothing of the target: a term to add to a loss, not a loss
 
 
 def power(prediction, *, alpha=2.0):
-    r"""The sum of a power of all probabilities, which punishes sureness as entropy rewards doubt.
+    r"""The sum of a power of all probabilities, a penalty on being sure.
 
     With $p = \operatorname{softmax}(z)$ and $C = \sum_j p_j^\alpha$,
 

@@ -2,9 +2,10 @@
 
 
 def tailr(prediction, *, gamma=0.1, min_weight=0.3):
-    r"""Cross-entropy that counts less what the model gives little chance, on the way to total variation.
+    r"""Cross-entropy that counts less what the model gives little chance.
 
-    With $p = \operatorname{softmax}(z)$, target $y$ and a weight that is not differentiated,
+    On the way from cross-entropy to the total variation distance. With
+    $p = \operatorname{softmax}(z)$, target $y$ and a weight that is not differentiated,
 
     $$w = \max\Bigl(\frac{p_y}{\gamma + (1 - \gamma)\,p_y},\ w_{\min}\Bigr), \qquad
       \ell(z, y) = -w \log p_y, \qquad \nabla_z \ell = w\,(p - e_y).$$

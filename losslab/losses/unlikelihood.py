@@ -7,7 +7,7 @@ SUREST = 1 - 1e-5  # what a negative's probability counts as at most: there the 
 
 
 def unlikelihood(prediction, *, window=0):
-    r"""The code length of not repeating: a penalty on the probability of earlier tokens of the same row.
+    r"""The code length of not repeating an earlier token of the same row.
 
     With $p = \operatorname{softmax}(z)$ and $N$ the distinct earlier targets of the same
     row without the present one,
@@ -63,7 +63,7 @@ def _negatives(targets, valid, window):
     exists, earlier = earlier >= 0, earlier.clamp_min(0)
     ids = targets[..., earlier]
     # of equal targets only the last before here counts: one whose next occurrence is not before here
-    ordered, order = targets.where(valid, -1).sort(-1, stable=True)
+    ordered, order = targets.where(valid, -1).sort(dim=-1, stable=True)
     following = torch.cat([order[..., 1:], torch.full_like(order[..., :1], seq)], -1)
     is_last = ordered != torch.cat([ordered[..., 1:], torch.full_like(ordered[..., :1], -2)], -1)
     upcoming = torch.empty_like(order).scatter_(-1, order, following.masked_fill(is_last, seq))
