@@ -172,6 +172,21 @@ def test_check_finds_that_each_token_is_scored_alone(text):
     assert objective.check(V) is True and objective.scored_alone is True
 
 
+@pytest.mark.parametrize("text", ["mile", "multi_token", "cross_entropy + 1e-3*unlikelihood", "focal_detached(1)"])
+@pytest.mark.parametrize("vocab", [2, 5, 300, 50_257])
+def test_check_finds_that_tokens_are_not_scored_alone_however_little_the_others_count(text, vocab):
+    assert Objective.parse(text).check(vocab) is False
+
+
+@pytest.mark.parametrize("text", ["unigram_smoothing(0.2)", "cross_entropy + 0.25*prefix_token"])
+def test_what_needs_a_vocabulary_is_read_without_one_and_checked_with_it(text):
+    objective = Objective.parse(text)
+    vocabulary = {"unigram": torch.full((V,), 1 / V), "prefix_of": torch.arange(V) - 1}
+    assert objective.check(V, vocabulary) is True
+    with pytest.raises(ValueError, match="needs the vocabulary vector"):
+        objective.check(V)
+
+
 # --- loss files in the form of the house -------------------------------------------------------
 
 MARGIN = """
