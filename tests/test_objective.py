@@ -133,7 +133,7 @@ def test_the_transform_is_known_in_the_words_of_the_formula():
         ("softcap(0) | cross_entropy", "softcap takes a positive cap, got 0"),
         ("softcap | softcap", "unknown loss 'softcap'"),
         ("z_loss", "'z_loss' has no whole loss to descend, only terms; write cross_entropy \\+ 1e-4\\*z_loss"),
-        ("cross_entropy | cross_entropy", "unknown transform 'cross_entropy'; the family is isru_cap, sigmoid_cap, softcap"),
+        ("cross_entropy | cross_entropy", "unknown transform 'cross_entropy'; the family is isru_cap, sigmoid_cap"),
         ("file()", 'names no file; write file\\("my_loss.py"\\)'),
     ],
 )
