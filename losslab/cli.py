@@ -320,9 +320,7 @@ def report(runs: Annotated[list[Path], Parameter(negative="")], *, out: Path = P
 def _configure(preset, spec, sections, *, loss=None, seed=None, corpus=None, tokenizer=None, num_tokens=None,
                device=None) -> configuration.ExperimentConfig:
     """A preset or a specification, and the flags laid over it."""
-    if spec is not None and preset is not None:
-        raise ValueError("give a specification or --preset, not both; a specification may name its own preset")
-    start = configuration.load(spec) if spec is not None else configuration.preset(preset or "tiny")
+    start = configuration.load(spec, preset) if spec is not None else configuration.preset(preset or "tiny")
     values = {name: _given(section) for name, section in sections.items()}
     values["data"] |= _known(corpus=corpus, tokenizer=tokenizer)
     values["train"] |= _known(num_tokens=num_tokens, device=device)

@@ -199,8 +199,10 @@ def _file_term(weight: float, call: formula.Call, files: Mapping[str, str]) -> T
     if name is None and len(public) == 1:
         name = public[0]
     if name is None or name not in own:
-        asked = f"no function {name!r}{nearest(name, own)}" if name else "several functions or none"
-        raise LossError(f"{path} has {asked}; it defines {', '.join(public) or 'none'}: name one as {path}:NAME")
+        if not public:
+            raise LossError(f"{path} defines no function; a loss file holds one function of (prediction, *, ...)")
+        asked = f"has no function {name!r}{nearest(name, own)}" if name else "has several functions"
+        raise LossError(f"{path} {asked}; it defines {', '.join(public)}: name one as {path}:NAME")
     function = own[name]
     parameters = inspect.signature(function).parameters.values()
     required = [p for p in parameters if p.default is p.empty and p.kind is not p.KEYWORD_ONLY]
@@ -261,7 +263,8 @@ def _classic(path: str, loss: Callable, prediction: Prediction) -> Tensor:
 def _per_token(term: Term, prediction: Prediction) -> Tensor:
     value, shape = term.loss(prediction), prediction.targets.shape
     if not torch.is_tensor(value):
-        raise LossError(f"{term.explicit.split('(')[0]} returned {type(value).__name__}, not a tensor")
+        name = term.source.path if term.source else term.explicit
+        raise LossError(f"{name} returned {type(value).__name__}, not a tensor; a loss gives one number per token")
     if term.takes_logits and value.dim() == 0:
         return value.expand(shape)  # a scalar is the mean over the valid tokens
     if term.takes_logits and value.numel() == shape.numel():

@@ -192,6 +192,9 @@ def test_a_specification_with_an_unknown_field(capsys):
     Path("spec.toml").write_text("[train]\nlearnig_rate = 1e-3\n")
     assert refuses(capsys, "train", "spec.toml") == (
         "error: unknown field train.learnig_rate in spec.toml; did you mean learning_rate?")
+    Path("spec.toml").write_text('corpus = "tales"\n')
+    assert refuses(capsys, "train", "spec.toml") == (
+        "error: unknown field corpus in spec.toml; did you mean data.corpus?")
 
 
 def test_an_unknown_flag_verb_and_preset(capsys):

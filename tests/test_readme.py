@@ -3,9 +3,8 @@
 import re
 from pathlib import Path
 
-from losslab import formula, losses, transforms  # noqa: F401
 from losslab.cli import app
-from losslab.config import PRESETS
+from losslab.config import PRESETS, load
 
 TEXT = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
 
@@ -21,6 +20,17 @@ def test_every_verb_and_flag_it_shows_exists(capsys):
         for flag in re.findall(r"--[a-z][\w.-]*", rest):
             assert flag == "--help" or flag in helps[verb], f"{verb} has no {flag}"
     assert {"compare", "train", "evaluate", "generate", "losses", "report", "runs list", "runs show"} <= set(helps)
+
+
+def test_its_python_runs_and_its_specification_loads(tmp_path):
+    blocks = dict(re.findall(r"```(python|toml)\n(import torch\nfrom losslab.*?|preset.*?)```", TEXT, flags=re.DOTALL))
+    exec(compile(blocks["python"], "README.md", "exec"), {})
+    (tmp_path / "spec.toml").write_text(blocks["toml"])
+    assert load(tmp_path / "spec.toml").train.num_tokens == 200_000
+
+
+def test_nothing_in_it_is_left_to_fill_in():
+    assert not re.search(r"@[A-Z]+@|TODO", TEXT)
 
 
 def test_every_preset_is_named():
