@@ -119,7 +119,7 @@ class TrainConfig:
                 f"train.batch_size (={self.batch_size}) must be divisible by "
                 f"train.micro_batch_size (={self.micro_batch_size})"
             )
-        if not self.learning_rate >= 0:
+        if self.learning_rate < 0:
             raise ValueError(f"train.learning_rate must not be negative, got {self.learning_rate}")
         if not 0 <= self.min_learning_rate <= self.learning_rate:
             raise ValueError(
@@ -271,7 +271,8 @@ def override(config, values: dict, *, source: str = "the configuration", prefix:
     for key, value in values.items():
         name = key.replace("-", "_")
         if name not in known:
-            inner = [section for section, f in known.items() if name in getattr(f.default_factory, "__annotations__", ())]
+            sections = {n: getattr(f.default_factory, "__annotations__", ()) for n, f in known.items()}
+            inner = [section for section, names in sections.items() if name in names]
             hint = f"; did you mean {inner[0]}.{name}?" if inner else nearest(name, known)
             raise ValueError(f"unknown field {prefix}{key} in {source}{hint}")
         current = getattr(config, name)
@@ -304,7 +305,7 @@ def _typed(value, hint, name: str, source: str):
 
 
 def load(path: str | Path, start: str | None = None) -> ExperimentConfig:
-    """A configuration from a `spec.toml` or `spec.json`, laid over the preset `start`, or its own `preset`, or `tiny`."""
+    """A configuration from a TOML or JSON file, laid over the preset `start`, or its own `preset`, or `tiny`."""
     path = Path(path)
     text = path.read_text(encoding="utf-8")
     try:

@@ -152,8 +152,9 @@ class _Run:
             checkpoint.restore_optimizer(restored.path, self.model, self.optimizer)
             tell(f"going on from step {self.step} of {experiment.num_steps}")
         tell(
-            f"{self.objective}, seed {config.seed}: {self.model.num_params:,} parameters, {experiment.num_steps:,} steps "
-            f"of {config.tokens_per_step:,} tokens on {self.corpus.name} ({tokenizer.name}), {device} {config.train.dtype}"
+            f"{self.objective}, seed {config.seed}: {self.model.num_params:,} parameters, {experiment.num_steps:,} "
+            f"steps of {config.tokens_per_step:,} tokens, {self.corpus.name} in {tokenizer.name}, {device} "
+            f"{config.train.dtype}"
         )
         self.log = records.Log(folder, step=self.step) if self.is_main else None
         self.tune = first_tokens(self.corpus.documents("tune"), tokenizer, config.evaluate.tune_tokens)

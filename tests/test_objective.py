@@ -416,8 +416,8 @@ def test_a_published_function_equals_the_same_in_the_words_of_the_house(
 @pytest.mark.parametrize(
     ("source", "sentence"),
     [
-        (SEVERAL, r"my_loss.py has several functions or none; it defines double, triple: name one as my_loss.py:NAME"),
-        ("x = 1\n", "my_loss.py has several functions or none; it defines none"),
+        (SEVERAL, r"my_loss.py has several functions; it defines double, triple: name one as my_loss.py:NAME"),
+        ("x = 1\n", "my_loss.py defines no function"),
         ("def loss(prediction:\n    pass\n", r"my_loss.py failed at line 1: SyntaxError"),
         ("x = 1\ny = 1 / 0\n", "my_loss.py failed at line 2: ZeroDivisionError: division by zero"),
         ("import no_such_module\n", "failed at line 1: ModuleNotFoundError: No module named 'no_such_module'"),
