@@ -225,9 +225,17 @@ def losses(name: str | None = None, *, json: Json = False):
             raise ValueError(f"unknown loss {name!r}{configuration.nearest(name, everything)}; "
                              f"the family is {', '.join(everything)}")
         return _print({"name": name, "page": everything[name]}, everything[name], json)
-    lines = [f"{kind:10} {n:18} {page.splitlines()[0]}" for kind, pages in family.items() for n, page in pages.items()]
+    width = max(map(len, everything))
+    lines = [f"{_kind(kind, n):9}  {n:{width}}  {page.splitlines()[0]}"
+             for kind, pages in family.items() for n, page in pages.items()]
     _print({kind: {n: page.splitlines()[0] for n, page in pages.items()} for kind, pages in family.items()},
            "\n".join(lines), json)
+
+
+def _kind(kind: str, name: str) -> str:
+    """`loss`, `term` for what is only to be added to a loss, or `transform`."""
+    role = getattr(sys.modules[f"losslab.{'losses' if kind == 'loss' else 'transforms'}.{name}"], "ROLE", "whole")
+    return kind if role == "whole" else role
 
 
 @app.command(sort_key=6)

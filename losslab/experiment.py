@@ -5,11 +5,13 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
+import numpy as np
 import torch
 
 import losslab
@@ -30,6 +32,33 @@ from losslab.train import Diverged, StepInfo, train
 Tell = Callable[[str], None]
 
 
+class Vocabulary(Mapping):
+    """The vocabulary vectors of a corpus on one device, each built when a loss first asks for it."""
+
+    def __init__(self, build: Mapping[str, Callable[[], np.ndarray]], device: str = "cpu"):
+        self._build, self._device = build, device
+        self._built: dict[str, torch.Tensor] = {}
+
+    def __getitem__(self, name: str) -> torch.Tensor:
+        if name not in self._built:
+            vector = torch.as_tensor(self._build[name]())
+            vector = vector.float() if vector.is_floating_point() else vector
+            self._built[name] = vector.to(self._device)
+        return self._built[name]
+
+    def __contains__(self, name) -> bool:
+        return name in self._build
+
+    def __iter__(self):
+        return iter(self._build)
+
+    def __len__(self) -> int:
+        return len(self._build)
+
+    def to(self, device: str) -> "Vocabulary":
+        return Vocabulary({name: partial(self.__getitem__, name) for name in self}, device)
+
+
 class Experiment:
     """One configuration and one seed, checked before anything is spent on it."""
 
@@ -43,7 +72,7 @@ class Experiment:
         self.config = replace(config, loss=str(self.objective), train=numerics)  # one spelling of a formula
         self.corpus = corpus or Corpus.open(config.data, progress=as_lines(tell))
         self.corpus.check(config.model.max_seq_len)
-        self.vocabulary = {"unigram": torch.as_tensor(self.corpus.unigram(), dtype=torch.float32)}
+        self.vocabulary = Vocabulary(self.corpus.vocabulary())
         self.objective.check(self.corpus.tokenizer.vocab_size, self.vocabulary)
         self.num_steps = config.num_steps
 
@@ -124,7 +153,7 @@ class _Run:
             tell(f"going on from step {self.step} of {experiment.num_steps}")
         self.log = records.Log(folder, step=self.step) if self.is_main else None
         self.tune = first_tokens(self.corpus.documents("tune"), tokenizer, config.evaluate.tune_tokens)
-        self.vocabulary = {name: vector.to(device) for name, vector in experiment.vocabulary.items()}
+        self.vocabulary = experiment.vocabulary.to(device)
 
     def go(self) -> None:
         config = self.config

@@ -100,5 +100,5 @@ def _pieces(hidden: Tensor, targets: Tensor, vocab_size: int):
 
 def _may_be_cut(objective: Objective, lm_head: Tensor, vocabulary) -> bool:
     if objective.scored_alone is None:
-        objective.check(lm_head.shape[0], vocabulary)
+        objective.check(lm_head.shape[0], vocabulary, lm_head.device)
     return bool(objective.scored_alone)

@@ -219,7 +219,7 @@ def estimate(planned: Plan, *, workers: int, threads: int) -> dict:
                                    seq_len=config.model.max_seq_len)
     steps: list[float] = []
     train(model, batches, first.objective, config.train, lambda info: steps.append(info.seconds) or len(steps) >= 6,
-          vocabulary={name: vector.to(config.train.device) for name, vector in first.vocabulary.items()})
+          vocabulary=first.vocabulary.to(config.train.device))
     per_step = (steps[-1] - steps[0]) / max(1, len(steps) - 1) if len(steps) > 1 else steps[0]
     runs = len(planned.experiments)
     weights = 4 * model.num_params
