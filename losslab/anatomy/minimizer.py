@@ -46,9 +46,12 @@ def _settle(objective: Objective, counts: tuple[int, ...], contexts: int) -> dic
     shifted = [(tokens + shift) % len(counts) for shift in range(contexts)]
     targets = torch.stack([axis.flatten() for axis in torch.meshgrid(*shifted, indexing="ij")], -1)  # [rows, contexts]
 
-    def field(z: Tensor) -> Tensor:
-        _, gradient = losses_and_gradient(objective, z.view(contexts, -1).expand(len(targets), -1, -1), targets)
-        return gradient.mean(0).flatten()
+    def field(points: Tensor) -> Tensor:
+        """`[points, size]` logits to the mean gradient at each, in one batch where tokens are scored alone."""
+        batch = points.view(-1, 1, *truths.shape).expand(-1, len(targets), -1, -1)
+        pieces = [batch.flatten(0, 1)] if contexts == 1 else batch
+        gradients = [losses_and_gradient(objective, x, targets.repeat(len(x) // len(targets), 1))[1] for x in pieces]
+        return torch.cat(gradients).view(batch.shape).mean(1).flatten(1)
 
     z, jacobian, settled = _descend(field, truths.numel())
     with torch.no_grad():
@@ -77,11 +80,11 @@ def _descend(field, size: int) -> tuple[Tensor, Tensor, bool]:
     z = torch.zeros(size, dtype=torch.float64)
     sharpest = float(_jacobian(field, z).abs().max())
     # where a shift of all logits changes nothing, none is made
-    tried = field(torch.linspace(-1, 1, size, dtype=torch.float64))
+    (tried,) = field(torch.linspace(-1, 1, size, dtype=torch.float64).unsqueeze(0))
     invariant = bool(tried.sum().abs() < 1e-6 * tried.abs().max())
     time, longest, largest = 1 / max(sharpest, 1e-9), 1e6 / max(sharpest, 1e-9), torch.inf
     for _ in range(STEPS):
-        jacobian, slope = _jacobian(field, z), field(z)
+        jacobian, slope = _jacobian(field, z), field(z.unsqueeze(0))[0]
         if not bool(jacobian.isfinite().all() and slope.isfinite().all()):
             return z, jacobian, False
         while not (largest := float((step := _flow(jacobian, slope, time, invariant)).abs().max())) <= 1:
@@ -91,7 +94,7 @@ def _descend(field, size: int) -> tuple[Tensor, Tensor, bool]:
         z = z + step
         if float(z.max() - z.min()) > FAR:
             return z, jacobian, False
-        time = min(1.6 * time, longest)
+        time = min(2 * time, longest)
     return z, jacobian, time == longest and largest < SETTLED
 
 
@@ -106,4 +109,6 @@ def _flow(jacobian: Tensor, slope: Tensor, time: float, invariant: bool) -> Tens
 
 def _jacobian(field, z: Tensor, h: float = 1e-3) -> Tensor:
     # by differences: autograd would take a detached weight for a constant, and training does not
-    return torch.stack([(field(z + e) - field(z - e)) / (2 * h) for e in h * torch.eye(len(z), dtype=z.dtype)], -1)
+    steps = h * torch.eye(len(z), dtype=z.dtype)
+    above, below = field(torch.cat([z + steps, z - steps])).chunk(2)
+    return ((above - below) / (2 * h)).T

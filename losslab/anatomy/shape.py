@@ -102,8 +102,9 @@ def finite(objective: Objective, vocab_size: int = 27) -> dict[str, bool]:
     broken[0] = float("inf")
     cases = {
         "masked": (broken, masked), "certain and right": (1e2 * at_target, targets),
-        "certain and wrong, 1e2": (-1e2 * at_target, targets), "certain and wrong, 1e4": (-1e4 * at_target, targets),
-        "extreme, 1e4": (1e4 * noise, targets), "all equal, 1e4": (torch.full_like(noise, 1e4), targets),
+        "certain and wrong by 1e2": (-1e2 * at_target, targets),
+        "certain and wrong by 1e4": (-1e4 * at_target, targets),
+        "extreme 1e4": (1e4 * noise, targets), "all equal 1e4": (torch.full_like(noise, 1e4), targets),
     }
     found = {}
     for name, (logits, wanted) in cases.items():
