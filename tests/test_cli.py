@@ -121,6 +121,10 @@ def test_losses_and_corpora_are_listed(capsys):
     assert losslab("losses") == 0
     listed = capsys.readouterr().out
     assert all(name in listed for name in ("cross_entropy", "weighted_mse", "softcap"))
+    lines = listed.splitlines()
+    assert all(len(line) <= 130 and len(line.split("  ", 1)) == 2 for line in lines)
+    kinds = {line.split()[1]: line.split()[0] for line in lines}
+    assert kinds["poly_n"] == "loss" and kinds["z_loss"] == "term" and kinds["isru_cap"] == "transform"
     assert losslab("losses", "squentropy") == 0
     assert "arXiv:2302.03952" in capsys.readouterr().out
     assert losslab("corpus", "text.txt", "--json") == 0

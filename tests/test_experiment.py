@@ -14,6 +14,7 @@ import torch
 
 from losslab import experiment, records
 from losslab.config import DataConfig, EvaluateConfig, ExperimentConfig, ModelConfig, TrainConfig
+from losslab.corpus import Corpus
 
 SMALL = ExperimentConfig(
     data=DataConfig(corpus="text.txt", val_bytes=2_000, tune_bytes=2_000),
@@ -59,6 +60,23 @@ def test_a_run_explains_itself(place):
     assert record.result["cost"]["tokens_per_second"] > 0 and record.result["cost"]["loss_cost_ratio"] > 0
     assert len(record.result["samples"]) == 1
     assert record.result["counts"]["bytes"] == record.spec["corpus"]["splits"]["val"]["bytes"]
+
+
+def test_a_vocabulary_vector_is_built_once_and_only_when_a_loss_asks(place, monkeypatch):
+    built = []
+    for name in ("unigram", "prefix_of"):
+        build = getattr(Corpus, name)
+        monkeypatch.setattr(Corpus, name, lambda self, name=name, build=build: built.append(name) or build(self))
+    assert experiment.run(SMALL, place / "plain").status == "finished" and not built
+    smoothed = experiment.run(change(loss="unigram_smoothing"), place / "smoothed")
+    assert smoothed.status == "finished" and built == ["unigram"]
+
+
+def test_losses_of_rows_batches_and_prefixes_train(place):
+    data = {"tokenizer": "bpe:300"}
+    loss = "multi_token([1, 0.5]) + 0.1*unlikelihood + 0.25*prefix_token + 0.1*mile"
+    record = experiment.run(change(loss=loss, data=data), place / "all")
+    assert record.status == "finished" and record.scores["nll"]["value"] < 5.7  # ln 300
 
 
 def test_a_run_that_is_done_is_read_back_and_not_run_again(place):

@@ -44,15 +44,10 @@ def entmax15(prediction):
 def _root(logits):
     """`[..., vocab]`: the square roots of the probabilities, by the exact threshold."""
     x = (logits - logits.amax(-1, keepdim=True)) / 2
-    # the threshold lies in [-1, 0) below the largest; what is lower has no part, and would cost digits here
-    ordered = x.clamp_min(-1).sort(-1, descending=True).values
+    ordered = x.sort(-1, descending=True).values
     k = torch.arange(1, x.shape[-1] + 1, device=x.device, dtype=x.dtype)
     mean = ordered.cumsum(-1) / k
     spread = (ordered.square().cumsum(-1) / k - mean.square()).clamp_min(0)
     thresholds = mean - (1 / k - spread).clamp_min(0).sqrt()  # if the k largest were the support
-    support = ((thresholds <= ordered) & (ordered > -1)).sum(-1, keepdim=True)
-    threshold = thresholds.gather(-1, support - 1)
-    root = (x - threshold).clamp_min(0)
-    # one step of Newton's, for what rounding has taken in the sums over a large vocabulary
-    threshold = threshold + (root.square().sum(-1, keepdim=True) - 1) / (2 * root.sum(-1, keepdim=True))
-    return (x - threshold).clamp_min(0)
+    support = (thresholds <= ordered).sum(-1, keepdim=True)
+    return (x - thresholds.gather(-1, support - 1)).clamp_min(0)

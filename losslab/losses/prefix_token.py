@@ -9,7 +9,7 @@ def prefix_token(prediction):
     r"""The code length of the longest other token with which the target begins.
 
     With $p = \operatorname{softmax}(z)$ and $r$ the longest proper prefix, in bytes, of target
-    $y$ that is itself a token, such as "stor" for "story",
+    $y$ that is itself a token, such as " sto" for " story" in the vocabulary of GPT-2,
 
     $$\ell(z, y) = -\log p_r, \qquad \nabla_z \ell = p - e_r,$$
 

@@ -4,7 +4,7 @@ import math
 
 
 def isru_cap(logits, *, cap=15.0):
-    r"""Logits bent smoothly into (-cap, cap), later and more gently than by a tanh.
+    r"""Logits bent smoothly into (-cap, cap), with a longer bend than a tanh.
 
     $$z = \frac{r}{\sqrt{1 + (r/c)^2}}, \qquad dz/dr = \bigl(1 + (r/c)^2\bigr)^{-3/2}.$$
 
