@@ -192,7 +192,7 @@ def test_the_document_of_a_file_is_json_with_the_findings_that_matter(tmp_path, 
     assert [curve["vocab_size"] for curve in document["curves"]] == [27, 64]
     assert document["cost"]["time_ratio"] > 0 and document["cost"]["memory_ratio"] >= 1
     assert text.read_text().startswith(f"# {path}\n")
-    body = html.unescape(page.read_text()).split("<script")[0]  # what is behind is data, charts and the bundle that draws them
+    body = html.unescape(page.read_text()).split("<script")[0]  # behind it are data and the bundle
     assert "default-src 'none'" in body and body.count('data-chart="') == 3 and "<img" not in body
 
 
