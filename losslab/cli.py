@@ -238,6 +238,32 @@ def _kind(kind: str, name: str) -> str:
     return kind if role == "whole" else role
 
 
+@app.command(sort_key=5)
+def inspect(loss: str, *, out: Path | None = None, markdown: Path | None = None, json: Json = False):
+    """Find out what a loss is: its minimizer and bias, curves, convexity, cost; nothing is trained.
+
+    Parameters
+    ----------
+    loss
+        A formula such as "cross_entropy + 1e-4*z_loss", or the path of a loss file.
+    out
+        Write an HTML page with charts here.
+    markdown
+        Write the findings as Markdown here.
+    """
+    from losslab import anatomy
+    from losslab.report import anatomy_page, anatomy_text
+
+    found = anatomy.inspect(loss).to_dict()
+    if out is not None:
+        _tell(f"page: {anatomy_page.write(found, out)}")
+    if markdown is not None:
+        markdown.parent.mkdir(parents=True, exist_ok=True)
+        markdown.write_text(anatomy_text.markdown(found), encoding="utf-8")
+        _tell(f"Markdown: {markdown}")
+    _print(found, anatomy_text.text(found), json)
+
+
 @app.command(sort_key=6)
 def corpus(name: str = "tales", *, tokenizer: Tokenizer = None, json: Json = False, data: Data = None):
     """Describe a corpus: splits, sizes, digest, and the floor where it is known.
