@@ -1,8 +1,8 @@
 """A custom loss that transforms the logits by itself: a tanh cap of 30, smoothing 0.1, z-loss 1e-4.
 
-Published for the task `llm-pretrain-loss` of MLS-Bench. Note what the ruler makes of it: a cap inside a loss file is no
-part of the model, so the model is measured without it; `softcap(30) | label_smoothing + 1e-4*z_loss` keeps the cap in the
-model. Written afresh from that description.
+Published for the task `llm-pretrain-loss` of MLS-Bench, and written afresh from its description. Note what the ruler
+makes of it: a cap inside a loss file is no part of the model, so the model is measured without it, while
+`softcap(30) | label_smoothing + 1e-4*z_loss` keeps the cap in the model.
 """
 
 import torch

@@ -108,7 +108,7 @@ def newest(folder: str | Path, *, warn: Callable[[str], None] = lambda text: Non
     """The newest checkpoint of a run that is whole; a damaged one is named, and the one before it used.
 
     Raises:
-        ValueError: if there is none.
+        Damaged: if there is none.
     """
     for path in reversed(steps(folder)):
         try:
@@ -116,7 +116,7 @@ def newest(folder: str | Path, *, warn: Callable[[str], None] = lambda text: Non
             return path
         except Damaged as error:
             warn(f"{error}; going on from the checkpoint before it, if there is one")
-    raise ValueError(f"{folder} has no whole checkpoint; train the run first, or again")
+    raise Damaged(f"{folder} has no whole checkpoint; train the run first, or again")
 
 
 def restore_optimizer(path: str | Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:

@@ -94,7 +94,8 @@ def compare(
         estimate = study.estimate(plan, workers=workers, threads=threads)
         return _print(estimate, _estimate_text(estimate), json)
     _, found = study.compare(
-        arms, numbers, store, workers=workers, threads=threads, baseline=baseline, margin=margin, tell=_tell
+        arms, numbers, store, workers=workers, threads=threads, baseline=baseline, margin=margin, tell=_tell,
+        show=_Ticker(),
     )
     document = reports.document(found, baseline=baseline, margin=margin, command=_command())
     document["report"] = str(reports.write(document, report or store / "report.html"))
@@ -127,7 +128,7 @@ def train(
     resume
         A run folder to go on with.
     """
-    from losslab import experiment
+    from losslab import experiment, machine
 
     if resume is not None:
         record = experiment.resume(resume, tell=_tell, threads=threads, on_line=_on_line())
@@ -137,6 +138,8 @@ def train(
                             num_tokens=num_tokens, device=device)
         made = experiment.Experiment(config, tell=_tell)
         record = made.run(out or made.folder("runs"), tell=_tell, threads=threads, on_line=_on_line())
+    if machine.rank() > 0:  # under torchrun the first process speaks for all
+        return OK
     document = {"run": str(record.path), "loss": record.loss, "seed": record.seed, "condition": record.condition,
                 "status": record.status, **record.result}
     lines = [f"{record.path}: {record.status}"]
@@ -222,9 +225,43 @@ def losses(name: str | None = None, *, json: Json = False):
             raise ValueError(f"unknown loss {name!r}{configuration.nearest(name, everything)}; "
                              f"the family is {', '.join(everything)}")
         return _print({"name": name, "page": everything[name]}, everything[name], json)
-    lines = [f"{kind:10} {n:18} {page.splitlines()[0]}" for kind, pages in family.items() for n, page in pages.items()]
+    width = max(map(len, everything))
+    lines = [f"{_kind(kind, n):9}  {n:{width}}  {page.splitlines()[0]}"
+             for kind, pages in family.items() for n, page in pages.items()]
     _print({kind: {n: page.splitlines()[0] for n, page in pages.items()} for kind, pages in family.items()},
            "\n".join(lines), json)
+
+
+def _kind(kind: str, name: str) -> str:
+    """`loss`, `term` for what is only to be added to a loss, or `transform`."""
+    role = getattr(sys.modules[f"losslab.{'losses' if kind == 'loss' else 'transforms'}.{name}"], "ROLE", "whole")
+    return kind if role == "whole" else role
+
+
+@app.command(sort_key=5)
+def inspect(loss: str, *, out: Path | None = None, markdown: Path | None = None, json: Json = False):
+    """Find out what a loss is: its minimizer and bias, curves, convexity, cost; nothing is trained.
+
+    Parameters
+    ----------
+    loss
+        A formula such as "cross_entropy + 1e-4*z_loss", or the path of a loss file.
+    out
+        Write an HTML page with charts here.
+    markdown
+        Write the findings as Markdown here.
+    """
+    from losslab import anatomy
+    from losslab.report import anatomy_page, anatomy_text
+
+    found = anatomy.inspect(loss).to_dict()
+    if out is not None:
+        _tell(f"page: {anatomy_page.write(found, out)}")
+    if markdown is not None:
+        markdown.parent.mkdir(parents=True, exist_ok=True)
+        markdown.write_text(anatomy_text.markdown(found), encoding="utf-8")
+        _tell(f"Markdown: {markdown}")
+    _print(found, anatomy_text.text(found), json)
 
 
 @app.command(sort_key=6)
@@ -309,9 +346,7 @@ def report(runs: Annotated[list[Path], Parameter(negative="")], *, out: Path = P
 def _configure(preset, spec, sections, *, loss=None, seed=None, corpus=None, tokenizer=None, num_tokens=None,
                device=None) -> configuration.ExperimentConfig:
     """A preset or a specification, and the flags laid over it."""
-    if spec is not None and preset is not None:
-        raise ValueError("give a specification or --preset, not both; a specification may name its own preset")
-    start = configuration.load(spec) if spec is not None else configuration.preset(preset or "tiny")
+    start = configuration.load(spec, preset) if spec is not None else configuration.preset(preset or "tiny")
     values = {name: _given(section) for name, section in sections.items()}
     values["data"] |= _known(corpus=corpus, tokenizer=tokenizer)
     values["train"] |= _known(num_tokens=num_tokens, device=device)
@@ -343,6 +378,23 @@ def _seeds(text: str) -> list[int]:
 def _tell(text: str) -> None:
     """A line for people: on standard error, so that standard output stays the result's."""
     print(text, file=sys.stderr, flush=True)
+
+
+class _Ticker:
+    """One line that is written over on a terminal; elsewhere a plain line now and then."""
+
+    def __init__(self, every_seconds: float = 15.0):
+        self.every_seconds, self.last = every_seconds, 0.0
+
+    def __call__(self, text: str) -> None:
+        import time
+
+        if sys.stderr.isatty():
+            end = "\n" if ", 0 s left" in text else ""
+            print(f"\r\033[K{text}", file=sys.stderr, flush=True, end=end)
+        elif time.monotonic() - self.last >= self.every_seconds:
+            self.last = time.monotonic()
+            _tell(text)
 
 
 def _on_line():

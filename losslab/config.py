@@ -28,6 +28,11 @@ class DataConfig:
     max_bytes: int = 20_000_000
     """How much of an endless or streamed corpus is taken, in bytes (`tales`, hub data sets)."""
 
+    def __post_init__(self):
+        for name in ("val_bytes", "tune_bytes", "max_bytes"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"data.{name} must not be negative, got {getattr(self, name)}")
+
 
 @dataclass(frozen=True)
 class ModelConfig:
@@ -114,6 +119,8 @@ class TrainConfig:
                 f"train.batch_size (={self.batch_size}) must be divisible by "
                 f"train.micro_batch_size (={self.micro_batch_size})"
             )
+        if self.learning_rate < 0:
+            raise ValueError(f"train.learning_rate must not be negative, got {self.learning_rate}")
         if not 0 <= self.min_learning_rate <= self.learning_rate:
             raise ValueError(
                 f"train.min_learning_rate (={self.min_learning_rate}) must lie between 0 and "
@@ -186,7 +193,7 @@ class ExperimentConfig:
 
     @property
     def evaluate_every(self) -> int:
-        return self.evaluate.every or max(1, self.num_steps // 20)
+        return self.evaluate.every or -(-self.num_steps // 20)
 
 
 # --- presets -----------------------------------------------------------------------------------
@@ -264,7 +271,10 @@ def override(config, values: dict, *, source: str = "the configuration", prefix:
     for key, value in values.items():
         name = key.replace("-", "_")
         if name not in known:
-            raise ValueError(f"unknown field {prefix}{key} in {source}{nearest(name, known)}")
+            sections = {n: getattr(f.default_factory, "__annotations__", ()) for n, f in known.items()}
+            inner = [section for section, names in sections.items() if name in names]
+            hint = f"; did you mean {inner[0]}.{name}?" if inner else nearest(name, known)
+            raise ValueError(f"unknown field {prefix}{key} in {source}{hint}")
         current = getattr(config, name)
         if dataclasses.is_dataclass(current):
             if not isinstance(value, dict):
@@ -294,8 +304,8 @@ def _typed(value, hint, name: str, source: str):
     return value
 
 
-def load(path: str | Path) -> ExperimentConfig:
-    """A configuration from a `spec.toml` or `spec.json`; a key `preset` names what it starts from."""
+def load(path: str | Path, start: str | None = None) -> ExperimentConfig:
+    """A configuration from a TOML or JSON file, laid over the preset `start`, or its own `preset`, or `tiny`."""
     path = Path(path)
     text = path.read_text(encoding="utf-8")
     try:
@@ -304,8 +314,8 @@ def load(path: str | Path) -> ExperimentConfig:
         raise ValueError(f"{path} is not a readable specification: {error}") from None
     if not isinstance(values, dict):
         raise ValueError(f"{path} must hold one table of settings, got {values!r}")
-    start = preset(values.pop("preset")) if "preset" in values else ExperimentConfig()
-    return override(start, values, source=path.name)
+    own = values.pop("preset", "tiny")
+    return override(preset(start or own), values, source=path.name)
 
 
 def from_dict(values: dict, source: str = "spec.json") -> ExperimentConfig:

@@ -5,10 +5,13 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
+import numpy as np
 import torch
 
 import losslab
@@ -29,6 +32,33 @@ from losslab.train import Diverged, StepInfo, train
 Tell = Callable[[str], None]
 
 
+class Vocabulary(Mapping):
+    """The vocabulary vectors of a corpus on one device, each built when a loss first asks for it."""
+
+    def __init__(self, build: Mapping[str, Callable[[], np.ndarray]], device: str = "cpu"):
+        self._build, self._device = build, device
+        self._built: dict[str, torch.Tensor] = {}
+
+    def __getitem__(self, name: str) -> torch.Tensor:
+        if name not in self._built:
+            vector = torch.as_tensor(self._build[name]())
+            vector = vector.float() if vector.is_floating_point() else vector
+            self._built[name] = vector.to(self._device)
+        return self._built[name]
+
+    def __contains__(self, name) -> bool:
+        return name in self._build
+
+    def __iter__(self):
+        return iter(self._build)
+
+    def __len__(self) -> int:
+        return len(self._build)
+
+    def to(self, device: str) -> "Vocabulary":
+        return Vocabulary({name: partial(self.__getitem__, name) for name in self}, device)
+
+
 class Experiment:
     """One configuration and one seed, checked before anything is spent on it."""
 
@@ -42,7 +72,7 @@ class Experiment:
         self.config = replace(config, loss=str(self.objective), train=numerics)  # one spelling of a formula
         self.corpus = corpus or Corpus.open(config.data, progress=as_lines(tell))
         self.corpus.check(config.model.max_seq_len)
-        self.vocabulary = {"unigram": torch.as_tensor(self.corpus.unigram(), dtype=torch.float32)}
+        self.vocabulary = Vocabulary(self.corpus.vocabulary())
         self.objective.check(self.corpus.tokenizer.vocab_size, self.vocabulary)
         self.num_steps = config.num_steps
 
@@ -82,11 +112,17 @@ class Experiment:
         device = machine.join_ranks(self.config.train.device)
         environment = {**machine.describe(device, self.config.train.dtype), "losslab": losslab.__version__,
                        "commit": _commit()}
-        folder = records.create(folder, self.spec, environment)
-        with records.lock(folder):
+        is_main = machine.rank() == 0
+        if is_main:  # the other ranks only compute
+            records.create(folder, self.spec, environment)
+        machine.barrier()
+        with records.lock(folder) if is_main else nullcontext():
             if records.read(folder).status not in ("finished", "diverged"):
-                _Run(self, folder, device, on_line, tell).go()
+                _Run(self, Path(folder), device, on_line, tell if is_main else _silent).go()
         return records.read(folder)
+
+
+def _silent(text: str) -> None: ...
 
 
 class _Run:
@@ -99,7 +135,10 @@ class _Run:
         self.is_main = machine.rank() == 0
         restored = None
         if checkpoint.steps(folder / "checkpoint"):
-            restored = checkpoint.load(checkpoint.newest(folder / "checkpoint", warn=tell), device=device)
+            try:
+                restored = checkpoint.load(checkpoint.newest(folder / "checkpoint", warn=tell), device=device)
+            except checkpoint.Damaged:
+                tell("no checkpoint of this run is whole; starting it over")
         if restored is None:
             transform = self.objective.transform_text
             self.model = GPT2.initialized(config.model, tokenizer.vocab_size, config.seed, transform).to(device)
@@ -112,9 +151,14 @@ class _Run:
         if restored and self.step < experiment.num_steps:
             checkpoint.restore_optimizer(restored.path, self.model, self.optimizer)
             tell(f"going on from step {self.step} of {experiment.num_steps}")
-        self.log = records.Log(folder, step=self.step)
+        tell(
+            f"{self.objective}, seed {config.seed}: {self.model.num_params:,} parameters, {experiment.num_steps:,} "
+            f"steps of {config.tokens_per_step:,} tokens, {self.corpus.name} in {tokenizer.name}, {device} "
+            f"{config.train.dtype}"
+        )
+        self.log = records.Log(folder, step=self.step) if self.is_main else None
         self.tune = first_tokens(self.corpus.documents("tune"), tokenizer, config.evaluate.tune_tokens)
-        self.vocabulary = {name: vector.to(device) for name, vector in experiment.vocabulary.items()}
+        self.vocabulary = experiment.vocabulary.to(device)
 
     def go(self) -> None:
         config = self.config
@@ -145,13 +189,15 @@ class _Run:
             raise
 
     def on_step(self, info: StepInfo) -> bool:
-        config, stop = self.config, self.asked_to_stop() and not info.is_last
+        config = self.config
+        # agreed on by all ranks, or one of them would wait for the others forever
+        stop = machine.any_rank(self.asked_to_stop(), self.device) and not info.is_last
         if info.nll is not None:
             if info.step == 1:
                 self.check_first(info.nll)
             self.line(info, **{"train/objective": info.objective, "train/nll": info.nll,
                                "learning_rate": info.learning_rate, "grad_norm": info.grad_norm})
-        if info.step % self.config.evaluate_every == 0 or info.is_last:
+        if self.is_main and (info.step % config.evaluate_every == 0 or info.is_last):
             scores = nll(self.model, self.tune, self.corpus.tokenizer, batch_size=config.evaluate.batch_size)
             self.line(info, **{"tune/nll": scores["nll"].value, "tune/bits_per_byte": scores["bits_per_byte"].value})
         every = config.train.checkpoint_every
@@ -223,8 +269,11 @@ class _Run:
         words = self.corpus.tokenizer.decode(documents[0].tokens[200 * index : 200 * index + 200]).split(" ")
         return " ".join(words[1:6])
 
-    def loss_cost(self, repetitions: int = 5) -> dict:
-        """Seconds that the objective takes from hidden states to their gradients, beside cross-entropy's, medians."""
+    def loss_cost(self, repetitions: int = 9) -> dict:
+        """Seconds that the objective takes from hidden states to their gradients, beside cross-entropy's.
+
+        The best of several, in turns: what other processes take from this one only ever adds.
+        """
         config, head, vocabulary = self.config, self.model.lm_head, self.vocabulary
         plain = Objective.parse("cross_entropy")
         batch = self.corpus.batches("train", seed=0, batch_size=config.train.micro_batch_size or
@@ -243,8 +292,8 @@ class _Run:
                 if self.device.startswith("cuda"):
                     torch.cuda.synchronize()
                 times[name].append(time.perf_counter() - started)
-        medians = {name: sorted(values[1:])[repetitions // 2] for name, values in times.items()}
-        return {**medians, "loss_cost_ratio": medians["loss_seconds"] / medians["cross_entropy_seconds"]}
+        best = {name: min(values[1:]) for name, values in times.items()}
+        return {**best, "loss_cost_ratio": best["loss_seconds"] / best["cross_entropy_seconds"]}
 
     def finish(self, status: str, **values) -> None:
         if self.is_main:

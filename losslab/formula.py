@@ -204,9 +204,17 @@ def explicit(function: Callable, call: Call, *, skip: int = 1) -> str:
     pairs = []
     for p in list(inspect.signature(function).parameters.values())[skip:]:
         value = given.get(p.name, p.default)
-        # 15 and 15.0 are one cap: the default says which of the two is meant
-        pairs.append(f"{p.name}={float(value) if isinstance(p.default, float) and type(value) is int else value!r}")
+        pairs.append(f"{p.name}={_like(p.default, value)!r}")
     return f"{call.name}({', '.join(pairs)})"
+
+
+def _like(default, value):
+    """`value` with floats where `default` has them: 15 and 15.0 are one cap, and a list is a tuple."""
+    if isinstance(default, float) and type(value) is int:
+        return float(value)
+    if isinstance(default, tuple) and default and isinstance(value, tuple | list):
+        return tuple(_like(default[0], element) for element in value)
+    return value
 
 
 def transforms(text: str) -> tuple[partial, ...]:

@@ -68,6 +68,21 @@ def join_ranks(device: str) -> str:
     return f"cuda:{local}" if on_gpu else device
 
 
+def barrier() -> None:
+    """Wait until every rank is here."""
+    if world_size() > 1:
+        torch.distributed.barrier()
+
+
+def any_rank(flag: bool, device: str) -> bool:
+    """Whether the flag is set on any rank; every rank gets the same answer."""
+    if world_size() == 1:
+        return flag
+    flags = torch.tensor(float(flag), device=device)
+    torch.distributed.all_reduce(flags)
+    return bool(flags > 0)
+
+
 def set_threads(threads: int) -> int:
     """Use `threads` CPU threads (0: as the environment says); how many that is."""
     if threads:

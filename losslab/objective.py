@@ -2,6 +2,7 @@
 
 import hashlib
 import inspect
+import math
 import sys
 import traceback
 import types
@@ -16,6 +17,9 @@ from torch import Tensor
 from losslab import formula
 from losslab.config import IGNORE_INDEX, nearest
 from losslab.prediction import Prediction
+
+# stands for the vectors of any corpus while parameters are checked, on four tokens
+ANY_VOCABULARY = {"unigram": torch.full((4,), 0.25), "prefix_of": torch.full((4,), -1)}
 
 
 class LossError(ValueError):
@@ -118,7 +122,9 @@ class Objective:
             logits = logits.masked_fill(masked.unsqueeze(-1), 0.0)
         return self.losses(Prediction.dense(self.transform(logits), targets, vocabulary))
 
-    def check(self, vocab_size: int, vocabulary: Mapping[str, Tensor] | None = None) -> bool:
+    def check(
+        self, vocab_size: int, vocabulary: Mapping[str, Tensor] | None = None, device: str | torch.device = "cpu"
+    ) -> bool:
         """Try the objective on the logits of an untrained model, before anything is spent on training.
 
         Returns:
@@ -130,6 +136,7 @@ class Objective:
         generator = torch.Generator().manual_seed(0)
         logits = 0.1 * torch.randn(2, 3, vocab_size, generator=generator)
         targets = torch.randint(vocab_size, (2, 3), generator=generator)
+        logits, targets = logits.to(device), targets.to(device)  # where the vectors of the vocabulary are
         raw = logits.requires_grad_()
         value = self(raw, targets, vocabulary)
         if not bool(value.isfinite().all()):
@@ -142,9 +149,19 @@ class Objective:
             raise LossError(f"{self} has a gradient that is not finite on the logits of an untrained model")
         if not bool(gradient.any()):
             raise LossError(f"{self} has a gradient of exactly zero on the logits of an untrained model")
-        alone = self(logits[:, 1:2], targets[:, 1:2], vocabulary)
-        self.scored_alone = not self.takes_logits and torch.allclose(alone, value[:, 1:2], rtol=1e-5, atol=1e-7)
+        self.scored_alone = not self.takes_logits and self._scores_alone(logits.detach(), vocabulary)
         return self.scored_alone
+
+    @torch.no_grad()
+    def _scores_alone(self, logits: Tensor, vocabulary: Mapping[str, Tensor] | None) -> bool:
+        """Whether the middle column of `[2, 3, vocab]` logits costs the same without its neighbors."""
+        vocab_size = logits.shape[-1]
+        targets = torch.arange(6, device=logits.device).view(2, 3) % vocab_size
+        # what stands in the batch is made likely everywhere, so that a loss cannot overlook its neighbors
+        likely = logits.clone()
+        likely[..., targets.flatten()] += math.log(vocab_size)
+        whole, alone = self(likely, targets, vocabulary), self(likely[:, 1:2], targets[:, 1:2], vocabulary)
+        return torch.allclose(alone, whole[:, 1:2], rtol=1e-5, atol=1e-7)
 
 
 def check_targets(targets: Tensor, vocab_size: int) -> None:
@@ -167,22 +184,8 @@ def _term(weight: float, call: formula.Call, files: Mapping[str, str]) -> Term:
     role = getattr(sys.modules[function.__module__], "ROLE", "whole")
     loss = partial(function, **values)
     if "losslab.losses" in function.__module__:
-        loss(Prediction.dense(torch.zeros(1, 4), torch.zeros(1, dtype=torch.long), _Uniform(4)))  # range check
+        loss(Prediction.dense(torch.zeros(1, 1, 4), torch.zeros(1, 1, dtype=torch.long), ANY_VOCABULARY))  # range check
     return Term(weight, loss, formula.explicit(function, call), role == "whole", False)
-
-
-class _Uniform(dict):
-    """Stands for any vocabulary vector while parameters are checked."""
-
-    def __init__(self, vocab_size: int):
-        super().__init__()
-        self.vocab_size = vocab_size
-
-    def __contains__(self, name):
-        return True
-
-    def __missing__(self, name):
-        return torch.full((self.vocab_size,), 1 / self.vocab_size)
 
 
 def _file_term(weight: float, call: formula.Call, files: Mapping[str, str]) -> Term:
@@ -193,7 +196,7 @@ def _file_term(weight: float, call: formula.Call, files: Mapping[str, str]) -> T
     module = types.ModuleType(Path(path).stem)
     try:
         exec(compile(source.text, path, "exec"), module.__dict__)  # the one place that runs a user's file
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise LossError(_where(path, error)) from None
     own = {name: f for name, f in vars(module).items() if inspect.isfunction(f) and f.__module__ == module.__name__}
     name = values.pop("name", None) or next((n for n in (module.__name__, "compute_loss") if n in own), None)
@@ -201,8 +204,10 @@ def _file_term(weight: float, call: formula.Call, files: Mapping[str, str]) -> T
     if name is None and len(public) == 1:
         name = public[0]
     if name is None or name not in own:
-        asked = f"no function {name!r}{nearest(name, own)}" if name else "several functions or none"
-        raise LossError(f"{path} has {asked}; it defines {', '.join(public) or 'none'}: name one as {path}:NAME")
+        if not public:
+            raise LossError(f"{path} defines no function; a loss file holds one function of (prediction, *, ...)")
+        asked = f"has no function {name!r}{nearest(name, own)}" if name else "has several functions"
+        raise LossError(f"{path} {asked}; it defines {', '.join(public)}: name one as {path}:NAME")
     function = own[name]
     parameters = inspect.signature(function).parameters.values()
     required = [p for p in parameters if p.default is p.empty and p.kind is not p.KEYWORD_ONLY]
@@ -239,7 +244,7 @@ def _guarded(path: str, loss: Callable, prediction: Prediction) -> Tensor:
         return loss(prediction)
     except LossError:
         raise
-    except Exception as error:  # a stranger's file may raise anything; the user wants its line, not ours
+    except (Exception, SystemExit) as error:  # a stranger's file may raise anything; its line is what helps
         raise LossError(_where(path, error)) from None
 
 
@@ -263,7 +268,8 @@ def _classic(path: str, loss: Callable, prediction: Prediction) -> Tensor:
 def _per_token(term: Term, prediction: Prediction) -> Tensor:
     value, shape = term.loss(prediction), prediction.targets.shape
     if not torch.is_tensor(value):
-        raise LossError(f"{term.explicit.split('(')[0]} returned {type(value).__name__}, not a tensor")
+        name = term.source.path if term.source else term.explicit
+        raise LossError(f"{name} returned {type(value).__name__}, not a tensor; a loss gives one number per token")
     if term.takes_logits and value.dim() == 0:
         return value.expand(shape)  # a scalar is the mean over the valid tokens
     if term.takes_logits and value.numel() == shape.numel():

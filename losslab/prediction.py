@@ -97,11 +97,11 @@ class Prediction:
         return self.logits.gather(-1, ids)
 
     def dot(self, name: str) -> Tensor:
-        """`[...]`, the sum over the vocabulary of a vocabulary vector times the logits."""
+        """`[...]`, the sum over the vocabulary of a vector of it, such as `unigram`, times the logits."""
         return self.logits @ self.vocabulary(name).to(self.logits.dtype)
 
     def vocabulary(self, name: str) -> Tensor:
-        """`[vocab]`, a vector that the corpus built, such as `unigram`."""
+        """`[vocab]`, a vector that the corpus built: `unigram`, or `prefix_of`, which holds token ids and -1."""
         if name not in self._vocabulary:
             known = ", ".join(self._vocabulary) or "none"
             raise ValueError(f"this loss needs the vocabulary vector {name!r}, but the corpus gave {known}")

@@ -215,7 +215,8 @@ def lock(folder: str | Path, what: str = "run") -> Iterator[None]:
         folder.mkdir(parents=True, exist_ok=True)
         handle = open(folder / ".lock", "a+", encoding="utf-8")
     except OSError as error:
-        raise ValueError(f"cannot write to {folder}: {error.strerror}; give a writable place") from None
+        why = "it is a file" if folder.is_file() else error.strerror
+        raise ValueError(f"cannot write to {folder}: {why}; give a writable folder") from None
     with handle:
         if not _take(handle):
             handle.seek(0)

@@ -78,6 +78,7 @@ def plan(arms: Sequence[ExperimentConfig], seeds: Sequence[int], store: str | Pa
 def compare(
     conditions: Sequence[ExperimentConfig], seeds: Sequence[int], store: str | Path, *, workers: int = 1,
     threads: int = 1, baseline: str | None = None, margin: float = 0.002, tell: Tell = lambda text: None,
+    show: Tell | None = None,
 ) -> tuple[Comparison | None, list[Record]]:
     """Train every condition with every seed, and say whether the differences are real.
 
@@ -88,7 +89,8 @@ def compare(
         workers: runs at once, each in a process with `threads` threads.
         baseline: the arm that others are compared with; `cross_entropy` where it is one, else the first.
         margin: the difference in nats/token that would matter.
-        tell: takes a line of progress.
+        tell: takes what is worth keeping, a line each.
+        show: takes the state of things, every second or so; each replaces the one before.
 
     Returns:
         the comparison (None where there is only one arm, or no seed that two arms finished) and the runs.
@@ -98,7 +100,7 @@ def compare(
     """
     with records.lock(store, "store"):
         planned = plan(conditions, seeds, store, tell=tell)
-        execute(planned, workers=workers, threads=threads, tell=tell)
+        execute(planned, workers=workers, threads=threads, tell=tell, show=show or (lambda text: None))
         found = [records.read(folder) for folder in planned.folders]
     return verdict(found, baseline=baseline, margin=margin), found
 
@@ -112,7 +114,7 @@ def verdict(found: Sequence[Record], *, baseline: str | None = None, margin: flo
     return compare_outcomes(paired, first, margin=margin) if len(paired) > 1 else None
 
 
-def execute(planned: Plan, *, workers: int, threads: int, tell: Tell) -> None:
+def execute(planned: Plan, *, workers: int, threads: int, tell: Tell, show: Tell) -> None:
     """Run what is not done yet, at most `workers` at a time; a worker that is killed is started again."""
     waiting = []
     for experiment, folder in zip(planned.experiments, planned.folders, strict=True):
@@ -121,7 +123,7 @@ def execute(planned: Plan, *, workers: int, threads: int, tell: Tell) -> None:
         if records.read(folder).status not in ("finished", "diverged"):
             (folder / "result.json").unlink(missing_ok=True)  # a failed run gets another chance
             waiting.append(folder)
-    progress = _Progress(planned, waiting, tell)
+    progress = _Progress(planned, waiting, show)
     attempts: dict[Path, int] = {}
     running: dict[Path, subprocess.Popen] = {}
     with machine.stop_requests() as asked_to_stop:
@@ -176,14 +178,14 @@ def _died(process: subprocess.Popen, folder: Path, attempts: int, tell: Tell) ->
 class _Progress:
     """Rate and remaining time over all runs, from the logs that workers write."""
 
-    def __init__(self, planned: Plan, waiting: Sequence[Path], tell: Tell):
+    def __init__(self, planned: Plan, waiting: Sequence[Path], say: Tell):
         self.total = len(waiting) * planned.tokens_per_run
-        self.per_run, self.folders, self.tell = planned.tokens_per_run, list(waiting), tell
+        self.per_run, self.folders, self.say = planned.tokens_per_run, list(waiting), say
         self.started, self.begun_with, self.last = time.monotonic(), None, 0.0
 
     def show(self, running: Sequence[Path]) -> None:
         now = time.monotonic()
-        if not self.total or now - self.last < 2:
+        if not self.total or now - self.last < 1:
             return
         self.last = now
         done = sum(self._tokens(folder) for folder in self.folders)
@@ -192,7 +194,7 @@ class _Progress:
         finished = sum((folder / "result.json").exists() for folder in self.folders)
         rate = (done - self.begun_with) / max(now - self.started, 1e-9)
         left = f"{(self.total - done) / rate:.0f} s left" if rate > 0 else "starting"
-        self.tell(f"{finished} of {len(self.folders)} runs done, {done / self.total:.0%}, {rate:,.0f} tokens/s, {left}")
+        self.say(f"{finished} of {len(self.folders)} runs done, {done / self.total:.0%}, {rate:,.0f} tokens/s, {left}")
 
     def _tokens(self, folder: Path) -> int:
         if (folder / "result.json").exists():
@@ -217,7 +219,7 @@ def estimate(planned: Plan, *, workers: int, threads: int) -> dict:
                                    seq_len=config.model.max_seq_len)
     steps: list[float] = []
     train(model, batches, first.objective, config.train, lambda info: steps.append(info.seconds) or len(steps) >= 6,
-          vocabulary={name: vector.to(config.train.device) for name, vector in first.vocabulary.items()})
+          vocabulary=first.vocabulary.to(config.train.device))
     per_step = (steps[-1] - steps[0]) / max(1, len(steps) - 1) if len(steps) > 1 else steps[0]
     runs = len(planned.experiments)
     weights = 4 * model.num_params

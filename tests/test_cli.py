@@ -101,6 +101,15 @@ def test_train_for_people_ends_with_the_line_that_tools_look_for(capsys):
     assert "tokens/s" in captured.err and " s left" in captured.err
 
 
+def test_divergence_has_an_exit_code_and_a_record(capsys):
+    wild = ("--train.learning-rate", "1e8", "--train.grad-clip", "0", "--train.warmup-steps", "0", "--out", "wild")
+    assert losslab(*TRAIN, "--loss", "1e8*mse + cross_entropy", *wild, "--json") == 4
+    captured = capsys.readouterr()
+    document = json.loads(captured.out)
+    assert document["status"] == "diverged" and document["diverged"]["step"] >= 1
+    assert "diverged at step" in captured.err
+
+
 def test_a_specification_and_flags_over_it(capsys):
     Path("spec.toml").write_text('preset = "tiny"\nloss = "squentropy"\n[data]\ncorpus = "text.txt"\n')
     assert losslab("train", "spec.toml", "--num-tokens", "640", *FAST, "--out", "run", "--json") == 0
@@ -112,6 +121,10 @@ def test_losses_and_corpora_are_listed(capsys):
     assert losslab("losses") == 0
     listed = capsys.readouterr().out
     assert all(name in listed for name in ("cross_entropy", "weighted_mse", "softcap"))
+    lines = listed.splitlines()
+    assert all(len(line) <= 130 and len(line.split("  ", 1)) == 2 for line in lines)
+    kinds = {line.split()[1]: line.split()[0] for line in lines}
+    assert kinds["poly_n"] == "loss" and kinds["z_loss"] == "term" and kinds["isru_cap"] == "transform"
     assert losslab("losses", "squentropy") == 0
     assert "arXiv:2302.03952" in capsys.readouterr().out
     assert losslab("corpus", "text.txt", "--json") == 0
@@ -179,6 +192,9 @@ def test_a_specification_with_an_unknown_field(capsys):
     Path("spec.toml").write_text("[train]\nlearnig_rate = 1e-3\n")
     assert refuses(capsys, "train", "spec.toml") == (
         "error: unknown field train.learnig_rate in spec.toml; did you mean learning_rate?")
+    Path("spec.toml").write_text('corpus = "tales"\n')
+    assert refuses(capsys, "train", "spec.toml") == (
+        "error: unknown field corpus in spec.toml; did you mean data.corpus?")
 
 
 def test_an_unknown_flag_verb_and_preset(capsys):

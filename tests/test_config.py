@@ -181,10 +181,10 @@ def test_a_toml_file_starts_from_its_preset(tmp_path):
     assert load(spec) == wanted == load(str(spec))
 
 
-def test_a_file_without_preset_starts_from_the_defaults(tmp_path):
+def test_a_file_without_preset_starts_from_tiny(tmp_path):
     spec = tmp_path / "spec.toml"
     spec.write_text("seed = 3\n")
-    assert load(spec) == ExperimentConfig(seed=3)
+    assert load(spec) == override(preset("tiny"), {"seed": 3})
 
 
 def test_a_json_file_is_read_back_as_it_was_written(tmp_path):

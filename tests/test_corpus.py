@@ -314,6 +314,33 @@ def test_unigram_counts_the_targets_of_train(many):
     assert math.isclose(unigram[corpus.tokenizer.eot], (len(corpus.documents("train")) + 1) / (targets + 257))
 
 
+@pytest.mark.parametrize("tokenizer", ["bytes", "char", "bpe:300", "gpt2"])
+def test_the_prefix_of_a_token_is_the_longest_other_token_that_it_begins_with(many, tokenizer):
+    corpus = Corpus.open(DataConfig(corpus=many, tokenizer=tokenizer))
+    prefix_of, tokens = corpus.prefix_of(), corpus.tokenizer.tokens
+    assert prefix_of.shape == (len(tokens),) and prefix_of.dtype == np.int64
+    known = set(tokens)
+    for i in range(0, len(tokens), max(1, len(tokens) // 3000)):
+        begins = [tokens[i][:length] for length in range(1, len(tokens[i])) if tokens[i][:length] in known]
+        assert (tokens[prefix_of[i]] == max(begins, key=len)) if begins else (prefix_of[i] == -1)
+    if tokenizer in ("bytes", "char"):
+        assert (prefix_of == -1).all()  # UTF-8 is a code without prefixes
+    if tokenizer == "gpt2":
+        named = {" story": " sto", "a": None, "ab": "a", " the": " th"}
+        ids = {token: i for i, token in enumerate(tokens)}
+        for token, prefix in named.items():
+            found = prefix_of[ids[token.encode()]]
+            assert (tokens[found].decode() if found >= 0 else None) == prefix
+
+
+def test_vocabulary_vectors_are_built_by_name(many):
+    corpus = Corpus.open(DataConfig(corpus=many))
+    build = corpus.vocabulary()
+    assert set(build) == {"unigram", "prefix_of"}
+    assert np.array_equal(build["unigram"](), corpus.unigram())
+    assert np.array_equal(build["prefix_of"](), corpus.prefix_of())
+
+
 def test_describe_tells_what_a_corpus_is(many):
     corpus = Corpus.open(DataConfig(corpus=many))
     told = json.loads(json.dumps(corpus.describe()))

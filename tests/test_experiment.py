@@ -14,6 +14,7 @@ import torch
 
 from losslab import experiment, records
 from losslab.config import DataConfig, EvaluateConfig, ExperimentConfig, ModelConfig, TrainConfig
+from losslab.corpus import Corpus
 
 SMALL = ExperimentConfig(
     data=DataConfig(corpus="text.txt", val_bytes=2_000, tune_bytes=2_000),
@@ -59,6 +60,23 @@ def test_a_run_explains_itself(place):
     assert record.result["cost"]["tokens_per_second"] > 0 and record.result["cost"]["loss_cost_ratio"] > 0
     assert len(record.result["samples"]) == 1
     assert record.result["counts"]["bytes"] == record.spec["corpus"]["splits"]["val"]["bytes"]
+
+
+def test_a_vocabulary_vector_is_built_once_and_only_when_a_loss_asks(place, monkeypatch):
+    built = []
+    for name in ("unigram", "prefix_of"):
+        build = getattr(Corpus, name)
+        monkeypatch.setattr(Corpus, name, lambda self, name=name, build=build: built.append(name) or build(self))
+    assert experiment.run(SMALL, place / "plain").status == "finished" and not built
+    smoothed = experiment.run(change(loss="unigram_smoothing"), place / "smoothed")
+    assert smoothed.status == "finished" and built == ["unigram"]
+
+
+def test_losses_of_rows_batches_and_prefixes_train(place):
+    data = {"tokenizer": "bpe:300"}
+    loss = "multi_token([1, 0.5]) + 0.1*unlikelihood + 0.25*prefix_token + 0.1*mile"
+    record = experiment.run(change(loss=loss, data=data), place / "all")
+    assert record.status == "finished" and record.scores["nll"]["value"] < 5.7  # ln 300
 
 
 def test_a_run_that_is_done_is_read_back_and_not_run_again(place):
@@ -157,6 +175,35 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_it_used(place):
     assert any(newest.name in line and "damaged" in line for line in said)
 
 
+def test_a_run_without_a_whole_checkpoint_starts_over(place):
+    (place / "spec.toml").write_text(SPEC.format(steps=600, every=0))
+    launch(place / "run", kill=signal.SIGTERM, at_step=50)
+    (only,) = (place / "run" / "checkpoint").glob("step-*")
+    (only / "model.json").unlink()
+    said = []
+    assert experiment.resume(place / "run", tell=said.append).status == "finished"
+    assert any("model.json is missing" in line for line in said) and any("starting it over" in line for line in said)
+    steps = [line["step"] for line in records.read(place / "run").log if "train/nll" in line]
+    assert steps[0] == 1 and steps == sorted(set(steps))
+
+
+def test_a_first_loss_that_is_not_ln_v_is_said_aloud(place, monkeypatch):
+    said = []
+    experiment.run(change(train={"num_steps": 1}), place / "fine", tell=said.append)
+    assert not any("untrained" in line for line in said)
+    honest = experiment.GPT2.initialized
+
+    def loud(*arguments):
+        model = honest(*arguments)
+        with torch.no_grad():
+            model.wte.weight.mul_(40)
+        return model
+
+    monkeypatch.setattr(experiment.GPT2, "initialized", loud)
+    experiment.run(change(train={"num_steps": 1}), place / "loud", tell=said.append)
+    assert any("the untrained model's nll is" in line and "5.5491" in line for line in said)
+
+
 def test_divergence_is_a_finding(place):
     config = change(loss="1e8*mse + cross_entropy", train={"learning_rate": 1e8, "min_learning_rate": 0.0,
                                                          "grad_clip": 0.0, "warmup_steps": 0})
@@ -222,6 +269,21 @@ def test_the_same_seed_starts_every_loss_from_the_same_weights_and_batches(place
         experiment.run(config, place / folder)
     a, b = (safetensors.torch.load_file(place / f / "checkpoint/step-00000001/model.safetensors") for f in "ab")
     assert a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+
+
+def test_torchrun_trains_the_same_run_on_two_ranks(place):
+    (place / "spec.toml").write_text(SPEC.format(steps=40, every=0).replace("dropout = 0.1", "dropout = 0.0"))
+    done = subprocess.run(
+        [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "-m", "losslab.cli",
+         "train", "spec.toml", "--out", "together", "--threads", "1"],
+        capture_output=True, text=True, timeout=120, env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert launch(place / "alone", kill=0, at_step=10**9).returncode == 0
+    together, alone = records.read("together"), records.read("alone")
+    assert together.environment["world_size"] == 2 and together.condition == alone.condition
+    assert together.scores["nll"]["value"] == pytest.approx(alone.scores["nll"]["value"], abs=2e-3)
+    assert together.result["tokens"] == alone.result["tokens"] == 40 * 4 * 16
 
 
 def test_two_processes_do_not_write_one_run(place):

@@ -276,13 +276,19 @@ def test_one_parameter_given_twice_is_refused():
 
 def test_the_folder_is_the_registry():
     assert {"cross_entropy", "z_loss"} <= set(formula.names("losslab.losses"))
-    assert formula.names("losslab.transforms") == ["softcap"]
+    assert formula.names("losslab.transforms") == ["isru_cap", "sigmoid_cap", "softcap", "temperature"]
     assert formula.load("losslab.losses", "z_loss").__module__ == "losslab.losses.z_loss"
 
 
 @pytest.mark.parametrize("package", ["losslab.losses", "losslab.transforms"])
 def test_every_file_defines_the_function_it_is_named_for(package):
     assert all(formula.load(package, name).__name__ == name for name in formula.names(package))
+
+
+def test_lists_of_whole_numbers_and_of_floats_are_one_identity():
+    loss = formula.load("losslab.losses", "multi_token")
+    one, other = (parse(text).terms[0][1] for text in ("multi_token([1, 0.5])", "multi_token(weights=(1.0, 0.5))"))
+    assert formula.explicit(loss, one) == formula.explicit(loss, other) == "multi_token(weights=(1.0, 0.5))"
 
 
 def test_an_unknown_name_is_answered_with_the_nearest():

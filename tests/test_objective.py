@@ -124,7 +124,7 @@ def test_the_transform_is_known_in_the_words_of_the_formula():
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ("crossentropy", "unknown loss 'crossentropy'; did you mean cross_entropy\\?; the family is cross_ent"),
+        ("crossentropy", "unknown loss 'crossentropy'; did you mean cross_entropy\\?; the family is brier, cross_ent"),
         ("softcat(3) | cross_entropy", "unknown transform 'softcat'; did you mean softcap\\?"),
         ("label_smoothing(eps=0.1)", "label_smoothing has no parameter 'eps'; did you mean epsilon\\?; it has epsilon"),
         ("mse(3)", "write the parameters of mse by name: it has none"),
@@ -133,7 +133,7 @@ def test_the_transform_is_known_in_the_words_of_the_formula():
         ("softcap(0) | cross_entropy", "softcap takes a positive cap, got 0"),
         ("softcap | softcap", "unknown loss 'softcap'"),
         ("z_loss", "'z_loss' has no whole loss to descend, only terms; write cross_entropy \\+ 1e-4\\*z_loss"),
-        ("cross_entropy | cross_entropy", "unknown transform 'cross_entropy'; the family is softcap"),
+        ("cross_entropy | cross_entropy", "unknown transform 'cross_entropy'; the family is isru_cap, sigmoid_cap"),
         ("file()", 'names no file; write file\\("my_loss.py"\\)'),
     ],
 )
@@ -170,6 +170,21 @@ def test_check_finds_that_each_token_is_scored_alone(text):
     objective = Objective.parse(text)
     assert objective.scored_alone is None and not objective.takes_logits and not objective.sources
     assert objective.check(V) is True and objective.scored_alone is True
+
+
+@pytest.mark.parametrize("text", ["mile", "multi_token", "cross_entropy + 1e-3*unlikelihood", "focal_detached(1)"])
+@pytest.mark.parametrize("vocab", [2, 5, 300, 50_257])
+def test_check_finds_that_tokens_are_not_scored_alone_however_little_the_others_count(text, vocab):
+    assert Objective.parse(text).check(vocab) is False
+
+
+@pytest.mark.parametrize("text", ["unigram_smoothing(0.2)", "cross_entropy + 0.25*prefix_token"])
+def test_what_needs_a_vocabulary_is_read_without_one_and_checked_with_it(text):
+    objective = Objective.parse(text)
+    vocabulary = {"unigram": torch.full((V,), 1 / V), "prefix_of": torch.arange(V) - 1}
+    assert objective.check(V, vocabulary) is True
+    with pytest.raises(ValueError, match="needs the vocabulary vector"):
+        objective.check(V)
 
 
 # --- loss files in the form of the house -------------------------------------------------------
@@ -401,8 +416,8 @@ def test_a_published_function_equals_the_same_in_the_words_of_the_house(
 @pytest.mark.parametrize(
     ("source", "sentence"),
     [
-        (SEVERAL, r"my_loss.py has several functions or none; it defines double, triple: name one as my_loss.py:NAME"),
-        ("x = 1\n", "my_loss.py has several functions or none; it defines none"),
+        (SEVERAL, r"my_loss.py has several functions; it defines double, triple: name one as my_loss.py:NAME"),
+        ("x = 1\n", "my_loss.py defines no function"),
         ("def loss(prediction:\n    pass\n", r"my_loss.py failed at line 1: SyntaxError"),
         ("x = 1\ny = 1 / 0\n", "my_loss.py failed at line 2: ZeroDivisionError: division by zero"),
         ("import no_such_module\n", "failed at line 1: ModuleNotFoundError: No module named 'no_such_module'"),

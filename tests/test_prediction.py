@@ -88,6 +88,22 @@ def test_power_sum_has_the_gradient_of_the_table(seed, alpha):
 
 
 @given(seeds)
+def test_a_dot_product_is_with_the_named_vector_and_so_is_its_gradient(seed):
+    logits, targets = random_tokens(seed)
+    u = torch.rand(V, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    value = Prediction.dense(logits, targets, {"unigram": u}).dot("unigram")
+    value.sum().backward()
+    assert_close(value.detach().numpy(), logits.detach().numpy() @ u.numpy())
+    assert_close(logits.grad, u.expand_as(logits))
+
+
+def test_a_dot_product_keeps_the_dtype_of_the_logits():
+    for dtype in (torch.float32, torch.float64):
+        p = Prediction.dense(torch.ones(2, V, dtype=dtype), torch.tensor([0, 1]), {"unigram": torch.ones(V)})
+        assert p.dot("unigram").dtype == dtype and p.dot("unigram").tolist() == [V, V]
+
+
+@given(seeds)
 def test_quantities_fit_each_other(seed):
     logits, targets = random_tokens(seed)
     p = Prediction.dense(logits, targets)

@@ -137,7 +137,7 @@ def test_pronouns_belong_to_the_hero():
 def test_the_same_seed_tells_the_same_stories_everywhere():
     text = "\0".join(tales.stories(100_000, seed=0)).encode()
     assert 100_000 <= len(text) < 103_000
-    assert hashlib.sha256(text).hexdigest() == "f527fe2c5cc5c42d1535150a8a3bb40dcf610d0bfefb6cc8fdb991a46dec81a8"
+    assert hashlib.sha256(text).hexdigest() == "9a49b7ff68fc9d275d4e8cdbd2925ee734741cc0d1aa5d6f18e264a2daa18b48"
     assert tales.stories(1_000, seed=1) != tales.stories(1_000, seed=2)
 
 

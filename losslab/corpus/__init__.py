@@ -129,6 +129,17 @@ class Corpus:
             counts += np.bincount(targets[start : start + (1 << 24)], minlength=len(counts))
         return counts / counts.sum()
 
+    def prefix_of(self) -> np.ndarray:
+        """`[vocab_size]` int64: the longest other token with which the bytes of each begin; -1 where there is none."""
+        tokens = self.tokenizer.tokens
+        ids = {token: i for i, token in reversed(list(enumerate(tokens))) if token}
+        prefixes = ((ids.get(token[:length], -1) for length in range(len(token) - 1, 0, -1)) for token in tokens)
+        return np.array([next((i for i in found if i >= 0), -1) for found in prefixes], dtype=np.int64)
+
+    def vocabulary(self) -> dict[str, Callable[[], np.ndarray]]:
+        """What builds each of the `[vocab_size]` vectors that a loss may ask for, by name."""
+        return {"unigram": self.unigram, "prefix_of": self.prefix_of}
+
     def describe(self) -> dict:
         """What `losslab corpus NAME` shows."""
         return {

@@ -12,6 +12,7 @@ from losslab.corpus import Corpus
 from losslab.evaluate.nll import fit_temperature, per_document, scores
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
+FIT_LOGITS = 2**28  # that a temperature is fitted on: one number needs no more, and a large vocabulary has them soon
 
 
 def measure(
@@ -29,7 +30,8 @@ def measure(
     loaded = checkpoint.load(path, device=device)
     model, tokenizer = loaded.model, loaded.tokenizer
     corpus = Corpus.open(data, tokenizer=tokenizer)
-    tune = first_tokens(corpus.documents("tune"), tokenizer, config.tune_tokens)
+    num_tokens = min(config.tune_tokens, max(2048, FIT_LOGITS // tokenizer.vocab_size))
+    tune = first_tokens(corpus.documents("tune"), tokenizer, num_tokens)
     temperature = fit_temperature(model, tune, tokenizer, batch_size=config.batch_size) if tune else 1.0
     rows = per_document(
         model, corpus.documents("val"), tokenizer, stride=config.stride, batch_size=config.batch_size,

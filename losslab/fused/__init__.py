@@ -127,7 +127,7 @@ def route(hidden: Tensor, lm_head: Tensor, targets: Tensor, objective: Objective
     if logits_bytes <= CHUNK_BYTES:
         return "dense"
     if objective.scored_alone is None:
-        objective.check(lm_head.shape[0], vocabulary)
+        objective.check(lm_head.shape[0], vocabulary, lm_head.device)
     return "chunked" if objective.scored_alone else "dense"
 
 

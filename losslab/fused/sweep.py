@@ -142,7 +142,7 @@ def streamed(
     """
     check_targets(targets, lm_head.shape[0])
     if objective.scored_alone is None:
-        objective.check(lm_head.shape[0], vocabulary)
+        objective.check(lm_head.shape[0], vocabulary, lm_head.device)
     job = Job(hidden, lm_head, targets, objective, vocabulary)
     in_forward = objective.scored_alone or not job.valid.any()
     if in_forward and torch.is_grad_enabled() and (hidden.requires_grad or lm_head.requires_grad):

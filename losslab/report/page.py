@@ -33,30 +33,35 @@ def write(document: dict, path: str | Path) -> Path:
 
 
 def html(document: dict) -> str:
-    """The page as text. It loads nothing: scripts, styles, charts and data are inside, as its policy demands."""
+    """The page as text."""
+    return filled(
+        "page.html.j2", document, charts(document), headline=_headline(document["verdict"]),
+        baseline=document["baseline"], styles=styles(document), told=told(document),
+        intervals=any(arm["difference"] and arm["difference"]["low"] is not None for arm in document["arms"]),
+        off_scale=beyond(document), unscored=[arm["name"] for arm in document["arms"] if not arm["scores"]],
+        curve_rows=_curve_rows, unit_of=functools.partial(_unit, document),
+    )
+
+
+def filled(template: str, document: dict, drawn: dict[str, dict], **values) -> str:
+    """A page that loads nothing: scripts, styles, charts and data are inside, as its policy demands."""
     from markupsafe import Markup
 
-    drawn = charts(document)
     style, script, bundle = (HERE / "page.css").read_text("utf-8"), (HERE / "page.js").read_text("utf-8"), _bundle()
     policy = (
         f"default-src 'none'; script-src {_hash(bundle)} {_hash(script)}; style-src {_hash(style)}; "
         "base-uri 'none'; form-action 'none'"
     )
-    return _template().render(
-        document=document, headline=_headline(document["verdict"]), baseline=document["baseline"], policy=policy,
-        styles=styles(document), words=words,
-        charts={name: Markup(_still(spec)) for name, spec in drawn.items()},
-        told=told(document), intervals=any(arm["difference"] and arm["difference"]["low"] is not None
-                                           for arm in document["arms"]),
-        off_scale=beyond(document), unscored=[arm["name"] for arm in document["arms"] if not arm["scores"]],
+    return _environment().get_template(template).render(
+        document=document, policy=policy, words=words, **values,
+        charts={name: Markup(still(spec)) for name, spec in drawn.items()},
         style=Markup(style), script=Markup(script), bundle=Markup(bundle),
-        curve_rows=_curve_rows, unit_of=functools.partial(_unit, document),
         document_json=Markup(_embedded(document)), charts_json=Markup(_embedded(drawn)),
     )
 
 
 @functools.cache
-def _template():
+def _environment():
     import jinja2
 
     environment = jinja2.Environment(
@@ -64,7 +69,7 @@ def _template():
         undefined=jinja2.StrictUndefined,
     )
     environment.filters |= {"tied": _tied, "breakable": _breakable}
-    return environment.get_template("page.html.j2")
+    return environment
 
 
 def _tied(sentence: str) -> str:
@@ -90,7 +95,7 @@ def _bundle() -> str:
     return bundle
 
 
-def _still(spec: dict) -> str:
+def still(spec: dict) -> str:
     """The chart drawn now, for readers without scripts; it takes the page's colors, being part of it."""
     import vl_convert
 

@@ -57,7 +57,12 @@ def floor_bits_per_byte(told: Sequence[str]) -> float:
     $$-\sum \log_2 p(\text{story}) \Big/ \sum \text{bytes},$$
 
     what a model that knows the grammar would be charged: compare `bits_per_byte_with_eot`.
+
+    Raises:
+        ValueError: without a story.
     """
+    if not told:
+        raise ValueError("a floor needs at least one story, got none")
     return -sum(map(log_prob, told)) / math.log(2) / sum(len(text.encode()) for text in told)
 
 

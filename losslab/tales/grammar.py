@@ -103,7 +103,7 @@ def _meeting(t, hero: Hero) -> None:
     t.pick(SIGHTS)
     t.say('. "')
     t.pick(GREETINGS)
-    t.vary((4, '!" they heard.'), (3, f'!" {hero.text} heard.'), (2, f'!" said {hero.text}.'))
+    t.vary((4, '!" they heard.'), (3, f'!" called {hero.text}.'), (2, f'!" said {hero.text}.'))
 
 
 def _lost(t, hero: Hero, home: Home, pet: Pet, pal: str) -> None:
@@ -166,7 +166,7 @@ def _made(t, hero: Hero, home: Home, pet: Pet, pal: str) -> None:
     elder = t.pick(ELDERS)
     t.vary(
         (4, f". {hero.He} {craft.first}, but {craft.goes_wrong}. "),
-        (3, f", who had a birthday. {hero.He} {craft.first}, but {craft.goes_wrong}. "),
+        (3, f". It was meant as a surprise. {hero.He} {craft.first}, but {craft.goes_wrong}. "),
     )
     t.vary(
         (3, f'"I can not do it," {hero.he} sighed.'),
@@ -217,7 +217,7 @@ def _rescued(t, hero: Hero, home: Home, pet: Pet, pal: str) -> None:
     t.vary((3, f'"Do not be scared," whispered {hero.text}. '), (2, f'"I will help you," said {hero.text}. '))
     t.vary((3, f"Very gently {hero.he} {animal.help}. "), (2, f"{pal} watched while {hero.he} {animal.help}. "))
     t.say(f"The {animal.name} ")
-    t.vary((3, "looked at them and was gone."), (2, "ran off without a word."))
+    t.vary((3, "looked at them and was gone."), (2, "slipped away without a word."))
     t.say(f"\nBut the next day, {hero.text} found ")
     t.pick(GIFTS)
     t.say(" on the ")
@@ -233,7 +233,7 @@ def _grown(t, hero: Hero, home: Home, pet: Pet, pal: str) -> None:
     t.say(f' gave {hero.text} a seed. "One day it will be ')
     plant = t.pick(SEEDS)
     t.vary((3, '," said the old voice, "if you can wait." '), (2, '," was the promise. '))
-    t.say(f"{hero.text} took it to {home.outside}.")
+    t.say(f"{hero.text} carried it all the way to the garden.")
     _meeting(t, hero)
     t.say(f" {hero.He} planted it ")
     t.vary((4, "where the sun came first. "), (3, "between two stones. "), (2, "next to a puddle. "))
@@ -257,7 +257,7 @@ def _ending(t, hero: Hero, pal: str) -> None:
         )
     elif form == 1:
         t.vary(
-            (3, f"{hero.text} always remembered to be patient."),
+            (3, f"{hero.text} kept one eye open for small wonders."),
             (3, f"{hero.text} was never too shy to ask for help."),
             (2, f"people smiled when {hero.text} and {pal} came by."),
         )

@@ -112,7 +112,7 @@ TRAITS = Table(
 )
 HOMES = Table(
     Home("in a small house by the sea", "the beach"),
-    Home("in a village near the woods", "the woods"),
+    Home("in a village near the woods", "the edge of the woods"),
     Home("on a farm with a red barn", "the barn"),
     Home("in a tall house in the city", "the park"),
     Home("at the edge of a green valley", "the meadow"),
@@ -199,7 +199,7 @@ TOYS = Table(
     Toy(" ball", "ball", "bounce it"),
     Toy(" boat", "boat", "sail it"),
     Toy(" drum", "drum", "play it"),
-    Toy(" train", "train", "push it along"),
+    Toy(" train", "train", "pull it along"),
     weights=[5, 5, 4, 2, 3],
 )
 SKIES = Table("sunny", "windy", "cloudy", "cold", "rainy", weights=[6, 4, 3, 2, 2])

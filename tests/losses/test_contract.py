@@ -14,16 +14,53 @@ from losslab.prediction import Prediction
 NAMES = formula.names("losslab.losses")
 VOCAB = 7
 
+BATCH = "its weights are divided by their mean over the tokens of one call"
+DETACHED = "its weights are not differentiated, so its gradient is not the derivative of its value"
+ROWS = "it looks at the neighbors of a token in its row, so it takes [batch, seq]"
+
 # clauses that a loss breaks, and why; a loss that is not here keeps them all
 EXCEPTIONS: dict[str, dict[str, str]] = {
+    "entropy": {"whole": "the doubt of the model, which no target enters: it is added to a loss"},
+    "focal_detached": {"scored alone": BATCH, "halves": BATCH, "finite differences": DETACHED},
+    "logit_variance": {"whole": "a penalty on the logits, which no target enters: it is added to a loss"},
+    "margin_distillation": {"finite differences": DETACHED},
+    "max_z_loss": {"whole": "a penalty on the largest logit, which no target enters: it is added to a loss"},
+    "mean_logit": {"whole": "a penalty on the mean logit, which no target enters: it is added to a loss"},
+    "mile": {"scored alone": BATCH, "halves": BATCH, "finite differences": DETACHED},
+    "multi_token": {"scored alone": "it asks for the tokens that come later in the row", "any shape": ROWS},
+    "power": {"whole": "a penalty on all probabilities, which no target enters: it is added to a loss"},
+    "prefix_token": {
+        "whole": "it asks for the beginning of the target, never for the target: it is added to a loss",
+        "no meaning": "a token is a prefix of another by its bytes",
+    },
+    "tailr": {"finite differences": DETACHED},
+    "token_scaled": {"finite differences": DETACHED},
+    "unigram_smoothing": {"no meaning": "the corpus says how often each token comes"},
+    "unlikelihood": {
+        "whole": "it speaks against earlier tokens and never for the target: it is added to a loss",
+        "scored alone": "its negatives are the tokens that came earlier in the row",
+        "any shape": ROWS,
+    },
     "z_loss": {"whole": "a penalty on the partition function, which no target enters: it is added to a loss"},
 }
-CLAUSES = {"whole", "scored alone", "no meaning", "sure and wrong"}
+CLAUSES = {"whole", "scored alone", "no meaning", "sure and wrong", "any shape", "halves", "finite differences"}
 
 
 def text_of(name):
     """A formula that descends this loss, alone or beside the one that it is added to."""
     return f"cross_entropy + 0.5*{name}" if "whole" in EXCEPTIONS.get(name, {}) else name
+
+
+def vectors(vocab=VOCAB):
+    """The vectors of a corpus: common and rare tokens, and of every second the one before as a prefix."""
+    ids = torch.arange(vocab)
+    often = 1.0 / (1 + ids)
+    return {"unigram": often / often.sum(), "prefix_of": torch.where(ids % 2 == 1, ids - 1, -1)}
+
+
+def as_row(name, tensor):
+    """`tensor` of a few tokens as the loss takes it: as one row, if it takes only rows."""
+    return tensor.unsqueeze(0) if "any shape" in EXCEPTIONS.get(name, {}) else tensor
 
 
 @pytest.fixture(params=NAMES)
@@ -37,14 +74,29 @@ def loss(name):
 
 
 @pytest.fixture
-def score(loss):
+def score(name, loss):
     """The loss as a function of logits and targets, by the dense route."""
-    return lambda logits, targets: loss(Prediction.dense(logits, targets))
+
+    def score(logits, targets):
+        given = Prediction.dense(as_row(name, logits), as_row(name, targets), vectors(logits.shape[-1]))
+        return loss(given).view(targets.shape)
+
+    return score
 
 
 @pytest.fixture
 def objective(name):
     return Objective.parse(text_of(name))
+
+
+@pytest.fixture
+def total(name, objective):
+    """The objective as a function of logits and targets, by the dense route."""
+
+    def total(logits, targets):
+        return objective(as_row(name, logits), as_row(name, targets), vectors(logits.shape[-1])).view(targets.shape)
+
+    return total
 
 
 @pytest.fixture
@@ -94,12 +146,15 @@ def test_a_loss_is_whole_or_is_listed_as_a_term(name):
 
 @pytest.mark.parametrize("shape", [(6,), (2, 3), (1, 2, 3)])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_gives_one_number_a_token_in_the_dtype_of_the_logits(score, logits, targets, shape, dtype):
-    value = score(logits.to(dtype).view(*shape, VOCAB), targets.view(shape))
+def test_gives_one_number_a_token_in_the_dtype_of_the_logits(name, loss, logits, targets, shape, dtype):
+    if len(shape) == 1:
+        keeps(name, "any shape")
+    value = loss(Prediction.dense(logits.to(dtype).view(*shape, VOCAB), targets.view(shape), vectors()))
     assert value.shape == shape and value.dtype == dtype
 
 
-def test_gradient_matches_finite_differences(score, logits, targets):
+def test_gradient_matches_finite_differences(name, score, logits, targets):
+    keeps(name, "finite differences")
     assert torch.autograd.gradcheck(lambda z: score(z, targets), logits)
 
 
@@ -133,15 +188,17 @@ def test_masked_tokens_have_exactly_zero_loss_and_gradient(name, targets, filler
     logits = torch.randn(6, VOCAB)
     logits[masked] = filler
     logits.requires_grad_()
-    value = objective(logits, targets.masked_fill(masked, IGNORE_INDEX))
+    value = objective(as_row(name, logits), as_row(name, targets.masked_fill(masked, IGNORE_INDEX)), vectors())
+    value = value.view(targets.shape)
     value.sum().backward()
     assert (value[masked] == 0).all() and (logits.grad[masked] == 0).all()
     assert value[~masked].isfinite().all() and logits.grad[~masked].isfinite().all() and logits.grad[~masked].any()
 
 
-def test_what_is_masked_does_not_change_the_rest(objective, logits, targets):
-    whole = objective(logits, targets)
-    some = objective(logits, targets.index_fill(0, torch.tensor([0, 4]), IGNORE_INDEX))
+def test_what_is_masked_does_not_change_the_rest(name, total, logits, targets):
+    keeps(name, "scored alone")
+    whole = total(logits, targets)
+    some = total(logits, targets.index_fill(0, torch.tensor([0, 4]), IGNORE_INDEX))
     assert_close(some[[1, 2, 3, 5]], whole[[1, 2, 3, 5]], rtol=0, atol=0)
 
 
@@ -157,12 +214,17 @@ def test_the_explicit_formula_writes_out_every_hyper_parameter(name, loss):
     assert formula.explicit(loss, formula.parse(given).terms[0][1]) == given
 
 
-def test_two_half_batches_accumulated_equal_the_whole(objective, targets):
-    targets = targets.index_fill(0, torch.tensor([0, 1]), IGNORE_INDEX)  # the halves differ in valid tokens
+def test_two_half_batches_accumulated_equal_the_whole(name, objective, targets):
+    keeps(name, "halves")
+    targets = targets.index_fill(0, torch.tensor([0, 1]), IGNORE_INDEX).view(2, 3)  # the halves differ in valid tokens
     hidden, lm_head = hidden_and_head(6, 4)
-    whole = fused.linear_loss(hidden, lm_head, targets, objective)
+
+    def sums(x, y):
+        return fused.linear_loss(x, lm_head, y, objective, vocabulary=vectors())
+
+    whole = sums(hidden.view(2, 3, 4), targets)
     wanted = torch.autograd.grad(whole.total / whole.count, (hidden, lm_head))
-    halves = [fused.linear_loss(hidden[i : i + 3], lm_head, targets[i : i + 3], objective) for i in (0, 3)]
+    halves = [sums(hidden.view(2, 3, 4)[i : i + 1], targets[i : i + 1]) for i in (0, 1)]
     assert [int(half.count) for half in halves] == [1, 3]
     count = sum(half.count for half in halves)
     for half in halves:
@@ -187,19 +249,22 @@ def test_the_chunked_route_gives_the_dense_value_and_both_gradients(name, rows, 
     weights = torch.rand(23, dtype=torch.float64, generator=rng)
     upstream = torch.randn(23, dtype=torch.float64, generator=rng)  # non-uniform, through `statistics.losses`
 
-    dense = objective(hidden @ lm_head.T, targets)
+    dense = objective(as_row(name, hidden @ lm_head.T), as_row(name, targets), vectors(13)).view(23)
     wanted = (dense * weights).sum() + (dense * upstream).sum()
     wanted_grads = torch.autograd.grad(wanted, (hidden, lm_head))
 
     sizes, checkpoint = [], fused.checkpoint
     monkeypatch.setattr(fused, "checkpoint", lambda f, x, y, **how: sizes.append(len(y)) or checkpoint(f, x, y, **how))
     monkeypatch.setattr(fused, "CHUNK_BYTES", rows * 13 * 4)
-    monkeypatch.setattr(fused, "route", lambda *inputs: "chunked" if objective.check(13) else "dense")
-    total, count, statistics = fused.linear_loss(hidden, lm_head, targets, objective, weights=weights)
+    route = lambda *inputs: "chunked" if objective.check(13, vectors(13)) else "dense"  # noqa: E731
+    monkeypatch.setattr(fused, "route", route)
+    given = (as_row(name, hidden), lm_head, as_row(name, targets), objective)
+    total, count, statistics = fused.linear_loss(*given, weights=as_row(name, weights), vocabulary=vectors(13))
+    losses = statistics.losses.view(23)
     assert count == 20
     if "scored alone" not in EXCEPTIONS.get(name, {}):
         assert sizes == [*[rows] * (23 // rows), *([23 % rows] if 23 % rows else [])]
-    assert_close(statistics.losses, dense)
+    assert_close(losses, dense)
     assert_close(total, (dense * weights).sum())
-    grads = torch.autograd.grad(total + (statistics.losses * upstream).sum(), (hidden, lm_head))
+    grads = torch.autograd.grad(total + (losses * upstream).sum(), (hidden, lm_head))
     assert_close(grads, wanted_grads)

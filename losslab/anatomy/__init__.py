@@ -1,0 +1,108 @@
+"""What a loss is, found by trying it: curves, minimizer and its bias, convexity, what stays finite, cost.
+
+Nothing here knows a loss by its name, so a stranger's file gets the same findings as the family.
+"""
+
+import dataclasses
+import math
+from dataclasses import dataclass
+
+from losslab import formula
+from losslab.anatomy import cost as costs
+from losslab.anatomy import minimizer, probe, shape
+from losslab.objective import Objective
+
+__all__ = ["Anatomy", "inspect"]
+
+
+@dataclass(frozen=True)
+class Anatomy:
+    loss: str
+    """The formula that was asked for."""
+    inspected: str
+    """The formula that was inspected: `cross_entropy + it` for what cannot be descended alone."""
+    proper: bool
+    """Whether training that has converged says the truth, for every truth that was tried."""
+    bias: dict | None
+    """The largest distance of the minimizer from the truth, and its direction; None where there is no minimizer."""
+    minimizers: list[dict]
+    """For each truth, where training from zero logits ends."""
+    scored_alone: bool | str
+    """Whether a token's loss is its own: True, False, or `by definition` for what the family says of itself."""
+    convex: bool
+    """Whether no counterexample to convexity in the logits was found."""
+    convexity: dict
+    """How many pairs were tried, and the worst of them as a witness."""
+    curves: list[dict]
+    """Value and gradient against P(correct), one entry a vocabulary size."""
+    untrained: list[dict]
+    """Value and gradient of a model that knows nothing, one entry a vocabulary size."""
+    finite: dict[str, bool]
+    """Whether value and gradient stay finite in float32, by case."""
+    route: dict[str, str]
+    """How `linear_loss` evaluates it, and why."""
+    cost: dict | None
+    """Time and memory beside cross-entropy, measured here; None where it was not measured."""
+    conventions: dict[str, str]
+    """What the numbers above mean."""
+
+    def to_dict(self) -> dict:
+        """As JSON has it: what is not finite becomes None."""
+        return _jsonable(dataclasses.asdict(self))
+
+
+def inspect(objective: str | Objective, *, sizes: tuple[int, ...] = shape.SIZES, measure: bool = True) -> Anatomy:
+    """Find out what a loss is.
+
+    Args:
+        objective: a formula, the path of a loss file, or an objective.
+        sizes: numbers of classes for the curves and the untrained model.
+        measure: whether to time it beside cross-entropy, which takes a second or two.
+
+    Raises:
+        ValueError: for a formula that cannot be read, or a loss that fails or has no gradient.
+
+    Example:
+        >>> found = inspect("label_smoothing(0.1)", sizes=(27,), measure=False)
+        >>> found.proper, found.bias["direction"], found.convex, found.scored_alone
+        (False, 'flatter', True, True)
+    """
+    asked = str(objective).strip()
+    objective = _descendable(objective)
+    found = minimizer.find(objective, alone := probe.scored_alone(objective))
+    convexity = shape.convexity(objective, bool(alone is True))
+    return Anatomy(
+        loss=asked, inspected=str(objective), proper=minimizer.is_proper(found), bias=minimizer.bias(found),
+        minimizers=found, scored_alone=alone, convex=convexity["witness"] is None, convexity=convexity,
+        curves=[shape.curve(objective, size) for size in sizes],
+        untrained=[shape.untrained(objective, size) for size in sizes], finite=shape.finite(objective),
+        route=costs.route(objective), cost=costs.measure(objective) if measure else None,
+        conventions=shape.CONVENTIONS | minimizer.CONVENTIONS | costs.CONVENTIONS,
+    )
+
+
+def _descendable(objective: str | Objective) -> Objective:
+    """The objective itself, or cross-entropy plus it where it is only a term or does not see the target."""
+    if isinstance(objective, str):
+        try:
+            objective = Objective.parse(objective)
+        except ValueError as error:
+            try:
+                return Objective.parse(_beside_cross_entropy(objective))
+            except ValueError:  # it was not for being a term alone
+                raise error from None
+    probe.check(objective)
+    return objective if probe.sees_the_target(objective) else Objective.parse(_beside_cross_entropy(str(objective)))
+
+
+def _beside_cross_entropy(text: str) -> str:
+    parsed = formula.parse(text)
+    return str(formula.Formula(((1.0, formula.Call("cross_entropy")), *parsed.terms), parsed.transforms))
+
+
+def _jsonable(value):
+    if isinstance(value, dict):
+        return {key: _jsonable(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_jsonable(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

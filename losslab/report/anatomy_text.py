@@ -1,0 +1,154 @@
+"""What a loss is, as text for a terminal and as Markdown. Takes the dictionary of an anatomy."""
+
+import textwrap
+
+WIDTH = 100
+SHOWN = (0.001, 0.01, 0.1, 0.5, 0.9, 0.99)  # P(correct) in tables
+
+
+def text(found: dict) -> str:
+    """One screen: the findings, then two small tables."""
+    lines = [found["inspected"], ""]
+    for name, sentence in findings(found):
+        lines += textwrap.wrap(f"{name:13} {sentence}", WIDTH, subsequent_indent=14 * " ")
+    for title, rows in tables(found):
+        lines += ["", title, *_aligned(rows)]
+    return "\n".join(lines)
+
+
+def findings(found: dict) -> list[tuple[str, str]]:
+    """Name and sentence of each finding."""
+    told = [("proper", proper(found)), ("minimizer", _minimizer(found)), ("scored alone", _alone(found)),
+            ("convex", _convex(found)), ("finite", _finite(found)),
+            ("route", f"{found['route']['name']}: {found['route']['why']}"), ("cost", _cost(found["cost"]))]
+    if found["inspected"] != found["loss"]:
+        told.insert(0, ("note", f"{found['loss']} alone cannot be descended toward the truth, so this is "
+                                f"{found['inspected']}"))
+    return [(name, sentence) for name, sentence in told if sentence]
+
+
+def proper(found: dict) -> str:
+    if found["proper"]:
+        return "yes: for every truth that was tried, the softmax of the minimizer is the truth"
+    if found["bias"] is None:
+        lost = sum(not one["found"] for one in found["minimizers"])
+        return f"no: training comes to no rest for {lost} of {len(found['minimizers'])} truths"
+    bias = found["bias"]
+    leaning = "flatter than the truth in some places and sharper in others" if bias["direction"] == "mixed" else (
+        f"{bias['direction']} than the truth")
+    return f"no: the minimizer is {leaning}, by up to {bias['max_abs']:.4f} in probability, {bias['kl_nats']:.4f} nats"
+
+
+def _minimizer(found: dict) -> str:
+    one = found["minimizers"][0]
+    where = "the softmax of the minimizer is" if one["found"] else "no stationary point found; training was last at"
+    return f"for the truth {_list(one['truth'])} {where} {_list(one['softmax'])}"
+
+
+def _alone(found: dict) -> str:
+    return {True: "yes: a token's loss does not change when other tokens of the batch do",
+            False: "no: a token's loss changes when other tokens of the batch change",
+            "by definition": "no, by definition: the loss says of itself that it looks at other tokens",
+            }[found["scored_alone"]]
+
+
+def _convex(found: dict) -> str:
+    pairs, witness = found["convexity"]["pairs"], found["convexity"]["witness"]
+    if witness is None:
+        return f"yes: no counterexample in {pairs:,} pairs of points"
+    return f"no: between two of {pairs:,} pairs of points the gradient turns back, by a slope of {witness['slope']:.3g}"
+
+
+def _finite(found: dict) -> str:
+    broken = [case for case, is_finite in found["finite"].items() if not is_finite]
+    return f"no: {'; '.join(broken)}" if broken else f"yes: {'; '.join(found['finite'])}"
+
+
+def _cost(cost: dict | None) -> str:
+    if cost is None:
+        return ""
+    return (f"{cost['time_ratio']:.2f} times cross-entropy's time [{cost['time_ratio_low']:.2f}, "
+            f"{cost['time_ratio_high']:.2f}] and {cost['memory_ratio']:.2f} times its memory, at {cost['tokens']:,} "
+            f"tokens, width {cost['width']}, vocabulary {cost['vocab_size']:,} ({cost['processor']}, "
+            f"threads: {cost['threads']}, n={cost['repeats']})")
+
+
+def tables(found: dict) -> list[tuple[str, list[list[str]]]]:
+    """Title and rows of strings, the heading first."""
+    rows = [["classes", "value, zero logits", "value, GPT-2's", "gradient norm", "beside cross-entropy"]]
+    for one in found["untrained"]:
+        gpt2 = one["gpt2"]
+        rows.append([f"{one['vocab_size']:,}", number(one["zero"]["value"]), number(gpt2["value"]),
+                     number(gpt2["gradient_norm"]), number(gpt2["times_cross_entropy"])])
+    made = [("a model that knows nothing", rows)] if found["untrained"] else []
+    if not found["curves"]:
+        return made
+    curve = found["curves"][-1]
+    rows = [["P(correct)", "value", "d value / d target logit", "gradient norm"]]
+    for wanted in SHOWN:
+        at = min(range(len(curve["p_correct"])), key=lambda i: abs(curve["p_correct"][i] - wanted))
+        rows.append([number(curve[key][at]) for key in ("p_correct", "value", "target_gradient", "gradient_norm")])
+    return [*made, (f"against P(correct), {curve['vocab_size']:,} classes", rows)]
+
+
+def ends(found: dict) -> list[list[str]]:
+    """Where training ends for each truth, the heading first."""
+    rows = [["truth", "softmax of the minimizer", "largest distance", "nats"]]
+    for one in found["minimizers"]:
+        where = "" if one["found"] else "none found; last "
+        rows.append([_list(one["truth"]), where + _list(one["softmax"]), number(one["max_abs"]),
+                     number(one["kl_nats"])])
+    return rows
+
+
+def number(value: float | None) -> str:
+    return "not finite" if value is None else f"{value:.4g}"
+
+
+def _list(values: list) -> str:
+    return " ".join("?" if value is None else f"{value:.4f}" for value in values)
+
+
+def _aligned(rows: list[list[str]]) -> list[str]:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return ["  " + "  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
+
+
+# --- Markdown ----------------------------------------------------------------------------------
+
+def markdown(found: dict, sentence: str = "", pictures: dict[str, str] | None = None) -> str:
+    """The findings as a page; `pictures` is title -> file of drawings beside it."""
+    lines = [f"# {found['loss']}", ""]
+    lines += [sentence, ""] if sentence else []
+    lines += [f"Inspected by `losslab inspect \"{found['loss'].replace(chr(34), chr(39))}\"`.", "",
+              *_grid([["finding", ""], *([name, told] for name, told in findings(found))]), ""]
+    for title, file in (pictures or {}).items():
+        lines += [f"![{title}]({file})", ""]
+    lines += ["## Where training ends", "", *_grid(ends(found)), ""]
+    for title, rows in tables(found):
+        lines += [f"## {title[0].upper()}{title[1:]}", "", *_grid(rows), ""]
+    lines += ["## What the numbers mean", "", *(f"- {name}: {told}" for name, told in found["conventions"].items())]
+    return "\n".join(lines) + "\n"
+
+
+def gallery(entries: list[tuple[dict, str, str | None]]) -> str:
+    """One row for each anatomy, its sentence and its page."""
+    rows = [["loss", "what it is", "proper", "bias", "scored alone", "convex"]]
+    for found, sentence, page in entries:
+        name = f"`{found['loss']}`" + (" (a term)" if found["inspected"] != found["loss"] else "")
+        bias = found["bias"]
+        told = ("no stationary point" if bias is None else "0" if found["proper"] else
+                f"{bias['max_abs']:.3f}, {bias['direction']}")
+        rows.append([f"[{name}]({page})" if page else name, sentence, _word(found["proper"]), told,
+                     _word(found["scored_alone"]), _word(found["convex"])])
+    return "\n".join(_grid(rows)) + "\n"
+
+
+def _word(value: bool | str) -> str:
+    return {True: "yes", False: "no"}.get(value, f"no, {value}")
+
+
+def _grid(rows: list[list[str]]) -> list[str]:
+    cells = [[cell.replace("|", "\\|").replace("\n", " ") for cell in row] for row in rows]
+    lines = [f"| {' | '.join(row)} |" for row in cells]
+    return [lines[0], f"|{' --- |' * len(rows[0])}", *lines[1:]]

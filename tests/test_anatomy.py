@@ -1,0 +1,223 @@
+"""What a loss is, against closed forms: minimizers, gradients, convexity; and what a stranger's file cannot hide."""
+
+import html
+import json
+import math
+
+import pytest
+import torch
+from test_cli import losslab, refuses
+
+from losslab import anatomy
+from losslab.anatomy import minimizer, probe, shape
+from losslab.objective import Objective
+from losslab.report import anatomy_page, anatomy_text
+
+LOOKS_AROUND = {"mile", "focal_detached", "multi_token", "unlikelihood"}
+
+
+def found(text, **options):
+    return anatomy.inspect(text, **{"sizes": (27,), "measure": False} | options)
+
+
+def minimizers(text):
+    """Truth and softmax of the minimizer, for each truth."""
+    ends = minimizer.find(Objective.parse(text), True)
+    assert all(one["found"] for one in ends)
+    return [tuple(torch.tensor(one[key], dtype=torch.float64) for key in ("truth", "softmax")) for one in ends]
+
+
+def file_of(tmp_path, body):
+    path = tmp_path / "mine.py"
+    path.write_text("import torch\nimport torch.nn.functional as F\n\n\n" + body, encoding="utf-8")
+    return str(path)
+
+
+# --- where training ends -----------------------------------------------------------------------
+
+PROPER = ["cross_entropy", "brier", "spherical", "cross_entropy + z_loss", "softcap(15) | cross_entropy"]
+
+
+@pytest.mark.parametrize("text", PROPER)
+def test_a_proper_loss_ends_at_the_truth(text):
+    for truth, p in minimizers(text):
+        assert (p - truth).abs().max() < 1e-6
+
+
+@pytest.mark.parametrize("epsilon", [0.1, 0.4])
+def test_label_smoothing_ends_at_the_truth_mixed_with_the_uniform(epsilon):
+    for truth, p in minimizers(f"label_smoothing({epsilon})"):
+        assert torch.allclose(p, (1 - epsilon) * truth + epsilon / len(truth), atol=1e-7)
+
+
+def test_the_logits_of_mse_become_the_probabilities_so_their_softmax_is_far_too_flat():
+    for truth, p in minimizers("mse"):
+        assert torch.allclose(p, truth.softmax(-1), atol=1e-7)
+
+
+def test_generalized_cross_entropy_ends_at_a_power_of_the_truth():
+    for truth, p in minimizers("generalized_cross_entropy(q=0.5)"):
+        assert torch.allclose(p, truth**2 / truth.square().sum(), atol=1e-7)
+
+
+def test_poly1_ends_where_the_odds_of_its_slope_agree():
+    for truth, p in minimizers("poly1(epsilon=1)"):  # q (1/p + epsilon) is the same for all classes
+        slopes = truth * (1 / p + 1)
+        assert torch.allclose(slopes, slopes.mean().expand_as(slopes), atol=1e-6)
+
+
+def test_focal_is_biased_toward_the_uniform_and_stationary_in_its_own_slope():
+    for truth, p in minimizers("focal(2)"):
+        slopes = truth * ((1 - p) ** 2 / p - 2 * (1 - p) * p.log())
+        assert torch.allclose(slopes, slopes.mean().expand_as(slopes), atol=1e-6)
+        assert torch.special.entr(p).sum() > torch.special.entr(truth).sum()
+    about = found("focal(2)")
+    assert not about.proper and about.bias["direction"] == "flatter" and about.bias["max_abs"] > 0.1
+
+
+def test_a_detached_weight_is_followed_and_not_differentiated():
+    for truth, p in minimizers("tailr(gamma=0.02, min_weight=0)"):
+        followed = truth * p / (0.02 + 0.98 * p)  # the field is sum_y q_y w(p_y) (p - e_y)
+        assert torch.allclose(followed / followed.sum(), p, atol=1e-6)
+
+
+def test_weights_normalized_over_the_batch_bend_where_training_ends_only_if_they_see_the_target():
+    assert found("mile").proper
+    (one, *_) = minimizer.find(Objective.parse("focal_detached(1)"), True)
+    truth, p = (torch.tensor(one[key]) for key in ("truth", "softmax"))
+    assert torch.allclose(p, truth * (1 - p) / (truth * (1 - p)).sum(), atol=1e-6)
+
+
+def test_later_tokens_pull_multi_token_toward_their_own_truth():
+    (one, *_) = minimizer.find(Objective.parse("multi_token([1.0, 0.5])"), "by definition")
+    truth = torch.tensor(one["truth"])  # of the first place; the second's is shifted by one class
+    assert torch.allclose(torch.tensor(one["softmax"]), (truth + truth.roll(1) / 2) / 1.5, atol=1e-6)
+
+
+def test_a_loss_that_runs_away_has_no_minimizer():
+    about = found("token_scaled")
+    assert not about.proper and about.bias is None
+    assert not any(one["found"] for one in about.minimizers)
+    assert all(one["softmax"][0] > 0.999 for one in about.minimizers)  # all is given to the likeliest
+    assert "no rest" in anatomy_text.text(about.to_dict())
+
+
+# --- the form ----------------------------------------------------------------------------------
+
+def test_the_curves_of_cross_entropy_are_its_closed_forms():
+    curve = shape.curve(Objective.parse("cross_entropy"), 27)
+    p = torch.tensor(curve["p_correct"], dtype=torch.float64)
+    assert torch.allclose(torch.tensor(curve["value"], dtype=torch.float64), -p.log())
+    assert torch.allclose(torch.tensor(curve["target_gradient"], dtype=torch.float64), p - 1)
+    norm = ((1 - p) ** 2 + (1 - p) ** 2 / 26).sqrt()
+    assert torch.allclose(torch.tensor(curve["gradient_norm"], dtype=torch.float64), norm)
+
+
+def test_behind_a_soft_cap_the_curve_shows_the_probability_that_comes_out():
+    capped = shape.curve(Objective.parse("softcap(5) | cross_entropy"), 4_096)
+    assert capped["value"][-1] == pytest.approx(-math.log(capped["p_correct"][-1])) and capped["p_correct"][-1] < 0.2
+
+
+def test_a_model_that_knows_nothing_costs_log_vocab():
+    known = shape.untrained(Objective.parse("cross_entropy"), 4_096)
+    assert known["zero"]["value"] == pytest.approx(math.log(4_096))
+    assert known["gpt2"]["times_cross_entropy"] == 1.0
+    scaled = shape.untrained(Objective.parse("3*cross_entropy"), 27)
+    assert scaled["zero"]["times_cross_entropy"] == pytest.approx(3.0)
+
+
+@pytest.mark.parametrize(("text", "convex"), [
+    ("cross_entropy", True), ("label_smoothing(0.1)", True), ("squentropy", True), ("mse", True),
+    ("poly1(epsilon=1)", True), ("poly1(epsilon=2)", False),  # of two classes convex up to epsilon 1
+    ("focal(2)", False), ("brier", False), ("cross_entropy + z_loss", False),
+])
+def test_convexity_has_a_witness_or_no_counterexample(text, convex):
+    tried = shape.convexity(Objective.parse(text), True)
+    assert (tried["witness"] is None) is convex and tried["pairs"] >= 1_000
+    if not convex:  # the witness can be checked by hand
+        start, end = (torch.tensor(tried["witness"][key], dtype=torch.float64) for key in ("from", "to"))
+        targets = torch.tensor(tried["witness"]["targets"])
+        first, last = (probe.losses_and_gradient(Objective.parse(text), z, targets)[1] for z in (start, end))
+        assert ((last - first) * (end - start)).sum() < 0
+
+
+def test_finite_names_the_case_that_breaks(tmp_path):
+    assert all(shape.finite(Objective.parse("squentropy")).values())
+    naive = "def mine(prediction):\n    return -prediction.logits.softmax(-1).gather(-1, prediction.targets[..., None])"
+    cases = shape.finite(Objective.parse(file_of(tmp_path, naive + ".squeeze(-1).log()\n")))
+    assert cases["masked"] and cases["certain and right"] and not cases["certain and wrong by 1e4"]
+
+
+# --- what a token has to do with others --------------------------------------------------------
+
+@pytest.mark.parametrize("name", sorted(LOOKS_AROUND))
+def test_what_the_family_says_of_itself_is_by_definition(name):
+    text = f"cross_entropy + {name}" if name == "unlikelihood" else name
+    assert probe.scored_alone(Objective.parse(text)) == "by definition"
+
+
+def test_a_stranger_that_looks_around_is_told_so(tmp_path):
+    body = "def mine(prediction):\n    return prediction.nll - 0.5 * prediction.nll.mean()\n"
+    path = file_of(tmp_path, body)
+    assert probe.scored_alone(Objective.parse(path)) is False
+    assert probe.scored_alone(Objective.parse(f'mile + file("{path}")')) is False
+    assert "no: a token's loss changes" in anatomy_text.text(found(path).to_dict())
+
+
+def test_a_classic_file_with_a_plain_mean_scores_each_token_alone(tmp_path):
+    body = "def mine(logits, targets):\n    return F.cross_entropy(logits.float().view(-1, logits.size(-1)), "
+    about = found(file_of(tmp_path, body + "targets.view(-1))\n"))
+    assert about.scored_alone is True and about.proper and about.convex and about.route["name"] == "whole batch"
+
+
+# --- terms, files, documents -------------------------------------------------------------------
+
+def test_a_term_is_inspected_beside_cross_entropy_and_says_so(tmp_path):
+    about = found("z_loss")
+    assert about.loss == "z_loss" and about.inspected == "cross_entropy + z_loss"
+    assert "this is cross_entropy + z_loss" in anatomy_text.text(about.to_dict())
+    blind = file_of(tmp_path, "def mine(prediction):\n    return prediction.log_z**2\n")
+    assert found(blind).inspected.startswith("cross_entropy + file(")
+    assert found("softcap(15) | 0.1*entropy").inspected == "softcap(15) | cross_entropy + 0.1*entropy"
+
+
+def test_the_document_of_a_file_is_json_with_the_findings_that_matter(tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(anatomy.inspect.__kwdefaults__, "sizes", (27, 64))
+    path = file_of(tmp_path, "def mine(prediction):\n    return 1 - (-prediction.nll).exp() + prediction.nll\n")
+    page, text = tmp_path / "page.html", tmp_path / "page.md"
+    assert losslab("inspect", path, "--json", "--out", str(page), "--markdown", str(text)) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["proper"] is False and document["scored_alone"] is True
+    assert document["bias"]["direction"] == "sharper" and 0 < document["bias"]["max_abs"] < 1
+    assert [curve["vocab_size"] for curve in document["curves"]] == [27, 64]
+    assert document["cost"]["time_ratio"] > 0 and document["cost"]["memory_ratio"] >= 1
+    assert text.read_text().startswith(f"# {path}\n")
+    body = html.unescape(page.read_text()).split("<script")[0]  # behind it are data and the bundle
+    assert "default-src 'none'" in body and body.count('data-chart="') == 3 and "<img" not in body
+
+
+def test_numbers_that_are_not_finite_become_null():
+    broken = anatomy._jsonable({"a": (1.0, float("inf")), "b": [float("nan"), True]})
+    assert broken == {"a": [1.0, None], "b": [None, True]}
+
+
+def test_drawings_stand_alone_with_their_colors():
+    drawn = anatomy_page.drawings(found("cross_entropy").to_dict())
+    assert drawn.keys() == anatomy_page.CHARTS.keys()
+    for drawing in drawn.values():
+        used = {part.split(")")[0] for part in drawing.split("var(")[1:]}
+        assert used and all(f"{color}:" in drawing for color in used) and "prefers-color-scheme: dark" in drawing
+
+
+def test_the_gallery_has_a_row_a_loss():
+    rows = anatomy_text.gallery([(found("mse").to_dict(), "A square | of logits.", "mse.md")]).splitlines()
+    assert rows[2] == "| [`mse`](mse.md) | A square \\| of logits. | no | 0.330, flatter | yes | yes |"
+
+
+def test_bad_input_is_one_sentence(tmp_path, capsys):
+    assert "did you mean focal" in refuses(capsys, "inspect", "focl")
+    flat = file_of(tmp_path, "def mine(prediction):\n    return prediction.nll.detach()\n")
+    assert "no gradient" in refuses(capsys, "inspect", flat)
+    broken = file_of(tmp_path, "def mine(prediction):\n    return prediction.nll.foo\n")
+    assert "failed at line 6" in refuses(capsys, "inspect", broken)
+    assert "there is no loss file" in refuses(capsys, "inspect", "nowhere.py")
