@@ -2,6 +2,7 @@
 
 import dataclasses
 import json as jsons
+import os
 import sys
 import typing
 from contextlib import contextmanager
@@ -476,7 +477,12 @@ def main(arguments: list[str] | None = None) -> None:
             code = app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
         except CycloptsError as error:
             raise ValueError(str(error).strip()) from None
-        sys.exit(code if isinstance(code, int) else OK)
+        code = code if isinstance(code, int) else OK
+        if "WORLD_SIZE" in os.environ:  # started by torchrun: torch is loaded anyway
+            from losslab import machine
+
+            machine.leave(code)
+        sys.exit(code)
 
 
 if __name__ == "__main__":

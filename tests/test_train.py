@@ -147,7 +147,8 @@ outcome = t.train(model, share, t.Objective.parse("cross_entropy"), t.TrainConfi
 if rank == 0:
     torch.save([p.detach() for p in model.parameters()], {out!r})
     print(outcome.tokens)
-torch.distributed.destroy_process_group()
+torch.distributed.barrier()
+machine.leave(0)
 """
 
 
