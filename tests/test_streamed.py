@@ -67,12 +67,15 @@ def problem(dtype=torch.float64, tokens=TOKENS, scale=1.0):
 
 
 def by_dense(objective, hidden, lm_head, targets, upstream):
-    losses = objective(F.linear(hidden, lm_head), targets, VOCABULARY)
+    # one row of a batch: some losses look along it
+    losses = objective(F.linear(hidden, lm_head)[None], targets[None], VOCABULARY)[0]
     return losses.detach(), *torch.autograd.grad(losses, (hidden, lm_head), upstream.to(losses.dtype))
 
 
 def by_stream(objective, hidden, lm_head, targets, upstream=None, weights=None):
-    total, losses, _ = streamed(hidden, lm_head, targets, objective, weights=weights, vocabulary=VOCABULARY)
+    row = None if weights is None else weights[None]
+    total, losses, _ = streamed(hidden[None], lm_head, targets[None], objective, weights=row, vocabulary=VOCABULARY)
+    losses = losses[0]
     if upstream is None:
         return losses.detach(), *torch.autograd.grad(total, (hidden, lm_head))
     return losses.detach(), *torch.autograd.grad(losses, (hidden, lm_head), upstream.to(losses.dtype))
@@ -86,7 +89,7 @@ def text_of(name):
 def streams(objective):
     try:
         hidden, lm_head, targets = problem()
-        streamed(hidden, lm_head, targets, objective, vocabulary=VOCABULARY)
+        streamed(hidden[None], lm_head, targets[None], objective, vocabulary=VOCABULARY)
     except NotStreamable:
         pytest.skip(f"{objective} looks at the logits")
 
