@@ -71,9 +71,9 @@ class TrainConfig:
     num_tokens: int = 0
     """Training horizon in tokens; give this or `num_steps`."""
     num_steps: int = 0
-    """Training horizon in optimiser updates; give this or `num_tokens`."""
+    """Training horizon in optimizer updates; give this or `num_tokens`."""
     batch_size: int = 16
-    """Sequences in one optimiser update."""
+    """Sequences in one optimizer update."""
     micro_batch_size: int = 0
     """Sequences in one forward pass; 0 means the whole batch."""
     learning_rate: float = 1e-3

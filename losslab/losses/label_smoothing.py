@@ -11,7 +11,7 @@ def label_smoothing(prediction, *, epsilon=0.1):
       \nabla_z \ell = p - (1-\epsilon)\,e_y - \epsilon/V,$$
 
     where $\bar z$ is the mean logit. Cross-entropy is included: this is a whole
-    loss. $\epsilon = 0$ is cross-entropy; for $\epsilon > 0$ the minimiser is not
+    loss. $\epsilon = 0$ is cross-entropy; for $\epsilon > 0$ the minimizer is not
     the truth but the truth mixed with the uniform distribution.
 
     Args:
