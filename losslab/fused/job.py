@@ -1,6 +1,6 @@
 """One call of the streamed route: what is scored, and what its loss needs to know."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import torch
 from torch import Tensor
@@ -9,23 +9,33 @@ from losslab.kernels import cpu
 from losslab.objective import Objective
 from losslab.prediction import Needs, Quantity, StreamedPrediction
 
+# what a sweep can tell of each token beside its loss
+BY_PRODUCTS = ("nll", "log_z", "entropy", "max_logit", "is_correct")
+
 
 class NotStreamable(ValueError):
     """The objective looks at something that the streamed route does not hold."""
+
+
+def by_products(found: Mapping[Quantity, Tensor], targets: Tensor) -> dict[str, Tensor]:
+    """Those of `BY_PRODUCTS` that are among the quantities found, detached."""
+    seen = {name: found[name].detach() for name in BY_PRODUCTS if name in found}
+    return seen | ({"is_correct": found["argmax"] == targets} if "argmax" in found else {})
 
 
 class Job:
     """One call: what is scored, how, and what the loss needs to know of it."""
 
     def __init__(self, hidden: Tensor, lm_head: Tensor, targets: Tensor, objective: Objective,
-                 vocabulary: Mapping[str, Tensor] | None = None):  # fmt: skip
+                 vocabulary: Mapping[str, Tensor] | None = None, observe: Collection[str] = ()):  # fmt: skip
         self.targets, self.objective, self.vocabulary = targets, objective, vocabulary or {}
         self.vocab_size = lm_head.shape[0]
         self.dtype = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else hidden.dtype
         self.wide = torch.promote_types(self.dtype, torch.float32)
         self.valid = targets.flatten() >= 0
         self.every = bool(self.valid.all())
-        self.needs = Needs()
+        beside = {"entropy": "entropy", "is_correct": "argmax"}  # the others cost nothing
+        self.needs = Needs({beside[name] for name in observe if name in beside})
         self.losses({})  # asks for what it needs
 
     def losses(self, known: Mapping[Quantity, Tensor]) -> Tensor:
@@ -38,7 +48,10 @@ class Job:
             losses = self.objective.losses(prediction)
         except Exception as error:
             if prediction.wants_logits:
-                raise NotStreamable(f"{self.objective} cannot be streamed: it looks at prediction.logits") from error
+                what = "takes (logits, targets)" if self.objective.takes_logits else "looks at prediction.logits"
+                raise NotStreamable(
+                    f"{self.objective} cannot be streamed: it {what}, which are never held; ask for no route, or for dense"
+                ) from error
             raise
         self.is_complete = not prediction.missing
         self.needs = Needs(self.needs.quantities | prediction.missing, prediction.ids)
