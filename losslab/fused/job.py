@@ -34,8 +34,8 @@ class Job:
         self.wide = torch.promote_types(self.dtype, torch.float32)
         self.valid = targets.flatten() >= 0
         self.every = bool(self.valid.all())
-        beside = {"entropy": "entropy", "is_correct": "argmax"}  # the others cost nothing
-        self.needs = Needs({beside[name] for name in observe if name in beside})
+        self.observes_entropy = "entropy" in observe
+        self.needs = Needs({"argmax"} if "is_correct" in observe else set())
         self.losses({})  # asks for what it needs
 
     def losses(self, known: Mapping[Quantity, Tensor]) -> Tensor:
@@ -50,7 +50,7 @@ class Job:
             if prediction.wants_logits:
                 what = "takes (logits, targets)" if self.objective.takes_logits else "looks at prediction.logits"
                 raise NotStreamable(
-                    f"{self.objective} cannot be streamed: it {what}, which are never held; ask for no route, or for dense"
+                    f"{self.objective} cannot be streamed: it {what}, which is never held; ask for no route, or dense"
                 ) from error
             raise
         self.is_complete = not prediction.missing

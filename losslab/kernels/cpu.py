@@ -94,6 +94,11 @@ class Tile:
         self.z = z
         return self.found
 
+    def entropy(self) -> Tensor:
+        """`[n]`, from `p` alone, before `descend` overwrites it: for who wants to know, and not for a gradient."""
+        log_p = self.p.clamp_min(torch.finfo(self.p.dtype).tiny).log_()  # where p is 0, so is its part
+        return -torch.linalg.vecdot(self.p, log_p)
+
     def descend(self, partials: Mapping[Quantity, Tensor]) -> None:
         """Apply the derivatives of the loss by the quantities of this tile."""
         g = rows.gradient(
