@@ -42,7 +42,7 @@ class Problem(NamedTuple):
     targets: Tensor
     weights: Tensor  # of the tokens
     vocabulary: dict[str, Tensor]
-    tile_rows: int  # divides neither the tokens nor a row of them
+    tile_rows: int  # at most; divides neither the tokens nor a row of them
 
 
 class Line(NamedTuple):
@@ -78,15 +78,15 @@ def problem(scale: float, rows: int = 3, seq: int = 169, width: int = 16, vocab:
 
 
 @contextmanager
-def small_pieces(given: Problem, itemsize: int) -> Iterator[None]:
+def small_pieces(given: Problem) -> Iterator[None]:
     """Tiles and pieces of few tokens, so that a small problem has many."""
-    before = cpu.TILE_BYTES, fused.CHUNK_BYTES
-    cpu.TILE_BYTES = given.tile_rows * len(given.lm_head) * itemsize
+    before = cpu.MAX_ROWS, fused.CHUNK_BYTES
+    cpu.MAX_ROWS = given.tile_rows
     fused.CHUNK_BYTES = given.tile_rows * len(given.lm_head) * 4
     try:
         yield
     finally:
-        cpu.TILE_BYTES, fused.CHUNK_BYTES = before
+        cpu.MAX_ROWS, fused.CHUNK_BYTES = before
 
 
 # --- routes ------------------------------------------------------------------------------------
@@ -124,7 +124,7 @@ def evaluate(run: Route, objective: Objective, given: Problem, dtype: str) -> tu
     wide = torch.float64 if dtype == "float64" else torch.float32
     hidden, lm_head = (x.to(wide).requires_grad_() for x in (given.hidden, given.lm_head))
     autocast = torch.autocast("cpu", dtype=torch.bfloat16) if dtype == "bfloat16" else nullcontext()
-    with autocast, small_pieces(given, wide.itemsize):
+    with autocast, small_pieces(given):
         total, losses = run(objective, hidden, lm_head, given)
         return losses.detach(), *torch.autograd.grad(total, (hidden, lm_head))
 

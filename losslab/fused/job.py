@@ -35,7 +35,7 @@ class Job:
         self.valid = targets.flatten() >= 0
         self.every = bool(self.valid.all())
         self.observes_entropy = "entropy" in observe
-        self.needs = Needs({"argmax"} if "is_correct" in observe else set())
+        self.needs = Needs()
         self.losses({})  # asks for what it needs
 
     def losses(self, known: Mapping[Quantity, Tensor]) -> Tensor:
