@@ -9,7 +9,8 @@ import numpy as np
 from losslab import checkpoint
 from losslab.config import DataConfig, EvaluateConfig
 from losslab.corpus import Corpus
-from losslab.evaluate.nll import fit_temperature, per_document, scores
+from losslab.evaluate.nll import per_document, scores
+from losslab.evaluate.temperature import fit_temperature
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 FIT_LOGITS = 2**28  # that a temperature is fitted on: one number needs no more, and a large vocabulary has them soon

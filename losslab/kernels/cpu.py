@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from losslab.kernels import rows
+from losslab.machine import has_onednn, times_transposed
 from losslab.prediction import Needs, Quantity
 
 TILE_BYTES = 28 * 2**20  # of logits: in a last-level cache, and small enough that malloc hands the same pages back
@@ -41,7 +41,7 @@ class Head:
         }
         self.grad_hidden: Tensor | None = None
         self._grad_lm_head: Tensor | None = None
-        self._is_narrow = hidden.shape[1] <= NARROW and _has_onednn(self.hidden)
+        self._is_narrow = hidden.shape[1] <= NARROW and has_onednn(self.hidden)
 
     def tiles(self) -> Iterator["Tile"]:
         size = max(1, min(MAX_ROWS, TILE_BYTES // (self.lm_head.shape[0] * self.wide.itemsize)))
@@ -53,9 +53,9 @@ class Head:
         x, g = self.hidden[at], g.to(self.hidden.dtype)
         if self.grad_hidden is None:
             self.grad_hidden = torch.empty_like(self.hidden, dtype=self.wide)
-        self.grad_hidden[at] = _times_transposed(g, self.lm_head.t())
+        self.grad_hidden[at] = times_transposed(g, self.lm_head.t())
         if self._is_narrow:
-            part = _times_transposed(x.t(), g.t())
+            part = times_transposed(x.t(), g.t())
         elif self._grad_lm_head is not None and g.dtype == self.wide:
             self._grad_lm_head.addmm_(g.t(), x)
             return
@@ -82,7 +82,7 @@ class Tile:
 
     def observe(self) -> dict[Quantity, Tensor]:
         head = self.head
-        raw = _times_transposed(head.hidden[self.at], head.lm_head).to(head.wide)
+        raw = times_transposed(head.hidden[self.at], head.lm_head).to(head.wide)
         self.pull: Callable[[Tensor], Tensor] | None = None
         z = raw
         if head.transforms:
@@ -110,17 +110,3 @@ def _transformed(raw: Tensor, transforms: Sequence[partial]) -> tuple[Tensor, Ca
         for transform in transforms:
             z = transform(z)
     return z.detach(), lambda g: torch.autograd.grad(z, leaf, g)[0]
-
-
-def _has_onednn(like: Tensor) -> bool:
-    return (
-        like.dtype == torch.float32 and like.device.type == "cpu" and torch.backends.mkldnn.is_available()
-        and hasattr(torch.ops.mkldnn, "_linear_pointwise")
-    )
-
-
-def _times_transposed(a: Tensor, b: Tensor) -> Tensor:
-    """`a @ b.T`, by oneDNN where it is at hand: up to three times the speed of MKL on a CPU that is not Intel's."""
-    if _has_onednn(a):
-        return torch.ops.mkldnn._linear_pointwise(a, b, None, "none", [], "")
-    return F.linear(a, b)

@@ -9,8 +9,10 @@ import torch
 from torch import nn
 
 from losslab.config import ModelConfig
-from losslab.evaluate.nll import _windows, fit_temperature, nll, per_document
+from losslab.evaluate import windows
+from losslab.evaluate.nll import nll, per_document
 from losslab.evaluate.ruler import first_tokens
+from losslab.evaluate.temperature import fit_temperature
 from losslab.model import GPT2
 
 
@@ -107,7 +109,8 @@ def test_every_target_counts_in_exactly_one_window(seq_len, stride):
     for index in range(len(documents)):
         stream = [256, *documents[index].tokens.tolist(), 256]
         scored = []
-        for window in _windows(documents, 256, seq_len, stride, batch_size=3):
+        for batch in windows.plan(documents, seq_len, stride, batch_size=3):
+            window = windows.build(batch, documents, 256)
             assert window.tokens.shape[1] <= seq_len
             for row in (row for row, i in enumerate(window.documents) if i == index):
                 for column in window.scored[row].nonzero().flatten().tolist():
