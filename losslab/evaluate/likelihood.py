@@ -24,12 +24,12 @@ RULES = [
 
 
 def run(model, tokenizer, settings: Settings) -> TaskResult:
-    """Score `settings.text` whole, or the whole `val` split of `settings.data`."""
+    """Score `settings.text` whole, or the whole `settings.split` of `settings.data`."""
     corpus = Corpus.open(settings.data, tokenizer=tokenizer) if settings.data else None
     if settings.text is not None:
         documents = text_documents((piece.content for piece in files.texts([settings.text])), tokenizer)
     elif corpus is not None:
-        documents = corpus.documents("val")
+        documents = corpus.documents(settings.split)
     else:
         raise ValueError("the task likelihood needs a text; give a corpus or a text file")
     return measure(model, documents, tokenizer, settings, corpus=corpus)
@@ -59,7 +59,8 @@ def measure(
     if settings.limit:
         documents = documents[: settings.limit]
     axes = [position_axis(limit), confidence_axis()] + ([frequency_axis(corpus.unigram())] if corpus else [])
-    temperature = tuned_temperature(model, tokenizer, corpus, rules) if corpus else 1.0
+    is_fitted = corpus is not None and settings.split != "tune"  # which is the text that it would be fitted on
+    temperature = tuned_temperature(model, tokenizer, corpus, rules) if is_fitted else 1.0
     sums = tally(
         model, documents, tokenizer, stride=rules.stride, batch_size=rules.batch_size, temperature=temperature,
         sweep=settings.sweep(lines(settings.progress, name, "tokens")), axes=axes,
@@ -67,7 +68,7 @@ def measure(
     rows = document_scores(sums, documents)
     suffix = f"_stride_{rules.stride}" if rules.stride else ""
     named = scores(rows) | _more_scores(rows, sums)
-    if not corpus:
+    if not is_fitted:
         del named["nll_calibrated"]
     return TaskResult(
         name, {key + suffix: score for key, score in named.items()},

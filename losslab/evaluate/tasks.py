@@ -28,8 +28,9 @@ class Settings:
     benchmarks: Path | None = None  # a folder with benchmark files; None: fetched from the hub where that works
     limit: int = 0  # items of each task, 0 for all; a limited result is not evidence
     progress: Callable[[str], None] = lambda line: None  # lines for people: done, of all, rate, time left
-    data: DataConfig | None = None  # the corpus whose `val` is scored, and whose `train` and `tune` are known
-    text: Path | None = None  # a text file that is scored whole, in place of `val`
+    data: DataConfig | None = None  # the corpus that is scored, and whose `train` and `tune` are known
+    split: str = "val"  # the part of it that is scored; `tune` while training
+    text: Path | None = None  # a text file that is scored whole, in place of that part
     evaluate: EvaluateConfig = field(default_factory=EvaluateConfig)  # its stride, batch size and tokens of `tune`
     partial: Path | None = None  # a folder where a long pass over a text is kept, so that it can go on
     rank: int = 0  # of `world` processes that share the work
