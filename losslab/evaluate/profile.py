@@ -86,8 +86,8 @@ def calibration_error(sums: Sums, *, resamples: int = 200, seed: int = 0) -> Sco
         resamples: documents are drawn again so often for the standard error.
 
     Returns:
-        A probability, with n = documents. It is not below 0, so noise alone lifts it: about $\sqrt{\text{bins} / n}$
-        for n tokens.
+        A probability, with n = documents. It is not below 0, so noise alone lifts it: by about
+        $0.4 \sqrt{\text{bins} / n}$ for n independent tokens.
 
     Reference:
         Guo et al., On Calibration of Modern Neural Networks, 2017.

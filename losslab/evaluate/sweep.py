@@ -96,10 +96,11 @@ def _save(file: Path, sums: Sums, done: int) -> None:
 def _restore(file: Path, sums: Sums) -> int:
     """Batches that are in `file`, with `sums` filled from it; 0 where there is none, or none that can be read."""
     try:
-        with np.load(file, allow_pickle=False) as kept:
+        with open(file, "rb") as handle:
+            kept = np.load(handle, allow_pickle=False)
             found = {name: kept[name] for name in sums}
             done = int(kept["done"])
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+    except (OSError, ValueError, LookupError, EOFError, zipfile.BadZipFile):
         return 0
     if done < 0 or any(found[name].shape != sums[name].shape or found[name].dtype != float for name in sums):
         return 0

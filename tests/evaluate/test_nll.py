@@ -1,12 +1,11 @@
 """The ruler against closed forms: models whose every probability is known beforehand."""
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
 import pytest
 import torch
-from torch import nn
+from known_models import Bytes, Table, Text, texts
 
 from losslab.config import ModelConfig
 from losslab.evaluate import windows
@@ -14,49 +13,6 @@ from losslab.evaluate.nll import nll, per_document
 from losslab.evaluate.ruler import first_tokens
 from losslab.evaluate.temperature import fit_temperature
 from losslab.model import GPT2
-
-
-@dataclass(frozen=True)
-class Text:
-    tokens: np.ndarray
-    num_bytes: int
-    num_words: int
-    ends: bool = True
-
-
-class Bytes:
-    """A byte tokenizer of its own, so that these tests rest on nothing but the ruler."""
-
-    vocab_size, eot = 257, 256
-    token_bytes = np.array([1] * 256 + [0])
-
-    def encode(self, text):
-        return np.frombuffer(text.encode(), dtype=np.uint8).astype(np.int64)
-
-    def decode(self, ids):
-        return bytes(int(i) for i in ids).decode(errors="replace")
-
-
-class Table(nn.Module):
-    """A bigram model: the logits are the row of a table that the last token names."""
-
-    def __init__(self, table, seq_len):
-        super().__init__()
-        self.table = nn.Parameter(torch.as_tensor(table))
-        self.config = ModelConfig(max_seq_len=seq_len)
-
-    def forward(self, tokens):
-        assert tokens.shape[1] <= self.config.max_seq_len
-        return self.table[tokens]
-
-    def logits(self, hidden):
-        return hidden
-
-
-def texts(*strings, ends=True):
-    tokenizer = Bytes()
-    return [Text(tokenizer.encode(s), len(s.encode()), len(s.split()), ends) for s in strings]
-
 
 DOCUMENTS = texts("Once upon a time", "the cat sat on the mat, and the mat sat still", "naïve 🙂 café", "a", "")
 BYTES = sum(len(s.encode()) for s in ("Once upon a time", "the cat sat on the mat, and the mat sat still",
