@@ -322,6 +322,7 @@ def test_tasks_are_logged_while_training_and_change_nothing_else(place):
     assert [line["step"] for line in looking.log if "task/likelihood/bits_per_byte" in line] == [10, 20, 30]
     assert all(0 <= line["task/blimp/accuracy"] <= 1 for line in lines)
     assert not any(key.startswith("task/") for line in plain.log for key in line)
+    assert not any("task/likelihood/nll_calibrated" in line for line in looking.log)  # it is `tune` that is looked at
 
 
 def test_a_task_that_cannot_be_run_is_said_once_and_the_run_goes_on(place):
@@ -329,6 +330,17 @@ def test_a_task_that_cannot_be_run_is_said_once_and_the_run_goes_on(place):
     record = experiment.run(change(evaluate=LOOKING | {"benchmarks": "nowhere"}), place / "run", tell=said.append)
     assert record.status == "finished" and any("task/likelihood/nll" in line for line in record.log)
     assert len([line for line in said if "the task blimp is left out of this run: nowhere has none" in line]) == 1
+
+
+def test_a_task_that_fails_leaves_the_model_in_training(place, monkeypatch):
+    def broken(name, model, *arguments):
+        model.eval()
+        raise ValueError("broken")
+
+    plain = experiment.run(SMALL, place / "plain")
+    monkeypatch.setattr(experiment.tasks, "run", broken)
+    looking = experiment.run(change(evaluate=LOOKING), place / "looking")  # dropout is 0.1
+    assert weights(place / "looking") == weights(place / "plain") and looking.scores == plain.scores
 
 
 def test_an_unknown_task_is_found_before_anything_is_spent(place):

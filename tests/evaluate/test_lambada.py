@@ -49,6 +49,11 @@ def test_a_long_passage_is_cut_from_the_left_and_counted():
     assert result.scores["perplexity"].value == pytest.approx(257**3, rel=1e-5)
 
 
+def test_the_end_mark_before_the_passage_takes_a_place():
+    items = lambada.score(Table(torch.zeros(257, 257), 8), Bytes(), ["123456 7", "1234567 8"], Settings()).items
+    assert [item["cut"] for item in items] == [0, 1]  # a mark, six letters and two to score are the 8 + 1 that fit
+
+
 def test_both_forms_of_a_row_are_the_same_passage():
     assert lambada.passages([{"text": "it was so"}, {"context": "it was", "continuation": "so"}]) == ["it was so"] * 2
     for row in ({"context": "it"}, {"text": 3}, {"text": "word"}):

@@ -12,13 +12,15 @@ from known_models import Bytes, Table, count_table, texts
 from losslab import tales
 from losslab import tokenizer as tokenizers
 from losslab.config import DataConfig, EvaluateConfig, ModelConfig
-from losslab.corpus import files
+from losslab.corpus import Corpus, files
 from losslab.evaluate import nll as ruler
 from losslab.evaluate import tasks
 from losslab.evaluate.likelihood import measure, text_documents, tokens_needed
 from losslab.evaluate.nll import per_document
 from losslab.evaluate.reading import Tokens
+from losslab.evaluate.ruler import first_tokens, tuned_temperature
 from losslab.evaluate.tasks import Settings, csv_text
+from losslab.evaluate.temperature import fit_temperature
 from losslab.model import GPT2
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
@@ -172,9 +174,24 @@ def test_the_task_scores_the_val_of_a_corpus_and_can_be_written_down(place):
     assert sum(row["tokens"] for row in result.tables["frequency"]) == total
     header, *lines = csv_text(result.items).splitlines()
     assert header == "document,bytes,words,tokens,nats,end_nats,bits_per_byte" and len(lines) == len(result.items)
+    byte = result.scores["byte_perplexity"]
+    step = 1e-6 * result.scores["bits_per_byte"].value
+    slope = (2 ** (result.scores["bits_per_byte"].value + step) - byte.value) / step
+    assert byte.stderr == pytest.approx(slope * result.scores["bits_per_byte"].stderr, rel=1e-4)
     low, high = (result.tables["interval"][1][side] for side in ("low", "high"))
     bits = result.scores["bits_per_byte"]
     assert low < bits.value < high and high - low == pytest.approx(2 * 1.96 * bits.stderr, rel=0.35)
+
+
+def test_tune_is_scored_without_the_temperature_that_is_fitted_on_it(place):
+    model, tokenizer = small(), tokenizers.make("bytes")
+    corpus = Corpus.open(SMALL_DATA)
+    result = tasks.run("likelihood", model, tokenizer, Settings(data=SMALL_DATA, split="tune"))
+    assert result.counts["bytes"] == corpus.num_bytes["tune"] != corpus.num_bytes["val"]
+    assert "nll_calibrated" not in result.scores and "frequency" in result.tables
+    found = tuned_temperature(model, tokenizer, corpus, EvaluateConfig(tune_tokens=1000))
+    part = first_tokens(corpus.documents("tune"), tokenizer, 1000)
+    assert found == fit_temperature(model, part, tokenizer)
 
 
 def test_a_limit_takes_the_first_documents_and_is_no_evidence(place):

@@ -153,6 +153,19 @@ def test_tokens_that_are_not_the_text_are_noticed():
         nll(Table(torch.zeros(257, 257), 16), [Text(np.array([1, 2, 3]), 4, 1)], Bytes())
 
 
+def test_a_target_that_was_never_scored_is_noticed_though_it_has_no_bytes(monkeypatch):
+    plan = windows.plan
+
+    def without_the_last_end(*arguments):
+        batches = plan(*arguments)
+        return [[place for place in batch if place.scored < 49] for batch in batches]
+
+    monkeypatch.setattr(windows, "plan", without_the_last_end)
+    document = texts("x" * 49)[0]  # seven windows, and one for the end mark alone
+    with pytest.raises(AssertionError):
+        nll(Table(torch.zeros(257, 257), 7), [document], Bytes())
+
+
 def test_no_document_is_an_error():
     with pytest.raises(ValueError, match="no document"):
         nll(Table(torch.zeros(257, 257), 16), [], Bytes())

@@ -44,6 +44,15 @@ def test_calibration_error_is_the_gap_of_a_model_that_is_always_equally_sure(sha
     assert row["from"] <= confidence < row["to"] and row["tokens"] == 500
 
 
+def test_the_error_of_a_calibration_error_is_over_documents():
+    # one bin, so that it is a ratio of sums: (hits - 0.7 tokens) / tokens, whose error Cochran 1977, 6.4 gives
+    shares = np.random.default_rng(0).integers(2, 15, 60)  # of a in 20: always above or below 0.7 in the mean
+    documents = texts(*("a" * int(k) + "b" * int(20 - k) for k in shares), ends=False)
+    score = calibration_error(profiled(always({A: 0.7, B: 0.2}), documents, [confidence_axis()]), resamples=4000)
+    assert score.value == pytest.approx(0.7 - shares.mean() / 20, abs=1e-6)
+    assert score.stderr == pytest.approx(shares.std(ddof=1) / 20 / math.sqrt(60), rel=0.05) and score.n == 60
+
+
 def test_gaps_of_two_bins_do_not_cancel():
     # after a: b for sure 0.9, comes half of the time; after b: c with 0.3, comes always; after c: a with 0.5, always
     model = rows_of((A, {B: 0.9}), (B, {C: 0.3}), (C, {A: 0.5}), (256, {A: 0.99}))
