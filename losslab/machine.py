@@ -55,12 +55,17 @@ def has_onednn(like: torch.Tensor) -> bool:
     )
 
 
-def times_transposed(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
-    """`a @ b.T` without gradients, by oneDNN where it is at hand: up to three times the speed of MKL on a CPU that is
-    not Intel's."""
+def times_transposed(
+    a: torch.Tensor, b: torch.Tensor, activation: str = "none", bias: torch.Tensor | None = None
+) -> torch.Tensor:
+    """`activation(a @ b.T + bias)` without gradients, by oneDNN where it is at hand: up to three times the speed of MKL
+    on a CPU that is not Intel's."""
     if has_onednn(a):
-        return torch.ops.mkldnn._linear_pointwise(a, b, None, "none", [], "")
-    return torch.nn.functional.linear(a, b)
+        return torch.ops.mkldnn._linear_pointwise(a, b, bias, activation, [], "")
+    z = torch.nn.functional.linear(a, b).to(torch.promote_types(a.dtype, torch.float32))
+    if bias is not None:
+        z += bias
+    return z if activation == "none" else getattr(torch, activation + "_")(z)
 
 
 def rank() -> int:
