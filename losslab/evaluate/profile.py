@@ -89,6 +89,14 @@ def calibration_error(sums: Sums, *, resamples: int = 200, seed: int = 0) -> Sco
         A probability, with n = documents. It is not below 0, so noise alone lifts it: by about
         $0.4 \sqrt{\text{bins} / n}$ for n independent tokens.
 
+    Example:
+        >>> sums = {f"confidence/{name}": np.zeros((15, 1)) for name in COLUMNS}
+        >>> for bin, tokens, hits, confidence in [(4, 10, 5, 3.0), (13, 30, 24, 27.0)]:
+        ...     sums["confidence/tokens"][bin], sums["confidence/hits"][bin] = tokens, hits
+        ...     sums["confidence/confidence"][bin] = confidence
+        >>> print(calibration_error(sums))  # (|5 - 3| + |24 - 27|) / 40
+        0.125 (n=1)
+
     Reference:
         Guo et al., On Calibration of Modern Neural Networks, 2017.
     """

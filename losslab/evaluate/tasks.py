@@ -80,7 +80,15 @@ def check(name: str) -> str:
 
 
 def csv_text(rows: list[dict]) -> str:
-    """Items or a table as CSV, the keys of the first row as its columns."""
+    """Items or a table as CSV, the keys of the first row as its columns.
+
+    Example:
+        >>> print(csv_text([{"document": 0, "bytes": 12}, {"document": 1, "bytes": 7}]))
+        document,bytes
+        0,12
+        1,7
+        <BLANKLINE>
+    """
     out = io.StringIO()
     writer = csv.DictWriter(out, fieldnames=list(rows[0]) if rows else [], lineterminator="\n")
     writer.writeheader()
