@@ -9,8 +9,9 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from losslab.kernels.caps import has_onednn, product, times_transposed
+from losslab.kernels.caps import product
 from losslab.kernels.rows import Rows, reads_logits
+from losslab.machine import has_onednn, times_transposed
 from losslab.prediction import Needs, Quantity
 
 # of logits, by how many tiles of this size are held at once: all together in a last-level cache or near it, and
