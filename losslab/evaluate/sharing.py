@@ -45,7 +45,7 @@ def rows(sequences: Sequence[np.ndarray], *, max_tokens: int, shares: bool = Tru
         new = sequences[index]
         if group:
             last = sequences[group[-1][0]]
-            common = _common(last, new)
+            common = common_length(last, new)
             if common == len(last) == len(new):
                 group[-1].append(index)
                 continue
@@ -86,7 +86,7 @@ def _row(sequences, group: list[list[int]], shared: int) -> Row:
     return Row(np.concatenate(parts), shared, members, np.concatenate(branches), np.concatenate(positions))
 
 
-def _common(a: np.ndarray, b: np.ndarray) -> int:
+def common_length(a: np.ndarray, b: np.ndarray) -> int:
     """How many tokens two sequences begin alike with."""
     length = min(len(a), len(b))
     differ = a[:length] != b[:length]

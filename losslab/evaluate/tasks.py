@@ -7,8 +7,16 @@ from pathlib import Path
 
 from losslab.stats import Score
 
-# name -> room; each has `run(model, tokenizer, settings) -> TaskResult`. Another row is another task.
-TASKS = {}
+# name -> room, which has `run(model, tokenizer, settings) -> TaskResult`. Another row is another task.
+# `room:function` names another function, `room:function:word` gives it a last argument.
+TASKS = {
+    "core": "losslab.evaluate.core:run",
+    "short_seven": "losslab.evaluate.core:run_short",
+    **{name: f"losslab.evaluate.questions:run:{name}" for name in (
+        "arc_easy", "arc_challenge", "commonsense_qa", "copa", "hellaswag", "openbookqa", "piqa", "social_i_qa",
+        "winogrande",
+    )},
+}
 
 
 @dataclass(frozen=True)
@@ -25,7 +33,7 @@ class TaskResult:
     """What a model scored on one task."""
 
     name: str
-    scores: dict[str, Score]  # named with their normaliser or denominator; a score has its n and standard error
+    scores: dict[str, Score]  # named with their normalizer or denominator; a score has its n and standard error
     counts: dict[str, int]  # items, cut, tied, skipped, ...
     notes: list[str] = field(default_factory=list)  # sentences that belong beside the numbers
     parts: list["TaskResult"] = field(default_factory=list)  # of a task that has several
@@ -50,4 +58,6 @@ def run(name: str, model, tokenizer, settings: Settings) -> TaskResult:
     """
     if name not in TASKS:
         raise ValueError(f"unknown task {name!r}; the tasks are {', '.join(TASKS)}")
-    return importlib.import_module(TASKS[name]).run(model, tokenizer, settings)
+    room, _, place = TASKS[name].partition(":")
+    function, *arguments = place.split(":") if place else ["run"]
+    return getattr(importlib.import_module(room), function)(model, tokenizer, settings, *arguments)
