@@ -117,6 +117,15 @@ def any_rank(flag: bool, device: str) -> bool:
     return bool(flags > 0)
 
 
+def sum_over_ranks(numbers: torch.Tensor, device: str) -> torch.Tensor:
+    """The sum of every rank's numbers, on every rank."""
+    if world_size() == 1:
+        return numbers
+    shared = numbers.to(device)
+    torch.distributed.all_reduce(shared)
+    return shared.to(numbers.device)
+
+
 def set_threads(threads: int) -> int:
     """Use `threads` CPU threads (0: as the environment says); how many that is."""
     if threads:

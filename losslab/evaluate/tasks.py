@@ -12,12 +12,19 @@ from losslab.config import DataConfig, EvaluateConfig, nearest
 from losslab.evaluate.sweep import Sweep
 from losslab.stats import Score
 
-# name -> room; each has `run(model, tokenizer, settings) -> TaskResult`. Another row is another task.
+# name -> room, which has `run(model, tokenizer, settings) -> TaskResult`. Another row is another task.
+# `room:function` names another function, `room:function:word` gives it a last argument.
 TASKS = {
     "likelihood": "losslab.evaluate.likelihood",
     "blimp": "losslab.evaluate.pairs",
     "lambada": "losslab.evaluate.lambada",
     "wikitext2": "losslab.evaluate.wikitext",
+    "core": "losslab.evaluate.core",
+    "short_seven": "losslab.evaluate.core:run_short",
+    **{name: f"losslab.evaluate.questions:run:{name}" for name in (
+        "arc_easy", "arc_challenge", "commonsense_qa", "copa", "hellaswag", "openbookqa", "piqa", "social_i_qa",
+        "winogrande",
+    )},
 }
 
 
@@ -45,7 +52,7 @@ class TaskResult:
     """What a model scored on one task."""
 
     name: str
-    scores: dict[str, Score]  # named with their normaliser or denominator; a score has its n and standard error
+    scores: dict[str, Score]  # named with their normalizer or denominator; a score has its n and standard error
     counts: dict[str, int]  # items, cut, tied, skipped, ...
     notes: list[str] = field(default_factory=list)  # sentences that belong beside the numbers
     parts: list["TaskResult"] = field(default_factory=list)  # of a task that has several
@@ -69,7 +76,9 @@ def run(name: str, model, tokenizer, settings: Settings) -> TaskResult:
     Raises:
         ValueError: for a name that is none of `TASKS`.
     """
-    return importlib.import_module(TASKS[check(name)]).run(model, tokenizer, settings)
+    room, _, place = TASKS[check(name)].partition(":")
+    function, *arguments = place.split(":") if place else ["run"]
+    return getattr(importlib.import_module(room), function)(model, tokenizer, settings, *arguments)
 
 
 def check(name: str) -> str:
