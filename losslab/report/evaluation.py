@@ -1,5 +1,6 @@
 """What a model scored on tasks, for people: tables, Markdown, and a page. Takes the dictionaries of the results."""
 
+import math
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,9 +21,24 @@ def document(results: list[dict], failures: list[dict], about: dict) -> dict:
         about: `run`, `loss`, `num_params`, `tokenizer`, `corpus`, `context`, `command`.
     """
     return {
-        **about, "version": __version__, "tasks": results, "failures": failures,
+        **about, "version": __version__, "tasks": [_finite(_noted(result)) for result in results], "failures": failures,
         "is_evidence": bool(results) and all(result["is_evidence"] for result in results),
     }
+
+
+def _noted(result: dict) -> dict:
+    """JSON has no infinity, so a sentence says where there was one."""
+    endless = [name for name, score in result["scores"].items() if not math.isfinite(score["value"])]
+    notes = [f"{name} is infinite: the model called something impossible that came" for name in endless]
+    return result | {"notes": result["notes"] + notes}
+
+
+def _finite(value):
+    if isinstance(value, dict):
+        return {key: _finite(one) for key, one in value.items()}
+    if isinstance(value, list):
+        return [_finite(one) for one in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def write(document: dict, path: str | Path) -> Path:

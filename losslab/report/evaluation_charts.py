@@ -37,7 +37,7 @@ def _lines(rows: list[dict], across: str, across_title: str, up: str, up_title: 
     import altair as alt
 
     rows = [{**row, "x": row[across], "y": row[up], "e": 2 * (row.get("stderr") or 0)} for row in rows
-            if row[up] is not None and row[across] and abs(row[up]) != float("inf")]
+            if row[up] is not None and row[across]]
     if not rows:
         return None
     rows = [{key: row[key] for key in ("x", "y")} | {"low": row["y"] - row["e"], "high": row["y"] + row["e"],
