@@ -153,17 +153,17 @@ def tokens_needed(rows: DocumentScores, seconds: float, *, draws: int = 400, see
     Returns:
         A row a size: `documents`, mean `tokens`, and mean and standard deviation of both scores over the draws.
     """
-    total, rng, table = len(rows.nats), np.random.default_rng(seed), []
-    fractions = _fractions(rows)
-    tokens = fractions["nll"][1]
-    if total < 2 or not all(np.isfinite(nats).all() for nats, _ in fractions.values()):
+    fractions, total = _fractions(rows), len(rows.nats)
+    columns = np.array([column for fraction in fractions.values() for column in fraction])  # [4, documents]
+    if total < 2 or not np.isfinite(columns).all():
         return []
+    rng, table = np.random.default_rng(seed), []
     for size in sorted({max(2, total * 2**k // 64) for k in range(8)}):
-        sets = [rng.integers(total, size=size) for _ in range(draws)]
-        mean_tokens = float(np.mean([tokens[chosen].sum() for chosen in sets]))
-        row = {"documents": size, "tokens": mean_tokens, "seconds": seconds * mean_tokens / tokens.sum()}
-        for name, (nats, count) in fractions.items():
-            values = [nats[chosen].sum() / max(count[chosen].sum(), 1) for chosen in sets]
-            row |= {f"{name}_mean": float(np.mean(values)), f"{name}_sd": float(np.std(values, ddof=1))}
+        sums = np.array([columns[:, rng.integers(total, size=size)].sum(1) for _ in range(draws)])
+        share = float(sums[:, 1].mean() / columns[1].sum())
+        row = {"documents": size, "tokens": share * float(columns[1].sum()), "seconds": share * seconds}
+        for i, name in enumerate(fractions):
+            values = sums[:, 2 * i] / np.maximum(sums[:, 2 * i + 1], 1)
+            row |= {f"{name}_mean": float(values.mean()), f"{name}_sd": float(values.std(ddof=1))}
         table.append(row)
     return table
