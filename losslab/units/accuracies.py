@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from losslab.units.arithmetic import FEW, Check, figure
 from losslab.units.claims import Claim
@@ -10,15 +10,18 @@ from losslab.units.quantities import says
 from losslab.units.reading import NUMBER
 
 CHANCE = {  # of benchmarks with a fixed number of options
-    r"hellaswag": 0.25, r"\bpiqa": 0.5, r"\bcopa": 0.5, r"\barc\b|\barc[-_ ](?:e|c)": 0.25, r"winogrande|winograd": 0.5,
-    r"open-?book-?qa": 0.25, r"boolq": 0.5, r"commonsense_?qa|\bcsqa": 0.2, r"\bblimp": 0.5, r"\bmmlu": 0.25,
+    r"hellaswag": 0.25, r"\bpiqa": 0.5, r"\bcopa": 0.5, r"\barc\b|\barc[-_ ](?:e|c)": 0.25,
+    r"winogrande|winograd": 0.5, r"open-?book-?qa": 0.25, r"boolq": 0.5,
+    r"commonsense[ _]?qa|\bcsqa": 0.2, r"\bblimp": 0.5, r"\bmmlu": 0.25,
 }  # fmt: skip
-_LEARNED = (r"\blearn(?:s|ed|t)?\b|understand|understood|\bknows?\b(?! nothing)|\bmaster|\bsolve|above (?:chance|random)|"
-            r"(?:better|more) than (?:chance|random|guess)|beats? (?:chance|random|guess)|reason(?:s|ing)|acquired")  # fmt: skip
+_LEARNED = (
+    r"\blearn(?:s|ed|t)?\b|understand|understood|\bknows?\b(?! nothing)|\bmaster|\bsolve|above (?:chance|random)|"
+    r"(?:better|more) than (?:chance|random|guess)|beats? (?:chance|random|guess)|reason(?:s|ing)|acquired"
+)
 _UNLEARNED = r"\bnot\b|n't\b|nothing|\bno \w+|fail|never|yet to|at chance|below chance|same as chance"
 
 
-def fraction(claim: Claim, table: Sequence[Claim]) -> Iterator[Check]:
+def fraction(claim: Claim) -> Iterator[Check]:
     """An accuracy is between 0 and 1."""
     accuracy = claim.columns.get("accuracy")
     if accuracy is None or says(claim, r"differ|change|delta|gain|improv|drop") and accuracy.value < 0:
@@ -30,27 +33,25 @@ def fraction(claim: Claim, table: Sequence[Claim]) -> Iterator[Check]:
         yield Check(False, f"an accuracy of {accuracy.text} is above 1, all items right{remedy}")
 
 
-def whole_items(claim: Claim, table: Sequence[Claim]) -> Iterator[Check]:
-    """An accuracy on n items is k/n for a whole k, rounded to the digits that its column has."""
+def whole_items(claim: Claim) -> Iterator[Check]:
+    """An accuracy on n items is k/n for a whole k, rounded to its written digits."""
     accuracy, n = claim.columns.get("accuracy"), claim.columns.get("n")
     if accuracy is None or n is None or not 0 <= accuracy.value <= 1 or _are_seeds(claim):
         return
-    column = [row.columns["accuracy"] for row in table if "accuracy" in row.columns and 0 <= row.columns["accuracy"].value <= 1]
-    # programs drop trailing zeros: 0.725 in a column of four digits is 0.7250
-    last = 0.0 if says(claim, r"\bexact(?:ly)?\b") else min(_last_digit(number.text, number.value) for number in column)
+    last = 0.0 if says(claim, r"\bexact(?:ly)?\b") else _last_digit(accuracy.text, accuracy.value)
     items, low, high = n.value, accuracy.value - last / 2, accuracy.value + last
     right = accuracy.value * items
     nearest = f"{round(right):.0f}/{items:.0f} = {round(right) / items:.5f}"
     if math.floor(high * items + 1e-6) >= math.ceil(low * items - 1e-6):
         is_whole = abs(right - round(right)) < 1e-6 * items
         rounding = "" if is_whole else f", which is no whole number, so it was rounded from {nearest}"
-        yield Check(True, f"{accuracy.text} * {items:.0f} items = {figure(right)}{rounding}")
+        yield Check(True, f"{accuracy.text} * {items:.0f} items = {right:.2f}{rounding}")
     else:
-        yield Check(False, f"{accuracy.text} * {items:.0f} items = {figure(right)} right answers, no whole number; the "
-                           f"nearest is {nearest}, so it was measured on other items, or rounded further")
+        yield Check(False, f"{accuracy.text} * {items:.0f} items = {right:.2f} right answers, no whole number, and the "
+                           f"nearest is {nearest}")
 
 
-def error_of_a_share(claim: Claim, table: Sequence[Claim]) -> Iterator[Check]:
+def error_of_a_share(claim: Claim) -> Iterator[Check]:
     """The standard error of a share of n items is sqrt(p(1-p)/n)."""
     accuracy, stderr, n = (claim.columns.get(name) for name in ("accuracy", "stderr", "n"))
     if accuracy is None or stderr is None or n is None or not 0 < accuracy.value < 1 or n.value < 2 or stderr.value < 0:
@@ -66,12 +67,13 @@ def error_of_a_share(claim: Claim, table: Sequence[Claim]) -> Iterator[Check]:
         hint = "; that is the half-width of a 95 % interval" if 1.9 < times < 2.05 else ""
         yield Check(False, f"{said}, and the standard error is given as {stderr.text}{hint}")
     elif too_small and not says(claim, r"paired|stratified"):
-        yield Check(False, f"{said}, and the standard error is given as {stderr.text}, smaller than {n.value:.0f} items allow")
+        yield Check(False, f"{said}, and the standard error is given as {stderr.text}, "
+                           f"smaller than {n.value:.0f} items allow")
     elif not too_large and not too_small:
         yield Check(True, f"{said}, and the standard error is {stderr.text}")
 
 
-def above_chance(claim: Claim, table: Sequence[Claim]) -> Iterator[Check]:
+def above_chance(claim: Claim) -> Iterator[Check]:
     """What was learned shows above the accuracy of guessing."""
     accuracy = claim.columns.get("accuracy")
     chance = _chance(claim.about)

@@ -56,7 +56,8 @@ def exponential(claim: Claim) -> Iterator[Check]:
     if says(claim, r"(?:word|byte|character)(?:[- ]level)?[- ]perplexity|perplexity (?:per|a) (?:word|byte|char)"):
         return
     text, losses = quantities.mentioned(claim.text), quantities.values(claim, "loss")
-    if says(claim, r"train\w*(?: \w+)? (?:loss|nll)|train\w* perplexity") and says(claim, r"\b(?:test|val|valid\w*|eval)\b"):
+    of_training = says(claim, r"train\w*(?: \w+)? (?:loss|nll)|train\w* perplexity")
+    if of_training and says(claim, r"\b(?:test|val|valid\w*|eval)\b"):
         return  # of two texts
     for index, ppl in enumerate(perplexities := quantities.values(claim, "perplexity")):
         paired = losses[index : index + 1] if len(losses) == len(perplexities) else losses
@@ -70,7 +71,7 @@ def exponential(claim: Claim) -> Iterator[Check]:
         if fits:
             yield Check(True, f"{said}, and the perplexity is {ppl.text}")
             continue
-        hint = f"; {ppl.text} would be a loss of {figure(math.log(ppl.value))}" if ppl.value > 0 else ""
+        hint = f"; {ppl.text} is a loss of {figure(math.log(ppl.value))}" if ppl.value > 0 else ""
         base = f" (2^{loss.text} = {figure(2**loss.value)} is of the wrong base)" if loss.value < 100 else ""
         yield Check(False, f"{said}, not a perplexity of {ppl.text}{base}{hint}")
 
@@ -90,8 +91,6 @@ def per_byte(claim: Claim) -> Iterator[Check]:
     bpb, of_bytes = bpbs[0], says(claim, r"\b(?:byte|char\w*)[- ](?:level|perplexity)|per[- ]byte perpl|per byte")
     tokens, num_bytes = claim.columns.get("tokens"), claim.columns.get("bytes")
     if perplexities and not losses and not of_bytes:
-        if perplexities[0].value < 1:
-            return
         yield from _as_power_of_bpb(claim, bpb, perplexities[0])
     if losses and losses[0].low > 0:
         nll, said = losses[0], losses[0].text
@@ -106,8 +105,9 @@ def per_byte(claim: Claim) -> Iterator[Check]:
         ratio = num_bytes.value / tokens.value
         expected = bpb.value * LN2 * ratio
         fits = overlap(low * (1 - ENDS), high * (1 + ENDS), bpb.low * LN2 * ratio, bpb.high * LN2 * ratio)
-        yield Check(fits, f"{bpb.text} bits per byte * {figure(num_bytes.value)} bytes * ln 2 / {figure(tokens.value)} tokens "
-                          f"= {figure(expected)} nats/token, " + (f"and {said}" if fits else f"not {said} (= {figure(middle)})"))
+        yield Check(fits, f"{bpb.text} bits per byte * {figure(num_bytes.value)} bytes * ln 2 / "
+                          f"{figure(tokens.value)} tokens = {figure(expected)} nats/token, "
+                          + (f"and {said}" if fits else f"not {said} (= {figure(middle)})"))
         return
     implied = middle / (bpb.value * LN2)
     said = f"{said} nats/token / ({bpb.text} bits per byte * ln 2) = {figure(implied)} bytes a token"
@@ -124,9 +124,12 @@ def _as_power_of_bpb(claim: Claim, bpb: Number, ppl: Number) -> Iterator[Check]:
     vocab_size = claim.columns.get("vocab_size")
     if tokens and num_bytes or vocab_size and vocab_size.value <= 300:
         return  # counted elsewhere, or a token is a byte
-    if overlap(2**bpb.low, 2**min(bpb.high, 1000), ppl.low, ppl.high):
-        yield Check(False, f"2^{bpb.text} = {figure(2**bpb.value)} is the perplexity per byte; per token it is "
-                           f"2^(bits per byte * bytes per token), {figure(2 ** (bpb.value * 4.39))} at 4.39 bytes a token")
+    low, high = conversions.byte_perplexity(bpb.low), conversions.byte_perplexity(bpb.high)
+    if overlap(low, high, ppl.low, ppl.high):
+        per_token = conversions.byte_perplexity(bpb.value * 4.39)
+        per_byte = conversions.byte_perplexity(bpb.value)
+        yield Check(False, f"2^{bpb.text} = {figure(per_byte)} is the perplexity per byte; per token it is "
+                           f"2^(bits per byte * bytes per token), {figure(per_token)} at 4.39 bytes a token")
 
 
 def counts(claim: Claim) -> Iterator[Check]:
@@ -143,7 +146,8 @@ def below_uniform(claim: Claim) -> Iterator[Check]:
     if len(sizes) != 1 or sizes[0].value < 2:
         return
     size, uniform = sizes[0], math.log(sizes[0].value)
-    rows = [(loss.low if "." in loss.text else loss.value, f"a loss of {loss.text}") for loss in quantities.values(claim, "loss")]
+    rows = [(loss.low if "." in loss.text else loss.value, f"a loss of {loss.text}")
+            for loss in quantities.values(claim, "loss")]
     rows += [(math.log(ppl.low), f"ln {ppl.text} = {figure(math.log(ppl.value))}")
              for ppl in quantities.values(claim, "perplexity") if ppl.low > 0]
     for low, said in rows:
@@ -151,4 +155,4 @@ def below_uniform(claim: Claim) -> Iterator[Check]:
         if low <= uniform:
             yield Check(True, f"{said} is not above {base}")
         elif not quantities.is_untrained(claim):
-            yield Check(False, f"{said} nats/token is above {base}, what a model that knows nothing has: not trained")
+            yield Check(False, f"{said} nats/token is above {base}, the loss of a model that knows nothing")

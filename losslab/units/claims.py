@@ -98,15 +98,17 @@ def _claim(cells: dict, number: int, source: str) -> Claim:
         cell = cells.get(column)
         if cell is None or (isinstance(cell, str) and cell.strip().lower() in MISSING):
             continue
-        found = _CELL.fullmatch(str(cell).strip()) if isinstance(cell, str | int | float) else None
-        if found is None or isinstance(cell, bool):
+        is_short = isinstance(cell, str | int | float) and not isinstance(cell, bool) and len(str(cell)) <= 80
+        found = _CELL.fullmatch(str(cell).strip()) if is_short else None
+        if found is None:
             raise ValueError(f"{source}, row {number} ({name}): {column} must be a number, got {cell!r:.60}")
         columns |= _numbers(column, *found.groups(), already=columns)
     for column in COUNTS & columns.keys():
         if not columns[column].value > 0:
             raise ValueError(f"{source}, row {number} ({name}): {column} must be a count above 0, "
                              f"got {columns[column].text}")
-    return Claim(name, reading.plain(str(cells.get("claim") or "")), columns)
+    text = cells.get("claim") if cells.get("claim") not in (None, "") else cells.get("name")  # a name may be the claim
+    return Claim(name, reading.plain(str(text or "")), columns)
 
 
 def _numbers(column: str, value: str, suffix: str, stderr: str | None, n: str | None, already: dict) -> dict:

@@ -138,8 +138,9 @@ def _code_length(value: float, source: Unit) -> _Length:
             return _Length(value, f"{value:g}", source.kind == "bits")
         case "ratio":
             return _Length(8 / value, f"8 / {value:g}", True)
-    is_bits = source.per == "byte"
-    return _Length(math.log2(value) if is_bits else math.log(value), f"{'log2' if is_bits else 'ln'} {value:g}", is_bits)
+    if source.per == "byte":
+        return _Length(math.log2(value), f"log2 {value:g}", True)
+    return _Length(math.log(value), f"ln {value:g}", False)
 
 
 def _one(length: _Length, source: Unit, target: Unit, ratios: dict[str, float | None]) -> Converted:

@@ -3,15 +3,17 @@
 import re
 
 from losslab.units.claims import Claim
-from losslab.units.reading import NUMBER, Number, sentences
+from losslab.units.reading import NUMBER, Number, denied, sentences
 
-# what may stand between the name of a quantity and its value
-_BETWEEN = (r"(?:\s*(?:of|is|was|are|were|=|:|~|\(|at|to|with|a|an|the|as|about|around|roughly|only|just|nearly|reaches|"
-            r"reached|reads|equals|equal|drops|dropped|falls|fell|goes|went|stands|value|score|test|val|validation|"
-            r"final|mean|average|per token|on (?:the )?[a-z][\w-]*(?: (?:val|validation|test|set))*)(?=[\s=:~(\d]))*\s*")
+# what may stand between the name of a quantity and its value; atomic, so that no text takes long
+_BETWEEN = (
+    r"(?:\s*(?>(?:of|is|was|are|were|=|:|~|\(|at|to|with|a|an|the|as|about|around|roughly|only|just|nearly|reaches|reached|"
+    r"reads|equals|equal|drops|dropped|falls|fell|goes|went|stands|value|score|test|val|validation|set|final|mean|average|"
+    r"per token|on (?:the )?[a-z][\w-]*)(?=[\s=:~(\d])))*+\s*"
+)
 _NAMES = {
     "loss": r"(?:loss|nll|cross[- ]entropy|negative log[- ]likelihood)",
-    "perplexity": r"(?<!byte )(?<!word )(?<!-level )(?<!byte-)(?<!word-)(?<!character )perplexity(?! (?:per|a) (?:byte|word|char))",
+    "perplexity": r"(?<!byte[ -])(?<!word[ -])(?<!-level )(?<!character )perplexity(?! (?:per|a) (?:byte|word|char))",
     "bits_per_byte": r"bpb",
     "vocab_size": r"(?:vocab(?:ulary)?(?: size)?)",
 }
@@ -45,15 +47,15 @@ def mentioned(text: str) -> dict[str, list[Number]]:
 
 
 def _after(name: str, sentence: str) -> list[Number]:
-    values = []
-    for match in re.finditer(rf"\b{name}{_BETWEEN}(?:from )?({NUMBER}){_NO_VALUE}(?: ?(?:to|and|->|or) ({NUMBER}){_NO_VALUE})?",
-                             sentence):
-        values += [Number.read(value) for value in match.groups() if value]
-    return values
+    one = rf"({NUMBER}){_NO_VALUE}"
+    found = re.finditer(rf"\b{name}{_BETWEEN}(?:from )?{one}(?: ?(?:to|and|->|or) {one})?", sentence)
+    stated = [match for match in found if not denied(sentence, *match.span())]
+    return [Number.read(value) for match in stated for value in match.groups() if value]
 
 
 def _before(unit: str, sentence: str) -> list[Number]:
-    return [Number.read(m[1]) for m in re.finditer(rf"({NUMBER})[ -]{unit}(?! (?:per|of|is|=|\d))", sentence)]
+    return [Number.read(m[1]) for m in re.finditer(rf"({NUMBER})[ -]{unit}(?! (?:per|of|is|=|\d))", sentence)
+            if not denied(sentence, *m.span())]
 
 
 def values(claim: Claim, quantity: str) -> list[Number]:

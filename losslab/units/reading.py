@@ -7,8 +7,8 @@ from dataclasses import dataclass
 NUMBER = r"(?<![\w.^])\d+(?:\.\d+)?(?:e[-+]?\d+)?(?![\w.]*\d)(?!\w)"
 SUFFIX = {"k": 1e3, "m": 1e6, "b": 1e9}
 
-_ONES = dict(zip("zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen "
-                 "seventeen eighteen nineteen".split(), range(20), strict=True))
+_ONES = dict(zip("zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen "
+                 "sixteen seventeen eighteen nineteen".split(), range(20), strict=True))
 _TENS = dict(zip("twenty thirty forty fifty sixty seventy eighty ninety".split(), range(20, 100, 10), strict=True))
 _SCALES = {"hundred": 100, "thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12}
 _WORD = "|".join([*_ONES, *_TENS, *_SCALES])
@@ -18,6 +18,7 @@ _SUPERSCRIPTS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻", "0123456789-")
 _SIGNS = {"−": "-", "–": "-", "—": ", ", "≈": "~", "’": "'", "‘": "'", "“": '"', "”": '"', "×": "x", "·": "*",
           "⋅": "*", "→": " -> ", "α": "alpha", "±": " +- ", "+/-": " +- ", "**": "^"}  # fmt: skip
 _SPELLINGS = [
+    (r"(?<=[a-z])_(?=[a-z])", " "),
     (r"\b(vs|approx|resp|ca|incl|excl|st|dev|std)\.", r"\1"), (r"\b(i\.e|e\.g)\.", ""),
     (r"(?<=\d)[,_](?=\d{3}(?!\d))", ""), (r" ?(per ?cent\b|percentage points?\b)", "%"), (r"(?<=\d) %", "%"),
     (r"(?<=\d)(?=(?:bpb|bpc|nats|bits)\b)", " "),
@@ -31,13 +32,16 @@ _SPELLINGS = [
 ]  # fmt: skip
 _TIMES = [
     (r"(\d+(?:\.\d+)?) ?-?(?:fold\b|x\b)", r"\1 times"), (r"\b(?:an? )?factors? of (\d+(?:\.\d+)?)", r"\1 times"),
-    (r"(?:\ban? |\b1 )orders? of magnitude", "10 times"), (r"\b(\d+)\^(\d+)\b(?![.^]\d)", lambda m: _power(*m.groups())),
+    (r"(?:\ban? |\b1 )orders? of magnitude", "10 times"),
+    (r"\b(\d+)\^(\d+)\b(?![.^]\d)", lambda m: _power(*m.groups())),
     (r"\b(\d+) orders? of magnitude", lambda m: f"{_power('10', m[1])} times"),
     (r"\b(\d+) (?:2 times|doublings)", lambda m: f"{_power('2', m[1])} times"),
 ]  # fmt: skip
 _DENIED = r"\b(false|untrue|wrong|wrongly|incorrect|myth|mistake|mistaken|mistakenly|not true|not the case)\b"
-_NOT = (r"\bnot\b|n't\b|\b(?:cannot|never|neither|nor|without|instead of|rather than|unlike|excludes?|excluding|hardly)\b"
-        r"|\bno (?:longer|improvement|better|gain|difference|mmlu|evidence|real|significant)")  # fmt: skip
+_NOT = (
+    r"\bnot\b|n't\b|\b(?:cannot|never|neither|nor|none|without mmlu|instead of|rather than|unlike|excludes?|"
+    r"excluding|hardly)\b|\bno (?:longer|improvement|better|gain|difference|mmlu|evidence|real|significant)"
+)
 
 
 @dataclass(frozen=True)
