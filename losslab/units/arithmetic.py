@@ -94,13 +94,12 @@ def per_byte(claim: Claim) -> Iterator[Check]:
         yield from _as_power_of_bpb(claim, bpb, perplexities[0])
     if losses and losses[0].low > 0:
         nll, said = losses[0], losses[0].text
-        low, high = nll.low, nll.high
+        low, middle, high = nll.low, nll.value, nll.high
     elif perplexities and perplexities[0].low > 1 and not of_bytes:
-        said = f"ln {perplexities[0].text}"
-        low, high = math.log(perplexities[0].low), math.log(perplexities[0].high)
+        ppl, said = perplexities[0], f"ln {perplexities[0].text}"
+        low, middle, high = math.log(ppl.low), math.log(ppl.value), math.log(ppl.high)
     else:
         return
-    middle = math.sqrt(low * high)
     if tokens and num_bytes:
         ratio = num_bytes.value / tokens.value
         expected = bpb.value * LN2 * ratio

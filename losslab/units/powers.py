@@ -21,7 +21,7 @@ _FACTORS = (
 )
 _LOSS = r"(?:loss|cross[- ]entropy|nll|bpb)"
 _EFFECTS = (  # pattern, and what is left of the loss
-    (r"halves|\b(?:in|by|to) (?:a |one )?half\b|\bhalf (?:of )?(?:the |its )?{_LOSS}|{_LOSS} (?:is |becomes )?half\b|"
+    (rf"halves|\b(?:in|by|to) (?:a |one )?half\b|\bhalf (?:of )?(?:the |its )?{_LOSS}|{_LOSS} (?:is |becomes )?half\b|"
      r"half as (?:large|high|much)", lambda m: 0.5),
     (r"(?:in|by|to) a third|a third (?:lower|off)", lambda m: 1 / 3 if m[0].startswith("to") else 2 / 3),
     (r"by a quarter|a quarter (?:lower|off)", lambda m: 3 / 4),
