@@ -51,7 +51,8 @@ def test_an_infinity_is_no_number_in_json(capsys):
 
 def test_audit_prints_findings(tmp_path, capsys):
     file = tmp_path / "claims.csv"
-    file.write_text('name,loss,perplexity,claim,who\na,1.83,3.8,,me\nb,1.83,6.23,,\nc,,,"gzip is 4.5 bpb, on English",\n')
+    rows = ["name,loss,perplexity,claim,who", "a,1.83,3.8,,me", "b,1.83,6.23,,", 'c,,,"gzip is 4.5 bpb, on English",']
+    file.write_text("\n".join(rows))
     assert losslab("audit", str(file), "--json") == 0
     out, err = capsys.readouterr()
     document = json.loads(out)
