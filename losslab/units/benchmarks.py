@@ -32,6 +32,7 @@ _NUM_TASKS = (
     rf"({NUMBER}) (?:different |evaluation |benchmark |downstream |individual |language |multiple[- ]choice |eval )*"
     r"(tasks|benchmarks|datasets|data sets|evaluations|evals|tests)\b"
 )
+_THE_TASKS = rf"\b(?:the|all) ({NUMBER}) core (tasks)\b"
 _SOME = r"subset|of (?:its|the|core|them)\b|of 22|of core's|some|only .* fit|cut|\bon \d+ core tasks"
 _HAS_MMLU = (
     r"(?:includ\w*|contain\w*|has|have|covers?|such as|like|averag\w*|consists? of|made (?:up )?of|among\w*|comprises?)"
@@ -45,13 +46,18 @@ def core(claim: Claim) -> Iterator[Check]:
         named = re.search(_METRIC, sentence)
         if not named or re.search(_OF_MACHINES, sentence):
             continue
-        count, member = re.search(_NUM_TASKS, sentence), re.search(_HAS_MMLU, sentence)
-        if count and not re.search(_SOME, sentence) and not denied(sentence, named.start(), count.end()):
+        count = re.search(_NUM_TASKS, sentence) or re.search(_THE_TASKS, sentence)
+        member = re.search(_HAS_MMLU, sentence)
+        if count and not re.search(_SOME, sentence) and not denied(sentence, *_both(named, count)):
             fits = float(count[1]) in ((21, 22) if "data" in count[2] else (22,))
             yield Check(fits, "CORE is the mean of 22 tasks (21 files; HellaSwag counts twice)"
                               + ("" if fits else f", not {count[1]}"))
         if member and not denied(sentence, *member.span()):
             yield Check(False, "MMLU is not among CORE's 22 tasks")
+
+
+def _both(a: re.Match, b: re.Match) -> tuple[int, int]:
+    return min(a.start(), b.start()), max(a.end(), b.end())
 
 
 def gpt2_loss(claim: Claim) -> Iterator[Check]:

@@ -24,7 +24,7 @@ _DENIES = (
 _ERROR = (
     rf"\+- ?({NUMBER})|"
     r"(?:standard errors?|std ?err(?:or)?|stderr|\bs\.?e\.?m?\.?(?![a-z])|seed noise|noise(?: level| floor)?)"
-    rf"[a-z =:~(]{{0,25}}?({NUMBER})|({NUMBER})%? (?:standard error|stderr|seed noise|noise)"
+    rf"[a-z =:~(]{{0,25}}?({NUMBER})|({NUMBER})%? (?:standard error(?!s)|stderr|seed noise|noise)"
 )
 _MORE = (
     r"(?:improv\w*|gains?|gained|better|reduc\w*|lower\w*|beats?|wins?|higher|advantage|differ\w*|ahead|drop\w*|down|"
@@ -32,7 +32,7 @@ _MORE = (
 )
 _SCALE = r"(?: (?:nats?(?: per token)?|bpb|points?|core|perplexity|bits?|absolute))*"
 _SIZE = (  # a difference, said as one number
-    rf"differences?[ :=(]+({NUMBER})|"
+    rf"(?:differences?|improvements?|gains?)[ :=(,]+({NUMBER})(?! (?:seeds|runs|items|times))|"
     rf"{_MORE}(?: [a-z-]+| \w+[-_]\w+){{0,6}}? (?:by|of|is|=|with)(?: about| only| just| an?| some| ~)* ?({NUMBER})"
     r"(?! ?(?:and|to|->|vs)\b| times)|"
     rf"({NUMBER})%?{_SCALE}(?: \+- ?{NUMBER}%?)? ?"

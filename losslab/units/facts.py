@@ -43,9 +43,12 @@ def compressors(claim: Claim) -> Iterator[Check]:
         named = [(m, known) for words, known in COMPRESSORS.items() for m in re.finditer(words, sentence)]
         if not named and len(in_name) == 1:
             named = [(re.match("", sentence), in_name[0])]
-        for bits, match in _rates(sentence) if named else ():
+        rates = _rates(sentence) if named else []
+        for bits, match in rates:
             near, known = ([pair for pair in named if pair[0].start() <= match.start()] or named[:1])[-1]
             span = min(near.start(), match.start()), match.end()
+            if any(near.end() <= other.start() < match.start() for _, other in rates):
+                continue  # the nearer one is its own
             if not denied(sentence, *span) and not _of_another(sentence, near, match):
                 yield _compressed(known, bits, figure(bits))
     bpb = claim.columns.get("bits_per_byte")
@@ -67,7 +70,7 @@ def _of_another(sentence: str, compressor: re.Match, rate: re.Match) -> bool:
         return re.search(_COMPARES, sentence[rate.end() : compressor.start()]) is not None
     between = sentence[compressor.end() : rate.start()]
     is_object = re.search(rf"{_COMPARES}[a-z ]{{0,12}}$", sentence[: compressor.start()]) is not None
-    is_its_own = re.match(r"(?:'s|,? which| ?\()", between)
+    is_its_own = re.match(r"(?:'s|,? which| ?\([^)]*$)", between)
     return re.search(_COMPARES, between) is not None or (is_object and not is_its_own)
 
 

@@ -9,7 +9,7 @@ from losslab.units.reading import NUMBER, Number, denied, sentences
 _BETWEEN = (
     r"(?:\s*(?>(?:of|is|was|are|were|=|:|~|\(|at|to|with|a|an|the|as|about|around|roughly|only|just|nearly|reaches|reached|"
     r"reads|equals|equal|drops|dropped|falls|fell|goes|went|stands|value|score|test|val|validation|set|final|mean|average|"
-    r"per token|on (?:the )?[a-z][\w-]*)(?=[\s=:~(\d])))*+\s*"
+    r"per token|\(nats\)|on (?:the )?[a-z][\w-]*)(?=[\s=:~(\d])))*+\s*"
 )
 _NAMES = {
     "loss": r"(?:loss|nll|cross[- ]entropy|negative log[- ]likelihood)",

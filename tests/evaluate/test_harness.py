@@ -90,6 +90,9 @@ def test_log_probabilities_are_those_of_the_model():
     best = rules.generate_until([asked("A cat", {"max_gen_toks": 3})])[0]
     if "\ufffd" not in best:
         assert rules.loglikelihood([asked("A cat", best)])[0][1] is True
+    best = rules.generate_until([asked("", {"max_gen_toks": 1})])[0]
+    if best.isascii():
+        assert rules.loglikelihood([asked("", best + "\x00\x01")])[0][1] is False  # all of it, not a part
     with_mark = harness.Harnessed(model, BYTES, True).loglikelihood([asked("A cat", " sat")])[0][0]
     assert with_mark == pytest.approx(log_p(model, [256, *b"A cat sat"])[5:].sum(), rel=1e-5) != found
 
@@ -132,6 +135,7 @@ class Parrot:
         ({"until": [".a", "zz"], "max_gen_toks": 20}, "bc"), ({"until": ["c.", "b"], "max_gen_toks": 20}, ""),
         ({"until": [], "max_gen_toks": 6}, "bc.abc"), ({"until": ["\n"], "max_gen_toks": 2, "temperature": 0.0}, "bc"),
         ({"until": ["cab"], "max_gen_toks": 5}, "bc.ab"), ({"until": None, "max_gen_toks": 1}, "b"),
+        ({"until": [".", "c."], "max_gen_toks": 5}, "b"),
         ({"do_sample": True, "temperature": 0.7, "max_gen_toks": 4}, "bc.a"),
         ({"do_sample": False, "temperature": 0.7, "max_gen_toks": 4, "top_k": 2}, "bc.a"),
     ],
