@@ -25,7 +25,7 @@ def reads_logits(quantities: Iterable[Quantity]) -> bool:
 
 
 class Rows:
-    """Logits `[n, vocab]`, which are overwritten, and what is known of them; `room` is for `p`, where `z` is read too."""
+    """Logits `[n, vocab]`, which are overwritten, and what is known of them; `room` holds `p` where `z` is read too."""
 
     def __init__(self, z: Tensor, targets: Tensor, ids: list[Tensor], vectors: Mapping[str, Tensor], room: Tensor):
         self.z, self.targets, self.ids, self.vectors, self.room = z, targets, ids, vectors, room
