@@ -36,7 +36,8 @@ def card(record: Record, loaded: Checkpoint, transform: str, weights: str) -> st
         "| | |", "|---|---|", *(f"| {name} | {_code(value)} |" for name, value in about if value), "",
         "## Scores", "", *_scores(record), "",
         "## Use", "", "```python", "from transformers import AutoModelForCausalLM, AutoTokenizer", "",
-        f'model = AutoModelForCausalLM.from_pretrained("."{loading})', 'tokenizer = AutoTokenizer.from_pretrained(".")',
+        f'model = AutoModelForCausalLM.from_pretrained("."{loading})',
+        f'tokenizer = AutoTokenizer.from_pretrained("."{loading})',
         "```", "", *_notes(model.transform_text, transform), "",
     ])
 
@@ -48,12 +49,12 @@ def _scores(record: Record) -> list[str]:
     counts = record.result.get("counts", {})
     of = ", ".join(f"{counts[name]:,} {name}" for name in ("documents", "tokens", "bytes") if name in counts)
     return ["| score | value ± standard error (n documents) | unit |", "|---|---|---|", *rows, "",
-            f"On the validation split of the corpus above: {of}. Perplexities and nats per token are of this tokenizer; "
-            "bits per byte can be compared across tokenizers, on the same text."]
+            f"On the validation split of the corpus above: {of}. Perplexities and nats per token are of this "
+            "tokenizer; bits per byte can be compared across tokenizers, on the same text."]
 
 
 def _notes(transform: str, as_code: str) -> list[str]:
-    notes = ["A document begins after `<|endoftext|>` and ends with it; `tokenizer` reads that mark in a text as the mark."]
+    notes = ["Every document begins after `<|endoftext|>`, which also ends it."]
     if as_code:
         notes.append(f"The logits pass through {_code(as_code)}, in the code beside the weights.")
     elif transform:

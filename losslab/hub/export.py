@@ -49,7 +49,8 @@ def export_run(run: str | Path, folder: str | Path, *, with_code: bool = False) 
             safetensors.torch.save_file(layout.to_tensors(model), temporary / "model.safetensors", {"format": "pt"})
         except safetensors.SafetensorError as error:  # how its Rust side reports a full disk
             raise OSError(str(error)) from None
-        weights = hashlib.sha256((temporary / "model.safetensors").read_bytes()).hexdigest()
+        with open(temporary / "model.safetensors", "rb") as file:
+            weights = hashlib.file_digest(file, "sha256").hexdigest()
         tokenizer.save(temporary)
         for name, value in (("config", settings), ("generation_config", ends),
                             ("tokenizer_config", _tokenizer_settings(model))):

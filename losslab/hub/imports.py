@@ -48,8 +48,9 @@ def import_model(
     if kinds:
         tell(f"the weights were in {', '.join(kinds)}; they are float32 now")
     if len({settings.get(key, 0.1) for key in layout.DROPOUTS}) > 1:
-        tell(f"the model has three dropouts; training from it would use {layout.DROPOUTS[0]}, {config.dropout}, for all")
-    origin = {"source": name, "commit": commit, "settings": settings}
+        tell(f"the model's dropouts differ; training from it would use {layout.DROPOUTS[0]}, {config.dropout}, for all")
+    short = name if commit else place.resolve().name
+    origin = {"name": short, "source": str(name if commit else place.resolve()), "commit": commit, "settings": settings}
     with layout.new_folder(folder) as temporary:
         _write(temporary, model, vocabulary, origin)
     return records.read(folder)
@@ -59,7 +60,7 @@ def _write(folder: Path, model: GPT2, vocabulary, origin: dict) -> None:
     path = checkpoint.save(folder / "checkpoint", model, vocabulary, step=0, tokens=0, seconds=0.0)
     weights = source.read_json(path / "manifest.json")["model.safetensors"]
     config = ExperimentConfig(
-        loss=str(formula.Call("imported", (origin["source"],))), model=model.config,
+        loss=str(formula.Call("imported", (origin["name"],))), model=model.config,
         data=replace(configuration.DataConfig(), tokenizer=vocabulary.name),
     )
     what = [weights, vocabulary.digest, asdict(model.config), model.transform_text]

@@ -48,7 +48,7 @@ def from_settings(settings: Mapping, source: str) -> ModelConfig:
     """Our configuration of a `config.json`; an error for every setting that would change the mathematics."""
     kind = settings.get("model_type")
     if kind not in (PLAIN, CAPPED):
-        raise ValueError(f"{source} describes a model of type {kind!r}, which is not a GPT-2; losslab reads type 'gpt2'")
+        raise ValueError(f"{source} describes a model of type {kind!r}, not a GPT-2; losslab reads the type 'gpt2'")
     if kind == PLAIN and settings.get("auto_map"):
         raise ValueError(f"{source} brings code of its own (auto_map), and losslab runs no code of a model; import a "
                          "plain GPT2LMHeadModel")
@@ -112,12 +112,12 @@ def from_tensors(tensors: dict[str, Tensor], config: ModelConfig, vocab_size: in
         if BUFFERS.match(ours):
             continue
         if not tensor.is_floating_point():
-            raise ValueError(f"{source} has {name} in {tensor.dtype}, not in floating point; import an unquantized model")
+            raise ValueError(f"{source} has {name} in {tensor.dtype}, no floating point; import an unquantized model")
         found[ours] = (tensor.t() if TRANSPOSED.search(ours) and tensor.dim() == 2 else tensor).float().contiguous()
     if config.tied and "head.weight" in found and "wte.weight" in found:
         if not torch.equal(found.pop("head.weight"), found["wte.weight"]):
-            raise ValueError(f"{source} ties its output weights to the token embedding (tie_word_embeddings), yet holds "
-                             f"a {HEAD} of its own; set it to false in config.json if the head is meant")
+            raise ValueError(f"{source} ties its output weights to the token embedding (tie_word_embeddings), yet "
+                             f"holds a {HEAD} of its own; set it to false in config.json if the head is meant")
     if not config.bias:
         for name in [name for name in found if name.endswith(".bias") and not found[name].any()]:
             del found[name]
@@ -131,14 +131,14 @@ def _check(found: dict[str, Tensor], config: ModelConfig, vocab_size: int, sourc
     for name, shape in tables.items():  # first what a skeleton would be built from: sizes may be absurd
         _check_shape(found, name, shape, source)
     if depth != config.n_layer:
-        raise ValueError(f"{source} has tensors of {depth} layers, but config.json has n_layer {config.n_layer}; they do "
-                         "not belong together, or the file is cut")
+        raise ValueError(f"{source} has tensors of {depth} layers, but config.json has n_layer {config.n_layer}; they "
+                         "do not belong together, or the file is cut")
     with torch.device("meta"):
         expected = {name: tuple(tensor.shape) for name, tensor in GPT2(config, vocab_size).state_dict().items()}
     for name, shape in expected.items():
         _check_shape(found, name, shape, source)
     for name in found.keys() - expected.keys():
-        raise ValueError(f"{source} has the tensor {theirs(name)}, which a GPT2LMHeadModel does not; import a plain one")
+        raise ValueError(f"{source} has the tensor {theirs(name)}, which a GPT2LMHeadModel has not; import a plain one")
 
 
 def _check_shape(found: dict[str, Tensor], name: str, shape: tuple[int, ...], source: str) -> None:

@@ -84,7 +84,7 @@ def tensors(folder: Path, *, trust_pickle: bool = False) -> dict[str, Tensor]:
         found: dict[str, Tensor] = {}
         for file in files:
             if not (folder / file).is_file():
-                raise ValueError(f"{folder} lacks {file}, a part of its weights that {index.name} names; fetch it again")
+                raise ValueError(f"{folder} lacks {file}, a part of its weights by {index.name}; fetch it again")
             found |= read(folder / file)
         return found
     raise ValueError(f"{folder} has a config.json and no {SAFE}; give the folder of a whole GPT2LMHeadModel")
