@@ -29,13 +29,13 @@ STORY = "Once upon a time there was a tokenizer that was lossless, and every mer
 MODEL = ModelConfig(n_layer=2, n_head=2, n_embd=16, max_seq_len=32)
 
 
-def theirs(folder, tokenizer="bytes", *, save=True, **options):
+def theirs(folder, tokenizer="bytes", *, std=0.3, save=True, **options):
     """A random GPT-2 of transformers, with weights that are all alive, saved with one of our tokenizers."""
     torch.manual_seed(5)
     ends = {"bos_token_id": 256, "eos_token_id": 256}
     model = transformers.GPT2LMHeadModel(transformers.GPT2Config(**SIZES | ends | options)).eval()
     for parameter in model.parameters():
-        parameter.data.normal_(std=0.3)
+        parameter.data.normal_(std=std)
     if save:
         model.save_pretrained(folder)
         if tokenizer:
@@ -452,6 +452,59 @@ def test_what_is_neither_a_folder_nor_a_name(tmp_path, name, match):
         hub.import_model(name or str(file), tmp_path / "run")
 
 
+# --- names on the hub --------------------------------------------------------------------------
+
+@pytest.fixture
+def library(tmp_path, monkeypatch):
+    """The hub's library, answering from a folder; what it was asked for."""
+    import huggingface_hub
+
+    theirs(tmp_path / "snapshots" / "abc123")
+    asked = []
+
+    def model_info(self, name, timeout):
+        asked.append(("info", name, timeout))
+        return type("Info", (), {"sha": "abc123"})
+
+    def snapshot_download(name, **options):
+        asked.append(("download", name, options))
+        return str(tmp_path / "snapshots" / "abc123")
+
+    monkeypatch.setattr(huggingface_hub.HfApi, "model_info", model_info)
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", snapshot_download)
+    return asked
+
+
+def test_a_name_on_the_hub_is_fetched_at_its_commit_and_without_pickles(tmp_path, library):
+    record = hub.import_model("owner/name", tmp_path / "run")
+    assert record.loss == "imported('owner/name')" and record.spec["origin"]["commit"] == "abc123"
+    (_, _, timeout), (_, name, options) = library
+    assert timeout == 10 and name == "owner/name" and options["revision"] == "abc123"
+    assert {"config.json", "model.safetensors", "tokenizer.json"} <= set(options["allow_patterns"])
+    assert not [pattern for pattern in options["allow_patterns"] if "bin" in pattern or pattern.endswith("*")]
+    hub.import_model("owner/name", tmp_path / "trusted", trust_pickle=True)
+    assert "pytorch_model.bin" in library[-1][2]["allow_patterns"]
+
+
+def test_without_a_network_what_was_fetched_before_serves_again(tmp_path, library, monkeypatch):
+    import huggingface_hub
+
+    def unreachable(*_, **__):
+        raise ConnectionError("no route\nto the host")
+
+    monkeypatch.setattr(huggingface_hub.HfApi, "model_info", unreachable)
+    record = hub.import_model("owner/name", tmp_path / "run")
+    assert library[-1][2] == {"local_files_only": True} and record.spec["origin"]["commit"] == "abc123"
+    refusal = type("Response", (), {"status_code": 404, "headers": {}, "request": None})()
+
+    def missing(*_, **__):
+        raise huggingface_hub.errors.RepositoryNotFoundError("404", response=refusal)
+
+    monkeypatch.setattr(huggingface_hub.HfApi, "model_info", missing)
+    with pytest.raises(ValueError, match="no folder owner/name here, and no model of that name on the hub"):
+        hub.import_model("owner/name", tmp_path / "other")
+
+
 # --- the card, and the processes ---------------------------------------------------------------
 
 def test_the_card_says_what_it_is_and_how_it_scored(tmp_path):
@@ -487,10 +540,8 @@ def test_an_export_needs_no_library_of_theirs_and_a_hub_out_of_reach_is_one_sent
 
 @pytest.mark.slow
 def test_the_shape_of_gpt2_itself(tmp_path):
-    model = theirs(tmp_path / "theirs", tokenizer="gpt2", vocab_size=50257, n_positions=1024, n_embd=768, n_layer=12,
+    model = theirs(tmp_path / "theirs", tokenizer="gpt2", std=0.02, vocab_size=50257, n_positions=1024, n_embd=768, n_layer=12,
                    n_head=12, bos_token_id=50256, eos_token_id=50256)
     assert hub.import_model(str(tmp_path / "theirs"), tmp_path / "run").result["model"]["num_params"] == 124_439_808
-    for parameter in model.parameters():  # back to the scale at which such models live
-        assert parameter.dtype == torch.float32
-    difference = (logits(model, vocab_size=50257) - logits(read(tmp_path / "run")[0], vocab_size=50257)).abs().max()
-    assert difference < 1e-5 * logits(model, vocab_size=50257).abs().max()
+    imported, _ = read(tmp_path / "run")
+    assert (logits(model, vocab_size=50257) - logits(imported, vocab_size=50257)).abs().max() < 1e-5
