@@ -313,7 +313,7 @@ def _raw_tokens(parts: dict) -> dict[int, bytes]:
     )
     if problem:
         raise ValueError(f"the tokenizer.json is not exact: {problem}; take a vocabulary like GPT-2's")
-    raw = {i: b"" if token in added else bytes(map(byte_of.__getitem__, token)) for token, i in ids.items()}
+    raw = {i: bytes(map(byte_of.__getitem__, token)) for token, i in ids.items() if token not in added}
     raw |= {token["id"]: b"" for token in added.values()}
     if raw.keys() != set(range(len(raw))):
         raise ValueError(f"the tokenizer.json has {len(raw)} ids with gaps between them; number them from 0")

@@ -247,17 +247,17 @@ def test_a_vocabulary_whose_bytes_are_not_exact_is_refused(tmp_path, change, mat
 
 def test_what_a_standard_file_adds_to_the_encoding_is_left_out(tmp_path):
     def change(parts):
-        parts["added_tokens"].append(mark("<pad>", 300))
-        parts["model"]["vocab"] |= {END_OF_TEXT: 299, "<pad>": 300}
+        parts["added_tokens"].append(mark("<the pad>", 300))
+        parts["model"]["vocab"] |= {END_OF_TEXT: 299, "<the pad>": 300}
         parts["truncation"] = {"direction": "Right", "max_length": 3, "strategy": "LongestFirst", "stride": 0}
         parts["padding"] = {"strategy": {"Fixed": 500}, "direction": "Right", "pad_to_multiple_of": None, "pad_id": 300,
-                            "pad_type_id": 0, "pad_token": "<pad>"}  # fmt: skip
+                            "pad_type_id": 0, "pad_token": "<the pad>"}  # fmt: skip
 
     tokenizer, plain = rewritten(tmp_path, change), make("bpe:300", TEXTS)
     for text in TEXTS:
         assert tokenizer.encode(text).tolist() == plain.encode(text).tolist()
-    assert tokenizer.vocab_size == 301 and tokenizer.token_bytes[300] == 0 and tokenizer.decode([300, 97]) != "<pad>"
-    assert tokenizer.encode("<pad>").tolist() == plain.encode("<pad>").tolist()
+    assert tokenizer.vocab_size == 301 and tokenizer.token_bytes[300] == 0 and tokenizer.decode([300, 97]) != "<the pad>"
+    assert tokenizer.encode("<the pad>").tolist() == plain.encode("<the pad>").tolist()
 
 
 def test_a_padded_vocabulary_is_saved_as_one(tmp_path):
