@@ -59,11 +59,14 @@ def load(folder: str | Path) -> "Tokenizer":
     folder = Path(folder)
     about_file = folder / "losslab_tokenizer.json"
     about = json.loads(about_file.read_text(encoding="utf-8")) if about_file.exists() else {}
+    kinds = {"name": str, "characters": str, "vocab_size": int}
+    if not isinstance(about, dict) or any(not isinstance(about.get(key, kind()), kind) for key, kind in kinds.items()):
+        raise ValueError(f"{about_file} does not describe a tokenizer; remove it, and {folder}/tokenizer.json is read")
     match about.get("name"):
         case "bytes":
             return Bytes()
         case "char":
-            return Characters(about["characters"])
+            return Characters(about.get("characters", ""))
     if not (folder / "tokenizer.json").exists():
         raise FileNotFoundError(f"no tokenizer in {folder}: it has neither losslab_tokenizer.json nor tokenizer.json")
     import tokenizers

@@ -235,6 +235,9 @@ def test_in_half_precision_which_is_said(tmp_path):
     said = []
     hub.import_model(str(tmp_path / "theirs"), tmp_path / "run", tokenizer="bytes", tell=said.append)
     assert said == ["the weights were in bfloat16; they are float32 now"]
+    change(tmp_path / "theirs", embd_pdrop=0.0, attn_pdrop=[0.1])
+    hub.import_model(str(tmp_path / "theirs"), tmp_path / "other", tokenizer="bytes", tell=said.append)
+    assert said[-1] == "the model's dropouts differ; training from it would use resid_pdrop, 0.1, for all"
     assert (logits(model.float()) - logits(read(tmp_path / "run")[0])).abs().max() < 1e-5
 
 
@@ -367,6 +370,10 @@ def test_tensors_that_are_not_those_of_a_gpt2(tmp_path, action, match):
         ("config.json", b"[1]", "JSON object"),
         ("config.json", b"\xff\xfe", "not readable JSON"),
         ("tokenizer.json", b"{}", "not a readable tokenizer"),
+        ("losslab_tokenizer.json", b"[]", "does not describe a tokenizer"),
+        ("losslab_tokenizer.json", b'{"name": "char", "characters": 5}', "does not describe a tokenizer"),
+        ("losslab_tokenizer.json", b'{"vocab_size": "300"}', "does not describe a tokenizer"),
+        ("losslab_tokenizer.json", b'{"name": "char"}', "has 1 tokens, and the model 257"),
     ],
 )
 def test_damaged_files(tmp_path, file, content, match):
@@ -524,7 +531,7 @@ def test_the_card_says_what_it_is_and_how_it_scored(tmp_path):
     card = (tmp_path / "out" / "README.md").read_text()
     assert card.startswith("---\nlibrary_name: transformers\n")
     for part in ("| bits_per_byte | 1.234 ± 0.012 (n=45) | bits/byte |", "stories, digest 0123456789ab", "`softcap(2)`",
-                 "trust_remote_code=True", "| training tokens | `700` |", "cross_entropy"):
+                 "trust_remote_code=True", "# A GPT-2 trained with `cross_entropy`", "| training tokens | `700` |"):
         assert part in card, part
 
 

@@ -21,6 +21,7 @@ def card(record: Record, loaded: Checkpoint, transform: str, weights: str) -> st
         ("loss", record.loss),
         ("corpus", f"{corpus['name']}, digest {corpus['digest']}" if corpus["digest"] else None),
         ("training tokens", f"{loaded.tokens:,}" if loaded.tokens else None),
+        ("started from weights, sha256", record.spec.get("start")),
         ("seed", str(record.seed) if loaded.tokens else None),
         ("condition", record.condition),
         ("status", record.status),
@@ -32,7 +33,7 @@ def card(record: Record, loaded: Checkpoint, transform: str, weights: str) -> st
         ("losslab", record.spec.get("version")),
     ]
     return "\n".join([
-        HEAD, f"# A GPT-2 trained with {_code(record.loss)}" if loaded.tokens else f"# {_code(record.loss)}", "",
+        HEAD, f"# A GPT-2 trained with `{record.loss}`" if loaded.tokens else f"# `{record.loss}`", "",
         "| | |", "|---|---|", *(f"| {name} | {_code(value)} |" for name, value in about if value), "",
         "## Scores", "", *_scores(record), "",
         "## Use", "", "```python", "from transformers import AutoModelForCausalLM, AutoTokenizer", "",

@@ -47,7 +47,7 @@ def import_model(
     model.load_state_dict(state, assign=True)
     if kinds:
         tell(f"the weights were in {', '.join(kinds)}; they are float32 now")
-    if len({settings.get(key, 0.1) for key in layout.DROPOUTS}) > 1:
+    if any(settings.get(key, 0.1) != config.dropout for key in layout.DROPOUTS):
         tell(f"the model's dropouts differ; training from it would use {layout.DROPOUTS[0]}, {config.dropout}, for all")
     short = name if commit else place.resolve().name
     origin = {"name": short, "source": str(name if commit else place.resolve()), "commit": commit, "settings": settings}
