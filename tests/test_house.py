@@ -34,7 +34,7 @@ NEVER = [
 ]  # fmt: skip
 TORCH_FREE = ["config", "records", "stats", "units", "report", "formula", "cli"]
 CORE = {"torch", "numpy", "safetensors"}  # all that floors 0 to 4 need at their top
-EXTRAS = {"datasets", "transformers", "huggingface_hub"}
+EXTRAS = {"datasets", "transformers", "huggingface_hub", "lm_eval"}
 
 
 def room_of(file):
