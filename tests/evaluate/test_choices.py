@@ -43,7 +43,7 @@ class Letters(nn.Module):
 
 
 def ask(*endings, gold=0, context="Q:"):
-    return questions._question(BYTES, 64, questions.Asked([context] * len(endings), endings, gold))
+    return questions.question(BYTES, 64, questions.Asked([context] * len(endings), endings, gold))
 
 
 def test_each_normalizer_picks_by_its_own_count():
