@@ -222,7 +222,7 @@ class _Run:
         if self.is_main and (info.step % config.evaluate_every == 0 or info.is_last):
             scores = nll(self.model, self.tune, self.corpus.tokenizer, batch_size=config.evaluate.batch_size)
             self.line(info, **{"tune/nll": scores["nll"].value, "tune/bits_per_byte": scores["bits_per_byte"].value})
-        if self.is_main and self.task_names and info.step % config.evaluate.tasks_every == 0:
+        if self.task_names and info.step % config.evaluate.tasks_every == 0:
             self.run_tasks(info)
         every = config.train.checkpoint_every
         if stop or (every and info.step % every == 0 and not info.is_last):
@@ -233,11 +233,15 @@ class _Run:
         return stop
 
     def run_tasks(self, info: StepInfo) -> None:
-        """Scores of the tasks that are looked at while training; one that cannot be run is said once and left out."""
+        """Scores of the tasks that are looked at while training; one that cannot be run is said once and left out.
+
+        Every rank takes part, since tasks share their items over ranks.
+        """
         rules = self.config.evaluate
         settings = tasks.Settings(
             benchmarks=Path(rules.benchmarks) if rules.benchmarks else None, limit=rules.tasks_limit,
-            progress=self.tell, data=self.config.data, evaluate=rules, split="tune",
+            progress=self.tell, data=self.config.data, evaluate=rules, split="tune", rank=machine.rank(),
+            world=machine.world_size(),
         )
         for name in list(self.task_names):
             try:
