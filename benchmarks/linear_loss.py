@@ -5,7 +5,8 @@
 A turn runs every contestant once, forward and backward, so that whatever else the machine does falls on all of them.
 `ratio` is the median over turns of its time by that of naive cross-entropy in the same turn, with its quartiles;
 `beside_ours` the same by our own cross-entropy. The first turn warms up; what takes over four times naive's time there
-is not repeated, as its one round shows. Peak extra memory is of a fresh process each: the high-water mark above inputs and
+is not repeated, as its one round shows. Peak extra memory is of a fresh process each: the high-water mark above inputs
+and
 warm libraries, less the two gradients that any method returns.
 Writes docs/results/linear-loss-cpu.csv, and the chart beside it; with --size, that size's lines of it.
 """
