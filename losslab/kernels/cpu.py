@@ -9,13 +9,15 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from losslab.kernels.caps import has_onednn, product, times_transposed
+from losslab.kernels.caps import product
+from losslab.kernels.gram import Gram
 from losslab.kernels.rows import Rows, reads_logits
+from losslab.machine import has_onednn, times_transposed
 from losslab.prediction import Needs, Quantity
 
 # of logits, by how many tiles of this size are held at once: all together in a last-level cache or near it, and
 # each small enough that malloc hands the same pages back
-TILE_BYTES = {1: 28 * 2**20, 2: 20 * 2**20, 3: 14 * 2**20}
+TILE_BYTES = {1: 28 * 2**20, 2: 24 * 2**20, 3: 14 * 2**20}
 MAX_ROWS = 512  # a product gains nothing from more
 NARROW = 128  # widths at which the head's gradient is summed transposed: oneDNN then runs at full speed
 
@@ -39,14 +41,19 @@ class Head:
         self.targets, self.needs, self.ids = targets, needs, ids
         self.product = product(transforms, dtype)
         self.wide = torch.promote_types(dtype, torch.float32)
-        buffers = 1 + bool(transforms) + reads_logits(needs.quantities)
+        self._is_narrow = hidden.shape[1] <= NARROW and has_onednn(self.hidden)
+        self.wanted, self.gram = needs.quantities, None
+        if "sum_squares" in needs.quantities and not transforms and hidden.shape[1] <= NARROW and dtype == self.wide:
+            self.wanted, self.gram = needs.quantities - {"sum_squares"}, Gram(self.lm_head)
+        buffers = 1 + bool(transforms) + (reads_logits(self.wanted) or ("power_sum", 2.0) in self.wanted)
         self._size = max(1, min(MAX_ROWS // buffers, TILE_BYTES[buffers] // (len(lm_head) * self.wide.itemsize)))
+        # kept, since malloc gives pages back to the system when two tiles are free
+        self.room = self.hidden.new_empty(self._size if reads_logits(self.wanted) else 0, len(lm_head), dtype=self.wide)
         self.vectors = {
             q[1]: vocabulary[q[1]].to(dtype=self.wide, device=hidden.device) for q in needs.quantities if q[0] == "dot"
         }
         self.grad_hidden: Tensor | None = None
         self._grad_lm_head: Tensor | None = None
-        self._is_narrow = hidden.shape[1] <= NARROW and has_onednn(self.hidden)
 
     def tiles(self) -> Iterator["Tile"]:
         for start in range(0, len(self.hidden), self._size):
@@ -84,9 +91,10 @@ class Head:
 
     @property
     def grad_lm_head(self) -> Tensor | None:
-        if self._is_narrow and self._grad_lm_head is not None:
-            return self._grad_lm_head.t().contiguous()
-        return self._grad_lm_head
+        grad = self._grad_lm_head
+        if grad is not None and self._is_narrow:
+            grad = grad.t().contiguous()
+        return grad if grad is None or self.gram is None else grad.add_(self.gram.grad_lm_head(self.lm_head))
 
 
 class Tile:
@@ -96,14 +104,17 @@ class Tile:
         self.head, self.at = head, at
         self.targets, self.ids = head.targets[at], [ids[at] for ids in head.ids]
         z, self._pull = head.product(head.hidden[at], head.lm_head)
-        self.rows = Rows(z, self.targets, self.ids, head.vectors)
+        self.rows = Rows(z, self.targets, self.ids, head.vectors, head.room[: len(z)])
 
     def observe(self) -> dict[Quantity, Tensor]:
-        return self.rows.observe(self.head.needs.quantities)
+        found, head = self.rows.observe(self.head.wanted), self.head
+        if head.gram is not None:
+            found["sum_squares"] = head.gram.sum_squares(head.hidden[self.at]).to(head.wide)
+        return found
 
     def recall(self, found: Mapping[Quantity, Tensor], partials: Mapping[Quantity, Tensor]) -> None:
         """What an earlier sweep found of every row, in the place of `observe`; `partials` as for `descend`."""
-        self.rows.recall({name: value[self.at] for name, value in found.items()}, set(partials))
+        self.rows.recall({name: value[self.at] for name, value in found.items()}, self.head.wanted & set(partials))
 
     def entropy(self) -> Tensor:
         """`[n]`, from `p` alone, before `descend` overwrites it: for who wants to know, and not for a gradient."""
@@ -113,5 +124,9 @@ class Tile:
 
     def descend(self, partials: Mapping[Quantity, Tensor]) -> None:
         """Apply the derivatives of the loss by the quantities of this tile."""
+        head, partials = self.head, dict(partials)
+        squares = partials.pop("sum_squares", None) if head.gram is not None else None
         g = self._pull(self.rows.gradient(partials))
-        self.head.descend(self.at, g, (self.targets, self.rows.found["argmax"]))
+        head.descend(self.at, g, (self.targets, self.rows.found["argmax"]))
+        if squares is not None:
+            head.grad_hidden[self.at] += head.gram.pull(head.hidden[self.at], squares)
