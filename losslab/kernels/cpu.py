@@ -13,9 +13,15 @@ from torch import Tensor
 from losslab.kernels import rows
 from losslab.prediction import Needs, Quantity
 
+GRADIENT_IN_FORWARD = True  # a scalar loss needs a tile's logits once
 TILE_BYTES = 28 * 2**20  # of logits: in a last-level cache, and small enough that malloc hands the same pages back
 MAX_ROWS = 512  # a product gains nothing from more
 NARROW = 128  # widths at which the head's gradient is summed transposed: oneDNN then runs at full speed
+
+
+def takes(device: torch.device, dtype: torch.dtype, transforms: Sequence[partial]) -> bool:
+    """Whether these tiles are the way to do it."""
+    return device.type == "cpu"
 
 
 class Head:
@@ -93,6 +99,10 @@ class Tile:
         )
         self.z = z
         return self.found
+
+    def recall(self, found: Mapping[Quantity, Tensor]) -> None:
+        """Be as after an earlier `observe`, which found these: the logits are worked out again."""
+        self.observe()
 
     def descend(self, partials: Mapping[Quantity, Tensor]) -> None:
         """Apply the derivatives of the loss by the quantities of this tile."""

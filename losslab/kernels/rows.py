@@ -8,7 +8,8 @@ whose coefficients are numbers a row: the derivatives of the loss with respect t
 statistic adds. Columns `t` may coincide; their coefficients add.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -64,11 +65,23 @@ def _power(z: Tensor, p: Tensor, log_z: Tensor, alpha: float) -> Tensor:
     return p.square() if alpha == 2.0 else (z - log_z[:, None]).mul_(alpha).exp_()
 
 
-def gradient(
-    z: Tensor, p: Tensor, found: Mapping[Quantity, Tensor], partials: Mapping[Quantity, Tensor], targets: Tensor,
-    ids: list[Tensor], vectors: Mapping[str, Tensor],
-) -> Tensor:  # fmt: skip
-    """`dL/dz` of a tile, in the place of `p`, from `partials`, the derivatives of the loss by its quantities."""
+class Coefficients(NamedTuple):
+    """Those of the one gradient: `[n]` each, or None where they are 0."""
+
+    a0: Tensor | None
+    a1: Tensor | None  # of z counted from the largest logit of its row
+    c0: Tensor | None
+    c1: Tensor | None
+    powers: list[tuple[float, Tensor]]
+    vectors: list[tuple[Tensor, Tensor]]  # `[vocab]` and `[n]`
+    columns: list[tuple[Tensor, Tensor]]  # ids `[n, ...]` and their coefficients
+
+
+def coefficients(
+    found: Mapping[Quantity, Tensor], partials: Mapping[Quantity, Tensor], targets: Tensor, ids: Sequence[Tensor],
+    vectors: Mapping[str, Tensor],
+) -> Coefficients:  # fmt: skip
+    """The chain rule: what the derivative of the loss by each quantity adds to the gradient."""
     a0, a1, c0, c1 = None, None, None, None
     columns, powers, priors = [], [], []
 
@@ -100,10 +113,19 @@ def gradient(
                 priors.append((vectors[name], d))
             case ("logit_at", place):
                 columns.append((ids[place].flatten(1), d.flatten(1)))
-    # what reads p comes before p is overwritten
+    return Coefficients(a0, a1, c0, c1, powers, priors, columns)
+
+
+def gradient(
+    z: Tensor, p: Tensor, found: Mapping[Quantity, Tensor], partials: Mapping[Quantity, Tensor], targets: Tensor,
+    ids: list[Tensor], vectors: Mapping[str, Tensor],
+) -> Tensor:  # fmt: skip
+    """`dL/dz` of a tile, in the place of `p`, from `partials`, the derivatives of the loss by its quantities."""
+    a0, a1, c0, c1, powers, priors, columns = coefficients(found, partials, targets, ids, vectors)
     rest = None
-    for alpha, a in powers:
-        rest = add(rest, _power(z, p, found["log_z"], alpha).mul_(a[:, None]))
+    for alpha, a in powers:  # what reads p comes before p is overwritten
+        part = _power(z, p, found["log_z"], alpha).mul_(a[:, None])
+        rest = part if rest is None else rest + part
     if a1 is not None:
         p.mul_((z - found["max_logit"][:, None]).mul_(a1[:, None]).add_(a0[:, None]))
     elif a0 is None:

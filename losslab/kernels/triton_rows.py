@@ -1,0 +1,206 @@
+"""The two kernels of the streamed head on a GPU: row statistics of the logits, and the gradient of the logits.
+
+Only what a loss asks for is compiled in. Products of 16-bit inputs are summed in float32; float32 inputs are multiplied
+as such, never as TF32. Nothing but the gradient is ever written at the size of a tile. This file is the one that needs
+Triton, so it is imported by `gpu` when it is first used.
+"""
+
+import triton
+import triton.language as tl
+
+LOWEST = tl.constexpr(-1e38)  # below any logit, and finite: minus infinity times an empty sum would be nan
+
+# where a row's numbers lie: of its statistics, before the power sums and the dots ...
+TOP, S0, S1, SUM, SQUARES, MORE_STATISTICS = (tl.constexpr(i) for i in range(6))
+# ... and of its coefficients, before those of the powers and of the vectors
+LOG_S0, A0, A1, C0, C1, MORE_COEFFICIENTS = (tl.constexpr(i) for i in range(1, 7))
+
+
+@triton.jit
+def _place(row_blocks, parts, GROUP: tl.constexpr):
+    """The block of rows and the part of the vocabulary of this program.
+
+    Programs that run together span a few blocks of rows and a few parts, so that both operands stay in the cache.
+    """
+    program = tl.program_id(0)
+    first = program // (GROUP * parts) * GROUP
+    height = tl.minimum(row_blocks - first, GROUP)
+    within = program % (GROUP * parts)
+    return first + within % height, within // height
+
+
+@triton.jit
+def _logits(X, W, rows, columns, n, vocab, D: tl.constexpr, WIDE: tl.constexpr, BLOCK_D: tl.constexpr):
+    """A tile of raw logits; what lies beyond the last row or column repeats it."""
+    k = tl.arange(0, BLOCK_D)
+    x = X + tl.minimum(rows, n - 1).to(tl.int64)[:, None] * D + k[None, :]
+    w = W + tl.minimum(columns, vocab - 1).to(tl.int64)[None, :] * D + k[:, None]
+    raw = tl.zeros((rows.shape[0], columns.shape[0]), WIDE)
+    for start in range(0, D, BLOCK_D):
+        if D % BLOCK_D == 0:
+            a, b = tl.load(x + start), tl.load(w + start)
+        else:
+            inside = k < D - start
+            a = tl.load(x + start, mask=inside[None, :], other=0.0)
+            b = tl.load(w + start, mask=inside[:, None], other=0.0)
+        raw = tl.dot(a, b, raw, input_precision="ieee", out_dtype=WIDE)
+    return raw
+
+
+@triton.jit
+def _tanh(u):
+    """`tanh(u)` and its derivative, which does not cancel where the first saturates."""
+    e = tl.exp(-2 * tl.abs(u))
+    t = (1 - e) / (1 + e)
+    if u.dtype == tl.float32:  # near 0 the difference would lose digits: the series, exact to rounding below 0.3
+        s = u * u
+        near = 1 + s * (-1 / 3 + s * (2 / 15 + s * (-17 / 315 + s * (62 / 2835 - s * (1382 / 155925)))))
+        t = tl.where(s < 0.09, tl.abs(u) * near, t)
+    return tl.where(u < 0, -t, t), 4 * e / ((1 + e) * (1 + e))
+
+
+@triton.jit
+def _transformed(raw, TRANSFORMS: tl.constexpr):
+    """The transformed tile and the derivative of the transform, `dz/draw`."""
+    z, slope = raw, tl.full(raw.shape, 1.0, raw.dtype)
+    for i in tl.static_range(len(TRANSFORMS)):
+        kind: tl.constexpr = TRANSFORMS[i][0]
+        if kind == "temperature":
+            z = z / TRANSFORMS[i][1]
+            slope = slope / TRANSFORMS[i][1]
+        elif kind == "softcap":
+            t, steep = _tanh(z / TRANSFORMS[i][1])
+            z = t * TRANSFORMS[i][1]
+            slope *= steep
+        elif kind == "sigmoid_cap":
+            u = (z + TRANSFORMS[i][2]) / TRANSFORMS[i][3]
+            e = tl.exp(-tl.abs(u))
+            z = tl.where(u < 0, e, 1.0) / (1 + e) * TRANSFORMS[i][1]
+            slope *= e / ((1 + e) * (1 + e)) * (TRANSFORMS[i][1] / TRANSFORMS[i][3])
+        else:
+            tl.static_assert(kind == "isru_cap")
+            u = z / TRANSFORMS[i][1]
+            bend = tl.rsqrt(1 + u * u)
+            z = z * bend
+            slope *= bend * bend * bend
+    return z, slope
+
+
+@triton.jit
+def statistics(
+    X, W, COLUMNS, ALPHAS, VECTORS, OUT, ARGMAX, AT, n, vocab, num_columns, splits, span,
+    D: tl.constexpr, TRANSFORMS: tl.constexpr, WANTS_ARGMAX: tl.constexpr, WANTS_S1: tl.constexpr,
+    WANTS_SUM: tl.constexpr, WANTS_SQUARES: tl.constexpr, POWERS: tl.constexpr, DOTS: tl.constexpr,
+    MORE: tl.constexpr, WIDE: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_V: tl.constexpr, BLOCK_D: tl.constexpr,
+    GROUP: tl.constexpr,
+):  # fmt: skip
+    """Statistics of a block of rows over one of `splits` parts of the vocabulary, `span` columns each.
+
+    OUT `[statistic, split, n]` and ARGMAX `[split, n]` are merged afterwards; AT `[num_columns, n]`, the logits at
+    COLUMNS `[num_columns, n]`, is complete: each column is in one part. MORE is a power of two that holds POWERS + DOTS.
+    """
+    block, split = _place(tl.cdiv(n, BLOCK_N), splits, GROUP)
+    rows = block * BLOCK_N + tl.arange(0, BLOCK_N)
+    is_row, long_n = rows < n, tl.cast(n, tl.int64)
+    top, best = tl.full((BLOCK_N,), LOWEST, WIDE), tl.zeros((BLOCK_N,), tl.int32)
+    s0, s1 = tl.zeros((BLOCK_N,), WIDE), tl.zeros((BLOCK_N,), WIDE)
+    plain, squares = tl.zeros((BLOCK_N,), WIDE), tl.zeros((BLOCK_N,), WIDE)
+    more, place = tl.zeros((BLOCK_N, MORE), WIDE), tl.arange(0, MORE)[None, :]
+    for start in range(split * span, tl.minimum(vocab, (split + 1) * span), BLOCK_V):
+        columns = start + tl.arange(0, BLOCK_V)
+        is_column = (columns < vocab)[None, :]
+        raw = _logits(X, W, rows, columns, n, vocab, D, WIDE, BLOCK_D)
+        z, _ = _transformed(raw, TRANSFORMS)
+        seen = tl.where(is_column, z, LOWEST)
+        if WANTS_ARGMAX:
+            high, where = tl.max(seen, 1, return_indices=True)
+            best = tl.where(high > top, start + where, best)
+        else:
+            high = tl.max(seen, 1)
+        new = tl.maximum(top, high)
+        down, shifted = top - new, seen - new[:, None]
+        top = new
+        e, scale = tl.exp(shifted), tl.exp(down)
+        if WANTS_S1:
+            s1 = scale * (s1 + down * s0) + tl.sum(e * shifted, 1)
+        s0 = scale * s0 + tl.sum(e, 1)
+        z = tl.where(is_column, z, 0.0)
+        if WANTS_SUM:
+            plain += tl.sum(z, 1)
+        if WANTS_SQUARES:
+            squares += tl.sum(z * z, 1)
+        for i in tl.static_range(POWERS):
+            alpha = tl.load(ALPHAS + i)
+            power = tl.sum(tl.exp(alpha * shifted), 1)
+            more = tl.where(place == i, more * tl.exp(alpha * down)[:, None] + power[:, None], more)
+        for i in tl.static_range(DOTS):
+            vector = tl.load(VECTORS + i * vocab + columns, mask=columns < vocab, other=0.0)
+            dot = tl.sum(z * vector[None, :], 1)
+            more = tl.where(place == POWERS + i, more + dot[:, None], more)
+        for i in range(num_columns):
+            at = tl.load(COLUMNS + i * long_n + rows, mask=is_row, other=-1)
+            here = (at >= start) & (at < start + BLOCK_V)
+            if tl.max(here.to(tl.int32), 0) > 0:  # most tiles hold none
+                found = tl.sum(tl.where(columns[None, :] == at[:, None], z, 0.0), 1)
+                tl.store(AT + i * long_n + rows, found, mask=here)
+    step, out = splits * long_n, OUT + split * long_n + rows
+    tl.store(out + TOP * step, top, mask=is_row)
+    tl.store(out + S0 * step, s0, mask=is_row)
+    if WANTS_ARGMAX:
+        tl.store(ARGMAX + split * long_n + rows, best, mask=is_row)
+    if WANTS_S1:
+        tl.store(out + S1 * step, s1, mask=is_row)
+    if WANTS_SUM:
+        tl.store(out + SUM * step, plain, mask=is_row)
+    if WANTS_SQUARES:
+        tl.store(out + SQUARES * step, squares, mask=is_row)
+    if POWERS + DOTS > 0:
+        tl.store(out[:, None] + (MORE_STATISTICS + place) * step, more, mask=is_row[:, None] & (place < POWERS + DOTS))
+
+
+@triton.jit
+def gradient(
+    X, W, COLUMNS, COLUMN_COEFFICIENTS, ALPHAS, VECTORS, COEFFICIENTS, OUT, n, vocab, num_columns, first, last, stride,
+    D: tl.constexpr, TRANSFORMS: tl.constexpr, WANTS_A0: tl.constexpr, WANTS_A1: tl.constexpr, WANTS_C0: tl.constexpr,
+    WANTS_C1: tl.constexpr, POWERS: tl.constexpr, DOTS: tl.constexpr, WIDE: tl.constexpr, BLOCK_N: tl.constexpr,
+    BLOCK_V: tl.constexpr, BLOCK_D: tl.constexpr, GROUP: tl.constexpr,
+):  # fmt: skip
+    """`dL/draw` of the columns `first` to `last`: `c0 + c1*z + p*(a0 + a1*z) + sum a_k*p**alpha_k + cu*u + b_t` times
+    the slope of the transform.
+
+    COEFFICIENTS is `[coefficient, n]`, COLUMN_COEFFICIENTS `[num_columns, n]`, OUT `[n, stride]`.
+    """
+    block, part = _place(tl.cdiv(n, BLOCK_N), tl.cdiv(last - first, BLOCK_V), GROUP)
+    rows = block * BLOCK_N + tl.arange(0, BLOCK_N)
+    is_row, long_n = rows < n, tl.cast(n, tl.int64)
+    start = first + part * BLOCK_V
+    columns = start + tl.arange(0, BLOCK_V)
+    raw = _logits(X, W, rows, columns, n, vocab, D, WIDE, BLOCK_D)
+    z, slope = _transformed(raw, TRANSFORMS)
+    of_row = COEFFICIENTS + rows
+    shifted = z - tl.load(of_row + TOP * long_n, mask=is_row, other=0.0)[:, None]
+    log_p = shifted - tl.load(of_row + LOG_S0 * long_n, mask=is_row, other=0.0)[:, None]
+    g = tl.zeros((BLOCK_N, BLOCK_V), WIDE)
+    if WANTS_A0:
+        inner = tl.load(of_row + A0 * long_n, mask=is_row, other=0.0)[:, None]
+        if WANTS_A1:
+            inner += tl.load(of_row + A1 * long_n, mask=is_row, other=0.0)[:, None] * shifted
+        g += tl.exp(log_p) * inner
+    if WANTS_C0:
+        g += tl.load(of_row + C0 * long_n, mask=is_row, other=0.0)[:, None]
+    if WANTS_C1:
+        g += tl.load(of_row + C1 * long_n, mask=is_row, other=0.0)[:, None] * z
+    for i in tl.static_range(POWERS):
+        a = tl.load(of_row + (MORE_COEFFICIENTS + i) * long_n, mask=is_row, other=0.0)
+        g += a[:, None] * tl.exp(tl.load(ALPHAS + i) * log_p)
+    for i in tl.static_range(DOTS):
+        c = tl.load(of_row + (MORE_COEFFICIENTS + POWERS + i) * long_n, mask=is_row, other=0.0)
+        g += c[:, None] * tl.load(VECTORS + i * vocab + columns, mask=columns < vocab, other=0.0)[None, :]
+    for i in range(num_columns):  # after p, so that p_y - 1 is formed before it is rounded
+        at = tl.load(COLUMNS + i * long_n + rows, mask=is_row, other=-1)
+        if tl.max(((at >= start) & (at < start + BLOCK_V)).to(tl.int32), 0) > 0:
+            b = tl.load(COLUMN_COEFFICIENTS + i * long_n + rows, mask=is_row, other=0.0)
+            g += tl.where(columns[None, :] == at[:, None], b[:, None], 0.0)
+    g *= slope
+    out = OUT + rows.to(tl.int64)[:, None] * stride + (columns - first)[None, :]
+    tl.store(out, g.to(OUT.dtype.element_ty), mask=is_row[:, None] & (columns < last)[None, :])
