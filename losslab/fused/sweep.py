@@ -20,10 +20,9 @@ def statistics(hidden: Tensor, lm_head: Tensor, job: Job) -> dict[Quantity, Tens
         for tile in job.head(hidden, lm_head).tiles():
             for name, value in tile.observe().items():
                 gathered.setdefault(name, []).append(value)
-    found = {name: torch.cat(parts) for name, parts in gathered.items()}
-    values = {name: job.whole(value, uninformed(name, job.vocab_size)) for name, value in found.items()}
+    values = {name: job.whole(torch.cat(parts), uninformed(name, job.vocab_size)) for name, parts in gathered.items()}
     names = [name for name, value in values.items() if value.is_floating_point() and name != "log_s0"]
-    leaves = _Statistics.apply(hidden, lm_head, job, found, names, [values[name] for name in names])
+    leaves = _Statistics.apply(hidden, lm_head, job, names, values)
     return {**values, **dict(zip(names, leaves, strict=True))}
 
 
@@ -31,12 +30,11 @@ class _Statistics(torch.autograd.Function):
     """Statistics forward, recompute backward: their derivatives are the coefficients of the gradient."""
 
     @staticmethod
-    def forward(ctx, hidden, lm_head, job, found, names, values):
+    def forward(ctx, hidden, lm_head, job, names, values):
         ctx.save_for_backward(hidden, lm_head)
-        ctx.job, ctx.names = job, names
-        ctx.found = {name: value.detach() for name, value in found.items()}
+        ctx.job, ctx.names, ctx.known = job, names, {name: job.rows(value) for name, value in values.items()}
         ctx.set_materialize_grads(False)
-        return tuple(values)
+        return tuple(values[name] for name in names)
 
     @staticmethod
     @once_differentiable
@@ -46,9 +44,9 @@ class _Statistics(torch.autograd.Function):
         with torch.autocast(job.kind, enabled=False):
             head = job.head(hidden, lm_head)
             for tile in head.tiles():
-                tile.recall({name: value[tile.at] for name, value in ctx.found.items()})
+                tile.recall(ctx.known, given)
                 tile.descend({name: d[tile.at] for name, d in given.items()})
-            return *job.grads(head, hidden, lm_head), None, None, None, None
+            return *job.grads(head, hidden, lm_head), None, None, None
 
 
 def general(hidden: Tensor, lm_head: Tensor, job: Job) -> tuple[Tensor, dict[Quantity, Tensor]]:

@@ -6,14 +6,16 @@ docs/design/gpu.md says why.
 """
 
 import inspect
-from collections.abc import Iterator, Mapping, Sequence
-from functools import partial
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cache, partial
 from typing import NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
-from losslab.kernels import rows
+from losslab.kernels.chain import coefficients
 from losslab.kernels.merge import Part
 from losslab.prediction import Needs, Quantity
 
@@ -28,9 +30,9 @@ FREE = {"max_logit", "log_s0", "target_logit", "log_z", "nll"}
 class Block(NamedTuple):
     """The tile of one program."""
 
-    n: int
-    v: int
-    d: int
+    n: int  # rows
+    v: int  # columns
+    d: int  # of the width, at a time
     warps: int
     stages: int
 
@@ -44,8 +46,35 @@ def takes(device: torch.device, dtype: torch.dtype, transforms: Sequence[partial
     return (
         device.type == "cuda" and dtype in oldest
         and (torch.version.hip is not None or torch.cuda.get_device_capability(device) >= oldest[dtype])
-        and all(transform.func.__name__ in TRANSFORMS for transform in transforms)
+        and all(transform.func.__name__ in TRANSFORMS for transform in transforms) and _works(device, dtype)
     )
+
+
+@cache
+def _works(device: torch.device, dtype: torch.dtype) -> bool:
+    """Whether three tokens come out right: a compiler or a driver may be missing, and the dense ways need neither."""
+    rng = torch.Generator().manual_seed(0)
+    hidden, lm_head = (torch.randn(k, 16, generator=rng).to(device, dtype) for k in (3, 5))
+    targets = torch.tensor([4, 0, 4], device=device)
+    logits = (hidden.float() @ lm_head.float().t()).requires_grad_()
+    nll = F.cross_entropy(logits, targets, reduction="none")
+    g = torch.autograd.grad(nll.sum(), logits)[0]
+    try:
+        head = Head(hidden, lm_head, targets, Needs({"nll"}), [], (), dtype, {})
+        (tile,) = head.tiles()
+        given = [tile.observe()["nll"]]
+        tile.descend({"nll": torch.ones_like(nll)})
+        given += [head.grad_hidden, head.grad_lm_head.float()]
+        wrong = max(
+            float((one - other).abs().max())
+            for one, other in zip(given, [nll.detach(), g @ lm_head.float(), g.t() @ hidden.float()], strict=True)
+        )
+        reason = "" if wrong < 0.1 else f"they are wrong by {wrong:.3g} on a batch of three tokens"
+    except Exception as error:  # of a compiler, a linker, a driver
+        reason = f"{type(error).__name__}: {(str(error).strip() or '?').splitlines()[0]}"
+    if reason:
+        warnings.warn(f"the Triton kernels do not run here ({reason}); large batches go in pieces", stacklevel=2)
+    return not reason
 
 
 class Head:
@@ -83,20 +112,21 @@ class Head:
         block = self.block
         with torch.cuda.device_of(self.hidden):
             getattr(triton_rows, name)[(self.row_blocks * parts,)](
-                self.hidden, self.lm_head, *arguments, **switches, D=self.hidden.shape[1], TRANSFORMS=self.transforms,
-                WIDE=getattr(triton_rows.tl, str(self.wide).removeprefix("torch.")), BLOCK_N=block.n, BLOCK_V=block.v,
-                BLOCK_D=block.d, GROUP=GROUP, num_warps=block.warps, num_stages=block.stages,
+                self.hidden, self.lm_head, *arguments, **switches, TRANSFORMS=self.transforms,
+                WIDE=getattr(triton_rows.tl, str(self.wide).removeprefix("torch.")),
+                EVEN=self.hidden.shape[1] % block.d == 0, BLOCK_N=block.n, BLOCK_V=block.v, BLOCK_D=block.d,
+                GROUP=GROUP, num_warps=block.warps, num_stages=block.stages, enable_fp_fusion=True,
             )  # fmt: skip
 
-    def descend(self, launch, columns: int) -> None:
-        """Fill the buffer `columns` at a time by `launch(first, last, buffer)`, and multiply each time."""
+    def descend(self, fill: Callable[[Tensor, int, int], None], columns: int) -> None:
+        """The gradients of both sides from that of the logits: `fill(buffer, first, last)` gives some columns of it."""
         (n, d), vocab = self.hidden.shape, len(self.lm_head)
         self.grad_hidden = self.hidden.new_empty((n, d), dtype=self.wide)
         self.grad_lm_head = self.hidden.new_empty((vocab, d), dtype=self.grad_dtype)
         buffer = self.hidden.new_empty((n, columns))
         for first in range(0, vocab, columns):
             last = min(vocab, first + columns)
-            launch(first, last, buffer)
+            fill(buffer, first, last)
             g = buffer[:, : last - first]
             _multiply(g.t(), self.hidden, self.grad_lm_head[first:last], add=False)
             _multiply(g, self.lm_head[first:last], self.grad_hidden, add=first > 0)
@@ -108,37 +138,43 @@ class Tile:
     def __init__(self, head: Head):
         self.head, self.at = head, slice(0, len(head.hidden))
         self.targets, self.ids = head.targets, list(head.ids)
+        self.sizes = (*head.hidden.shape, len(head.lm_head))  # n, n_embd, vocab
 
-    def recall(self, found: Mapping[Quantity, Tensor]) -> None:
-        """Take up what `observe` found on an earlier sweep."""
+    def recall(self, found: Mapping[Quantity, Tensor], partials: Mapping[Quantity, Tensor]) -> None:
+        """What an earlier sweep found, in the place of `observe`."""
         self.found = dict(found)
 
     def observe(self) -> dict[Quantity, Tensor]:
-        head, wanted, n, vocab = self.head, self.head.needs.quantities, len(self.targets), len(self.head.lm_head)
-        alphas, dots = [q[1] for q in wanted if q[0] == "power_sum"], list(head.vectors)
+        wanted = self.head.needs.quantities
         columns = [self.targets[:, None], *(ids.flatten(1) for ids in self.ids)]
-        at = _transposed(columns, torch.int32)
-        splits, span = self._splits(vocab)
-        out = at.new_empty((5 + len(alphas) + len(dots), splits, n), dtype=head.wide)
-        argmax, logits = at.new_empty((splits, n)), at.new_empty(at.shape, dtype=head.wide)
-        wants_argmax = bool(wanted & {"max_logit", "argmax"})
-        head.launch(
-            "statistics", splits, at, out.new_tensor(alphas), _stacked([*head.vectors.values()], out), out, argmax, logits,
-            n, vocab, len(at), splits, span, WANTS_ARGMAX=wants_argmax, WANTS_S1="entropy" in wanted,
-            WANTS_SUM="sum_logits" in wanted, WANTS_SQUARES="sum_squares" in wanted, POWERS=len(alphas),
-            DOTS=len(dots), MORE=1 << max(0, len(alphas) + len(dots) - 1).bit_length(),
-        )  # fmt: skip
-        more = out[5:]
-        sums = {"sum_logits": out[3], "sum_squares": out[4],
-                **{("dot", name): more[len(alphas) + i] for i, name in enumerate(dots)}}  # fmt: skip
-        part = Part(out[0], argmax, out[1], out[2], dict(zip(alphas, more, strict=False)), sums).joined()
-        target_logit, *others = logits.split([column.shape[1] for column in columns])
-        part.sums["target_logit"] = target_logit[0]
-        kept = wanted | FREE | ({"argmax"} if wants_argmax else set())
+        part, logits = self._sweep(_transposed(columns, torch.int32), bool(wanted & {"max_logit", "argmax"}))
+        (target_logit,), *others = logits.split([column.shape[1] for column in columns])
+        part = part.joined()
+        part.sums["target_logit"] = target_logit
+        kept = wanted | FREE | ({"argmax"} if "max_logit" in wanted else set())
         self.found = {name: value for name, value in part.quantities().items() if name in kept}
-        for place, (ids, rows_of) in enumerate(zip(self.ids, others, strict=True)):
-            self.found["logit_at", place] = rows_of.t().reshape(ids.shape)
+        for place, (ids, values) in enumerate(zip(self.ids, others, strict=True)):
+            self.found["logit_at", place] = values.t().reshape(ids.shape)
         return self.found
+
+    def _sweep(self, at: Tensor, wants_argmax: bool) -> tuple[Part, Tensor]:
+        """What each part of the vocabulary has, `[splits, n]`, and the logits of the columns `at`, `[k, n]`."""
+        head, wanted, (n, _, vocab) = self.head, self.head.needs.quantities, self.sizes
+        alphas = [q[1] for q in wanted if q[0] == "power_sum"]
+        more = len(alphas) + len(head.vectors)
+        splits, span = self._splits(vocab)
+        out = torch.zeros((5 + more, splits, n), dtype=head.wide, device=at.device)
+        argmax, logits = at.new_zeros((splits, n)), torch.empty(at.shape, dtype=head.wide, device=at.device)
+        head.launch(
+            "statistics", splits, at, out.new_tensor(alphas), _stacked([*head.vectors.values()], out), out, argmax,
+            logits, *self.sizes, len(at), splits, span, WANTS_ARGMAX=wants_argmax, WANTS_S1="entropy" in wanted,
+            WANTS_SUM="sum_logits" in wanted, WANTS_SQUARES="sum_squares" in wanted, POWERS=len(alphas),
+            DOTS=len(head.vectors), MORE=1 << max(0, more - 1).bit_length(),
+        )  # fmt: skip
+        top, s0, s1, plain, squares, *rest = out
+        sums = {"sum_logits": plain, "sum_squares": squares}
+        sums |= {("dot", name): dot for name, dot in zip(head.vectors, rest[len(alphas) :], strict=True)}
+        return Part(top, argmax, s0, s1, dict(zip(alphas, rest, strict=False)), sums), logits
 
     def _splits(self, vocab: int) -> tuple[int, int]:
         """How many parts of the vocabulary, so that one wave of programs fills the device, and the columns of each."""
@@ -149,27 +185,27 @@ class Tile:
 
     def descend(self, partials: Mapping[Quantity, Tensor]) -> None:
         """Apply the derivatives of the loss by the quantities of this tile."""
-        head, n, vocab = self.head, len(self.targets), len(self.head.lm_head)
-        c = rows.coefficients(self.found, partials, self.targets, self.ids, head.vectors)
+        head, (n, _, vocab) = self.head, self.sizes
+        c = coefficients(self.found, partials, self.targets, self.ids, head.vectors)
         zero = torch.zeros_like(self.found["log_s0"])
         numbers = [self.found["max_logit"], self.found["log_s0"], c.a0, c.a1, c.c0, c.c1]
         numbers += [a for _, a in c.powers] + [b for _, b in c.vectors]
         packed = torch.stack([zero if number is None else number for number in numbers])
         none = packed.new_empty((n, 0))
-        at = _transposed([none, *(index.view(n, -1) for index, _ in c.columns)], torch.int32)
-        b = _transposed([none, *(value.view(n, -1) for _, value in c.columns)], packed.dtype)
+        at = _transposed([none, *(index for index, _ in c.columns)], torch.int32)
+        b = _transposed([none, *(value for _, value in c.columns)], packed.dtype)
         alphas = packed.new_tensor([alpha for alpha, _ in c.powers])
         vectors = _stacked([vector for vector, _ in c.vectors], packed)
 
-        def launch(first: int, last: int, buffer: Tensor) -> None:
+        def fill(buffer: Tensor, first: int, last: int) -> None:
             head.launch(
-                "gradient", _ceil(last - first, head.block.v), at, b, alphas, vectors, packed, buffer, n, vocab,
+                "gradient", _ceil(last - first, head.block.v), at, b, alphas, vectors, packed, buffer, *self.sizes,
                 len(at), first, last, buffer.shape[1], WANTS_A0=c.a0 is not None, WANTS_A1=c.a1 is not None,
                 WANTS_C0=c.c0 is not None, WANTS_C1=c.c1 is not None, POWERS=len(c.powers), DOTS=len(c.vectors),
             )  # fmt: skip
 
         columns = max(MIN_COLUMNS, BUFFER_BYTES // (n * head.hidden.element_size()))
-        head.descend(launch, min(_ceil(vocab, head.block.v), columns // head.block.v) * head.block.v)
+        head.descend(fill, min(_ceil(vocab, head.block.v), columns // head.block.v) * head.block.v)
 
 
 def _ceil(a: int, b: int) -> int:

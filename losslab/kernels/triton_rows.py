@@ -30,17 +30,24 @@ def _place(row_blocks, parts, GROUP: tl.constexpr):
 
 
 @triton.jit
-def _logits(X, W, rows, columns, n, vocab, D: tl.constexpr, WIDE: tl.constexpr, BLOCK_D: tl.constexpr):
-    """A tile of raw logits; what lies beyond the last row or column repeats it."""
+def _rows(block, n, BLOCK_N: tl.constexpr):
+    """The rows of a block; beyond the last it is repeated, and not stored."""
+    rows = block * BLOCK_N + tl.arange(0, BLOCK_N)
+    return tl.minimum(rows, n - 1), rows < n, tl.cast(n, tl.int64)
+
+
+@triton.jit
+def _logits(X, W, rows, columns, vocab, d, EVEN: tl.constexpr, WIDE: tl.constexpr, BLOCK_D: tl.constexpr):
+    """A tile of raw logits; beyond the last column it is repeated. EVEN: BLOCK_D divides the width."""
     k = tl.arange(0, BLOCK_D)
-    x = X + tl.minimum(rows, n - 1).to(tl.int64)[:, None] * D + k[None, :]
-    w = W + tl.minimum(columns, vocab - 1).to(tl.int64)[None, :] * D + k[:, None]
+    x = X + rows.to(tl.int64)[:, None] * d + k[None, :]
+    w = W + tl.minimum(columns, vocab - 1).to(tl.int64)[None, :] * d + k[:, None]
     raw = tl.zeros((rows.shape[0], columns.shape[0]), WIDE)
-    for start in range(0, D, BLOCK_D):
-        if D % BLOCK_D == 0:
+    for start in range(0, d, BLOCK_D):
+        if EVEN:
             a, b = tl.load(x + start), tl.load(w + start)
         else:
-            inside = k < D - start
+            inside = k < d - start
             a = tl.load(x + start, mask=inside[None, :], other=0.0)
             b = tl.load(w + start, mask=inside[:, None], other=0.0)
         raw = tl.dot(a, b, raw, input_precision="ieee", out_dtype=WIDE)
@@ -86,22 +93,21 @@ def _transformed(raw, TRANSFORMS: tl.constexpr):
     return z, slope
 
 
-@triton.jit
+# sizes that change from batch to batch: one compiled kernel serves them all
+@triton.jit(do_not_specialize=["n", "vocab", "num_columns", "splits", "span"])
 def statistics(
-    X, W, COLUMNS, ALPHAS, VECTORS, OUT, ARGMAX, AT, n, vocab, num_columns, splits, span,
-    D: tl.constexpr, TRANSFORMS: tl.constexpr, WANTS_ARGMAX: tl.constexpr, WANTS_S1: tl.constexpr,
-    WANTS_SUM: tl.constexpr, WANTS_SQUARES: tl.constexpr, POWERS: tl.constexpr, DOTS: tl.constexpr,
-    MORE: tl.constexpr, WIDE: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_V: tl.constexpr, BLOCK_D: tl.constexpr,
-    GROUP: tl.constexpr,
+    X, W, COLUMNS, ALPHAS, VECTORS, OUT, ARGMAX, AT, n, d, vocab, num_columns, splits, span,
+    WANTS_ARGMAX: tl.constexpr, WANTS_S1: tl.constexpr, WANTS_SUM: tl.constexpr, WANTS_SQUARES: tl.constexpr,
+    POWERS: tl.constexpr, DOTS: tl.constexpr, MORE: tl.constexpr, TRANSFORMS: tl.constexpr, WIDE: tl.constexpr,
+    EVEN: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_V: tl.constexpr, BLOCK_D: tl.constexpr, GROUP: tl.constexpr,
 ):  # fmt: skip
     """Statistics of a block of rows over one of `splits` parts of the vocabulary, `span` columns each.
 
     OUT `[statistic, split, n]` and ARGMAX `[split, n]` are merged afterwards; AT `[num_columns, n]`, the logits at
-    COLUMNS `[num_columns, n]`, is complete: each column is in one part. MORE is a power of two that holds POWERS + DOTS.
+    COLUMNS `[num_columns, n]`, is complete: each column is in one part. MORE, a power of two, holds POWERS + DOTS.
     """
     block, split = _place(tl.cdiv(n, BLOCK_N), splits, GROUP)
-    rows = block * BLOCK_N + tl.arange(0, BLOCK_N)
-    is_row, long_n = rows < n, tl.cast(n, tl.int64)
+    rows, is_row, long_n = _rows(block, n, BLOCK_N)
     top, best = tl.full((BLOCK_N,), LOWEST, WIDE), tl.zeros((BLOCK_N,), tl.int32)
     s0, s1 = tl.zeros((BLOCK_N,), WIDE), tl.zeros((BLOCK_N,), WIDE)
     plain, squares = tl.zeros((BLOCK_N,), WIDE), tl.zeros((BLOCK_N,), WIDE)
@@ -109,7 +115,7 @@ def statistics(
     for start in range(split * span, tl.minimum(vocab, (split + 1) * span), BLOCK_V):
         columns = start + tl.arange(0, BLOCK_V)
         is_column = (columns < vocab)[None, :]
-        raw = _logits(X, W, rows, columns, n, vocab, D, WIDE, BLOCK_D)
+        raw = _logits(X, W, rows, columns, vocab, d, EVEN, WIDE, BLOCK_D)
         z, _ = _transformed(raw, TRANSFORMS)
         seen = tl.where(is_column, z, LOWEST)
         if WANTS_ARGMAX:
@@ -138,11 +144,11 @@ def statistics(
             dot = tl.sum(z * vector[None, :], 1)
             more = tl.where(place == POWERS + i, more + dot[:, None], more)
         for i in range(num_columns):
-            at = tl.load(COLUMNS + i * long_n + rows, mask=is_row, other=-1)
+            at = tl.load(COLUMNS + i * long_n + rows)
             here = (at >= start) & (at < start + BLOCK_V)
             if tl.max(here.to(tl.int32), 0) > 0:  # most tiles hold none
                 found = tl.sum(tl.where(columns[None, :] == at[:, None], z, 0.0), 1)
-                tl.store(AT + i * long_n + rows, found, mask=here)
+                tl.store(AT + i * long_n + rows, found, mask=here & is_row)
     step, out = splits * long_n, OUT + split * long_n + rows
     tl.store(out + TOP * step, top, mask=is_row)
     tl.store(out + S0 * step, s0, mask=is_row)
@@ -158,12 +164,12 @@ def statistics(
         tl.store(out[:, None] + (MORE_STATISTICS + place) * step, more, mask=is_row[:, None] & (place < POWERS + DOTS))
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["n", "vocab", "num_columns", "first", "last"])
 def gradient(
-    X, W, COLUMNS, COLUMN_COEFFICIENTS, ALPHAS, VECTORS, COEFFICIENTS, OUT, n, vocab, num_columns, first, last, stride,
-    D: tl.constexpr, TRANSFORMS: tl.constexpr, WANTS_A0: tl.constexpr, WANTS_A1: tl.constexpr, WANTS_C0: tl.constexpr,
-    WANTS_C1: tl.constexpr, POWERS: tl.constexpr, DOTS: tl.constexpr, WIDE: tl.constexpr, BLOCK_N: tl.constexpr,
-    BLOCK_V: tl.constexpr, BLOCK_D: tl.constexpr, GROUP: tl.constexpr,
+    X, W, COLUMNS, COLUMN_COEFFICIENTS, ALPHAS, VECTORS, COEFFICIENTS, OUT, n, d, vocab, num_columns, first, last,
+    stride, WANTS_A0: tl.constexpr, WANTS_A1: tl.constexpr, WANTS_C0: tl.constexpr, WANTS_C1: tl.constexpr,
+    POWERS: tl.constexpr, DOTS: tl.constexpr, TRANSFORMS: tl.constexpr, WIDE: tl.constexpr, EVEN: tl.constexpr,
+    BLOCK_N: tl.constexpr, BLOCK_V: tl.constexpr, BLOCK_D: tl.constexpr, GROUP: tl.constexpr,
 ):  # fmt: skip
     """`dL/draw` of the columns `first` to `last`: `c0 + c1*z + p*(a0 + a1*z) + sum a_k*p**alpha_k + cu*u + b_t` times
     the slope of the transform.
@@ -171,35 +177,34 @@ def gradient(
     COEFFICIENTS is `[coefficient, n]`, COLUMN_COEFFICIENTS `[num_columns, n]`, OUT `[n, stride]`.
     """
     block, part = _place(tl.cdiv(n, BLOCK_N), tl.cdiv(last - first, BLOCK_V), GROUP)
-    rows = block * BLOCK_N + tl.arange(0, BLOCK_N)
-    is_row, long_n = rows < n, tl.cast(n, tl.int64)
+    rows, is_row, long_n = _rows(block, n, BLOCK_N)
     start = first + part * BLOCK_V
     columns = start + tl.arange(0, BLOCK_V)
-    raw = _logits(X, W, rows, columns, n, vocab, D, WIDE, BLOCK_D)
+    raw = _logits(X, W, rows, columns, vocab, d, EVEN, WIDE, BLOCK_D)
     z, slope = _transformed(raw, TRANSFORMS)
     of_row = COEFFICIENTS + rows
-    shifted = z - tl.load(of_row + TOP * long_n, mask=is_row, other=0.0)[:, None]
-    log_p = shifted - tl.load(of_row + LOG_S0 * long_n, mask=is_row, other=0.0)[:, None]
+    shifted = z - tl.load(of_row + TOP * long_n)[:, None]
+    log_p = shifted - tl.load(of_row + LOG_S0 * long_n)[:, None]
     g = tl.zeros((BLOCK_N, BLOCK_V), WIDE)
     if WANTS_A0:
-        inner = tl.load(of_row + A0 * long_n, mask=is_row, other=0.0)[:, None]
+        inner = tl.load(of_row + A0 * long_n)[:, None]
         if WANTS_A1:
-            inner += tl.load(of_row + A1 * long_n, mask=is_row, other=0.0)[:, None] * shifted
+            inner += tl.load(of_row + A1 * long_n)[:, None] * shifted
         g += tl.exp(log_p) * inner
     if WANTS_C0:
-        g += tl.load(of_row + C0 * long_n, mask=is_row, other=0.0)[:, None]
+        g += tl.load(of_row + C0 * long_n)[:, None]
     if WANTS_C1:
-        g += tl.load(of_row + C1 * long_n, mask=is_row, other=0.0)[:, None] * z
+        g += tl.load(of_row + C1 * long_n)[:, None] * z
     for i in tl.static_range(POWERS):
-        a = tl.load(of_row + (MORE_COEFFICIENTS + i) * long_n, mask=is_row, other=0.0)
+        a = tl.load(of_row + (MORE_COEFFICIENTS + i) * long_n)
         g += a[:, None] * tl.exp(tl.load(ALPHAS + i) * log_p)
     for i in tl.static_range(DOTS):
-        c = tl.load(of_row + (MORE_COEFFICIENTS + POWERS + i) * long_n, mask=is_row, other=0.0)
+        c = tl.load(of_row + (MORE_COEFFICIENTS + POWERS + i) * long_n)
         g += c[:, None] * tl.load(VECTORS + i * vocab + columns, mask=columns < vocab, other=0.0)[None, :]
     for i in range(num_columns):  # after p, so that p_y - 1 is formed before it is rounded
-        at = tl.load(COLUMNS + i * long_n + rows, mask=is_row, other=-1)
+        at = tl.load(COLUMNS + i * long_n + rows)
         if tl.max(((at >= start) & (at < start + BLOCK_V)).to(tl.int32), 0) > 0:
-            b = tl.load(COLUMN_COEFFICIENTS + i * long_n + rows, mask=is_row, other=0.0)
+            b = tl.load(COLUMN_COEFFICIENTS + i * long_n + rows)
             g += tl.where(columns[None, :] == at[:, None], b[:, None], 0.0)
     g *= slope
     out = OUT + rows.to(tl.int64)[:, None] * stride + (columns - first)[None, :]
