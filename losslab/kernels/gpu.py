@@ -22,7 +22,7 @@ from losslab.prediction import Needs, Quantity
 GRADIENT_IN_FORWARD = False  # no logits are kept here, so it would save nothing
 BUFFER_BYTES = 64 * 2**20  # of logit gradients at a time
 MIN_COLUMNS = 1024  # a narrower product leaves multiprocessors idle
-TRANSFORMS = ("temperature", "softcap", "sigmoid_cap", "isru_cap")  # those that the kernels know
+TRANSFORMS = ("temperature", "softcap", "sigmoid_cap", "isru_cap")  # as numbered in the kernels
 GROUP = 16  # blocks of rows that run side by side
 FREE = {"max_logit", "log_s0", "target_logit", "log_z", "nll"}
 
@@ -92,7 +92,7 @@ class Head:
         self.targets, self.needs, self.ids = targets, needs, ids
         self.wide = torch.promote_types(dtype, torch.float32)
         self.grad_dtype = lm_head.dtype if lm_head.dtype in (dtype, self.wide) else self.wide
-        self.transforms = tuple((t.func.__name__, *_parameters(t)) for t in transforms)
+        self.transforms = sum(map(_compiled, transforms), ())
         self.vectors = {
             q[1]: vocabulary[q[1]].to(dtype=self.wide, device=hidden.device) for q in needs.quantities if q[0] == "dot"
         }
@@ -216,9 +216,10 @@ def _multiprocessors(device: torch.device) -> int:
     return torch.cuda.get_device_properties(device).multi_processor_count if device.type == "cuda" else 4
 
 
-def _parameters(transform: partial) -> list[float]:
-    """All parameters, in the order in which the transform names them."""
-    return [float(p.default) for p in list(inspect.signature(transform).parameters.values())[1:]]
+def _compiled(transform: partial) -> tuple[float, ...]:
+    """Four numbers: the place in TRANSFORMS, and the parameters in the order in which the transform names them."""
+    values = [float(p.default) for p in list(inspect.signature(transform).parameters.values())[1:]]
+    return (TRANSFORMS.index(transform.func.__name__), *values, *[0.0] * (3 - len(values)))
 
 
 def _transposed(parts: Sequence[Tensor], dtype: torch.dtype) -> Tensor:

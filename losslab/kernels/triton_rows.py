@@ -9,6 +9,7 @@ import triton
 import triton.language as tl
 
 LOWEST = tl.constexpr(-1e38)  # below any logit, and finite: minus infinity times an empty sum would be nan
+TEMPERATURE, SOFTCAP, SIGMOID_CAP, ISRU_CAP = (tl.constexpr(i) for i in range(4))  # as in `gpu.TRANSFORMS`
 
 # where a row's numbers lie: of its statistics, before the power sums and the dots ...
 TOP, S0, S1, SUM, SQUARES, MORE_STATISTICS = (tl.constexpr(i) for i in range(6))
@@ -68,25 +69,26 @@ def _tanh(u):
 
 @triton.jit
 def _transformed(raw, TRANSFORMS: tl.constexpr):
-    """The transformed tile and the derivative of the transform, `dz/draw`."""
+    """The transformed tile and the derivative `dz/draw`. TRANSFORMS: four numbers each, its kind and its parameters."""
     z, slope = raw, tl.full(raw.shape, 1.0, raw.dtype)
-    for i in tl.static_range(len(TRANSFORMS)):
-        kind: tl.constexpr = TRANSFORMS[i][0]
-        if kind == "temperature":
-            z = z / TRANSFORMS[i][1]
-            slope = slope / TRANSFORMS[i][1]
-        elif kind == "softcap":
-            t, steep = _tanh(z / TRANSFORMS[i][1])
-            z = t * TRANSFORMS[i][1]
+    for i in tl.static_range(0, len(TRANSFORMS), 4):
+        kind: tl.constexpr = TRANSFORMS[i]
+        cap: tl.constexpr = TRANSFORMS[i + 1]
+        if kind == TEMPERATURE:
+            z = z / cap
+            slope = slope / cap
+        elif kind == SOFTCAP:
+            t, steep = _tanh(z / cap)
+            z = t * cap
             slope *= steep
-        elif kind == "sigmoid_cap":
-            u = (z + TRANSFORMS[i][2]) / TRANSFORMS[i][3]
+        elif kind == SIGMOID_CAP:
+            u = (z + TRANSFORMS[i + 2]) / TRANSFORMS[i + 3]
             e = tl.exp(-tl.abs(u))
-            z = tl.where(u < 0, e, 1.0) / (1 + e) * TRANSFORMS[i][1]
-            slope *= e / ((1 + e) * (1 + e)) * (TRANSFORMS[i][1] / TRANSFORMS[i][3])
+            z = tl.where(u < 0, e, 1.0) / (1 + e) * cap
+            slope *= e / ((1 + e) * (1 + e)) * (cap / TRANSFORMS[i + 3])
         else:
-            tl.static_assert(kind == "isru_cap")
-            u = z / TRANSFORMS[i][1]
+            tl.static_assert(kind == ISRU_CAP)
+            u = z / cap
             bend = tl.rsqrt(1 + u * u)
             z = z * bend
             slope *= bend * bend * bend
