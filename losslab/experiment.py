@@ -20,6 +20,7 @@ from losslab import config as configuration
 from losslab.config import ExperimentConfig
 from losslab.corpus import Corpus
 from losslab.corpus.progress import as_lines
+from losslab.evaluate import tasks
 from losslab.evaluate.nll import nll
 from losslab.evaluate.ruler import first_tokens, measure
 from losslab.fused import linear_loss
@@ -75,6 +76,8 @@ class Experiment:
         self.vocabulary = Vocabulary(self.corpus.vocabulary())
         self.objective.check(self.corpus.tokenizer.vocab_size, self.vocabulary)
         self.num_steps = config.num_steps
+        for name in config.evaluate.task_names:
+            tasks.check(name)
 
     @property
     def condition(self) -> str:
@@ -82,6 +85,8 @@ class Experiment:
         settings = configuration.to_dict(self.config)
         del settings["seed"], settings["data"]["corpus"]  # a corpus is its digest, wherever it lies
         settings |= {"loss": self.objective.explicit, "corpus": self.corpus.digest, "format": records.FORMAT}
+        for name in configuration.LOOKS:
+            del settings["evaluate"][name]
         settings["train"] |= {"num_tokens": 0, "num_steps": self.num_steps}  # one horizon, however it was given
         return configuration.digest(settings)
 
@@ -159,6 +164,7 @@ class _Run:
         self.log = records.Log(folder, step=self.step) if self.is_main else None
         self.tune = first_tokens(self.corpus.documents("tune"), tokenizer, config.evaluate.tune_tokens)
         self.vocabulary = experiment.vocabulary.to(device)
+        self.task_names = config.evaluate.task_names
 
     def go(self) -> None:
         config = self.config
@@ -200,6 +206,8 @@ class _Run:
         if self.is_main and (info.step % config.evaluate_every == 0 or info.is_last):
             scores = nll(self.model, self.tune, self.corpus.tokenizer, batch_size=config.evaluate.batch_size)
             self.line(info, **{"tune/nll": scores["nll"].value, "tune/bits_per_byte": scores["bits_per_byte"].value})
+        if self.is_main and self.task_names and info.step % config.evaluate.tasks_every == 0:
+            self.run_tasks(info)
         every = config.train.checkpoint_every
         if stop or (every and info.step % every == 0 and not info.is_last):
             self.save(info.step, info.tokens, info.seconds)
@@ -207,6 +215,23 @@ class _Run:
             again = f"losslab train --resume {self.folder}"
             self.tell(f"stopped at step {info.step} of {info.num_steps}; `{again}` goes on")
         return stop
+
+    def run_tasks(self, info: StepInfo) -> None:
+        """Scores of the tasks that are looked at while training; one that cannot be run is said once and left out."""
+        rules = self.config.evaluate
+        settings = tasks.Settings(
+            benchmarks=Path(rules.benchmarks) if rules.benchmarks else None, limit=rules.tasks_limit,
+            progress=self.tell, data=self.config.data, evaluate=rules, split="tune",
+        )
+        for name in list(self.task_names):
+            try:
+                scores = tasks.run(name, self.model, self.corpus.tokenizer, settings).scores
+                self.line(info, **{f"task/{name}/{key}": score.value for key, score in scores.items()})
+            except (ValueError, OSError, ModuleNotFoundError) as error:
+                self.tell(f"the task {name} is left out of this run: {error}")
+                self.task_names.remove(name)
+            finally:
+                self.model.train()  # an error may have left it in evaluation
 
     def line(self, info: StepInfo, **values) -> None:
         line = {"step": info.step, "tokens": info.tokens, "seconds": self.seconds_before + info.seconds, **values}
@@ -238,7 +263,7 @@ class _Run:
                 "peak_memory_bytes": peak, **self.loss_cost()}
         self.tell("measuring")
         measured = self.measure_apart(path) if self.objective.sources else measure(
-            path, self.config.data, self.config.evaluate, device=self.device
+            path, self.config.data, self.config.evaluate, device=self.device, partial=self.folder
         )
         saved = checkpoint.load(path, device=self.device)
         samples = []
@@ -253,7 +278,8 @@ class _Run:
     def measure_apart(self, path: Path) -> dict:
         """The ruler in a fresh process: code of a loss file cannot reach it."""
         request = {"checkpoint": str(path), "data": configuration.to_dict(self.config.data),
-                   "evaluate": configuration.to_dict(self.config.evaluate), "device": self.device}
+                   "evaluate": configuration.to_dict(self.config.evaluate), "device": self.device,
+                   "partial": str(self.folder)}
         done = subprocess.run([sys.executable, "-m", "losslab.evaluate"], input=json.dumps(request),
                               capture_output=True, text=True, check=False)
         if done.returncode:

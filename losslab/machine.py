@@ -47,6 +47,27 @@ def autocast(device: str, dtype: str):
     return torch.autocast(device.split(":")[0], dtype=getattr(torch, dtype))
 
 
+def has_onednn(like: torch.Tensor) -> bool:
+    """Whether oneDNN can multiply a tensor like this one."""
+    return (
+        like.dtype == torch.float32 and like.device.type == "cpu" and torch.backends.mkldnn.is_available()
+        and hasattr(torch.ops.mkldnn, "_linear_pointwise")
+    )
+
+
+def times_transposed(
+    a: torch.Tensor, b: torch.Tensor, activation: str = "none", bias: torch.Tensor | None = None
+) -> torch.Tensor:
+    """`activation(a @ b.T + bias)` without gradients, by oneDNN where it is at hand: up to three times the speed of MKL
+    on a CPU that is not Intel's."""
+    if has_onednn(a):
+        return torch.ops.mkldnn._linear_pointwise(a, b, bias, activation, [], "")
+    z = torch.nn.functional.linear(a, b).to(torch.promote_types(a.dtype, torch.float32))
+    if bias is not None:
+        z += bias
+    return z if activation == "none" else getattr(torch, activation + "_")(z)
+
+
 def rank() -> int:
     return int(os.environ.get("RANK", 0))
 
@@ -94,6 +115,15 @@ def any_rank(flag: bool, device: str) -> bool:
     flags = torch.tensor(float(flag), device=device)
     torch.distributed.all_reduce(flags)
     return bool(flags > 0)
+
+
+def sum_over_ranks(numbers: torch.Tensor, device: str) -> torch.Tensor:
+    """The sum of every rank's numbers, on every rank."""
+    if world_size() == 1:
+        return numbers
+    shared = numbers.to(device)
+    torch.distributed.all_reduce(shared)
+    return shared.to(numbers.device)
 
 
 def set_threads(threads: int) -> int:

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from losslab import formula
 from losslab.config import ModelConfig
+from losslab.machine import times_transposed
 
 
 class Attention(nn.Module):
@@ -20,7 +21,7 @@ class Attention(nn.Module):
         self.c_proj = nn.Linear(config.n_embd, config.n_embd, bias=config.bias)
         self.resid_dropout = nn.Dropout(config.dropout)
 
-    def forward(self, x: Tensor, cache: "Cache | None", layer: int) -> Tensor:
+    def forward(self, x: Tensor, cache: "Cache | None", layer: int, mask: Tensor | None) -> Tensor:
         batch, seq, width = x.shape
         q, k, v = (
             part.view(batch, seq, self.n_head, width // self.n_head).transpose(1, 2)  # [batch, head, seq, head_dim]
@@ -30,9 +31,10 @@ class Attention(nn.Module):
             k, v = cache.extend(layer, k, v)
         dropout = self.dropout if self.training else 0.0
         past = k.shape[2] - seq
-        if past and seq > 1:  # several new tokens behind a cache: the causal mask is no longer square
-            mask = torch.ones(seq, past + seq, dtype=torch.bool, device=x.device).tril(past)
-            y = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+        if mask is None and past and seq > 1:  # several new tokens behind a cache: the causal mask is no longer square
+            mask = torch.ones(1, seq, past + seq, dtype=torch.bool, device=x.device).tril(past)
+        if mask is not None:
+            y = F.scaled_dot_product_attention(q, k, v, attn_mask=mask[:, None], dropout_p=dropout)
         else:
             y = F.scaled_dot_product_attention(q, k, v, dropout_p=dropout, is_causal=past == 0)
         return self.resid_dropout(self.c_proj(y.transpose(1, 2).reshape(batch, seq, width)))
@@ -60,8 +62,8 @@ class Block(nn.Module):
         self.ln_2 = nn.LayerNorm(config.n_embd, bias=config.bias)
         self.mlp = MLP(config)
 
-    def forward(self, x: Tensor, cache: "Cache | None", layer: int) -> Tensor:
-        x = x + self.attn(self.ln_1(x), cache, layer)
+    def forward(self, x: Tensor, cache: "Cache | None", layer: int, mask: Tensor | None) -> Tensor:
+        x = x + self.attn(self.ln_1(x), cache, layer, mask)
         return x + self.mlp(self.ln_2(x))
 
 
@@ -123,22 +125,33 @@ class GPT2(nn.Module):
         """`[vocab, n_embd]`, the output weights."""
         return self.wte.weight if self.head is None else self.head.weight
 
-    def forward(self, tokens: Tensor, cache: Cache | None = None) -> Tensor:
-        """Tokens `[batch, seq]` to hidden states `[batch, seq, n_embd]` after the final norm."""
+    def forward(
+        self, tokens: Tensor, cache: Cache | None = None, *, positions: Tensor | None = None,
+        mask: Tensor | None = None,
+    ) -> Tensor:
+        """Tokens `[batch, seq]` to hidden states `[batch, seq, n_embd]` after the final norm.
+
+        Args:
+            tokens: those that come after the ones in `cache`.
+            cache: keys and values so far; it grows by `tokens`.
+            positions: `[batch, seq]`, where a row is not one text from left to right.
+            mask: bool `[batch, seq, past + seq]`, True where a token may look; None: at itself and all before it.
+        """
         past = len(cache) if cache is not None else 0
-        if past + tokens.shape[1] > self.config.max_seq_len:
-            raise ValueError(
-                f"{past + tokens.shape[1]} tokens do not fit the model's context of {self.config.max_seq_len}"
-            )
-        positions = torch.arange(past, past + tokens.shape[1], device=tokens.device)
+        used = past + tokens.shape[1] if positions is None else int(positions.max()) + 1
+        if used > self.config.max_seq_len:
+            raise ValueError(f"{used} tokens do not fit the model's context of {self.config.max_seq_len}")
+        if positions is None:
+            positions = torch.arange(past, used, device=tokens.device)
         x = self.drop(self.wte(tokens) + self.wpe(positions))
         for layer, block in enumerate(self.h):
-            x = block(x, cache, layer)
+            x = block(x, cache, layer, mask)
         return self.ln_f(x)
 
     def logits(self, hidden: Tensor) -> Tensor:
         """Hidden states `[..., n_embd]` to transformed logits `[..., vocab]`, in float32 (or float64)."""
-        logits = F.linear(hidden, self.lm_head)
+        product = F.linear if torch.is_grad_enabled() else times_transposed
+        logits = product(hidden, self.lm_head)
         logits = logits if logits.dtype == torch.float64 else logits.float()
         for transform in self.transforms:
             logits = transform(logits)

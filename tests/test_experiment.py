@@ -13,7 +13,7 @@ import safetensors.torch
 import torch
 
 from losslab import experiment, records
-from losslab.config import DataConfig, EvaluateConfig, ExperimentConfig, ModelConfig, TrainConfig
+from losslab.config import DataConfig, EvaluateConfig, ExperimentConfig, ModelConfig, TrainConfig, digest
 from losslab.corpus import Corpus
 
 SMALL = ExperimentConfig(
@@ -299,3 +299,68 @@ def test_a_run_of_a_newer_version_is_refused_and_left_alone(place):
     with pytest.raises(ValueError, match="written by a newer losslab"):
         experiment.run(SMALL, place / "run")
     assert (place / "run" / "result.json").exists()
+
+
+# --- tasks while training ----------------------------------------------------------------------
+
+LOOKING = {"tasks": "likelihood, blimp", "tasks_every": 10, "tasks_limit": 2, "benchmarks": "benchmarks"}
+
+
+def test_tasks_are_logged_while_training_and_change_nothing_else(place):
+    (place / "benchmarks").mkdir()
+    rows = [{"sentence_good": f"The {n} cats sat.", "sentence_bad": f"The {n} cat sit.", "UID": "u",
+             "linguistics_term": "t"} for n in range(5)]
+    (place / "benchmarks" / "blimp.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    data = {"corpus": "text.txt", "val_bytes": 2_000, "tune_bytes": 2_000}
+    config = change(data=data, model={"max_seq_len": 32})
+    looking = experiment.run(change(config, evaluate=LOOKING), place / "looking")
+    plain = experiment.run(config, place / "plain")
+    assert weights(place / "looking") == weights(place / "plain") and looking.condition == plain.condition
+    assert looking.scores == plain.scores
+    lines = [line for line in looking.log if "task/blimp/accuracy" in line]
+    assert [line["step"] for line in lines] == [10, 20, 30]
+    assert [line["step"] for line in looking.log if "task/likelihood/bits_per_byte" in line] == [10, 20, 30]
+    assert all(0 <= line["task/blimp/accuracy"] <= 1 for line in lines)
+    assert not any(key.startswith("task/") for line in plain.log for key in line)
+    assert not any("task/likelihood/nll_calibrated" in line for line in looking.log)  # it is `tune` that is looked at
+
+
+def test_a_task_that_cannot_be_run_is_said_once_and_the_run_goes_on(place):
+    said = []
+    record = experiment.run(change(evaluate=LOOKING | {"benchmarks": "nowhere"}), place / "run", tell=said.append)
+    assert record.status == "finished" and any("task/likelihood/nll" in line for line in record.log)
+    assert len([line for line in said if "the task blimp is left out of this run: nowhere has none" in line]) == 1
+
+
+def test_a_task_that_fails_leaves_the_model_in_training(place, monkeypatch):
+    def broken(name, model, *arguments):
+        model.eval()
+        raise ValueError("broken")
+
+    plain = experiment.run(SMALL, place / "plain")
+    monkeypatch.setattr(experiment.tasks, "run", broken)
+    looking = experiment.run(change(evaluate=LOOKING), place / "looking")  # dropout is 0.1
+    assert weights(place / "looking") == weights(place / "plain") and looking.scores == plain.scores
+
+
+def test_an_unknown_task_is_found_before_anything_is_spent(place):
+    with pytest.raises(ValueError, match="unknown task 'blimpp'; did you mean blimp"):
+        experiment.run(change(evaluate={"tasks": "blimpp", "tasks_every": 5}), place / "run")
+    assert not (place / "run").exists()
+
+
+def test_a_run_from_before_there_were_tasks_is_the_same_run(place):
+    record = experiment.run(SMALL, place / "run")
+    spec = json.loads((place / "run" / "spec.json").read_text())
+    for name in ("tasks", "tasks_every", "tasks_limit", "benchmarks"):
+        del spec["config"]["evaluate"][name]
+    (place / "run" / "spec.json").write_text(json.dumps(spec))
+    (place / "run" / "result.json").unlink()
+    resumed = experiment.resume(place / "run")
+    assert resumed.status == "finished" and resumed.scores == record.scores
+    # the digest of exactly these settings, as they were before the fields existed
+    settings = json.loads(json.dumps(spec["config"]))
+    del settings["seed"], settings["data"]["corpus"]
+    settings |= {"loss": spec["objective"], "corpus": spec["corpus"]["digest"], "format": records.FORMAT}
+    settings["train"] |= {"num_tokens": 0, "num_steps": 30}
+    assert digest(settings) == record.condition

@@ -5,6 +5,9 @@ it cannot show is a compiler's mistake or a race; `takes` tries the kernels wher
 """
 
 import itertools
+import os
+import subprocess
+import sys
 from types import SimpleNamespace
 
 import pytest
@@ -314,3 +317,43 @@ def test_the_door_streams_and_says_what_it_saw(monkeypatch):
         assert_close(getattr(statistics, name), getattr(prediction, name).where(targets >= 0, 0.0).detach())
     assert_close(total, statistics.nll.sum())
     assert count == (targets >= 0).sum()
+
+
+COMPILE = """
+import triton, triton.language as tl
+from triton.backends.compiler import GPUTarget
+from triton.compiler import ASTSource
+from losslab.kernels import gpu, triton_rows
+
+def compiled(name, dtype, target, switches):
+    kernel, block = getattr(triton_rows, name), gpu.BLOCKS[4 if dtype == "fp32" else 2]
+    constants = switches | dict(WIDE=tl.float32, EVEN=True, BLOCK_N=block.n, BLOCK_V=block.v, BLOCK_D=block.d, GROUP=16)
+    kinds = dict(X=dtype, W=dtype, COLUMNS="i32", ARGMAX="i32", OUT=dtype if name == "gradient" else "fp32")
+    names = kernel.arg_names
+    rest = {a: "*" + kinds.get(a, "fp32") if a.isupper() else "i32" for a in names}
+    signature = rest | {a: "constexpr" for a in constants}
+    pointers = [a for a in names if a.isupper() and a not in constants]
+    aligned = {(names.index(a),): [["tt.divisibility", 16]] for a in names if a in (*pointers, "d", "stride")}
+    source = ASTSource(kernel, signature, {(names.index(a),): value for a, value in constants.items()}, aligned)
+    options = dict(num_warps=block.warps, num_stages=block.stages, enable_fp_fusion=True)
+    made = triton.compile(source, target=GPUTarget("cuda", target, 32), options=options)
+    assert made.metadata.shared <= 166 * 1024, made.metadata.shared  # what a program may have on an A100
+    return made.asm["ptx"]
+
+usual = dict(TRANSFORMS=(), POWERS=0, DOTS=0)
+full = dict(TRANSFORMS=(0, 2.0, 0.0, 0.0, 1, 15.0, 0.0, 0.0, 2, 23.0, 5.0, 7.5, 3, 15.0, 0.0, 0.0), POWERS=2, DOTS=1)
+for target, dtype, wants, rest in [(90, "bf16", False, usual), (90, "bf16", True, full), (80, "fp32", True, full)]:
+    first = {"WANTS_" + name: wants for name in ("ARGMAX", "S1", "SUM", "SQUARES")} | rest | dict(MORE=4)
+    second = {"WANTS_" + name: wants for name in ("A0", "A1", "C0", "C1")} | rest | dict(WANTS_A0=True)
+    for name, switches in [("statistics", first), ("gradient", second)]:
+        ptx = compiled(name, dtype, target, switches)
+        assert ("wgmma" in ptx) == (dtype == "bf16") and "tf32" not in ptx, name
+"""
+
+
+@pytest.mark.slow
+def test_both_kernels_compile_for_gpus_that_are_not_here():
+    """To tensor cores of an H100 or H200 for bfloat16; without TF32 for float32."""
+    fresh = os.environ | {"TRITON_INTERPRET": "0"}
+    run = subprocess.run([sys.executable, "-c", COMPILE], capture_output=True, text=True, env=fresh)
+    assert run.returncode == 0, run.stderr[-3000:]

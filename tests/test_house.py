@@ -34,7 +34,7 @@ NEVER = [
 ]  # fmt: skip
 TORCH_FREE = ["config", "records", "stats", "units", "report", "formula", "cli"]
 CORE = {"torch", "numpy", "safetensors"}  # all that floors 0 to 4 need at their top
-EXTRAS = {"datasets", "transformers"}
+EXTRAS = {"datasets", "transformers", "lm_eval"}
 KERNELS = {"kernels/triton_rows.py": {"triton"}}  # what only a compiler of kernels can read: loaded when first used
 
 

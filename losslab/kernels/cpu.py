@@ -9,8 +9,10 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from losslab.kernels.caps import has_onednn, product, times_transposed
+from losslab.kernels.caps import product
+from losslab.kernels.gram import Gram
 from losslab.kernels.rows import Rows, reads_logits
+from losslab.machine import has_onednn, times_transposed
 from losslab.prediction import Needs, Quantity
 
 GRADIENT_IN_FORWARD = True  # a tile's logits are there already
@@ -45,14 +47,17 @@ class Head:
         self.targets, self.needs, self.ids = targets, needs, ids
         self.product = product(transforms, dtype)
         self.wide = torch.promote_types(dtype, torch.float32)
-        buffers = 1 + bool(transforms) + reads_logits(needs.quantities)
+        self._is_narrow = hidden.shape[1] <= NARROW and has_onednn(self.hidden)
+        self.wanted, self.gram = needs.quantities, None
+        if "sum_squares" in needs.quantities and not transforms and hidden.shape[1] <= NARROW and dtype == self.wide:
+            self.wanted, self.gram = needs.quantities - {"sum_squares"}, Gram(self.lm_head)
+        buffers = 1 + bool(transforms) + (reads_logits(self.wanted) or ("power_sum", 2.0) in self.wanted)
         self._size = max(1, min(MAX_ROWS // buffers, TILE_BYTES[buffers] // (len(lm_head) * self.wide.itemsize)))
         self.vectors = {
             q[1]: vocabulary[q[1]].to(dtype=self.wide, device=hidden.device) for q in needs.quantities if q[0] == "dot"
         }
         self.grad_hidden: Tensor | None = None
         self._grad_lm_head: Tensor | None = None
-        self._is_narrow = hidden.shape[1] <= NARROW and has_onednn(self.hidden)
 
     def tiles(self) -> Iterator["Tile"]:
         for start in range(0, len(self.hidden), self._size):
@@ -78,9 +83,10 @@ class Head:
 
     @property
     def grad_lm_head(self) -> Tensor | None:
-        if self._is_narrow and self._grad_lm_head is not None:
-            return self._grad_lm_head.t().contiguous()
-        return self._grad_lm_head
+        grad = self._grad_lm_head
+        if grad is not None and self._is_narrow:
+            grad = grad.t().contiguous()
+        return grad if grad is None or self.gram is None else grad.add_(self.gram.grad_lm_head(self.lm_head))
 
 
 class Tile:
@@ -93,12 +99,19 @@ class Tile:
         self.rows = Rows(z, self.targets, self.ids, head.vectors)
 
     def observe(self) -> dict[Quantity, Tensor]:
-        return self.rows.observe(self.head.needs.quantities)
+        found, head = self.rows.observe(self.head.wanted), self.head
+        if head.gram is not None:
+            found["sum_squares"] = head.gram.sum_squares(head.hidden[self.at]).to(head.wide)
+        return found
 
     def recall(self, found: Mapping[Quantity, Tensor], partials: Mapping[Quantity, Tensor]) -> None:
         """What an earlier sweep found of every row, in the place of `observe`; `partials` as for `descend`."""
-        self.rows.recall({name: value[self.at] for name, value in found.items()}, set(partials))
+        self.rows.recall({name: value[self.at] for name, value in found.items()}, self.head.wanted & set(partials))
 
     def descend(self, partials: Mapping[Quantity, Tensor]) -> None:
         """Apply the derivatives of the loss by the quantities of this tile."""
-        self.head.descend(self.at, self._pull(self.rows.gradient(partials)))
+        head, partials = self.head, dict(partials)
+        squares = partials.pop("sum_squares", None) if head.gram is not None else None
+        head.descend(self.at, self._pull(self.rows.gradient(partials)))
+        if squares is not None:
+            head.grad_hidden[self.at] += head.gram.pull(head.hidden[self.at], squares)
