@@ -68,30 +68,33 @@ def _tanh(u):
 
 
 @triton.jit
+def _one_transform(r, KIND: tl.constexpr, A: tl.constexpr, B: tl.constexpr, C: tl.constexpr):
+    """A transform of the house and its derivative."""
+    if KIND == TEMPERATURE:
+        z, slope = r / A, tl.full(r.shape, 1.0, r.dtype) / A
+    elif KIND == SOFTCAP:
+        z, slope = _tanh(r / A)
+        z *= A
+    elif KIND == SIGMOID_CAP:
+        u = (r + B) / C
+        e = tl.exp(-tl.abs(u))
+        z = tl.where(u < 0, e, 1.0) / (1 + e) * A
+        slope = e / ((1 + e) * (1 + e)) * (A / C)
+    else:
+        tl.static_assert(KIND == ISRU_CAP)
+        u = r / A
+        bend = tl.rsqrt(1 + u * u)
+        z, slope = r * bend, bend * bend * bend
+    return z, slope
+
+
+@triton.jit
 def _transformed(raw, TRANSFORMS: tl.constexpr):
     """The transformed tile and the derivative `dz/draw`. TRANSFORMS: four numbers each, its kind and its parameters."""
     z, slope = raw, tl.full(raw.shape, 1.0, raw.dtype)
     for i in tl.static_range(0, len(TRANSFORMS), 4):
-        kind: tl.constexpr = TRANSFORMS[i]
-        cap: tl.constexpr = TRANSFORMS[i + 1]
-        if kind == TEMPERATURE:
-            z = z / cap
-            slope = slope / cap
-        elif kind == SOFTCAP:
-            t, steep = _tanh(z / cap)
-            z = t * cap
-            slope *= steep
-        elif kind == SIGMOID_CAP:
-            u = (z + TRANSFORMS[i + 2]) / TRANSFORMS[i + 3]
-            e = tl.exp(-tl.abs(u))
-            z = tl.where(u < 0, e, 1.0) / (1 + e) * cap
-            slope *= e / ((1 + e) * (1 + e)) * (cap / TRANSFORMS[i + 3])
-        else:
-            tl.static_assert(kind == ISRU_CAP)
-            u = z / cap
-            bend = tl.rsqrt(1 + u * u)
-            z = z * bend
-            slope *= bend * bend * bend
+        z, steep = _one_transform(z, TRANSFORMS[i], TRANSFORMS[i + 1], TRANSFORMS[i + 2], TRANSFORMS[i + 3])
+        slope *= steep
     return z, slope
 
 
