@@ -184,11 +184,12 @@ def test_a_batch_without_targets_gives_exactly_zero(text, parse):
 
 def test_the_first_of_equal_logits_is_the_largest():
     lm_head = torch.zeros(V, 3)
-    lm_head[[20, 37, 41]] = 1.0  # in both parts of the vocabulary
-    head = gpu.Head(torch.ones(2, 3, device=DEVICE), lm_head.to(DEVICE), torch.tensor([0, 1], device=DEVICE),
+    lm_head[[5, 20, 37, 41]] = 1.0  # in one tile, in another of the same part of the vocabulary, in another part
+    head = gpu.Head(torch.ones(40, 3, device=DEVICE), lm_head.to(DEVICE), torch.zeros(40, device=DEVICE).long(),
                     gpu.Needs({"argmax"}), [], (), torch.float32, {})  # fmt: skip
     (tile,) = head.tiles()
-    assert tile.observe()["argmax"].tolist() == [20, 20]
+    assert tile._splits(V) == (2, 32)
+    assert tile.observe()["argmax"].tolist() == [5] * 40
 
 
 def test_only_what_a_loss_asks_for_is_compiled_in(parse, monkeypatch):
