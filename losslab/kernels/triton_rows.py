@@ -153,7 +153,7 @@ def statistics(
             here = (at >= start) & (at < start + BLOCK_V)
             if tl.max(here.to(tl.int32), 0) > 0:  # most tiles hold none
                 found = tl.sum(tl.where(columns[None, :] == at[:, None], z, 0.0), 1)
-                tl.store(AT + i * long_n + rows, found, mask=here & is_row)
+                tl.store(AT + i * long_n + rows, found, mask=here)
     step, out = splits * long_n, OUT + split * long_n + rows
     tl.store(out + TOP * step, top, mask=is_row)
     tl.store(out + S0 * step, s0, mask=is_row)
