@@ -12,8 +12,8 @@ TEXT = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
 def test_every_verb_and_flag_it_shows_exists(capsys):
     helps = {}
     commands = TEXT.replace("\\\n", " ").replace("losslab ", "\nlosslab ")
-    verbs = r"^losslab (compare|train|evaluate|generate|losses|corpus|report|export|import|convert|audit|runs \w+)([^\n`]*)"
-    for verb, rest in re.findall(verbs, commands, flags=re.MULTILINE):
+    verbs = "compare|train|evaluate|generate|losses|corpus|report|export|import|convert|audit|runs \\w+"
+    for verb, rest in re.findall(rf"^losslab ({verbs})([^\n`]*)", commands, flags=re.MULTILINE):
         if verb not in helps:
             app([*verb.split(), "--help"], result_action="return_value")
             helps[verb] = capsys.readouterr().out

@@ -77,11 +77,11 @@ class Rows:
             c0 = shift if c0 is None else c0 + shift
         g = self._scaled(c.a0, squared)
         if c.a1 is not None:
-            g.add_(self.pz.mul_(c.a1[:, None]))
+            _add(g, self.pz, c.a1)
         for part in rest:
             g.add_(part)
         if c.c1 is not None:
-            g.add_(self.z.mul_(c.c1[:, None]))
+            _add(g, self.z, c.c1)
         if c0 is not None:
             g.add_(c0[:, None])
         for vector, d in c.vectors:
@@ -116,6 +116,15 @@ class Rows:
             return self.p.zero_()
         # cross-entropy saves itself a pass
         return self.p if bool((a0 == 1).all()) else self.p.mul_(a0[:, None])
+
+
+def _add(g: Tensor, values: Tensor, factors: Tensor) -> None:
+    """`g += factors*values`, a pass less where every row has one factor, as where a term has a fixed weight."""
+    one = factors[0]
+    if bool((factors == one).all()):
+        g.add_(values, alpha=one.item())
+    else:
+        g.add_(values.mul_(factors[:, None]))
 
 
 def _is_power(quantity: Quantity) -> bool:
