@@ -194,6 +194,8 @@ class ExperimentConfig:
     """The objective's formula, or the path of a loss file."""
     seed: int = 0
     """Seed of the initial weights, the data order and dropout."""
+    start: str = ""
+    """Run or imported model whose weights, tokenizer and sizes training starts from; nothing: new weights."""
     data: DataConfig = field(default_factory=DataConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
     train: TrainConfig = field(default_factory=TrainConfig)

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 import losslab
-from losslab import checkpoint, machine, optim, records
+from losslab import checkpoint, machine, optim, records, start
 from losslab import config as configuration
 from losslab.config import ExperimentConfig
 from losslab.corpus import Corpus
@@ -69,9 +69,12 @@ class Experiment:
     ):
         device = machine.resolve_device(config.train.device)
         numerics = replace(config.train, device=device, dtype=machine.resolve_dtype(config.train.dtype, device))
-        self.objective = Objective.parse(config.loss, files)
+        self.start = start.read(config.start) if config.start else None
+        config = self.start.settle(config) if self.start else config
+        self.objective = self.start.objective(config.loss, files) if self.start else Objective.parse(config.loss, files)
         self.config = replace(config, loss=str(self.objective), train=numerics)  # one spelling of a formula
-        self.corpus = corpus or Corpus.open(config.data, progress=as_lines(tell))
+        tokenizer = self.start.tokenizer if self.start else None
+        self.corpus = corpus or Corpus.open(config.data, tokenizer=tokenizer, progress=as_lines(tell))
         self.corpus.check(config.model.max_seq_len)
         self.vocabulary = Vocabulary(self.corpus.vocabulary())
         self.objective.check(self.corpus.tokenizer.vocab_size, self.vocabulary)
@@ -82,8 +85,10 @@ class Experiment:
     @property
     def condition(self) -> str:
         """Names everything but the seed: what replicates share, and what is never mixed."""
-        settings = configuration.to_dict(self.config)
+        settings = self._settings
         del settings["seed"], settings["data"]["corpus"]  # a corpus is its digest, wherever it lies
+        if self.start:  # and so are weights
+            settings["start"] = self.start.weights
         settings |= {"loss": self.objective.explicit, "corpus": self.corpus.digest, "format": records.FORMAT}
         for name in configuration.LOOKS:
             del settings["evaluate"][name]
@@ -91,15 +96,23 @@ class Experiment:
         return configuration.digest(settings)
 
     @property
+    def _settings(self) -> dict:
+        settings = configuration.to_dict(self.config)
+        if not self.start:  # as it was written before there was a choice
+            del settings["start"]
+        return settings
+
+    @property
     def spec(self) -> dict:
         about = self.corpus.describe()
         return {
             "version": losslab.__version__,
             "condition": self.condition,
-            "config": configuration.to_dict(self.config),
+            "config": self._settings,
             "objective": self.objective.explicit,
             "losses": [{"path": s.path, "sha256": s.sha256, "source": s.text} for s in self.objective.sources],
             "corpus": {name: value for name, value in about.items() if name not in ("sample", "folder")},
+            **({"start": self.start.weights} if self.start else {}),
         }
 
     def folder(self, store: str | Path) -> Path:
@@ -146,7 +159,10 @@ class _Run:
                 tell("no checkpoint of this run is whole; starting it over")
         if restored is None:
             transform = self.objective.transform_text
-            self.model = GPT2.initialized(config.model, tokenizer.vocab_size, config.seed, transform).to(device)
+            self.model = GPT2.initialized(config.model, tokenizer.vocab_size, config.seed, transform)
+            if experiment.start:
+                experiment.start.load_into(self.model)
+            self.model = self.model.to(device)
         else:
             self.model = restored.model
         self.optimizer = optim.adamw(self.model, config.train)
@@ -199,14 +215,14 @@ class _Run:
         # agreed on by all ranks, or one of them would wait for the others forever
         stop = machine.any_rank(self.asked_to_stop(), self.device) and not info.is_last
         if info.nll is not None:
-            if info.step == 1:
+            if info.step == 1 and not self.experiment.start:
                 self.check_first(info.nll)
             self.line(info, **{"train/objective": info.objective, "train/nll": info.nll,
                                "learning_rate": info.learning_rate, "grad_norm": info.grad_norm})
         if self.is_main and (info.step % config.evaluate_every == 0 or info.is_last):
             scores = nll(self.model, self.tune, self.corpus.tokenizer, batch_size=config.evaluate.batch_size)
             self.line(info, **{"tune/nll": scores["nll"].value, "tune/bits_per_byte": scores["bits_per_byte"].value})
-        if self.is_main and self.task_names and info.step % config.evaluate.tasks_every == 0:
+        if self.task_names and info.step % config.evaluate.tasks_every == 0:
             self.run_tasks(info)
         every = config.train.checkpoint_every
         if stop or (every and info.step % every == 0 and not info.is_last):
@@ -217,11 +233,15 @@ class _Run:
         return stop
 
     def run_tasks(self, info: StepInfo) -> None:
-        """Scores of the tasks that are looked at while training; one that cannot be run is said once and left out."""
+        """Scores of the tasks that are looked at while training; one that cannot be run is said once and left out.
+
+        Every rank takes part, since tasks share their items over ranks.
+        """
         rules = self.config.evaluate
         settings = tasks.Settings(
             benchmarks=Path(rules.benchmarks) if rules.benchmarks else None, limit=rules.tasks_limit,
-            progress=self.tell, data=self.config.data, evaluate=rules, split="tune",
+            progress=self.tell, data=self.config.data, evaluate=rules, split="tune", rank=machine.rank(),
+            world=machine.world_size(),
         )
         for name in list(self.task_names):
             try:
@@ -339,11 +359,19 @@ def resume(folder: str | Path, *, tell: Tell = lambda text: None, threads: int =
         ValueError: if the corpus or the code of a loss is no longer what the run began with.
     """
     record = records.read(folder)
+    if record.status == "imported":
+        raise ValueError(f"{folder} is an imported model, not a run to go on with; `losslab train --start {folder}` "
+                         "starts one from it")
     files = {loss["path"]: loss["source"] for loss in record.spec["losses"]}
     experiment = Experiment(record.config, files=files, tell=tell)
     if experiment.condition != record.condition:
         was, now = record.spec["corpus"]["digest"], experiment.corpus.digest
-        why = f"its corpus was {was} and is now {now}" if was != now else "its numerics or settings cannot be had here"
+        why = (
+            f"its corpus was {was} and is now {now}" if was != now
+            else f"the weights in {record.config.start} are not those it began with"
+            if record.spec.get("start") != experiment.spec.get("start")
+            else "its numerics or settings cannot be had here"
+        )
         raise ValueError(f"{folder} cannot go on: {why}; start a new run instead")
     return experiment.run(folder, tell=tell, threads=threads or record.environment.get("threads", 0), **options)
 

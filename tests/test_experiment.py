@@ -272,17 +272,24 @@ def test_the_same_seed_starts_every_loss_from_the_same_weights_and_batches(place
 
 
 def test_torchrun_trains_the_same_run_on_two_ranks(place):
+    (place / "benchmarks").mkdir()
+    pair = {"sentence_good": "It is so.", "sentence_bad": "Is so it.", "linguistics_term": "order", "UID": "one"}
+    (place / "benchmarks" / "blimp.jsonl").write_text((json.dumps(pair) + "\n") * 6)
+    looking = ["--evaluate.tasks", "blimp,likelihood", "--evaluate.tasks-every", "40", "--evaluate.benchmarks",
+               "benchmarks"]
     (place / "spec.toml").write_text(SPEC.format(steps=40, every=0).replace("dropout = 0.1", "dropout = 0.0"))
     done = subprocess.run(
         [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "-m", "losslab.cli",
-         "train", "spec.toml", "--out", "together", "--threads", "1"],
+         "train", "spec.toml", "--out", "together", "--threads", "1", *looking],
         capture_output=True, text=True, timeout=120, env=os.environ | {"OMP_NUM_THREADS": "1"},
     )
     assert done.returncode == 0, done.stderr[-2000:]
-    assert launch(place / "alone", kill=0, at_step=10**9).returncode == 0
+    assert launch(place / "alone", kill=0, at_step=10**9, options=looking).returncode == 0
     together, alone = records.read("together"), records.read("alone")
     assert together.environment["world_size"] == 2 and together.condition == alone.condition
     assert together.scores["nll"]["value"] == pytest.approx(alone.scores["nll"]["value"], abs=2e-3)
+    looked, also = ([line for line in run.log if "task/blimp/accuracy" in line] for run in (together, alone))
+    assert len(looked) == len(also) == 1 and looked[0]["task/blimp/accuracy"] == also[0]["task/blimp/accuracy"]
     assert together.result["tokens"] == alone.result["tokens"] == 40 * 4 * 16
 
 

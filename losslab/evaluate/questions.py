@@ -124,7 +124,7 @@ def run(model, tokenizer, settings: Settings, name: str) -> TaskResult:
         asked = [benchmark.ask(row) for row in rows]
     except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
         raise ValueError(f"{source} does not hold rows of {name} ({type(error).__name__}: {error})") from None
-    questions = [_question(tokenizer, model.config.max_seq_len, one) for one in asked]
+    questions = [question(tokenizer, model.config.max_seq_len, one) for one in asked]
     one_ending = all(len(set(one.endings)) == 1 and len(set(one.contexts)) > 1 for one in asked)
     result = (
         multiple_choice(name, model, questions, settings, normalizers=("sum",)) if one_ending
@@ -136,7 +136,8 @@ def run(model, tokenizer, settings: Settings, name: str) -> TaskResult:
     return result
 
 
-def _question(tokenizer, limit: int, asked: Asked) -> Question:
+def question(tokenizer, limit: int, asked: Asked) -> Question:
+    """The question in tokens; skipped where an option does not fit `limit` of them."""
     texts = [f"{context} {ending}" for context, ending in zip(asked.contexts, asked.endings, strict=True)]
     # a context's trailing space belongs to what follows, as the vocabularies have it
     try:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+EVEN = 3 / 4  # a batch of some size takes no row that is shorter than this beside its longest
 WORTHWHILE = 1 / 4  # a sequence joins others where it is spared this much of its reading
 
 
@@ -65,7 +66,9 @@ def batches(found: Sequence[Row], *, max_tokens: int) -> Iterator[list[Row]]:
     """Rows of about the same length together, at most `max_tokens` with padding, unless one row is longer."""
     batch: list[Row] = []
     for row in sorted(found, key=lambda row: (len(row), row.num_shared), reverse=True):
-        if batch and (len(batch) + 1) * len(batch[0]) > max_tokens:
+        padded = len(batch) * len(batch[0]) if batch else 0
+        uneven = padded > max_tokens / 4 and len(row) < EVEN * len(batch[0])
+        if batch and (uneven or padded + len(batch[0]) > max_tokens):
             yield batch
             batch = []
         batch.append(row)

@@ -18,7 +18,7 @@ from losslab.prediction import Needs, Quantity
 GRADIENT_IN_FORWARD = True  # a tile's logits are there already
 # of logits, by how many tiles of this size are held at once: all together in a last-level cache or near it, and
 # each small enough that malloc hands the same pages back
-TILE_BYTES = {1: 28 * 2**20, 2: 20 * 2**20, 3: 14 * 2**20}
+TILE_BYTES = {1: 28 * 2**20, 2: 24 * 2**20, 3: 14 * 2**20}
 MAX_ROWS = 512  # a product gains nothing from more
 NARROW = 128  # widths at which the head's gradient is summed transposed: oneDNN then runs at full speed
 
@@ -53,6 +53,8 @@ class Head:
             self.wanted, self.gram = needs.quantities - {"sum_squares"}, Gram(self.lm_head)
         buffers = 1 + bool(transforms) + (reads_logits(self.wanted) or ("power_sum", 2.0) in self.wanted)
         self._size = max(1, min(MAX_ROWS // buffers, TILE_BYTES[buffers] // (len(lm_head) * self.wide.itemsize)))
+        # kept, since malloc gives pages back to the system when two tiles are free
+        self.room = self.hidden.new_empty(self._size if reads_logits(self.wanted) else 0, len(lm_head), dtype=self.wide)
         self.vectors = {
             q[1]: vocabulary[q[1]].to(dtype=self.wide, device=hidden.device) for q in needs.quantities if q[0] == "dot"
         }
@@ -96,7 +98,7 @@ class Tile:
         self.head, self.at = head, at
         self.targets, self.ids = head.targets[at], [ids[at] for ids in head.ids]
         z, self._pull = head.product(head.hidden[at], head.lm_head)
-        self.rows = Rows(z, self.targets, self.ids, head.vectors)
+        self.rows = Rows(z, self.targets, self.ids, head.vectors, head.room[: len(z)])
 
     def observe(self) -> dict[Quantity, Tensor]:
         found, head = self.rows.observe(self.head.wanted), self.head

@@ -21,10 +21,10 @@ def reads_logits(quantities: Iterable[Quantity]) -> bool:
 
 
 class Rows:
-    """Logits `[n, vocab]`, which are overwritten, and what is known of them."""
+    """Logits `[n, vocab]`, which are overwritten, and what is known of them; `room` holds `p` where `z` is read too."""
 
-    def __init__(self, z: Tensor, targets: Tensor, ids: list[Tensor], vectors: Mapping[str, Tensor]):
-        self.z, self.targets, self.ids, self.vectors = z, targets, ids, vectors
+    def __init__(self, z: Tensor, targets: Tensor, ids: list[Tensor], vectors: Mapping[str, Tensor], room: Tensor):
+        self.z, self.targets, self.ids, self.vectors, self.room = z, targets, ids, vectors, room
         self.found: dict[Quantity, Tensor] = {}
 
     def observe(self, wanted: set[Quantity]) -> dict[Quantity, Tensor]:
@@ -97,7 +97,7 @@ class Rows:
         self._is_free = not powers and "sum_squares" not in wanted  # to make p*z of z
         if self.is_shifted:
             self.z.sub_(self.found["max_logit"][:, None])
-        self.p = torch.softmax(self.z, 1) if keeps else torch.softmax(self.z, 1, out=self.z)
+        self.p = torch.softmax(self.z, 1, out=self.room if keeps else self.z)
 
     def _p_times_z(self) -> Tensor:
         self.pz = self.z.mul_(self.p) if self._is_free else self.z * self.p

@@ -43,7 +43,7 @@ class Letters(nn.Module):
 
 
 def ask(*endings, gold=0, context="Q:"):
-    return questions._question(BYTES, 64, questions.Asked([context] * len(endings), endings, gold))
+    return questions.question(BYTES, 64, questions.Asked([context] * len(endings), endings, gold))
 
 
 def test_each_normalizer_picks_by_its_own_count():
@@ -259,5 +259,5 @@ def test_the_missing_library_is_named(monkeypatch):
 
 
 def test_an_unknown_task_is_an_error_with_the_names():
-    with pytest.raises(ValueError, match="unknown task 'piq'; the tasks are core, "):
+    with pytest.raises(ValueError, match="unknown task 'piq'; did you mean piqa[?]; the tasks are .*core, "):
         tasks.run("piq", Letters({"a": 2}), BYTES, Settings())

@@ -215,6 +215,9 @@ def test_batches_hold_every_row_once_within_the_budget():
     assert sorted(len(row) for batch in made for row in batch) == list(range(1, 40))
     assert all(len(batch) * max(map(len, batch)) <= 64 for batch in made)
     assert len(made) < 20
+    uneven = rows([np.arange(40), *(np.arange(9) + 100 * n for n in range(1, 9))], max_tokens=400)
+    assert [len(batch) for batch in batches(uneven, max_tokens=120)] == [1, 8]
+    assert [len(batch) for batch in batches(uneven, max_tokens=400)] == [3, 6]  # 80 tokens are not yet a batch
 
 
 # --- ranks -------------------------------------------------------------------------------------
