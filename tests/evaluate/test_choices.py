@@ -105,11 +105,21 @@ def test_an_option_without_any_token_makes_no_request():
     assert result.items[0]["costs"]["sum"] == [pytest.approx(1.0), None] and result.scores["accuracy_sum"].value == 1
 
 
+def test_an_option_that_was_cut_is_scored_from_its_first_token_with_a_context():
+    tokens = np.array([256, *b"text option"])
+    cut = option(tokens, "option", start=5, own_start=9, num_cut=6)
+    assert bytes(cut.request.context.tolist()) == b"o" and bytes(cut.request.continuation.tolist()) == b"ption"
+    assert (cut.num_own, cut.num_cut) == (3, 6)
+    whole = option(tokens, "option", start=5, own_start=9, num_cut=2)
+    assert bytes(whole.request.context.tolist()) == b"ext" and bytes(whole.request.continuation.tolist()) == b" option"
+
+
 def test_a_model_whose_logits_are_nan_ties_everywhere():
     model = Letters({"a": 2})
     model.row.data[:] = math.nan
     result = multiple_choice("t", model, [ask("a", "b", gold=1)], Settings())
     assert result.counts["tied_sum"] == 1 and result.scores["accuracy_sum"].value == 0
+    assert result.items[0]["costs"]["sum"] == [math.inf, math.inf]
 
 
 def test_scores_have_the_error_of_a_mean_and_n_of_what_was_scored():

@@ -90,7 +90,9 @@ def test_together_is_as_alone(kind, at_once, monkeypatch):
     assert any(answer.num_cut for answer in answers(model, requests))
 
 
-def test_a_beginning_is_read_once_and_a_repeated_request_too(monkeypatch):
+@pytest.mark.parametrize("at_once", [1, 500])
+def test_a_beginning_is_read_once_and_a_repeated_request_too(monkeypatch, at_once):
+    monkeypatch.setattr(room, "TOKENS_AT_ONCE", {"cpu": at_once})
     read = []
     model = gpt2()
     plain = model.forward
