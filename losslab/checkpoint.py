@@ -53,11 +53,11 @@ def save(
         if optimizer is not None:
             safetensors.torch.save_file(_optimizer_tensors(model, optimizer), temporary / "optimizer.safetensors")
         tokenizer.save(temporary)
-        about = {
+        described = {
             "format": FORMAT, "step": step, "tokens": tokens, "seconds": seconds, "model": asdict(model.config),
             "vocab_size": model.vocab_size, "transform": model.transform_text,
         }
-        (temporary / "model.json").write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
+        (temporary / "model.json").write_text(json.dumps(described, indent=1) + "\n", encoding="utf-8")
         manifest = {file.name: _sha256(file) for file in sorted(temporary.iterdir())}
         (temporary / "manifest.json").write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
         for file in temporary.iterdir():  # on the disk before the name says that it is there
@@ -90,18 +90,23 @@ def load(path: str | Path, *, device: str = "cpu") -> Checkpoint:
     """
     path = Path(path)
     _verify(path)
-    about = json.loads((path / "model.json").read_text(encoding="utf-8"))
-    if about["format"] > FORMAT:
-        raise ValueError(
-            f"{path} was written by a newer losslab (checkpoint format {about['format']}, this one reads up to "
-            f"{FORMAT}); update losslab to read it"
-        )
-    model_config = configuration.override(configuration.ModelConfig(), about["model"], source=str(path / "model.json"))
-    model = GPT2(model_config, about["vocab_size"], about["transform"])
+    found, model_config = about(path)
+    model = GPT2(model_config, found["vocab_size"], found["transform"])
     model.load_state_dict(safetensors.torch.load_file(path / "model.safetensors"))
     return Checkpoint(
-        path, about["step"], about["tokens"], about["seconds"], model.to(device), tokenizers.load(path)
+        path, found["step"], found["tokens"], found["seconds"], model.to(device), tokenizers.load(path)
     )
+
+
+def about(path: Path) -> tuple[dict, configuration.ModelConfig]:
+    """What `model.json` says of a checkpoint, and its configuration."""
+    found = json.loads((path / "model.json").read_text(encoding="utf-8"))
+    if found["format"] > FORMAT:
+        raise ValueError(
+            f"{path} was written by a newer losslab (checkpoint format {found['format']}, this one reads up to "
+            f"{FORMAT}); update losslab to read it"
+        )
+    return found, configuration.override(configuration.ModelConfig(), found["model"], source=str(path / "model.json"))
 
 
 def newest(folder: str | Path, *, warn: Callable[[str], None] = lambda text: None) -> Path:

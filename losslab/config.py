@@ -158,14 +158,34 @@ class EvaluateConfig:
     """Texts generated at the end of a run."""
     sample_tokens: int = 200
     """Length of those texts, in tokens."""
+    tasks: str = ""
+    """Tasks that are run while training, such as `likelihood,blimp`; only looked at, never part of the condition."""
+    tasks_every: int = 0
+    """Steps between them; 0 means never."""
+    tasks_limit: int = 100
+    """Items of each task that are looked at while training; 0 means all."""
+    benchmarks: str = ""
+    """Folder with the files of those tasks; empty fetches them from the hub."""
 
     def __post_init__(self):
-        for name in ("every", "stride", "num_samples", "sample_tokens"):
+        for name in ("every", "stride", "num_samples", "sample_tokens", "tasks_every", "tasks_limit"):
             if getattr(self, name) < 0:
                 raise ValueError(f"evaluate.{name} must not be negative, got {getattr(self, name)}")
         for name in ("tune_tokens", "batch_size"):
             if getattr(self, name) < 1:
                 raise ValueError(f"evaluate.{name} must be at least 1, got {getattr(self, name)}")
+        if bool(self.task_names) != bool(self.tasks_every):
+            raise ValueError(
+                f"evaluate.tasks (={self.tasks!r}) and evaluate.tasks_every (={self.tasks_every}) go together; give "
+                "both, or neither"
+            )
+
+    @property
+    def task_names(self) -> list[str]:
+        return [name.strip() for name in self.tasks.split(",") if name.strip()]
+
+
+LOOKS = ("tasks", "tasks_every", "tasks_limit", "benchmarks")  # fields of `evaluate` that change no weight or verdict
 
 
 @dataclass(frozen=True)
@@ -174,6 +194,8 @@ class ExperimentConfig:
     """The objective's formula, or the path of a loss file."""
     seed: int = 0
     """Seed of the initial weights, the data order and dropout."""
+    start: str = ""
+    """Run or imported model whose weights, tokenizer and sizes training starts from; nothing: new weights."""
     data: DataConfig = field(default_factory=DataConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
     train: TrainConfig = field(default_factory=TrainConfig)

@@ -15,11 +15,12 @@ import numpy as np
 import torch
 
 import losslab
-from losslab import checkpoint, machine, optim, records
+from losslab import checkpoint, machine, optim, records, start
 from losslab import config as configuration
 from losslab.config import ExperimentConfig
 from losslab.corpus import Corpus
 from losslab.corpus.progress import as_lines
+from losslab.evaluate import tasks
 from losslab.evaluate.nll import nll
 from losslab.evaluate.ruler import first_tokens, measure
 from losslab.fused import linear_loss
@@ -68,22 +69,38 @@ class Experiment:
     ):
         device = machine.resolve_device(config.train.device)
         numerics = replace(config.train, device=device, dtype=machine.resolve_dtype(config.train.dtype, device))
-        self.objective = Objective.parse(config.loss, files)
+        self.start = start.read(config.start) if config.start else None
+        config = self.start.settle(config) if self.start else config
+        self.objective = self.start.objective(config.loss, files) if self.start else Objective.parse(config.loss, files)
         self.config = replace(config, loss=str(self.objective), train=numerics)  # one spelling of a formula
-        self.corpus = corpus or Corpus.open(config.data, progress=as_lines(tell))
+        tokenizer = self.start.tokenizer if self.start else None
+        self.corpus = corpus or Corpus.open(config.data, tokenizer=tokenizer, progress=as_lines(tell))
         self.corpus.check(config.model.max_seq_len)
         self.vocabulary = Vocabulary(self.corpus.vocabulary())
         self.objective.check(self.corpus.tokenizer.vocab_size, self.vocabulary)
         self.num_steps = config.num_steps
+        for name in config.evaluate.task_names:
+            tasks.check(name)
 
     @property
     def condition(self) -> str:
         """Names everything but the seed: what replicates share, and what is never mixed."""
-        settings = configuration.to_dict(self.config)
+        settings = self._settings
         del settings["seed"], settings["data"]["corpus"]  # a corpus is its digest, wherever it lies
+        if self.start:  # and so are weights
+            settings["start"] = self.start.weights
         settings |= {"loss": self.objective.explicit, "corpus": self.corpus.digest, "format": records.FORMAT}
+        for name in configuration.LOOKS:
+            del settings["evaluate"][name]
         settings["train"] |= {"num_tokens": 0, "num_steps": self.num_steps}  # one horizon, however it was given
         return configuration.digest(settings)
+
+    @property
+    def _settings(self) -> dict:
+        settings = configuration.to_dict(self.config)
+        if not self.start:  # as it was written before there was a choice
+            del settings["start"]
+        return settings
 
     @property
     def spec(self) -> dict:
@@ -91,10 +108,11 @@ class Experiment:
         return {
             "version": losslab.__version__,
             "condition": self.condition,
-            "config": configuration.to_dict(self.config),
+            "config": self._settings,
             "objective": self.objective.explicit,
             "losses": [{"path": s.path, "sha256": s.sha256, "source": s.text} for s in self.objective.sources],
             "corpus": {name: value for name, value in about.items() if name not in ("sample", "folder")},
+            **({"start": self.start.weights} if self.start else {}),
         }
 
     def folder(self, store: str | Path) -> Path:
@@ -141,7 +159,10 @@ class _Run:
                 tell("no checkpoint of this run is whole; starting it over")
         if restored is None:
             transform = self.objective.transform_text
-            self.model = GPT2.initialized(config.model, tokenizer.vocab_size, config.seed, transform).to(device)
+            self.model = GPT2.initialized(config.model, tokenizer.vocab_size, config.seed, transform)
+            if experiment.start:
+                experiment.start.load_into(self.model)
+            self.model = self.model.to(device)
         else:
             self.model = restored.model
         self.optimizer = optim.adamw(self.model, config.train)
@@ -159,6 +180,7 @@ class _Run:
         self.log = records.Log(folder, step=self.step) if self.is_main else None
         self.tune = first_tokens(self.corpus.documents("tune"), tokenizer, config.evaluate.tune_tokens)
         self.vocabulary = experiment.vocabulary.to(device)
+        self.task_names = config.evaluate.task_names
 
     def go(self) -> None:
         config = self.config
@@ -193,13 +215,15 @@ class _Run:
         # agreed on by all ranks, or one of them would wait for the others forever
         stop = machine.any_rank(self.asked_to_stop(), self.device) and not info.is_last
         if info.nll is not None:
-            if info.step == 1:
+            if info.step == 1 and not self.experiment.start:
                 self.check_first(info.nll)
             self.line(info, **{"train/objective": info.objective, "train/nll": info.nll,
                                "learning_rate": info.learning_rate, "grad_norm": info.grad_norm})
         if self.is_main and (info.step % config.evaluate_every == 0 or info.is_last):
             scores = nll(self.model, self.tune, self.corpus.tokenizer, batch_size=config.evaluate.batch_size)
             self.line(info, **{"tune/nll": scores["nll"].value, "tune/bits_per_byte": scores["bits_per_byte"].value})
+        if self.task_names and info.step % config.evaluate.tasks_every == 0:
+            self.run_tasks(info)
         every = config.train.checkpoint_every
         if stop or (every and info.step % every == 0 and not info.is_last):
             self.save(info.step, info.tokens, info.seconds)
@@ -207,6 +231,27 @@ class _Run:
             again = f"losslab train --resume {self.folder}"
             self.tell(f"stopped at step {info.step} of {info.num_steps}; `{again}` goes on")
         return stop
+
+    def run_tasks(self, info: StepInfo) -> None:
+        """Scores of the tasks that are looked at while training; one that cannot be run is said once and left out.
+
+        Every rank takes part, since tasks share their items over ranks.
+        """
+        rules = self.config.evaluate
+        settings = tasks.Settings(
+            benchmarks=Path(rules.benchmarks) if rules.benchmarks else None, limit=rules.tasks_limit,
+            progress=self.tell, data=self.config.data, evaluate=rules, split="tune", rank=machine.rank(),
+            world=machine.world_size(),
+        )
+        for name in list(self.task_names):
+            try:
+                scores = tasks.run(name, self.model, self.corpus.tokenizer, settings).scores
+                self.line(info, **{f"task/{name}/{key}": score.value for key, score in scores.items()})
+            except (ValueError, OSError, ModuleNotFoundError) as error:
+                self.tell(f"the task {name} is left out of this run: {error}")
+                self.task_names.remove(name)
+            finally:
+                self.model.train()  # an error may have left it in evaluation
 
     def line(self, info: StepInfo, **values) -> None:
         line = {"step": info.step, "tokens": info.tokens, "seconds": self.seconds_before + info.seconds, **values}
@@ -238,7 +283,7 @@ class _Run:
                 "peak_memory_bytes": peak, **self.loss_cost()}
         self.tell("measuring")
         measured = self.measure_apart(path) if self.objective.sources else measure(
-            path, self.config.data, self.config.evaluate, device=self.device
+            path, self.config.data, self.config.evaluate, device=self.device, partial=self.folder
         )
         saved = checkpoint.load(path, device=self.device)
         samples = []
@@ -253,7 +298,8 @@ class _Run:
     def measure_apart(self, path: Path) -> dict:
         """The ruler in a fresh process: code of a loss file cannot reach it."""
         request = {"checkpoint": str(path), "data": configuration.to_dict(self.config.data),
-                   "evaluate": configuration.to_dict(self.config.evaluate), "device": self.device}
+                   "evaluate": configuration.to_dict(self.config.evaluate), "device": self.device,
+                   "partial": str(self.folder)}
         done = subprocess.run([sys.executable, "-m", "losslab.evaluate"], input=json.dumps(request),
                               capture_output=True, text=True, check=False)
         if done.returncode:
@@ -313,11 +359,19 @@ def resume(folder: str | Path, *, tell: Tell = lambda text: None, threads: int =
         ValueError: if the corpus or the code of a loss is no longer what the run began with.
     """
     record = records.read(folder)
+    if record.status == "imported":
+        raise ValueError(f"{folder} is an imported model, not a run to go on with; `losslab train --start {folder}` "
+                         "starts one from it")
     files = {loss["path"]: loss["source"] for loss in record.spec["losses"]}
     experiment = Experiment(record.config, files=files, tell=tell)
     if experiment.condition != record.condition:
         was, now = record.spec["corpus"]["digest"], experiment.corpus.digest
-        why = f"its corpus was {was} and is now {now}" if was != now else "its numerics or settings cannot be had here"
+        why = (
+            f"its corpus was {was} and is now {now}" if was != now
+            else f"the weights in {record.config.start} are not those it began with"
+            if record.spec.get("start") != experiment.spec.get("start")
+            else "its numerics or settings cannot be had here"
+        )
         raise ValueError(f"{folder} cannot go on: {why}; start a new run instead")
     return experiment.run(folder, tell=tell, threads=threads or record.environment.get("threads", 0), **options)
 

@@ -1,11 +1,12 @@
 """Sampling text from a model, with a key-value cache."""
 
+from collections.abc import Sequence
+
 import torch
 
 from losslab.model import GPT2, Cache
 
 
-@torch.no_grad()
 def generate(
     model: GPT2, tokenizer, prompt: str = "", *, num_tokens: int = 200, temperature: float = 0.8, top_k: int = 0,
     seed: int = 0,
@@ -23,13 +24,25 @@ def generate(
     Raises:
         ValueError: for a negative temperature or top_k.
     """
+    ids = [tokenizer.eot, *(int(token) for token in tokenizer.encode(prompt))] if prompt else [tokenizer.eot]
+    return prompt + continuation(
+        model, tokenizer, ids, num_tokens=num_tokens, temperature=temperature, top_k=top_k, seed=seed
+    )
+
+
+@torch.no_grad()
+def continuation(
+    model: GPT2, tokenizer, ids: Sequence[int], *, num_tokens: int, temperature: float, top_k: int = 0, seed: int = 0,
+    stop: Sequence[str] = (),
+) -> str:
+    """What follows `ids`, at least one token: up to the end mark, the first of the texts `stop`, or `num_tokens`."""
     if temperature < 0 or top_k < 0:
         raise ValueError(f"temperature and top_k must not be negative, got {temperature} and {top_k}")
     was_training, device = model.training, model.lm_head.device
     model.eval()
     generator = torch.Generator().manual_seed(seed)
     limit = model.config.max_seq_len
-    ids = [tokenizer.eot, *(int(token) for token in tokenizer.encode(prompt))] if prompt else [tokenizer.eot]
+    ids = list(ids)
     start, cache, fresh = len(ids), Cache(), ids[-(limit - 1) :] if limit > 1 else ids[-1:]
     for _ in range(num_tokens):
         if len(cache) + len(fresh) > limit:  # full: go on from the last half, re-read at new positions
@@ -40,8 +53,11 @@ def generate(
             break
         ids.append(token)
         fresh = [token]
+        if stop and any(end in tokenizer.decode(ids[start:]) for end in stop):
+            break
     model.train(was_training)
-    return prompt + tokenizer.decode(ids[start:])
+    text = tokenizer.decode(ids[start:])
+    return text[: min((text.index(end) for end in stop if end in text), default=len(text))]
 
 
 def _pick(logits: torch.Tensor, temperature: float, top_k: int, generator: torch.Generator) -> int:

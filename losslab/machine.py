@@ -47,6 +47,27 @@ def autocast(device: str, dtype: str):
     return torch.autocast(device.split(":")[0], dtype=getattr(torch, dtype))
 
 
+def has_onednn(like: torch.Tensor) -> bool:
+    """Whether oneDNN can multiply a tensor like this one."""
+    return (
+        like.dtype == torch.float32 and like.device.type == "cpu" and torch.backends.mkldnn.is_available()
+        and hasattr(torch.ops.mkldnn, "_linear_pointwise")
+    )
+
+
+def times_transposed(
+    a: torch.Tensor, b: torch.Tensor, activation: str = "none", bias: torch.Tensor | None = None
+) -> torch.Tensor:
+    """`activation(a @ b.T + bias)` without gradients, by oneDNN where it is at hand: up to three times the speed of MKL
+    on a CPU that is not Intel's."""
+    if has_onednn(a):
+        return torch.ops.mkldnn._linear_pointwise(a, b, bias, activation, [], "")
+    z = torch.nn.functional.linear(a, b).to(torch.promote_types(a.dtype, torch.float32))
+    if bias is not None:
+        z += bias
+    return z if activation == "none" else getattr(torch, activation + "_")(z)
+
+
 def rank() -> int:
     return int(os.environ.get("RANK", 0))
 

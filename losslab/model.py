@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from losslab import formula
 from losslab.config import ModelConfig
+from losslab.machine import times_transposed
 
 
 class Attention(nn.Module):
@@ -149,7 +150,8 @@ class GPT2(nn.Module):
 
     def logits(self, hidden: Tensor) -> Tensor:
         """Hidden states `[..., n_embd]` to transformed logits `[..., vocab]`, in float32 (or float64)."""
-        logits = F.linear(hidden, self.lm_head)
+        product = F.linear if torch.is_grad_enabled() else times_transposed
+        logits = product(hidden, self.lm_head)
         logits = logits if logits.dtype == torch.float64 else logits.float()
         for transform in self.transforms:
             logits = transform(logits)

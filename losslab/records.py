@@ -16,7 +16,7 @@ from pathlib import Path
 from losslab import config as configuration
 
 FORMAT = 1  # of the run folder; a reader refuses a larger one
-STATUSES = ("running", "finished", "diverged", "failed", "stopped")
+STATUSES = ("running", "finished", "diverged", "failed", "stopped", "imported")
 
 
 class StoreBusy(ValueError):

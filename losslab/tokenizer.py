@@ -59,16 +59,32 @@ def load(folder: str | Path) -> "Tokenizer":
     folder = Path(folder)
     about_file = folder / "losslab_tokenizer.json"
     about = json.loads(about_file.read_text(encoding="utf-8")) if about_file.exists() else {}
+    kinds = {"name": str, "characters": str, "vocab_size": int}
+    if not isinstance(about, dict) or any(not isinstance(about.get(key, kind()), kind) for key, kind in kinds.items()):
+        raise ValueError(f"{about_file} does not describe a tokenizer; remove it, and {folder}/tokenizer.json is read")
     match about.get("name"):
         case "bytes":
             return Bytes()
         case "char":
-            return Characters(about["characters"])
+            return Characters(about.get("characters", ""))
     if not (folder / "tokenizer.json").exists():
         raise FileNotFoundError(f"no tokenizer in {folder}: it has neither losslab_tokenizer.json nor tokenizer.json")
     import tokenizers
 
-    return BytePairs(about.get("name"), tokenizers.Tokenizer.from_file(str(folder / "tokenizer.json")))
+    try:
+        model = tokenizers.Tokenizer.from_file(str(folder / "tokenizer.json"))
+    except Exception as error:  # the library has no class of its own for this
+        raise ValueError(f"{folder / 'tokenizer.json'} is not a readable tokenizer: {error}") from None
+    return BytePairs(about.get("name"), model, about.get("vocab_size", 0))
+
+
+def from_merges(name: str | None, ids: dict[str, int], merges: Iterable[tuple[str, str]]) -> "BytePairs":
+    """A byte-level BPE from its parts: the id of each token in byte letters, and the pairs in order of their rank."""
+    from tokenizers import models
+
+    model = _byte_level(models.BPE(ids, list(merges)))
+    model.add_special_tokens([END_OF_TEXT])
+    return BytePairs(name, model)
 
 
 class Tokenizer:
@@ -121,6 +137,10 @@ class Tokenizer:
         (folder / "tokenizer.json").write_text(self._standard_json(), encoding="utf-8")
         about = {"name": self.name, **self._about()}
         (folder / "losslab_tokenizer.json").write_text(json.dumps(about, ensure_ascii=True), encoding="utf-8")
+
+    def padded(self, vocab_size: int) -> "Tokenizer":
+        """The same for a model whose table has `vocab_size` rows; those behind the tokens are no text's."""
+        raise ValueError(f"the tokenizer {self.name} has {self.vocab_size} tokens, and the model {vocab_size}")
 
     def _rules(self) -> Iterable[bytes]:
         """What decides the encoding besides the tokens themselves."""
@@ -186,25 +206,24 @@ class Characters(Tokenizer):
 
 
 class BytePairs(Tokenizer):
-    """Byte-level byte-pair encoding, run by the `tokenizers` library."""
+    """Byte-level byte-pair encoding, run by the `tokenizers` library.
 
-    def __init__(self, name: str | None, model):
+    Where a model's table has more rows than there are tokens, `vocab_size` is that of the table: the ids behind the
+    tokens are no text's.
+    """
+
+    def __init__(self, name: str | None, model, vocab_size: int = 0):
+        model.no_truncation()
+        model.no_padding()
         self._json = model.to_str()
         parts = json.loads(self._json)
-        pre = parts["pre_tokenizer"] or {}
-        if parts["model"]["type"] != "BPE" or parts["normalizer"] or pre.get("type") != "ByteLevel":
-            raise ValueError(
-                "the tokenizer.json is not a byte-level BPE without a normalizer, so the bytes of its tokens are not "
-                "known exactly; GPT-2's kind of vocabulary would do"
-            )
         eot = model.token_to_id(END_OF_TEXT)
         if eot is None:
             raise ValueError(f"the tokenizer.json has no token {END_OF_TEXT}, which ends a document; add it there")
-        byte_of = {letter: byte for byte, letter in enumerate(_letters())}
-        raw = {i: bytes(map(byte_of.__getitem__, token)) for token, i in parts["model"]["vocab"].items() if i != eot}
-        self.tokens = [raw.get(i, b"") for i in range(model.get_vocab_size())]
+        raw = _raw_tokens(parts)
+        self.tokens = [raw[i] for i in range(len(raw))] + [b""] * (vocab_size - len(raw))
         self.eot = eot
-        self.name = name or f"bpe:{len(self.tokens)}"
+        self.name = name or f"bpe:{len(raw)}"
         self._merges = [pair if isinstance(pair, str) else " ".join(pair) for pair in parts["model"]["merges"]]
         self._model = model
         model.encode_special_tokens = True  # a literal end mark in a text is text
@@ -218,6 +237,12 @@ class BytePairs(Tokenizer):
 
     def _rules(self) -> Iterable[bytes]:
         return (merge.encode() for merge in self._merges)
+
+    def padded(self, vocab_size: int) -> "BytePairs":
+        return BytePairs(self.name, self._model, vocab_size)
+
+    def _about(self) -> dict:
+        return {"vocab_size": self.vocab_size}
 
     def _standard_json(self) -> str:
         return self._json
@@ -237,13 +262,9 @@ def _train(size: int, texts: Iterable[str]) -> BytePairs:
 
 @functools.cache
 def _gpt2() -> BytePairs:
-    from tokenizers import models
-
     files = {name: _gpt2_file(name).decode("utf-8") for name in GPT2_SHA256}
     merges = [tuple(line.split(" ")) for line in files["vocab.bpe"].split("\n")[1:-1]]  # a version stands first
-    model = _byte_level(models.BPE(json.loads(files["encoder.json"]), merges))
-    model.add_special_tokens([END_OF_TEXT])
-    return BytePairs("gpt2", model)
+    return from_merges("gpt2", json.loads(files["encoder.json"]), merges)
 
 
 def _gpt2_file(name: str) -> bytes:
@@ -271,6 +292,35 @@ def _byte_level(model):
     whole.decoder = decoders.ByteLevel()
     whole.post_processor = processors.ByteLevel(trim_offsets=False)
     return whole
+
+
+def _raw_tokens(parts: dict) -> dict[int, bytes]:
+    """The bytes of every id of a `tokenizer.json`, nothing for marks; an error where they are not known exactly."""
+    pre = parts["pre_tokenizer"] or {}
+    if parts["model"]["type"] != "BPE" or parts["normalizer"] or pre.get("type") != "ByteLevel":
+        raise ValueError(
+            "the tokenizer.json is not a byte-level BPE without a normalizer, so the bytes of its tokens are not "
+            "known exactly; GPT-2's kind of vocabulary would do"
+        )
+    byte_of = {letter: byte for byte, letter in enumerate(_letters())}
+    ids, added = parts["model"]["vocab"], {token["content"]: token for token in parts["added_tokens"]}
+    text = [token for token in added if not added[token]["special"]]
+    wrong = [token for token in ids if token not in added and not byte_of.keys() >= set(token)]
+    problem = (
+        f"{text[0]!r} is added to it and found in text" if text
+        else f"{wrong[0]!r} is not written in the letters of bytes" if wrong
+        else "it lacks some of the 256 bytes" if not ids.keys() >= byte_of.keys()
+        else "it puts a space before a text" if pre.get("add_prefix_space")
+        else "it drops merges at random" if parts["model"].get("dropout")
+        else ""
+    )
+    if problem:
+        raise ValueError(f"the tokenizer.json is not exact: {problem}; take a vocabulary like GPT-2's")
+    raw = {i: bytes(map(byte_of.__getitem__, token)) for token, i in ids.items() if token not in added}
+    raw |= {token["id"]: b"" for token in added.values()}
+    if raw.keys() != set(range(len(raw))):
+        raise ValueError(f"the tokenizer.json has {len(raw)} ids with gaps between them; number them from 0")
+    return raw
 
 
 def _letters() -> list[str]:

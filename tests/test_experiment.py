@@ -13,7 +13,7 @@ import safetensors.torch
 import torch
 
 from losslab import experiment, records
-from losslab.config import DataConfig, EvaluateConfig, ExperimentConfig, ModelConfig, TrainConfig
+from losslab.config import DataConfig, EvaluateConfig, ExperimentConfig, ModelConfig, TrainConfig, digest
 from losslab.corpus import Corpus
 
 SMALL = ExperimentConfig(
@@ -272,17 +272,24 @@ def test_the_same_seed_starts_every_loss_from_the_same_weights_and_batches(place
 
 
 def test_torchrun_trains_the_same_run_on_two_ranks(place):
+    (place / "benchmarks").mkdir()
+    pair = {"sentence_good": "It is so.", "sentence_bad": "Is so it.", "linguistics_term": "order", "UID": "one"}
+    (place / "benchmarks" / "blimp.jsonl").write_text((json.dumps(pair) + "\n") * 6)
+    looking = ["--evaluate.tasks", "blimp,likelihood", "--evaluate.tasks-every", "40", "--evaluate.benchmarks",
+               "benchmarks"]
     (place / "spec.toml").write_text(SPEC.format(steps=40, every=0).replace("dropout = 0.1", "dropout = 0.0"))
     done = subprocess.run(
         [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "-m", "losslab.cli",
-         "train", "spec.toml", "--out", "together", "--threads", "1"],
+         "train", "spec.toml", "--out", "together", "--threads", "1", *looking],
         capture_output=True, text=True, timeout=120, env=os.environ | {"OMP_NUM_THREADS": "1"},
     )
     assert done.returncode == 0, done.stderr[-2000:]
-    assert launch(place / "alone", kill=0, at_step=10**9).returncode == 0
+    assert launch(place / "alone", kill=0, at_step=10**9, options=looking).returncode == 0
     together, alone = records.read("together"), records.read("alone")
     assert together.environment["world_size"] == 2 and together.condition == alone.condition
     assert together.scores["nll"]["value"] == pytest.approx(alone.scores["nll"]["value"], abs=2e-3)
+    looked, also = ([line for line in run.log if "task/blimp/accuracy" in line] for run in (together, alone))
+    assert len(looked) == len(also) == 1 and looked[0]["task/blimp/accuracy"] == also[0]["task/blimp/accuracy"]
     assert together.result["tokens"] == alone.result["tokens"] == 40 * 4 * 16
 
 
@@ -299,3 +306,68 @@ def test_a_run_of_a_newer_version_is_refused_and_left_alone(place):
     with pytest.raises(ValueError, match="written by a newer losslab"):
         experiment.run(SMALL, place / "run")
     assert (place / "run" / "result.json").exists()
+
+
+# --- tasks while training ----------------------------------------------------------------------
+
+LOOKING = {"tasks": "likelihood, blimp", "tasks_every": 10, "tasks_limit": 2, "benchmarks": "benchmarks"}
+
+
+def test_tasks_are_logged_while_training_and_change_nothing_else(place):
+    (place / "benchmarks").mkdir()
+    rows = [{"sentence_good": f"The {n} cats sat.", "sentence_bad": f"The {n} cat sit.", "UID": "u",
+             "linguistics_term": "t"} for n in range(5)]
+    (place / "benchmarks" / "blimp.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    data = {"corpus": "text.txt", "val_bytes": 2_000, "tune_bytes": 2_000}
+    config = change(data=data, model={"max_seq_len": 32})
+    looking = experiment.run(change(config, evaluate=LOOKING), place / "looking")
+    plain = experiment.run(config, place / "plain")
+    assert weights(place / "looking") == weights(place / "plain") and looking.condition == plain.condition
+    assert looking.scores == plain.scores
+    lines = [line for line in looking.log if "task/blimp/accuracy" in line]
+    assert [line["step"] for line in lines] == [10, 20, 30]
+    assert [line["step"] for line in looking.log if "task/likelihood/bits_per_byte" in line] == [10, 20, 30]
+    assert all(0 <= line["task/blimp/accuracy"] <= 1 for line in lines)
+    assert not any(key.startswith("task/") for line in plain.log for key in line)
+    assert not any("task/likelihood/nll_calibrated" in line for line in looking.log)  # it is `tune` that is looked at
+
+
+def test_a_task_that_cannot_be_run_is_said_once_and_the_run_goes_on(place):
+    said = []
+    record = experiment.run(change(evaluate=LOOKING | {"benchmarks": "nowhere"}), place / "run", tell=said.append)
+    assert record.status == "finished" and any("task/likelihood/nll" in line for line in record.log)
+    assert len([line for line in said if "the task blimp is left out of this run: nowhere has none" in line]) == 1
+
+
+def test_a_task_that_fails_leaves_the_model_in_training(place, monkeypatch):
+    def broken(name, model, *arguments):
+        model.eval()
+        raise ValueError("broken")
+
+    plain = experiment.run(SMALL, place / "plain")
+    monkeypatch.setattr(experiment.tasks, "run", broken)
+    looking = experiment.run(change(evaluate=LOOKING), place / "looking")  # dropout is 0.1
+    assert weights(place / "looking") == weights(place / "plain") and looking.scores == plain.scores
+
+
+def test_an_unknown_task_is_found_before_anything_is_spent(place):
+    with pytest.raises(ValueError, match="unknown task 'blimpp'; did you mean blimp"):
+        experiment.run(change(evaluate={"tasks": "blimpp", "tasks_every": 5}), place / "run")
+    assert not (place / "run").exists()
+
+
+def test_a_run_from_before_there_were_tasks_is_the_same_run(place):
+    record = experiment.run(SMALL, place / "run")
+    spec = json.loads((place / "run" / "spec.json").read_text())
+    for name in ("tasks", "tasks_every", "tasks_limit", "benchmarks"):
+        del spec["config"]["evaluate"][name]
+    (place / "run" / "spec.json").write_text(json.dumps(spec))
+    (place / "run" / "result.json").unlink()
+    resumed = experiment.resume(place / "run")
+    assert resumed.status == "finished" and resumed.scores == record.scores
+    # the digest of exactly these settings, as they were before the fields existed
+    settings = json.loads(json.dumps(spec["config"]))
+    del settings["seed"], settings["data"]["corpus"]
+    settings |= {"loss": spec["objective"], "corpus": spec["corpus"]["digest"], "format": records.FORMAT}
+    settings["train"] |= {"num_tokens": 0, "num_steps": 30}
+    assert digest(settings) == record.condition

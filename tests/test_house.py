@@ -21,7 +21,7 @@ FLOORS = {
     6: "tune arena",
     5: "study report judge lesson",
     4: "experiment",
-    3: "train evaluate hub anatomy",
+    3: "train evaluate hub anatomy start",
     2: "fused checkpoint instruct generate",
     1: "objective model corpus records scaling optim kernels",
     0: "losses transforms formula config machine tokenizer tales stats units prediction",
@@ -34,7 +34,7 @@ NEVER = [
 ]  # fmt: skip
 TORCH_FREE = ["config", "records", "stats", "units", "report", "formula", "cli"]
 CORE = {"torch", "numpy", "safetensors"}  # all that floors 0 to 4 need at their top
-EXTRAS = {"datasets", "transformers"}
+EXTRAS = {"datasets", "transformers", "huggingface_hub", "lm_eval"}
 
 
 def room_of(file):

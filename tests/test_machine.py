@@ -121,3 +121,14 @@ def test_a_record_says_what_the_machine_was():
     assert about["device"] == "cpu" and about["dtype"] == "float32" and about["torch"] == torch.__version__
     assert about["threads"] == torch.get_num_threads() and about["world_size"] == 1
     assert all(about[name] for name in ("python", "platform", "processor"))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+def test_a_product_without_gradients_is_the_product(dtype):
+    generator = torch.Generator().manual_seed(0)
+    a, b = (torch.randn(n, 24, generator=generator).to(dtype) for n in (70, 300))
+    exact = a.double() @ b.double().T
+    found = machine.times_transposed(a, b)
+    assert found.dtype == torch.promote_types(dtype, torch.float32)
+    assert (found.double() - exact).abs().max() < {torch.bfloat16: 0.1, torch.float32: 1e-4}.get(dtype, 1e-12)
+    assert torch.equal(machine.times_transposed(a, b, "tanh"), torch.tanh(found)) or dtype == torch.float32

@@ -197,3 +197,13 @@ def test_the_activation_is_the_one_that_is_named(activation, expected):
     x = torch.randn(3, 4, generator=torch.Generator().manual_seed(0))
     assert_close(mlp(x), mlp.c_proj(expected(mlp.c_fc(x))), rtol=1e-5, atol=1e-6)
     assert not torch.equal(mlp(x), mlp.c_proj(mlp.c_fc(x)))
+
+
+def test_logits_are_the_same_whether_or_not_gradients_are_wanted():
+    model = GPT2.initialized(ModelConfig(n_layer=1, n_head=2, n_embd=16, max_seq_len=8), 50, 0, "softcap(15)")
+    hidden = model(torch.randint(50, (3, 8), generator=torch.Generator().manual_seed(0))).detach()
+    wanted = model.logits(hidden)
+    with torch.no_grad():
+        unwanted = model.logits(hidden)
+    assert wanted.requires_grad and not unwanted.requires_grad
+    torch.testing.assert_close(unwanted, wanted.detach(), rtol=1e-5, atol=1e-6)

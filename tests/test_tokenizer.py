@@ -212,6 +212,65 @@ def test_a_standard_file_alone_is_enough(tmp_path):
     assert load(tmp_path).digest == make("bpe:300", TEXTS).digest and load(tmp_path).name == "bpe:300"
 
 
+def rewritten(tmp_path, change):
+    """The tokenizer of a standard file after `change`, alone in its folder."""
+    make("bpe:300", TEXTS).save(tmp_path)
+    (tmp_path / "losslab_tokenizer.json").unlink()
+    parts = json.loads((tmp_path / "tokenizer.json").read_text())
+    change(parts)
+    (tmp_path / "tokenizer.json").write_text(json.dumps(parts))
+    return load(tmp_path)
+
+
+def mark(token, i, **values):
+    return {"id": i, "content": token, "single_word": False, "lstrip": False, "rstrip": False, "normalized": False,
+            "special": True} | values  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("change", "match"),
+    [
+        (lambda parts: parts["added_tokens"].append(mark("upon", 300, special=False)), "'upon' is added to it"),
+        (lambda parts: parts["model"]["vocab"].update({"zz": 400}), "gaps between them"),
+        (lambda parts: parts["pre_tokenizer"].update(add_prefix_space=True), "puts a space before a text"),
+        (lambda parts: parts["model"].update(dropout=0.1), "drops merges at random"),
+        (lambda parts: parts["model"]["vocab"].update({"▁": parts["model"]["vocab"].pop("a")}) or
+         parts["model"].update(merges=[]), "'▁' is not written in the letters of bytes"),
+        (lambda parts: parts["model"]["vocab"].update({"xyz": parts["model"]["vocab"].pop("a")}) or
+         parts["model"].update(merges=[]), "lacks some of the 256 bytes"),
+    ],
+)
+def test_a_vocabulary_whose_bytes_are_not_exact_is_refused(tmp_path, change, match):
+    with pytest.raises(ValueError, match=match):
+        rewritten(tmp_path, change)
+
+
+def test_what_a_standard_file_adds_to_the_encoding_is_left_out(tmp_path):
+    def change(parts):
+        parts["added_tokens"].append(mark("<the pad>", 300))
+        parts["model"]["vocab"] |= {END_OF_TEXT: 299, "<the pad>": 300}
+        parts["truncation"] = {"direction": "Right", "max_length": 3, "strategy": "LongestFirst", "stride": 0}
+        parts["padding"] = {"strategy": {"Fixed": 500}, "direction": "Right", "pad_to_multiple_of": None, "pad_id": 300,
+                            "pad_type_id": 0, "pad_token": "<the pad>"}  # fmt: skip
+
+    tokenizer, plain = rewritten(tmp_path, change), make("bpe:300", TEXTS)
+    for text in TEXTS:
+        assert tokenizer.encode(text).tolist() == plain.encode(text).tolist()
+    assert tokenizer.vocab_size == 301 and tokenizer.token_bytes[300] == 0 and tokenizer.decode([300]) == ""
+    assert tokenizer.encode("<the pad>").tolist() == plain.encode("<the pad>").tolist()
+
+
+def test_a_padded_vocabulary_is_saved_as_one(tmp_path):
+    plain = make("bpe:300", TEXTS)
+    padded = plain.padded(320)
+    assert padded.vocab_size == 320 and padded.tokens[:300] == plain.tokens and padded.decode([310]) == ""
+    assert padded.name == "bpe:300" and padded.digest != plain.digest
+    padded.save(tmp_path)
+    assert load(tmp_path).digest == padded.digest
+    with pytest.raises(ValueError, match="the tokenizer bytes has 257 tokens, and the model 300"):
+        make("bytes").padded(300)
+
+
 def test_changed_gpt2_files_are_refused(monkeypatch):
     from losslab import tokenizer
 

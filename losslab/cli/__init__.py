@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 from cyclopts import CycloptsError
 
-from losslab.cli import family, measuring, records, training  # noqa: F401  (each adds its verbs)
+from losslab.cli import claims, exchange, family, measuring, records, training  # noqa: F401  (each adds its verbs)
 from losslab.cli.application import app
 from losslab.cli.speech import MISSING_EXTRA, OK, STOPPED, USER_ERROR, tell
 

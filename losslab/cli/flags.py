@@ -34,17 +34,22 @@ Tokenizer = Annotated[str | None, Parameter(help="`bytes`, `char`, `bpe:N` or `g
 Preset = Annotated[str | None, Parameter(help=f"Start from {', '.join(configuration.PRESETS)}.")]
 NumTokens = Annotated[int | None, Parameter(help="Training tokens of one run.")]
 Device = Annotated[str | None, Parameter(help="`auto`, `cpu`, `cuda` or `mps`.")]
+Start = Annotated[str | None, Parameter(help="Run or imported model whose weights training starts from.")]
 Threads = Annotated[int, Parameter(help="CPU threads of a run.")]
 
 
 def configure(preset, spec, sections, *, loss=None, seed=None, corpus=None, tokenizer=None, num_tokens=None,
-               device=None) -> configuration.ExperimentConfig:
+              device=None, start=None) -> configuration.ExperimentConfig:
     """A preset or a specification, and the flags laid over it."""
-    start = configuration.load(spec, preset) if spec is not None else configuration.preset(preset or "tiny")
+    begun = configuration.load(spec, preset) if spec is not None else configuration.preset(preset or "tiny")
     values = {name: given(section) for name, section in sections.items()}
+    if start is not None:
+        fixed = [f"--model.{name.replace('_', '-')}" for name in values["model"] if name != "dropout"]
+        if fixed := fixed + ["--tokenizer"] * ("tokenizer" in values["data"] or tokenizer is not None):
+            raise ValueError(f"--start {start} brings its own model and tokenizer; leave out {', '.join(fixed)}")
     values["data"] |= known(corpus=corpus, tokenizer=tokenizer)
     values["train"] |= known(num_tokens=num_tokens, device=device)
-    return configuration.override(start, {**values, **known(loss=loss, seed=seed)}, source="the flags")
+    return configuration.override(begun, {**values, **known(loss=loss, seed=seed, start=start)}, source="the flags")
 
 
 def given(section) -> dict:

@@ -2,33 +2,108 @@
 
 import dataclasses
 from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
 
 from losslab import config as configuration
 from losslab.cli.application import app
 from losslab.cli.flags import Corpus, Data, Json, given, known
-from losslab.cli.speech import score_text, show, tell
+from losslab.cli.speech import OK, USER_ERROR, command_line, score_text, show, tell
 
 
 @app.command(sort_key=3)
-def evaluate(run: Path, *, corpus: Corpus = None, stride: int = 0, device: str = "cpu", json: Json = False,
-             data: Data = None):
-    """Measure a trained model: nats per token, bits per byte, perplexities.
+def evaluate(
+    run: Path, *, tasks: str | None = None, benchmarks: Path | None = None, text: Path | None = None, limit: int = 0,
+    corpus: Corpus = None, stride: int = 0, device: str = "cpu", out: Path | None = None,
+    items: Annotated[bool, Parameter(negative="")] = False, json: Json = False, data: Data = None,
+):
+    """Measure a trained model: nats per token, bits per byte, perplexities, and tasks.
 
     Parameters
     ----------
     run
         A run folder.
+    tasks
+        Names such as likelihood,blimp,core; `?` lists them. None measures the likelihood of the validation split.
+    benchmarks
+        A folder with benchmark files; without one they come from the hub.
+    text
+        A text file for the task likelihood, in place of the corpus.
+    limit
+        Items of each task; 0 for all. What is limited is not evidence.
     stride
         Tokens between windows; 0 for disjoint windows of the context length.
+    out
+        Where the page of the tasks goes; evaluation.html in the run folder unless given.
+    items
+        Put every item (or document) into the JSON document.
     """
     from losslab import checkpoint, records
-    from losslab.evaluate.ruler import measure
 
+    if tasks is not None:
+        names = _task_names(tasks)
+        if names is None:
+            return OK
     record = records.read(run)
     config = configuration.override(record.config, {"data": given(data) | known(corpus=corpus)}, source="the flags")
     newest = checkpoint.newest(run / "checkpoint", warn=tell)
     rules = dataclasses.replace(config.evaluate, stride=stride)
-    measured = measure(newest, config.data, rules, device=device)
+    if tasks is None:
+        return _likelihood(run, newest, config.data, rules, device, json)
+    from losslab import machine
+    from losslab.report import evaluation
+
+    device = machine.join_ranks(device)
+    loaded = checkpoint.load(newest, device=device)
+    settings = {
+        "benchmarks": benchmarks, "limit": limit, "data": config.data, "text": text, "evaluate": rules,
+        "progress": tell if machine.rank() == 0 else lambda line: None, "rank": machine.rank(),
+        "world": machine.world_size(),
+    }
+    results, failures = _run_tasks(names, loaded, settings, items)
+    if machine.rank() > 0:
+        return OK
+    about = {"run": str(run), "loss": record.loss, "num_params": loaded.model.num_params,
+             "tokenizer": loaded.tokenizer.name, "context": loaded.model.config.max_seq_len,
+             "corpus": str(text or config.data.corpus), "command": command_line()}
+    document = evaluation.document(results, failures, about)
+    if results:
+        document["report"] = str(evaluation.write(document, out or run / "evaluation.html"))
+    report = f"\n\nreport: {document['report']}" if results else ""
+    show(document, evaluation.text(document) + report, json)
+    return USER_ERROR if failures else OK
+
+
+def _task_names(text: str) -> list[str] | None:
+    """The tasks asked for, each checked; None where the list of them was."""
+    from losslab.evaluate.tasks import TASKS, check
+
+    if text == "?":
+        print("\n".join(TASKS))
+        return None
+    return [check(name.strip()) for name in text.split(",")]
+
+
+def _run_tasks(names: list[str], loaded, settings: dict, items: bool) -> tuple[list[dict], list[dict]]:
+    """What the tasks found; one that cannot be run is named, and the others go on."""
+    from losslab.evaluate import tasks
+
+    results, failures = [], []
+    for name in names:
+        try:
+            found = tasks.run(name, loaded.model, loaded.tokenizer, tasks.Settings(**settings))
+            results.append(found.to_dict(with_items=items))
+        except (*configuration.Errors, ModuleNotFoundError) as error:
+            tell(f"error: {name}: {error}")
+            failures.append({"task": name, "error": str(error)})
+    return results, failures
+
+
+def _likelihood(run: Path, newest: Path, data, rules, device: str, json: bool) -> None:
+    from losslab.evaluate.ruler import measure
+
+    measured = measure(newest, data, rules, device=device)
     lines = [f"{run} on {measured['corpus']['name']} ({measured['counts']['documents']} documents, "
              f"{measured['counts']['bytes']:,} bytes)"]
     lines += [f"  {name:24} {score_text(score)}" for name, score in measured["scores"].items()]

@@ -15,6 +15,7 @@ from losslab.cli.flags import (
     Model,
     NumTokens,
     Preset,
+    Start,
     Threads,
     Tokenizer,
     Train,
@@ -37,8 +38,8 @@ from losslab.cli.speech import (
 
 @app.command(sort_key=1)
 def compare(
-    *losses: str, corpus: Corpus = None, tokenizer: Tokenizer = None, preset: Preset = "tiny", seeds: str = "5",
-    num_tokens: NumTokens = None, workers: int = 2, threads: Threads = 1, device: Device = None,
+    *losses: str, corpus: Corpus = None, tokenizer: Tokenizer = None, preset: Preset = "tiny", start: Start = None,
+    seeds: str = "5", num_tokens: NumTokens = None, workers: int = 2, threads: Threads = 1, device: Device = None,
     store: Path = Path("runs"), report: Path | None = None, baseline: str | None = None, margin: float = 0.002,
     dry_run: Annotated[bool, Parameter(negative="")] = False, json: Json = False,
     data: Data = None, model: Model = None, train: Train = None, evaluate: Evaluate = None,
@@ -68,7 +69,7 @@ def compare(
     from losslab import study
 
     sections = {"data": data, "model": model, "train": train, "evaluate": evaluate}
-    short = {"corpus": corpus, "tokenizer": tokenizer, "num_tokens": num_tokens, "device": device}
+    short = {"corpus": corpus, "tokenizer": tokenizer, "num_tokens": num_tokens, "device": device, "start": start}
     arms = [configure(preset, None, sections, loss=loss, **short) for loss in losses or ("cross_entropy",)]
     numbers = seed_list(seeds)
     if dry_run:
@@ -89,9 +90,9 @@ def compare(
 @app.command(sort_key=2)
 def train(
     spec: Path | None = None, *, loss: str | None = None, corpus: Corpus = None, tokenizer: Tokenizer = None,
-    preset: Preset = None, seed: int | None = None, num_tokens: NumTokens = None, device: Device = None,
-    threads: Threads = 0, out: Path | None = None, resume: Path | None = None, json: Json = False,
-    data: Data = None, model: Model = None, train: Train = None, evaluate: Evaluate = None,
+    preset: Preset = None, start: Start = None, seed: int | None = None, num_tokens: NumTokens = None,
+    device: Device = None, threads: Threads = 0, out: Path | None = None, resume: Path | None = None,
+    json: Json = False, data: Data = None, model: Model = None, train: Train = None, evaluate: Evaluate = None,
 ):
     """Train one model, from flags, a specification, or a run that was stopped.
 
@@ -117,7 +118,7 @@ def train(
     else:
         sections = {"data": data, "model": model, "train": train, "evaluate": evaluate}
         config = configure(preset, spec, sections, loss=loss, seed=seed, corpus=corpus, tokenizer=tokenizer,
-                            num_tokens=num_tokens, device=device)
+                           num_tokens=num_tokens, device=device, start=start)
         made = experiment.Experiment(config, tell=tell)
         record = made.run(out or made.folder("runs"), tell=tell, threads=threads, on_line=run_lines())
     if machine.rank() > 0:  # under torchrun the first process speaks for all

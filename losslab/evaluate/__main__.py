@@ -5,6 +5,7 @@ Reads one JSON object from standard input and prints another: `python -m losslab
 
 import json
 import sys
+from pathlib import Path
 
 from losslab.config import DataConfig, EvaluateConfig, override
 from losslab.evaluate.ruler import measure
@@ -16,6 +17,7 @@ def main() -> int:
         result = measure(
             request["checkpoint"], override(DataConfig(), request["data"]),
             override(EvaluateConfig(), request["evaluate"]), device=request["device"],
+            partial=Path(request["partial"]),
         )
     except (ValueError, OSError) as error:
         print(error, file=sys.stderr)

@@ -1,15 +1,17 @@
 """Plain cross-entropy of a model on whole documents, in nats a token and bits a byte."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 
+from losslab.evaluate import windows
+from losslab.evaluate.profile import Axis
+from losslab.evaluate.reading import Tokens, read
+from losslab.evaluate.sweep import Sums, Sweep, fingerprint
 from losslab.stats import Score, ratio_score, transform_score
-
-LOGITS_BYTES = 64 * 2**20  # of logits held at once
 
 
 @dataclass(frozen=True)
@@ -94,131 +96,77 @@ def _exp(nats: float) -> float:
     return math.exp(nats) if nats < 700 else math.inf
 
 
-@torch.no_grad()
 def per_document(
-    model, documents: Sequence, tokenizer, *, stride: int = 0, batch_size: int = 32, temperature: float = 1.0
+    model, documents: Sequence, tokenizer, *, stride: int = 0, batch_size: int = 32, temperature: float = 1.0,
+    sweep: Sweep | None = None,
 ) -> DocumentScores:
-    """The table that the scores are sums of. Arguments as `nll`."""
+    """The table that the scores are sums of. Arguments as `nll`; `sweep` says how a long one is done."""
+    sums = tally(
+        model, documents, tokenizer, stride=stride, batch_size=batch_size, temperature=temperature, sweep=sweep
+    )
+    return document_scores(sums, documents)
+
+
+@torch.no_grad()
+def tally(
+    model, documents: Sequence, tokenizer, *, stride: int = 0, batch_size: int = 32, temperature: float = 1.0,
+    sweep: Sweep | None = None, axes: Sequence[Axis] = (),
+) -> Sums:
+    """Sums of every document, and by bins of `axes`: one pass over the text. Arguments as `nll`."""
     if not len(documents):
         raise ValueError("there is no document to score; is the validation split empty?")
-    nats, end_nats, calibrated = np.zeros((3, len(documents)))
-    scored = np.zeros(len(documents), dtype=np.int64)
-    for window, z in _logits(model, documents, tokenizer, stride, batch_size):
-        # both temperatures from one set of logits; float64 from here on
-        at_one = _nats(z, window.targets)
-        at_fit = at_one if temperature == 1.0 else _nats(z / temperature, window.targets)
-        for row, document in enumerate(window.documents):
-            here = window.scored[row].numpy()
-            is_end = window.is_end[row].numpy() & here
-            text = here & ~is_end
-            nats[document] += at_one[row, text].sum()
-            end_nats[document] += at_one[row, is_end].sum()
-            calibrated[document] += at_fit[row, here].sum()
-            scored[document] += tokenizer.token_bytes[window.targets[row].numpy()[text]].sum()
-    num_bytes = np.array([document.num_bytes for document in documents], dtype=np.int64)
-    if not np.array_equal(scored, num_bytes):
-        wrong = int(np.flatnonzero(scored != num_bytes)[0])
-        raise ValueError(
-            f"document {wrong}: {scored[wrong]} bytes were scored of {num_bytes[wrong]}; its tokens are not its text"
-        )
-    return DocumentScores(
-        nats, end_nats, calibrated,
-        np.array([len(document.tokens) for document in documents], dtype=np.int64),
-        np.array([int(document.ends) for document in documents], dtype=np.int64),
-        num_bytes,
-        np.array([document.num_words for document in documents], dtype=np.int64),
-    )
+    batches = windows.plan(documents, model.config.max_seq_len, stride, batch_size)
+    sums = {name: np.zeros(len(documents)) for name in PER_DOCUMENT}
+    for axis in axes:
+        sums |= axis.zeros(len(documents))
 
+    def add(number: int, sums: Sums) -> None:
+        window = windows.build(batches[number], documents, tokenizer.eot)
+        tokens = read(model, window, tokenizer.vocab_size, temperature=temperature)
+        _add(tokens, tokenizer.token_bytes, sums)
+        for axis in axes:
+            axis.add(tokens, sums)
 
-@torch.no_grad()
-def fit_temperature(model, documents: Sequence, tokenizer, *, batch_size: int = 32) -> float:
-    """The one number by which to divide a model's logits so that they cost least on `documents`.
+    def key() -> str:
+        rules = {"stride": stride, "batch_size": batch_size, "temperature": temperature, "eot": tokenizer.eot,
+                 "axes": [[axis.name, axis.bounds] for axis in axes]}
+        return fingerprint(model, documents, rules)
 
-    Some losses define no probabilities, or overstated ones; this reads them at their best. The mean nll is convex
-    in the inverse temperature b, with derivative E_p[z] - z_y and second derivative Var_p[z], so Newton's method
-    with steps of at most a factor of 4 finds it.
-
-    Args:
-        documents: held out, and not those that the verdict is on.
-
-    Returns:
-        the temperature 1/b, between 1e-3 and 1e3.
-    """
-    b = 1.0
-    for _ in range(30):
-        slope = curvature = 0.0
-        for window, z in _logits(model, documents, tokenizer, 0, batch_size):
-            z, y = z[window.scored], window.targets[window.scored]
-            z = z - z.amax(-1, keepdim=True)
-            p = (b * z).softmax(-1)
-            mean = (p * z).sum(-1)
-            slope += (mean - z.gather(-1, y[:, None])[:, 0]).double().sum().item()
-            curvature += ((p * z.square()).sum(-1) - mean.square()).double().sum().item()
-        if not math.isfinite(slope) or curvature <= 0:
-            return 1.0 / b
-        new = min(max(b - slope / curvature, b / 4, 1e-3), b * 4, 1e3)
-        if abs(new - b) <= 1e-4 * b:
-            return 1.0 / new
-        b = new
-    return 1.0 / b
-
-
-# --- windows -----------------------------------------------------------------------------------
-
-@dataclass(frozen=True)
-class _Windows:
-    """A batch of windows: what is read, what is to be predicted, and which of that counts."""
-
-    tokens: torch.Tensor  # int64 [windows, seq]
-    targets: torch.Tensor  # int64 [windows, seq]
-    scored: torch.Tensor  # bool [windows, seq]; each target of a document counts in exactly one window
-    is_end: torch.Tensor  # bool [windows, seq]
-    documents: list[int]
-
-
-def _logits(model, documents, tokenizer, stride: int, batch_size: int) -> Iterator[tuple[_Windows, torch.Tensor]]:
-    """Each batch of windows with its float32 logits `[windows, seq, vocab]`, on the CPU."""
-    was_training, limit = model.training, model.config.max_seq_len
-    if not 0 <= stride <= limit:
-        raise ValueError(f"evaluate.stride must be between 0 and the context length {limit}, got {stride}")
+    was_training = model.training
     model.eval()
-    device = next(model.parameters()).device
-    fitting = max(1, LOGITS_BYTES // (4 * tokenizer.vocab_size * limit))
     try:
-        for window in _windows(documents, tokenizer.eot, limit, stride or limit, min(batch_size, fitting)):
-            yield window, model.logits(model(window.tokens.to(device))).float().cpu()
+        sizes = [sum(place.size - (place.scored - place.begin) for place in batch) for batch in batches]
+        return (sweep or Sweep()).add_up(add, sizes, sums, key, next(model.parameters()).device)
     finally:
         model.train(was_training)
 
 
-def _windows(documents, eot: int, limit: int, stride: int, batch_size: int) -> Iterator[_Windows]:
-    places = []  # (length, document, first position read, first position scored)
-    for index, document in enumerate(documents):
-        length, done = len(document.tokens) + int(document.ends), 0  # number of targets
-        while done < length:
-            end = min(length, limit if done == 0 else done + stride)
-            begin = max(0, end - limit) if stride < limit else done
-            places.append((end - begin, index, begin, done))
-            done = end
-    places.sort(reverse=True)  # equal lengths together, so that little is padding; the order changes no sum
-    for first in range(0, len(places), batch_size):
-        batch = places[first : first + batch_size]
-        shape = len(batch), batch[0][0]
-        tokens, targets = torch.full(shape, eot), torch.full(shape, eot)
-        scored, is_end = torch.zeros(shape, dtype=torch.bool), torch.zeros(shape, dtype=torch.bool)
-        for row, (size, index, begin, done) in enumerate(batch):
-            document = documents[index]
-            last = begin + size
-            stream = np.concatenate([[eot], document.tokens[max(0, begin - 1) : last], [eot]]).astype(np.int64)
-            stream = torch.from_numpy(stream[0 if begin == 0 else 1 :][: size + 1])
-            tokens[row, :size], targets[row, :size] = stream[:-1], stream[1:]
-            scored[row, done - begin : size] = True
-            is_end[row, size - 1] = document.ends and last == len(document.tokens) + 1
-        yield _Windows(tokens, targets, scored, is_end, [index for _, index, _, _ in batch])
+PER_DOCUMENT = ("nats", "end_nats", "calibrated_nats", "num_tokens", "num_ends", "num_bytes", "context")
 
 
-def _nats(logits: torch.Tensor, targets: torch.Tensor) -> np.ndarray:
-    """`[windows, seq]` float64, minus the log-probability of each target."""
-    # the log-sum-exp in float32 over the vocabulary, the small difference in float64
-    picked = logits.log_softmax(-1).gather(-1, targets.unsqueeze(-1)).squeeze(-1)
-    return -picked.double().numpy()
+def _add(tokens: Tokens, token_bytes: np.ndarray, sums: Sums) -> None:
+    text, end = ~tokens.is_end, tokens.is_end
+    for name, where, value in (
+        ("nats", text, tokens.nats), ("end_nats", end, tokens.nats),
+        ("calibrated_nats", slice(None), tokens.calibrated_nats),
+        ("num_tokens", text, np.ones(len(text))), ("num_ends", end, np.ones(len(end))),
+        ("num_bytes", text, token_bytes[tokens.target]), ("context", slice(None), tokens.context),
+    ):
+        np.add.at(sums[name], tokens.document[where], value[where])
+
+
+def document_scores(sums: Sums, documents: Sequence) -> DocumentScores:
+    """The table of documents, once it is sure that each was scored whole and each token once."""
+    def of(name: str) -> np.ndarray:
+        return np.array([getattr(document, name) for document in documents], dtype=np.int64)
+
+    lengths = np.array([len(document.tokens) for document in documents], dtype=np.int64)
+    assert np.array_equal(sums["num_tokens"], lengths) and np.array_equal(sums["num_ends"], of("ends"))
+    if (wrong := np.flatnonzero(sums["num_bytes"] != of("num_bytes"))).size:
+        scored, there = int(sums["num_bytes"][wrong[0]]), documents[int(wrong[0])].num_bytes
+        raise ValueError(
+            f"document {wrong[0]}: {scored} bytes were scored of {there}; its tokens are not its text"
+        )
+    return DocumentScores(
+        sums["nats"], sums["end_nats"], sums["calibrated_nats"], lengths, of("ends"), of("num_bytes"), of("num_words")
+    )

@@ -9,18 +9,22 @@ import numpy as np
 from losslab import checkpoint
 from losslab.config import DataConfig, EvaluateConfig
 from losslab.corpus import Corpus
-from losslab.evaluate.nll import fit_temperature, per_document, scores
+from losslab.evaluate.nll import per_document, scores
+from losslab.evaluate.sweep import Sweep
+from losslab.evaluate.temperature import fit_temperature
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 FIT_LOGITS = 2**28  # that a temperature is fitted on: one number needs no more, and a large vocabulary has them soon
 
 
 def measure(
-    path: str | Path, data: DataConfig, config: EvaluateConfig | None = None, *, device: str = "cpu"
+    path: str | Path, data: DataConfig, config: EvaluateConfig | None = None, *, device: str = "cpu",
+    partial: Path | None = None,
 ) -> dict:
     """Score the checkpoint at `path` on the whole `val` split of a corpus.
 
     The temperature of `nll_calibrated` is fitted on a fixed part of `tune`, which shares no document with `val`.
+    In the folder `partial` a long evaluation keeps what it has, and goes on from there when it is called again.
 
     Returns:
         a JSON-able dictionary: `scores` (name -> value, stderr, n, unit), `temperature`, `counts`,
@@ -30,12 +34,10 @@ def measure(
     loaded = checkpoint.load(path, device=device)
     model, tokenizer = loaded.model, loaded.tokenizer
     corpus = Corpus.open(data, tokenizer=tokenizer)
-    num_tokens = min(config.tune_tokens, max(2048, FIT_LOGITS // tokenizer.vocab_size))
-    tune = first_tokens(corpus.documents("tune"), tokenizer, num_tokens)
-    temperature = fit_temperature(model, tune, tokenizer, batch_size=config.batch_size) if tune else 1.0
+    temperature = tuned_temperature(model, tokenizer, corpus, config)
     rows = per_document(
         model, corpus.documents("val"), tokenizer, stride=config.stride, batch_size=config.batch_size,
-        temperature=temperature,
+        temperature=temperature, sweep=Sweep(partial=partial),
     )
     named = scores(rows, suffix=f"_stride_{config.stride}" if config.stride else "")
     return {
@@ -51,6 +53,13 @@ def measure(
         "corpus": {"name": corpus.name, "digest": corpus.digest},
         "floor_bits_per_byte": corpus.floor_bits_per_byte,
     }
+
+
+def tuned_temperature(model, tokenizer, corpus: Corpus, config: EvaluateConfig) -> float:
+    """The temperature that reads a model best on a fixed part of `tune`; 1 where there is none."""
+    num_tokens = min(config.tune_tokens, max(2048, FIT_LOGITS // tokenizer.vocab_size))
+    tune = first_tokens(corpus.documents("tune"), tokenizer, num_tokens)
+    return fit_temperature(model, tune, tokenizer, batch_size=config.batch_size) if tune else 1.0
 
 
 def first_tokens(documents: Sequence, tokenizer, num_tokens: int) -> list:

@@ -13,9 +13,7 @@ from losslab.fused.sweep import streamed
 from losslab.objective import Objective, check_targets
 from losslab.prediction import Prediction
 
-# Of float32 logits: below this a batch is computed whole. The crossover that was measured lies near 1.5 MiB, but on a
-# busy machine; until it is measured on a quiet one, only batches that would be cut anyway are streamed.
-DENSE_BYTES = 64 * 2**20
+DENSE_BYTES = 8 * 2**20  # of float32 logits: a smaller batch is computed whole, which costs about the same
 CHUNK_BYTES = 64 * 2**20  # held at once where the logits themselves are wanted
 
 

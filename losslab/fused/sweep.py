@@ -22,7 +22,7 @@ def statistics(hidden: Tensor, lm_head: Tensor, job: Job) -> dict[Quantity, Tens
                 gathered.setdefault(name, []).append(value)
     values = {name: job.whole(torch.cat(parts), uninformed(name, job.vocab_size)) for name, parts in gathered.items()}
     names = [name for name, value in values.items() if value.is_floating_point() and name != "log_s0"]
-    leaves = _Statistics.apply(hidden, lm_head, job, names, [values[name] for name in names])
+    leaves = _Statistics.apply(hidden, lm_head, job, names, values)
     return {**values, **dict(zip(names, leaves, strict=True))}
 
 
@@ -32,9 +32,9 @@ class _Statistics(torch.autograd.Function):
     @staticmethod
     def forward(ctx, hidden, lm_head, job, names, values):
         ctx.save_for_backward(hidden, lm_head)
-        ctx.job, ctx.names = job, names
+        ctx.job, ctx.names, ctx.known = job, names, {name: job.rows(value) for name, value in values.items()}
         ctx.set_materialize_grads(False)
-        return tuple(values)
+        return tuple(values[name] for name in names)
 
     @staticmethod
     @once_differentiable
@@ -44,7 +44,7 @@ class _Statistics(torch.autograd.Function):
         with torch.autocast("cpu", enabled=False):
             head = job.head(hidden, lm_head)
             for tile in head.tiles():
-                tile.observe()
+                tile.recall(ctx.known, given)
                 tile.descend({name: d[tile.at] for name, d in given.items()})
             return *job.grads(head, hidden, lm_head), None, None, None
 

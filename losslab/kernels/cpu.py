@@ -3,17 +3,21 @@
 A tile holds whole rows, so that its softmax is one fused pass. Memory is a few tiles, whatever the number of tokens.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from losslab.kernels import rows
+from losslab.kernels.caps import product
+from losslab.kernels.gram import Gram
+from losslab.kernels.rows import Rows, reads_logits
+from losslab.machine import has_onednn, times_transposed
 from losslab.prediction import Needs, Quantity
 
-TILE_BYTES = 28 * 2**20  # of logits: in a last-level cache, and small enough that malloc hands the same pages back
+# of logits, by how many tiles of this size are held at once: all together in a last-level cache or near it, and
+# each small enough that malloc hands the same pages back
+TILE_BYTES = {1: 28 * 2**20, 2: 24 * 2**20, 3: 14 * 2**20}
 MAX_ROWS = 512  # a product gains nothing from more
 NARROW = 128  # widths at which the head's gradient is summed transposed: oneDNN then runs at full speed
 
@@ -34,28 +38,35 @@ class Head:
     def __init__(self, hidden: Tensor, lm_head: Tensor, targets: Tensor, needs: Needs, ids: Sequence[Tensor],
                  transforms: Sequence[partial], dtype: torch.dtype, vocabulary: Mapping[str, Tensor]):  # fmt: skip
         self.hidden, self.lm_head = hidden.detach().to(dtype), lm_head.detach().to(dtype)
-        self.targets, self.needs, self.ids, self.transforms = targets, needs, ids, transforms
+        self.targets, self.needs, self.ids = targets, needs, ids
+        self.product = product(transforms, dtype)
         self.wide = torch.promote_types(dtype, torch.float32)
+        self._is_narrow = hidden.shape[1] <= NARROW and has_onednn(self.hidden)
+        self.wanted, self.gram = needs.quantities, None
+        if "sum_squares" in needs.quantities and not transforms and hidden.shape[1] <= NARROW and dtype == self.wide:
+            self.wanted, self.gram = needs.quantities - {"sum_squares"}, Gram(self.lm_head)
+        buffers = 1 + bool(transforms) + (reads_logits(self.wanted) or ("power_sum", 2.0) in self.wanted)
+        self._size = max(1, min(MAX_ROWS // buffers, TILE_BYTES[buffers] // (len(lm_head) * self.wide.itemsize)))
+        # kept, since malloc gives pages back to the system when two tiles are free
+        self.room = self.hidden.new_empty(self._size if reads_logits(self.wanted) else 0, len(lm_head), dtype=self.wide)
         self.vectors = {
             q[1]: vocabulary[q[1]].to(dtype=self.wide, device=hidden.device) for q in needs.quantities if q[0] == "dot"
         }
         self.grad_hidden: Tensor | None = None
         self._grad_lm_head: Tensor | None = None
-        self._is_narrow = hidden.shape[1] <= NARROW and _has_onednn(self.hidden)
 
     def tiles(self) -> Iterator["Tile"]:
-        size = max(1, min(MAX_ROWS, TILE_BYTES // (self.lm_head.shape[0] * self.wide.itemsize)))
-        for start in range(0, len(self.hidden), size):
-            yield Tile(self, slice(start, min(start + size, len(self.hidden))))
+        for start in range(0, len(self.hidden), self._size):
+            yield Tile(self, slice(start, min(start + self._size, len(self.hidden))))
 
     def descend(self, at: slice, g: Tensor) -> None:
         """Add what the gradient `g` of the logits of a tile gives to `hidden` and `lm_head`."""
         x, g = self.hidden[at], g.to(self.hidden.dtype)
         if self.grad_hidden is None:
             self.grad_hidden = torch.empty_like(self.hidden, dtype=self.wide)
-        self.grad_hidden[at] = _times_transposed(g, self.lm_head.t())
+        self.grad_hidden[at] = times_transposed(g, self.lm_head.t())
         if self._is_narrow:
-            part = _times_transposed(x.t(), g.t())
+            part = times_transposed(x.t(), g.t())
         elif self._grad_lm_head is not None and g.dtype == self.wide:
             self._grad_lm_head.addmm_(g.t(), x)
             return
@@ -68,9 +79,10 @@ class Head:
 
     @property
     def grad_lm_head(self) -> Tensor | None:
-        if self._is_narrow and self._grad_lm_head is not None:
-            return self._grad_lm_head.t().contiguous()
-        return self._grad_lm_head
+        grad = self._grad_lm_head
+        if grad is not None and self._is_narrow:
+            grad = grad.t().contiguous()
+        return grad if grad is None or self.gram is None else grad.add_(self.gram.grad_lm_head(self.lm_head))
 
 
 class Tile:
@@ -79,48 +91,23 @@ class Tile:
     def __init__(self, head: Head, at: slice):
         self.head, self.at = head, at
         self.targets, self.ids = head.targets[at], [ids[at] for ids in head.ids]
+        z, self._pull = head.product(head.hidden[at], head.lm_head)
+        self.rows = Rows(z, self.targets, self.ids, head.vectors, head.room[: len(z)])
 
     def observe(self) -> dict[Quantity, Tensor]:
-        head = self.head
-        raw = _times_transposed(head.hidden[self.at], head.lm_head).to(head.wide)
-        self.pull: Callable[[Tensor], Tensor] | None = None
-        z = raw
-        if head.transforms:
-            z, self.pull = _transformed(raw, head.transforms)
-        self.found, self.p = rows.observe(
-            z, self.targets, self.ids, head.needs, head.vectors,
-            overwrite=self.pull is None and not rows.keeps_logits(head.needs),
-        )
-        self.z = z
-        return self.found
+        found, head = self.rows.observe(self.head.wanted), self.head
+        if head.gram is not None:
+            found["sum_squares"] = head.gram.sum_squares(head.hidden[self.at]).to(head.wide)
+        return found
+
+    def recall(self, found: Mapping[Quantity, Tensor], partials: Mapping[Quantity, Tensor]) -> None:
+        """What an earlier sweep found of every row, in the place of `observe`; `partials` as for `descend`."""
+        self.rows.recall({name: value[self.at] for name, value in found.items()}, self.head.wanted & set(partials))
 
     def descend(self, partials: Mapping[Quantity, Tensor]) -> None:
         """Apply the derivatives of the loss by the quantities of this tile."""
-        g = rows.gradient(
-            self.z, self.p, self.found, partials, self.targets, self.ids, self.head.vectors
-        )
-        self.head.descend(self.at, self.pull(g) if self.pull else g)
-
-
-def _transformed(raw: Tensor, transforms: Sequence[partial]) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
-    """The transformed tile, and what takes its gradient back to the raw one."""
-    # autograd keeps the tanh itself; 1 - (z/c)**2 from a rounded z is wrong where it saturates
-    with torch.enable_grad():
-        leaf = z = raw.requires_grad_()
-        for transform in transforms:
-            z = transform(z)
-    return z.detach(), lambda g: torch.autograd.grad(z, leaf, g)[0]
-
-
-def _has_onednn(like: Tensor) -> bool:
-    return (
-        like.dtype == torch.float32 and like.device.type == "cpu" and torch.backends.mkldnn.is_available()
-        and hasattr(torch.ops.mkldnn, "_linear_pointwise")
-    )
-
-
-def _times_transposed(a: Tensor, b: Tensor) -> Tensor:
-    """`a @ b.T`, by oneDNN where it is at hand: up to three times the speed of MKL on a CPU that is not Intel's."""
-    if _has_onednn(a):
-        return torch.ops.mkldnn._linear_pointwise(a, b, None, "none", [], "")
-    return F.linear(a, b)
+        head, partials = self.head, dict(partials)
+        squares = partials.pop("sum_squares", None) if head.gram is not None else None
+        head.descend(self.at, self._pull(self.rows.gradient(partials)))
+        if squares is not None:
+            head.grad_hidden[self.at] += head.gram.pull(head.hidden[self.at], squares)

@@ -5,119 +5,167 @@ A loss is a function of row statistics, so by the chain rule its gradient in a r
     c0 + c1*z + p*(a0 + a1*z) + sum_k a_k*p**alpha_k + cu*u + sum_t b_t*[j = t]
 
 whose coefficients are numbers a row: the derivatives of the loss with respect to the statistics, times what each
-statistic adds. Columns `t` may coincide; their coefficients add.
+statistic adds. Columns `t` may coincide; their coefficients add. What takes time here is reading and writing the tile,
+so each line below is one pass over it, in place wherever nobody reads what was there.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import torch
 from torch import Tensor
 
-from losslab.prediction import Needs, Quantity
+from losslab.prediction import Quantity
+
+BLOCK = 512  # columns whose squares are summed in one go; longer float32 sums lose digits
 
 
-def keeps_logits(needs: Needs) -> bool:
-    """Whether the gradient or a statistic wants `z` beside `p`; otherwise `p` may overwrite it."""
-    return any(
-        q in ("sum_squares", "entropy") or (q[0] == "power_sum" and q[1] != 2.0) for q in needs.quantities
-    )
+def reads_logits(quantities: Iterable[Quantity]) -> bool:
+    """Whether a statistic or its gradient wants `z` beside `p`; otherwise `p` may overwrite it."""
+    return any(q in ("sum_squares", "entropy") or _is_power(q) for q in quantities)
 
 
-def observe(
-    z: Tensor, targets: Tensor, ids: list[Tensor], needs: Needs, vectors: Mapping[str, Tensor], *, overwrite: bool
-) -> tuple[dict[Quantity, Tensor], Tensor]:
-    """The quantities of a tile `[n, vocab]`, those that cost nothing included, and `p` (in the place of `z`)."""
-    wanted, found = needs.quantities, {}
-    if {"max_logit", "argmax"} & wanted:
-        top, found["argmax"] = z.max(1)
-    else:
-        top = z.amax(1)  # several times as fast as with the index
-    target_logit = z.gather(1, targets[:, None])[:, 0]
-    if "sum_logits" in wanted:
-        found["sum_logits"] = z.sum(1)
-    if "sum_squares" in wanted:
-        found["sum_squares"] = z.square().sum(1)  # not the norm: its partial sums lose digits over a large vocabulary
-    for quantity in wanted:
-        if quantity[0] == "dot":
-            found[quantity] = z @ vectors[quantity[1]]
-        elif quantity[0] == "logit_at":
-            found[quantity] = z.gather(1, ids[quantity[1]].flatten(1)).view(ids[quantity[1]].shape)
-    p = torch.softmax(z, 1, out=z) if overwrite else torch.softmax(z, 1)
-    log_s0 = -p.amax(1).log()  # the largest p is 1 / sum exp(z - top)
-    found |= {
-        "max_logit": top,
-        "log_s0": log_s0,
-        "target_logit": target_logit,
-        "log_z": top + log_s0,
-        "nll": (top - target_logit) + log_s0,  # two numbers that are not negative: nothing cancels
-    }
-    if "entropy" in wanted:
-        found["entropy"] = log_s0 - (z - top[:, None]).mul_(p).sum(1)
-    for quantity in wanted:
-        if quantity[0] == "power_sum":
-            found[quantity] = _power(z, p, found["log_z"], quantity[1]).sum(1)
-    return found, p
+class Rows:
+    """Logits `[n, vocab]`, which are overwritten, and what is known of them; `room` holds `p` where `z` is read too."""
+
+    def __init__(self, z: Tensor, targets: Tensor, ids: list[Tensor], vectors: Mapping[str, Tensor], room: Tensor):
+        self.z, self.targets, self.ids, self.vectors, self.room = z, targets, ids, vectors, room
+        self.found: dict[Quantity, Tensor] = {}
+
+    def observe(self, wanted: set[Quantity]) -> dict[Quantity, Tensor]:
+        """The quantities that are wanted, and those that cost nothing."""
+        z, found = self.z, self.found
+        if {"max_logit", "argmax"} & wanted:
+            top, found["argmax"] = z.max(1)
+        else:
+            top = z.amax(1)  # several times as fast as with the index
+        found["max_logit"] = top
+        found["target_logit"] = z.gather(1, self.targets[:, None])[:, 0]
+        if "sum_logits" in wanted:
+            found["sum_logits"] = z.sum(1)
+        if "sum_squares" in wanted:
+            found["sum_squares"] = _sum_squares(z)
+        for quantity in wanted:
+            if quantity[0] == "dot":
+                found[quantity] = z @ self.vectors[quantity[1]]
+            elif quantity[0] == "logit_at":
+                ids = self.ids[quantity[1]]
+                found[quantity] = z.gather(1, ids.flatten(1)).view(ids.shape)
+        self._soften(wanted)
+        found["log_s0"] = log_s0 = -self.p.amax(1).log()  # the largest p is 1 / sum exp(z - top)
+        found["log_z"] = top + log_s0
+        found["nll"] = (top - found["target_logit"]) + log_s0  # two numbers that are not negative: nothing cancels
+        for quantity in wanted:
+            if quantity == ("power_sum", 2.0):
+                found[quantity] = _sum_squares(self.p)
+            elif quantity[0] == "power_sum":
+                found[quantity] = self._power(quantity[1]).sum(1)
+        if "entropy" in wanted:
+            found["entropy"] = log_s0 - self._p_times_z().sum(1)
+        return found
+
+    def recall(self, found: Mapping[Quantity, Tensor], wanted: set[Quantity]) -> None:
+        """What an earlier sweep found, so that only `p` is to be worked out again, for a gradient by `wanted`."""
+        self.found = dict(found)
+        self._soften(wanted)
+        if "entropy" in wanted:
+            self._p_times_z()
+
+    def gradient(self, partials: Mapping[Quantity, Tensor]) -> Tensor:
+        """`dL/dz`, in the place of `p`, from `partials`, the derivatives of the loss by its quantities."""
+        a0, b, c0, found = _Sum(), None, _Sum(), self.found
+        columns, powers, priors, entropy, squares = [], [], [], None, None
+        for quantity, d in partials.items():
+            match quantity:
+                case "nll":
+                    a0.add(d)
+                    columns.append((self.targets, -d))
+                case "log_z":
+                    a0.add(d)
+                case "target_logit":
+                    columns.append((self.targets, d))
+                case "max_logit":
+                    columns.append((found["argmax"], d))
+                case "sum_logits":
+                    c0.add(d)
+                case "sum_squares":
+                    squares = 2 * d
+                    if self.is_shifted:
+                        c0.add(squares * found["max_logit"])
+                case "entropy":  # dH/dz = p*(E - z), both counted from the maximum: large logits lose no digits
+                    a0.add(d * (found["log_s0"] - found["entropy"]))
+                    entropy = -d
+                case ("power_sum", alpha):
+                    a0.add(-alpha * d * found[quantity])
+                    if alpha == 2.0:
+                        b = 2 * d
+                    else:
+                        powers.append((alpha, alpha * d))
+                case ("dot", name):
+                    priors.append((self.vectors[name], d))
+                case ("logit_at", place):
+                    columns.append((self.ids[place].flatten(1), d.flatten(1)))
+        rest = [self._power(alpha).mul_(a[:, None]) for alpha, a in powers]  # before p is overwritten
+        g = self._scaled(a0.total, b)
+        if entropy is not None:
+            g.add_(self.pz.mul_(entropy[:, None]))
+        for part in rest:
+            g.add_(part)
+        if squares is not None:
+            g.add_(self.z.mul_(squares[:, None]))
+        if c0.total is not None:
+            g.add_(c0.total[:, None])
+        for vector, d in priors:
+            g.addr_(d, vector)
+        for index, d in columns:
+            g.scatter_add_(1, index.view(len(g), -1), d.view(len(g), -1))  # the rounded p_y minus 1 is exact
+        return g
+
+    def _soften(self, wanted: set[Quantity]) -> None:
+        """`p`, and `z` counted from its maximum where what is wanted would cancel otherwise."""
+        keeps, powers = reads_logits(wanted), any(map(_is_power, wanted))
+        self.is_shifted = powers or "entropy" in wanted
+        self._is_free = not powers and "sum_squares" not in wanted  # to make p*z of z
+        if self.is_shifted:
+            self.z.sub_(self.found["max_logit"][:, None])
+        self.p = torch.softmax(self.z, 1, out=self.room if keeps else self.z)
+
+    def _p_times_z(self) -> Tensor:
+        self.pz = self.z.mul_(self.p) if self._is_free else self.z * self.p
+        return self.pz
+
+    def _power(self, alpha: float) -> Tensor:
+        # a root of a p that underflowed would be lost, so it goes through the logarithm
+        return (self.z - self.found["log_s0"][:, None]).mul_(alpha).exp_()
+
+    def _scaled(self, a0: Tensor | None, b: Tensor | None) -> Tensor:
+        """`p*(a0 + b*p)`, in the place of `p`."""
+        if b is not None:
+            factor = self.p * b[:, None]
+            return self.p.mul_(factor if a0 is None else factor.add_(a0[:, None]))
+        if a0 is None:
+            return self.p.zero_()
+        # cross-entropy saves itself a pass
+        return self.p if bool((a0 == 1).all()) else self.p.mul_(a0[:, None])
 
 
-def _power(z: Tensor, p: Tensor, log_z: Tensor, alpha: float) -> Tensor:
-    # a root of a p that underflowed would be lost, so other powers go through the logarithm
-    return p.square() if alpha == 2.0 else (z - log_z[:, None]).mul_(alpha).exp_()
+class _Sum:
+    """A sum that may have no terms."""
+
+    def __init__(self):
+        self.total: Tensor | None = None
+
+    def add(self, part: Tensor) -> None:
+        self.total = part if self.total is None else self.total + part
 
 
-def gradient(
-    z: Tensor, p: Tensor, found: Mapping[Quantity, Tensor], partials: Mapping[Quantity, Tensor], targets: Tensor,
-    ids: list[Tensor], vectors: Mapping[str, Tensor],
-) -> Tensor:  # fmt: skip
-    """`dL/dz` of a tile, in the place of `p`, from `partials`, the derivatives of the loss by its quantities."""
-    a0, a1, c0, c1 = None, None, None, None
-    columns, powers, priors = [], [], []
+def _is_power(quantity: Quantity) -> bool:
+    return quantity[0] == "power_sum" and quantity[1] != 2.0
 
-    def add(total, part):
-        return part if total is None else total + part
 
-    for quantity, d in partials.items():
-        match quantity:
-            case "nll":
-                a0 = add(a0, d)
-                columns.append((targets, -d))
-            case "log_z":
-                a0 = add(a0, d)
-            case "target_logit":
-                columns.append((targets, d))
-            case "max_logit":
-                columns.append((found["argmax"], d))
-            case "sum_logits":
-                c0 = add(c0, d)
-            case "sum_squares":
-                c1 = add(c1, 2 * d)
-            case "entropy":  # dH/dz = p*(E - z), both counted from the maximum: large logits lose no digits
-                a0 = add(a0, d * (found["log_s0"] - found["entropy"]))
-                a1 = add(a1, -d)
-            case ("power_sum", alpha):
-                a0 = add(a0, -alpha * d * found[quantity])
-                powers.append((alpha, alpha * d))
-            case ("dot", name):
-                priors.append((vectors[name], d))
-            case ("logit_at", place):
-                columns.append((ids[place].flatten(1), d.flatten(1)))
-    # what reads p comes before p is overwritten
-    rest = None
-    for alpha, a in powers:
-        rest = add(rest, _power(z, p, found["log_z"], alpha).mul_(a[:, None]))
-    if a1 is not None:
-        p.mul_((z - found["max_logit"][:, None]).mul_(a1[:, None]).add_(a0[:, None]))
-    elif a0 is None:
-        p.zero_()
-    elif not bool((a0 == 1).all()):  # cross-entropy saves itself a pass
-        p.mul_(a0[:, None])
-    if rest is not None:
-        p.add_(rest)
-    if c1 is not None:
-        p.addcmul_(z, c1[:, None])
-    if c0 is not None:
-        p.add_(c0[:, None])
-    for vector, d in priors:
-        p.addr_(d, vector)
-    for index, b in columns:
-        p.scatter_add_(1, index.view(len(p), -1), b.view(len(p), -1))  # the rounded p_y minus 1 is exact
-    return p
+def _sum_squares(z: Tensor) -> Tensor:
+    """`[n]`; norms of blocks read the tile once, and add few enough numbers to keep their digits."""
+    whole = z.shape[1] // BLOCK * BLOCK
+    last = torch.linalg.vector_norm(z[:, whole:], dim=1).square_()
+    if not whole:
+        return last
+    return last + torch.linalg.vector_norm(z[:, :whole].unflatten(1, (-1, BLOCK)), dim=2).square_().sum(1)

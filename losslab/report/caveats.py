@@ -2,11 +2,15 @@
 
 from collections.abc import Mapping, Sequence
 
+from losslab.config import LOOKS
 from losslab.records import Record
 
 Arms = Mapping[str, Sequence[Record]]
 NUMERICS = ("device", "dtype", "torch")
-NOT_TRAINING = ("loss", "seed", "train.log_every", "train.checkpoint_every", "evaluate.batch_size")
+NOT_TRAINING = (
+    "loss", "seed", "train.log_every", "train.checkpoint_every", "evaluate.batch_size",
+    *(f"evaluate.{name}" for name in LOOKS),
+)
 
 
 def comparable(arms: Arms) -> tuple[bool, bool]:

@@ -80,6 +80,9 @@ def _distinct(records: Iterable[Record]) -> tuple[list[Record], list[str]]:
     kept: dict[tuple[str, int], Record] = {}
     warnings = []
     for run in records:
+        if run.status == "imported":
+            warnings.append(f"{run.path} is an imported model, not a run of a loss; it is left out")
+            continue
         key = (run.condition, run.seed)
         if key in kept and kept[key].path.resolve() != run.path.resolve():
             worse, better = sorted((kept[key], run), key=lambda r: r.status in ENDED)

@@ -1,60 +1,18 @@
 """The ruler against closed forms: models whose every probability is known beforehand."""
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
 import pytest
 import torch
-from torch import nn
+from known_models import Bytes, Table, Text, texts
 
 from losslab.config import ModelConfig
-from losslab.evaluate.nll import _windows, fit_temperature, nll, per_document
+from losslab.evaluate import windows
+from losslab.evaluate.nll import nll, per_document
 from losslab.evaluate.ruler import first_tokens
+from losslab.evaluate.temperature import fit_temperature
 from losslab.model import GPT2
-
-
-@dataclass(frozen=True)
-class Text:
-    tokens: np.ndarray
-    num_bytes: int
-    num_words: int
-    ends: bool = True
-
-
-class Bytes:
-    """A byte tokenizer of its own, so that these tests rest on nothing but the ruler."""
-
-    vocab_size, eot = 257, 256
-    token_bytes = np.array([1] * 256 + [0])
-
-    def encode(self, text):
-        return np.frombuffer(text.encode(), dtype=np.uint8).astype(np.int64)
-
-    def decode(self, ids):
-        return bytes(int(i) for i in ids).decode(errors="replace")
-
-
-class Table(nn.Module):
-    """A bigram model: the logits are the row of a table that the last token names."""
-
-    def __init__(self, table, seq_len):
-        super().__init__()
-        self.table = nn.Parameter(torch.as_tensor(table))
-        self.config = ModelConfig(max_seq_len=seq_len)
-
-    def forward(self, tokens):
-        assert tokens.shape[1] <= self.config.max_seq_len
-        return self.table[tokens]
-
-    def logits(self, hidden):
-        return hidden
-
-
-def texts(*strings, ends=True):
-    tokenizer = Bytes()
-    return [Text(tokenizer.encode(s), len(s.encode()), len(s.split()), ends) for s in strings]
-
 
 DOCUMENTS = texts("Once upon a time", "the cat sat on the mat, and the mat sat still", "naïve 🙂 café", "a", "")
 BYTES = sum(len(s.encode()) for s in ("Once upon a time", "the cat sat on the mat, and the mat sat still",
@@ -107,7 +65,8 @@ def test_every_target_counts_in_exactly_one_window(seq_len, stride):
     for index in range(len(documents)):
         stream = [256, *documents[index].tokens.tolist(), 256]
         scored = []
-        for window in _windows(documents, 256, seq_len, stride, batch_size=3):
+        for batch in windows.plan(documents, seq_len, stride, batch_size=3):
+            window = windows.build(batch, documents, 256)
             assert window.tokens.shape[1] <= seq_len
             for row in (row for row, i in enumerate(window.documents) if i == index):
                 for column in window.scored[row].nonzero().flatten().tolist():
@@ -192,6 +151,19 @@ def test_the_model_is_left_in_the_mode_it_was_in():
 def test_tokens_that_are_not_the_text_are_noticed():
     with pytest.raises(ValueError, match="3 bytes were scored of 4"):
         nll(Table(torch.zeros(257, 257), 16), [Text(np.array([1, 2, 3]), 4, 1)], Bytes())
+
+
+def test_a_target_that_was_never_scored_is_noticed_though_it_has_no_bytes(monkeypatch):
+    plan = windows.plan
+
+    def without_the_last_end(*arguments):
+        batches = plan(*arguments)
+        return [[place for place in batch if place.scored < 49] for batch in batches]
+
+    monkeypatch.setattr(windows, "plan", without_the_last_end)
+    document = texts("x" * 49)[0]  # seven windows, and one for the end mark alone
+    with pytest.raises(AssertionError):
+        nll(Table(torch.zeros(257, 257), 7), [document], Bytes())
 
 
 def test_no_document_is_an_error():

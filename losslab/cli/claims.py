@@ -1,0 +1,89 @@
+"""convert, audit: one unit into another, and claims that cannot all be true."""
+
+import math
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from losslab.cli.application import app
+from losslab.cli.flags import Json
+from losslab.cli.speech import show, tell
+
+
+@app.command(sort_key=7)
+def convert(
+    value: Annotated[float, Parameter(allow_leading_hyphen=True)], *unit: str, to: str | None = None,
+    bytes_per_token: float | None = None, characters_per_byte: float | None = None,
+    tokens_per_word: float | None = None, json: Json = False,
+):
+    """Turn a score into other units: nats, bits, perplexities, bits per byte, compression.
+
+    Parameters
+    ----------
+    value
+        The score.
+    unit
+        Its unit: nats/token, bits/token, perplexity, bits/byte, bits/character, "byte perplexity", "word perplexity",
+        "compression ratio", or short: nats, ppl, bpb, bpc, ...
+    to
+        The only unit wanted; all that can be derived unless given.
+    bytes_per_token
+        UTF-8 bytes of the scored text over its tokens.
+    characters_per_byte
+        Characters of the scored text over its UTF-8 bytes; 1 for plain English.
+    tokens_per_word
+        Tokens of the scored text over its words.
+    """
+    from losslab.units import convert as units
+
+    source = units.unit(" ".join(unit) or "nats/token")
+    wanted = None if to is None else units.unit(to)
+    lines = units.convert(value, source, tokens_per_word=tokens_per_word, bytes_per_token=bytes_per_token,
+                          characters_per_byte=characters_per_byte)
+    if wanted is not None:
+        lines = [line for line in lines if line.unit == wanted]
+        if lines[0].missing:
+            raise ValueError(f"{source.name} to {wanted.name} needs {_flags(lines[0].missing)} of the scored text")
+    document = {
+        "value": value, "unit": source.key,
+        "values": {line.unit.key: _finite(line.value) for line in lines if not line.missing},
+        "arithmetic": {line.unit.key: line.arithmetic for line in lines if not line.missing},
+        "missing": {line.unit.key: list(line.missing) for line in lines if line.missing},
+    }
+    text = [f"{line.unit.name:18}" + (f"needs {_flags(line.missing)}" if line.missing else
+                                      f"{line.value:<12.6g} = {line.arithmetic}") for line in lines]
+    show(document, "\n".join(text), json)
+
+
+@app.command(sort_key=7)
+def audit(file: Path, *, json: Json = False):
+    """Say which claims of a table cannot all be true, with the arithmetic.
+
+    Parameters
+    ----------
+    file
+        CSV or JSON, a claim a row, with any of the columns name, loss, perplexity, bits_per_byte, tokens, bytes,
+        vocab_size, accuracy, stderr, n and claim (free text).
+    """
+    from losslab.units import audit as audits
+    from losslab.units import claims
+
+    table = claims.read(file)
+    findings = audits.audit(table.claims)
+    for note in table.notes:
+        tell(f"note: {note}")
+    wrong = sum(not finding.ok for finding in findings)
+    lines = [f"{'ok   ' if finding.ok else 'WRONG'}  {finding.name}: {finding.message}" for finding in findings]
+    lines.append(f"{wrong} of {len(findings)} claims cannot be true as they stand")
+    document = {"file": str(file), "ok": not wrong, "findings": [finding.to_dict() for finding in findings],
+                "notes": table.notes}
+    show(document, "\n".join(lines), json)
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None  # JSON has no infinity
+
+
+def _flags(ratios: tuple[str, ...]) -> str:
+    return " and ".join(f"--{ratio.replace('_', '-')}" for ratio in ratios)

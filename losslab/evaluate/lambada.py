@@ -1,0 +1,83 @@
+"""LAMBADA: the last word of a passage that cannot be guessed from its last sentence."""
+
+import math
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from losslab.evaluate import benchmarks
+from losslab.evaluate.requests import Request, answers
+from losslab.evaluate.tasks import Settings, TaskResult, lines
+from losslab.stats import mean_score, transform_score
+
+FILES = ("eval_data/language_understanding/lambada_openai.jsonl", "core_eval/eval_data/language_understanding/"
+         "lambada_openai.jsonl", "lambada_openai.jsonl", "lambada/lambada_openai.jsonl", "lambada_test.jsonl")
+HUB = ("EleutherAI/lambada_openai", "default", "test", ("text",))
+RULES = [
+    "the word is the text after the last space, with that space; the passage is read after an end mark, and cut from "
+    "the left where it does not fit",
+    "perplexity is per word: exp of the mean nats of the whole word; accuracy counts a word whose every token is "
+    "the likeliest one",
+]
+
+
+def run(model, tokenizer, settings: Settings) -> TaskResult:
+    """The passages of `lambada_openai.jsonl` in the folder of benchmarks, or of the hub.
+
+    Reference:
+        Paperno et al., The LAMBADA dataset, ACL 2016; the texts as OpenAI released them.
+    """
+    path = benchmarks.find(settings.benchmarks, FILES)
+    rows = list(benchmarks.rows(path, ())) if path else benchmarks.hub_rows(*HUB)
+    return score(model, tokenizer, passages(rows), settings)
+
+
+def passages(rows: Iterable[dict]) -> list[str]:
+    """Whole texts, from rows with `text`, or with `context` and `continuation`."""
+    found = []
+    for number, row in enumerate(rows, 1):
+        parts = [row["text"]] if "text" in row else [row.get("context"), row.get("continuation")]
+        if not all(isinstance(part, str) for part in parts) or " " not in " ".join(parts).strip():
+            raise ValueError(f"row {number} of LAMBADA is no passage: it takes text, or context and continuation")
+        found.append(" ".join(parts).rstrip())
+    return found
+
+
+def score(model, tokenizer, texts: Sequence[str], settings: Settings) -> TaskResult:
+    """How well a model foretells the last word of each text.
+
+    Returns:
+        `perplexity` per word and `accuracy` of whole words, with n = passages.
+    """
+    texts = texts[: settings.limit or None]
+    requests = []
+    for text in texts:
+        context, _, word = text.rpartition(" ")
+        requests.append(Request([tokenizer.eot, *tokenizer.encode(context).tolist()],
+                                tokenizer.encode(f" {word}").tolist()))
+    limit = model.config.max_seq_len
+    kept = [i for i, request in enumerate(requests) if len(request.continuation) <= limit]
+    if not kept:
+        raise ValueError(f"no word of LAMBADA fits the model's context of {limit} tokens")
+    found = answers(model, [requests[i] for i in kept], progress=lines(settings.progress, "lambada", "passages"))
+    nats = np.array([answer.nats.sum() for answer in found])
+    right = np.array([answer.is_greedy.all() for answer in found])
+    cut = sum(answer.num_cut > 0 for answer in found)
+    per_word = mean_score(nats, "nats/word")
+    items = [
+        {"passage": i, "word": texts[i].rpartition(" ")[2], "tokens": len(requests[i].continuation),
+         "nats": float(n), "right": bool(r), "cut": answer.num_cut}
+        for i, n, r, answer in zip(kept, nats, right, found, strict=True)
+    ]
+    return TaskResult(
+        "lambada",
+        {"perplexity": transform_score(per_word, _exp, _exp, unit="per word"),
+         "accuracy": mean_score(right, "of words")},
+        {"passages": len(kept), "tokens": sum(item["tokens"] for item in items), "cut": int(cut),
+         "skipped": len(texts) - len(kept)},
+        notes=list(RULES), items=items, is_evidence=not settings.limit,
+    )
+
+
+def _exp(nats: float) -> float:
+    return math.exp(nats) if nats < 700 else math.inf

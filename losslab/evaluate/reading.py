@@ -1,0 +1,77 @@
+"""What a model says of each token of a batch of windows, without all of its logits at once."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from losslab.evaluate.windows import Windows
+
+TILE_BYTES = 28 * 2**20  # of logits held at once: they stay in a processor's last-level cache
+GPU_TILE_BYTES = 512 * 2**20
+MAX_ROWS = 512  # a product gains nothing from more on a CPU
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """The scored tokens of a batch of windows, one entry each in every array."""
+
+    document: np.ndarray  # int64, number of the document
+    context: np.ndarray  # int64, tokens that the model read before it, the end mark at the beginning included
+    target: np.ndarray  # int64
+    is_end: np.ndarray  # bool, whether it is the end mark of its document
+    nats: np.ndarray  # float64, minus the log-probability
+    calibrated_nats: np.ndarray  # float64, the same at the fitted temperature
+    confidence: np.ndarray  # float64, the largest probability of the row
+    is_greedy: np.ndarray  # bool, whether it was the likeliest token, the first where several tie
+
+
+@torch.no_grad()
+def read(model, windows: Windows, vocab_size: int, *, temperature: float = 1.0) -> Tokens:
+    """The rows that count, in float32, tile by tile."""
+    hidden = scored_hidden(model, windows)
+    targets = windows.targets[windows.scored].to(hidden.device)
+    found = torch.zeros(4, len(targets))  # a column a token
+    for at, z in logit_tiles(model, hidden, vocab_size):
+        found[:, at] = _of_tile(z, targets[at, None], temperature).cpu()
+    log_p, calibrated, log_top, is_greedy = found.double().numpy()
+    per_window = windows.scored.sum(1).numpy()
+    return Tokens(
+        document=np.repeat(np.array(windows.documents, dtype=np.int64), per_window),
+        context=windows.scored.nonzero()[:, 1].numpy() + 1,
+        target=targets.cpu().numpy(),
+        is_end=windows.is_end[windows.scored].numpy(),
+        nats=-log_p, calibrated_nats=-calibrated, confidence=np.exp(log_top), is_greedy=is_greedy.astype(bool),
+    )
+
+
+def _of_tile(z: torch.Tensor, targets: torch.Tensor, temperature: float) -> torch.Tensor:
+    """`[4, rows]`: log-probability of the target, the same at `temperature`, that of the likeliest token, and whether
+    the target is that one. Writes over `z`."""
+    log_p = torch.log_softmax(z, -1, out=z)
+    picked, top = log_p.gather(-1, targets)[:, 0], log_p.amax(-1)
+    is_greedy = picked == top
+    hits = is_greedy.nonzero()[:, 0]
+    # the index of the maximum takes several times as long as its value, and only decides ties
+    is_greedy[hits] = log_p[hits].argmax(-1) == targets[hits, 0]
+    calibrated = picked
+    if temperature != 1.0:
+        calibrated = torch.log_softmax(log_p.mul_(1 / temperature), -1, out=z).gather(-1, targets)[:, 0]
+    return torch.stack([picked, calibrated, top, is_greedy.to(z.dtype)])
+
+
+def scored_hidden(model, windows: Windows) -> torch.Tensor:
+    """`[n, n_embd]` hidden states before the tokens that count."""
+    device = next(model.parameters()).device
+    return model(windows.tokens.to(device))[windows.scored.to(device)]
+
+
+def logit_tiles(model, hidden: torch.Tensor, vocab_size: int) -> Iterator[tuple[slice, torch.Tensor]]:
+    """Rows of `hidden` and their float32 logits `[rows, vocab]`, as many at a time as a cache holds."""
+    on_cpu = hidden.device.type == "cpu"
+    fitting = (TILE_BYTES if on_cpu else GPU_TILE_BYTES) // (4 * vocab_size)
+    size = max(1, min(fitting, MAX_ROWS) if on_cpu else fitting)
+    for start in range(0, len(hidden), size):
+        at = slice(start, start + size)
+        yield at, model.logits(hidden[at]).float()

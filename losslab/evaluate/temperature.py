@@ -1,0 +1,57 @@
+"""The one number that reads a model's logits at their best."""
+
+import math
+from collections.abc import Sequence
+
+import torch
+
+from losslab.evaluate import windows
+from losslab.evaluate.reading import logit_tiles, scored_hidden
+
+
+@torch.no_grad()
+def fit_temperature(model, documents: Sequence, tokenizer, *, batch_size: int = 32) -> float:
+    """The one number by which to divide a model's logits so that they cost least on `documents`.
+
+    Some losses define no probabilities, or overstated ones; this reads them at their best. The mean nll is convex
+    in the inverse temperature b, with derivative E_p[z] - z_y and second derivative Var_p[z], so Newton's method
+    with steps of at most a factor of 4 finds it: first on every eighth token, then on all of them.
+
+    Args:
+        documents: held out, and not those that the verdict is on.
+
+    Returns:
+        the temperature 1/b, between 1e-3 and 1e3.
+    """
+    was_training = model.training
+    model.eval()
+    try:
+        batches = windows.plan(documents, model.config.max_seq_len, 0, batch_size)
+        built = [windows.build(batch, documents, tokenizer.eot) for batch in batches]
+        hidden = torch.cat([scored_hidden(model, window) for window in built])  # small beside the logits
+        targets = torch.cat([window.targets[window.scored] for window in built]).to(hidden.device)
+        b = 1.0
+        for step in (8, 1):
+            b = _newton(model, hidden[::step], targets[::step], tokenizer.vocab_size, b)
+    finally:
+        model.train(was_training)
+    return 1.0 / b
+
+
+def _newton(model, hidden: torch.Tensor, targets: torch.Tensor, vocab_size: int, b: float) -> float:
+    for _ in range(30):
+        slope = curvature = 0.0
+        for at, z in logit_tiles(model, hidden, vocab_size):
+            z = z - z.amax(-1, keepdim=True)  # not in place: a model may hand out its own numbers
+            p = z.mul(b)
+            p = torch.softmax(p, -1, out=p)
+            mean = p.mul_(z).sum(-1)
+            slope += (mean - z.gather(-1, targets[at, None])[:, 0]).double().sum().item()
+            curvature += (p.mul_(z).sum(-1) - mean.square()).double().sum().item()
+        if not math.isfinite(slope) or curvature <= 0:
+            return b
+        new = min(max(b - slope / curvature, b / 4, 1e-3), b * 4, 1e3)
+        if abs(new - b) <= 1e-4 * b:
+            return new
+        b = new
+    return b

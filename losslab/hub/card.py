@@ -1,0 +1,68 @@
+"""The model card: what was trained on what, and how it scored."""
+
+from losslab.checkpoint import Checkpoint
+from losslab.records import Record
+from losslab.stats import Score
+
+HEAD = """---
+library_name: transformers
+pipeline_tag: text-generation
+tags: [gpt2, losslab]
+---
+"""
+
+
+def card(record: Record, loaded: Checkpoint, transform: str, weights: str) -> str:
+    """The `README.md` of an export."""
+    model, tokenizer = loaded.model, loaded.tokenizer
+    config, corpus = model.config, record.spec["corpus"]
+    loading = ", trust_remote_code=True" if transform else ""
+    about = [
+        ("loss", record.loss),
+        ("corpus", f"{corpus['name']}, digest {corpus['digest']}" if corpus["digest"] else None),
+        ("training tokens", f"{loaded.tokens:,}" if loaded.tokens else None),
+        ("started from weights, sha256", record.spec.get("start")),
+        ("seed", str(record.seed) if loaded.tokens else None),
+        ("condition", record.condition),
+        ("status", record.status),
+        ("model", f"{model.num_params:,} parameters: {config.n_layer} layers, {config.n_head} heads, width "
+                  f"{config.n_embd}, context {config.max_seq_len}"),
+        ("tokenizer", f"{tokenizer.name}, {tokenizer.vocab_size:,} tokens, digest {tokenizer.digest}"),
+        ("logit transform", model.transform_text or None),
+        ("weights, sha256", weights),
+        ("losslab", record.spec.get("version")),
+    ]
+    return "\n".join([
+        HEAD, f"# A GPT-2 trained with `{record.loss}`" if loaded.tokens else f"# `{record.loss}`", "",
+        "| | |", "|---|---|", *(f"| {name} | {_code(value)} |" for name, value in about if value), "",
+        "## Scores", "", *_scores(record), "",
+        "## Use", "", "```python", "from transformers import AutoModelForCausalLM, AutoTokenizer", "",
+        f'model = AutoModelForCausalLM.from_pretrained("."{loading})',
+        f'tokenizer = AutoTokenizer.from_pretrained("."{loading})',
+        "```", "", *_notes(model.transform_text, transform), "",
+    ])
+
+
+def _scores(record: Record) -> list[str]:
+    if not record.scores:
+        return ["None were taken."]
+    rows = [f"| {name} | {Score.from_dict(score)} | {score['unit']} |" for name, score in record.scores.items()]
+    counts = record.result.get("counts", {})
+    of = ", ".join(f"{counts[name]:,} {name}" for name in ("documents", "tokens", "bytes") if name in counts)
+    return ["| score | value ± standard error (n documents) | unit |", "|---|---|---|", *rows, "",
+            f"On the validation split of the corpus above: {of}. Perplexities and nats per token are of this "
+            "tokenizer; bits per byte can be compared across tokenizers, on the same text."]
+
+
+def _notes(transform: str, as_code: str) -> list[str]:
+    notes = ["Every document begins after `<|endoftext|>`, which also ends it."]
+    if as_code:
+        notes.append(f"The logits pass through {_code(as_code)}, in the code beside the weights.")
+    elif transform:
+        notes.append(f"{_code(transform)} is multiplied into the last norm.")
+    return notes
+
+
+def _code(text: str) -> str:
+    """`text` as code that a table holds: names come from files, and cannot break out of it."""
+    return "`" + " ".join(text.replace("`", "'").replace("|", r"\|").split()) + "`"

@@ -1,0 +1,85 @@
+"""A run -> a folder that `transformers` loads, written with nothing of it."""
+
+import hashlib
+import json
+from pathlib import Path
+
+import safetensors
+import safetensors.torch
+import torch
+
+from losslab import checkpoint, formula, records
+from losslab.hub import layout, remote_code
+from losslab.hub.card import card
+from losslab.model import GPT2
+from losslab.tokenizer import END_OF_TEXT
+
+
+def export_run(run: str | Path, folder: str | Path, *, with_code: bool = False) -> dict:
+    """Write the newest checkpoint of `run` as a `GPT2LMHeadModel` into the new folder `folder`.
+
+    A temperature is multiplied into the last norm, which changes nothing else. Any other logit transform is code.
+
+    Args:
+        run: a run folder.
+        folder: is made, whole or not at all.
+        with_code: write the code of a logit transform beside the weights; who loads it says `trust_remote_code=True`.
+
+    Returns:
+        JSON-able: `folder`, `files`, `num_params`, `transform` (as code), `weights` (their sha256).
+
+    Raises:
+        ValueError: if there is something at `folder`, or a logit transform and `with_code` is not set.
+    """
+    run, folder = Path(run), layout.check_new(folder)
+    record = records.read(run)
+    loaded = checkpoint.load(checkpoint.newest(run / "checkpoint"))
+    model, tokenizer = _folded(loaded.model), loaded.tokenizer
+    transform = model.transform_text
+    if transform and not with_code:
+        raise ValueError(f"{run} has the logit transform {transform}, which transformers has no setting for; "
+                         "--remote-code writes it as code, to be loaded with trust_remote_code=True")
+    settings = layout.to_settings(model, tokenizer.eot)
+    settings["losslab"] = {"transform": transform, "bias": model.config.bias}
+    if transform:
+        settings |= remote_code.settings(transform)
+    ends = {"bos_token_id": tokenizer.eot, "eos_token_id": tokenizer.eot, "pad_token_id": tokenizer.eot}
+    with layout.new_folder(folder) as temporary:
+        try:
+            safetensors.torch.save_file(layout.to_tensors(model), temporary / "model.safetensors", {"format": "pt"})
+        except safetensors.SafetensorError as error:  # how its Rust side reports a full disk
+            raise OSError(str(error)) from None
+        with open(temporary / "model.safetensors", "rb") as file:
+            weights = hashlib.file_digest(file, "sha256").hexdigest()
+        tokenizer.save(temporary)
+        for name, value in (("config", settings), ("generation_config", ends),
+                            ("tokenizer_config", _tokenizer_settings(model))):
+            (temporary / f"{name}.json").write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
+        if transform:
+            remote_code.write(temporary, transform)
+        (temporary / "README.md").write_text(card(record, loaded, transform, weights), encoding="utf-8")
+        files = sorted(file.name for file in temporary.iterdir())
+    return {"folder": str(folder), "files": files, "num_params": model.num_params, "transform": transform,
+            "weights": weights}
+
+
+def _folded(model: GPT2) -> GPT2:
+    """The same function without its temperature, where that is its only transform: hidden / T gives logits / T."""
+    calls = formula.parse_transforms(model.transform_text)
+    if not calls or any(call.name != "temperature" for call in calls):
+        return model
+    factor = 1.0
+    for transform in model.transforms:
+        factor *= float(transform(torch.ones((), dtype=torch.float64)))
+    plain = GPT2(model.config, model.vocab_size)
+    plain.load_state_dict(model.state_dict())
+    with torch.no_grad():
+        for parameter in plain.ln_f.parameters():
+            parameter.mul_(factor)
+    return plain
+
+
+def _tokenizer_settings(model: GPT2) -> dict:
+    return {"tokenizer_class": "PreTrainedTokenizerFast", "bos_token": END_OF_TEXT, "eos_token": END_OF_TEXT,
+            "pad_token": END_OF_TEXT, "model_max_length": model.config.max_seq_len,
+            "clean_up_tokenization_spaces": False}

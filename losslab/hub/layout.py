@@ -1,0 +1,182 @@
+"""What a GPT-2 is called over there: the keys of `config.json`, the names of the tensors, and how they lie."""
+
+import contextlib
+import os
+import re
+import shutil
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from losslab import config as configuration
+from losslab.config import ModelConfig
+from losslab.model import GPT2
+
+PLAIN, CAPPED = "gpt2", "losslab_gpt2"  # the model types; the second has a logit transform, in code of its own
+BODY, HEAD = "transformer.", "lm_head.weight"
+TRANSPOSED = re.compile(r"\.(c_attn|c_proj|c_fc)\.weight$")  # their Conv1D holds [in, out], a linear layer [out, in]
+BUFFERS = re.compile(r"^h\.\d+\.attn\.(bias|masked_bias)$")  # the causal mask, which old files carry along
+ACTIVATIONS = {"gelu_new": "gelu_tanh", "gelu_pytorch_tanh": "gelu_tanh", "gelu": "gelu"}
+
+# what a config.json leaves out has these values
+DEFAULTS = {"vocab_size": 50257, "n_positions": 1024, "n_embd": 768, "n_layer": 12, "n_head": 12, "n_inner": None,
+            "activation_function": "gelu_new", "tie_word_embeddings": True}
+# what the mathematics of our GPT-2 has fixed
+FIXED = {"layer_norm_epsilon": 1e-5, "scale_attn_weights": True, "scale_attn_by_inverse_layer_idx": False,
+         "reorder_and_upcast_attn": False, "add_cross_attention": False}
+DROPOUTS = ("resid_pdrop", "embd_pdrop", "attn_pdrop")
+
+
+# --- config.json -------------------------------------------------------------------------------
+
+def to_settings(model: GPT2, eot: int) -> dict:
+    """The `config.json` of a model, its logit transform apart."""
+    config = model.config
+    return {
+        "model_type": PLAIN, "architectures": ["GPT2LMHeadModel"], "vocab_size": model.vocab_size,
+        "n_positions": config.max_seq_len, "n_ctx": config.max_seq_len, "n_embd": config.n_embd,
+        "n_layer": config.n_layer, "n_head": config.n_head, "n_inner": None,
+        "activation_function": {"gelu_tanh": "gelu_new", "gelu": "gelu"}[config.activation],
+        **dict.fromkeys(DROPOUTS, config.dropout), **FIXED, "initializer_range": 0.02,
+        "bos_token_id": eot, "eos_token_id": eot, "tie_word_embeddings": config.tied, "dtype": "float32",
+    }
+
+
+def from_settings(settings: Mapping, source: str) -> ModelConfig:
+    """Our configuration of a `config.json`; an error for every setting that would change the mathematics."""
+    kind = settings.get("model_type")
+    if kind not in (PLAIN, CAPPED):
+        raise ValueError(f"{source} describes a model of type {kind!r}, not a GPT-2; losslab reads the type 'gpt2'")
+    if kind == PLAIN and settings.get("auto_map"):
+        raise ValueError(f"{source} brings code of its own (auto_map), and losslab runs no code of a model; import a "
+                         "plain GPT2LMHeadModel")
+    if settings.get("quantization_config"):
+        raise ValueError(f"{source} describes quantized weights; import the model in float32, float16 or bfloat16")
+    for key, value in FIXED.items():
+        if settings.get(key, value) != value:
+            raise ValueError(f"{source} has {key} {settings[key]!r}; losslab's GPT-2 has {value!r} and nothing else")
+    given = DEFAULTS | dict(settings)
+    activation = ACTIVATIONS.get(str(given["activation_function"]))
+    if activation is None:
+        raise ValueError(f"{source} has activation_function {given['activation_function']!r}; losslab's GPT-2 has "
+                         f"{', '.join(ACTIVATIONS)}")
+    dropouts = [settings.get(key, 0.1) for key in DROPOUTS]
+    values = {
+        "n_layer": given["n_layer"], "n_head": given["n_head"], "n_embd": given["n_embd"],
+        "max_seq_len": given["n_positions"], "activation": activation, "tied": given["tie_word_embeddings"],
+        "bias": own(settings).get("bias", True), "dropout": dropouts[0],
+    }
+    config = configuration.override(ModelConfig(), values, source=source)
+    if given["n_inner"] not in (None, 4 * config.n_embd):
+        raise ValueError(f"{source} has n_inner {given['n_inner']!r}; losslab's GPT-2 has four times n_embd, "
+                         f"{4 * config.n_embd}")
+    if not isinstance(given["vocab_size"], int) or given["vocab_size"] < 1:
+        raise ValueError(f"{source} has vocab_size {given['vocab_size']!r}; it is a number of tokens")
+    return config
+
+
+def own(settings: Mapping) -> Mapping:
+    """What an export of losslab says of itself in `config.json`; nothing in the files of others."""
+    found = settings.get("losslab")
+    return found if isinstance(found, Mapping) else {}
+
+
+# --- tensors -----------------------------------------------------------------------------------
+
+def to_tensors(model: GPT2) -> dict[str, Tensor]:
+    """The tensors of a model under their names; a model without biases gets biases of zero, which is the same."""
+    found = {}
+    for name, tensor in model.state_dict().items():
+        found[theirs(name)] = tensor.t().contiguous() if TRANSPOSED.search(name) else tensor.contiguous()
+    if not model.config.bias:
+        for name, tensor in list(found.items()):
+            if name.startswith(f"{BODY}h.") or name.startswith(f"{BODY}ln_f."):
+                found[name.removesuffix("weight") + "bias"] = torch.zeros(tensor.shape[-1])
+    return found
+
+
+def from_tensors(tensors: dict[str, Tensor], config: ModelConfig, vocab_size: int, source: str) -> dict[str, Tensor]:
+    """The state of our model, float32, from their tensors, with or without the prefix of the body.
+
+    Raises:
+        ValueError: naming the tensor that is missing, not expected, or of another shape.
+    """
+    found = {}
+    for name in list(tensors):
+        ours = "head.weight" if name == HEAD else name.removeprefix(BODY)
+        if ours in found:
+            raise ValueError(f"{source} has {name} twice, with and without {BODY!r}; save the model again")
+        tensor = tensors.pop(name)  # popped, so that a large model is not held twice
+        if BUFFERS.match(ours):
+            continue
+        if not tensor.is_floating_point():
+            raise ValueError(f"{source} has {name} in {tensor.dtype}, no floating point; import an unquantized model")
+        found[ours] = (tensor.t() if TRANSPOSED.search(ours) and tensor.dim() == 2 else tensor).float().contiguous()
+    if config.tied and "head.weight" in found and "wte.weight" in found:
+        if not torch.equal(found.pop("head.weight"), found["wte.weight"]):
+            raise ValueError(f"{source} ties its output weights to the token embedding (tie_word_embeddings), yet "
+                             f"holds a {HEAD} of its own; set it to false in config.json if the head is meant")
+    if not config.bias:
+        for name in [name for name in found if name.endswith(".bias") and not found[name].any()]:
+            del found[name]
+    _check(found, config, vocab_size, source)
+    return found
+
+
+def _check(found: dict[str, Tensor], config: ModelConfig, vocab_size: int, source: str) -> None:
+    tables = {"wte.weight": (vocab_size, config.n_embd), "wpe.weight": (config.max_seq_len, config.n_embd)}
+    depth = len({name.split(".")[1] for name in found if name.startswith("h.")})
+    for name, shape in tables.items():  # first what a skeleton would be built from: sizes may be absurd
+        _check_shape(found, name, shape, source)
+    if depth != config.n_layer:
+        raise ValueError(f"{source} has tensors of {depth} layers, but config.json has n_layer {config.n_layer}; they "
+                         "do not belong together, or the file is cut")
+    with torch.device("meta"):
+        expected = {name: tuple(tensor.shape) for name, tensor in GPT2(config, vocab_size).state_dict().items()}
+    for name, shape in expected.items():
+        _check_shape(found, name, shape, source)
+    for name in found.keys() - expected.keys():
+        raise ValueError(f"{source} has the tensor {theirs(name)}, which a GPT2LMHeadModel has not; import a plain one")
+
+
+def _check_shape(found: dict[str, Tensor], name: str, shape: tuple[int, ...], source: str) -> None:
+    if name not in found:
+        raise ValueError(f"{source} has no tensor {theirs(name)}; it is not a whole GPT2LMHeadModel, save it again")
+    if (got := tuple(found[name].shape)) != shape:
+        turn = slice(None, None, -1 if TRANSPOSED.search(name) else 1)  # as it lies in their file
+        raise ValueError(f"{source} has {theirs(name)} of shape {list(got[turn])}, and config.json asks for "
+                         f"{list(shape[turn])}; they do not belong together")
+
+
+def theirs(name: str) -> str:
+    return HEAD if name == "head.weight" else BODY + name
+
+
+# --- folders -----------------------------------------------------------------------------------
+
+def check_new(folder: str | Path) -> Path:
+    """An error if there is something at `folder`."""
+    folder = Path(folder).absolute()
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise ValueError(f"{folder} is there already, and is not an empty folder; give a new one")
+    return folder
+
+
+@contextlib.contextmanager
+def new_folder(folder: str | Path) -> Iterator[Path]:
+    """A folder to write into, which appears at `folder` when all is written, and not at all otherwise."""
+    folder = check_new(folder)
+    temporary = folder.with_name(f".{folder.name}.{os.getpid()}")
+    try:
+        shutil.rmtree(temporary, ignore_errors=True)
+        temporary.mkdir(parents=True)
+        yield temporary
+        if folder.exists():
+            folder.rmdir()
+        os.replace(temporary, folder)
+    except OSError as error:
+        raise OSError(f"cannot write {folder}: {error.strerror or error}; give a writable place with space") from None
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)

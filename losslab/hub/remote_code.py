@@ -1,0 +1,65 @@
+"""The little code with which `transformers` applies a logit transform: the transforms' own files, and one class."""
+
+import importlib
+import inspect
+from pathlib import Path
+
+from losslab import formula
+from losslab.hub.layout import CAPPED
+
+FILE = "modeling_losslab.py"
+SOURCE = '''"""A GPT-2 whose logits are {text}; the mathematics is in the files beside this one."""
+
+from torch import nn
+from transformers import GPT2Config, GPT2LMHeadModel
+
+{imports}
+
+
+class LosslabConfig(GPT2Config):
+    model_type = "{kind}"
+
+
+class TransformedHead(nn.Linear):
+    """The output weights, and what becomes of the logits, in float32."""
+
+    def forward(self, hidden):
+        logits = super().forward(hidden).float()
+{calls}
+        return logits
+
+
+class LosslabGPT2(GPT2LMHeadModel):
+    config_class = LosslabConfig
+
+    def __init__(self, config):
+        super().__init__(config)
+        self.lm_head = TransformedHead(config.n_embd, config.vocab_size, bias=False)
+        self.post_init()  # ties the new head
+'''
+
+
+def settings(text: str) -> dict:
+    """What `config.json` says of a model with the transform `text`, over what it says of a plain one.
+
+    The model type is another one: a plain GPT-2 in its place would load without a word, and give other logits.
+    """
+    module = FILE.removesuffix(".py")
+    return {"model_type": CAPPED, "architectures": ["LosslabGPT2"],
+            "auto_map": {"AutoConfig": f"{module}.LosslabConfig", "AutoModelForCausalLM": f"{module}.LosslabGPT2"}}
+
+
+def write(folder: Path, text: str) -> None:
+    """The code files of a model with the transform `text`."""
+    calls, names = [], []
+    for call in formula.parse_transforms(text):
+        function = formula.load("losslab.transforms", call.name)
+        given = "".join(f", {name}={value!r}" for name, value in formula.bind(function, call).items())
+        calls.append(f"        logits = {call.name}(logits{given})")
+        names.append(call.name)
+    imports = [f"from .{name} import {name}" for name in sorted(set(names))]
+    code = SOURCE.format(text=text, imports="\n".join(imports), kind=CAPPED, calls="\n".join(calls))
+    (folder / FILE).write_text(code, encoding="utf-8")
+    for name in names:
+        source = inspect.getsource(importlib.import_module(f"losslab.transforms.{name}"))
+        (folder / f"{name}.py").write_text(source, encoding="utf-8")

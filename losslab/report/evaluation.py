@@ -1,0 +1,153 @@
+"""What a model scored on tasks, for people: tables, Markdown, and a page. Takes the dictionaries of the results."""
+
+import math
+from collections.abc import Iterator
+from pathlib import Path
+
+from losslab import __version__, records
+from losslab.report import evaluation_charts, page, words
+
+SCORES = ("task", "score", "value ± standard error (n)", "unit")
+NO_EVIDENCE = "Not evidence: items were left out, or something was missing; the rules say what."
+BRIEF = ("accuracy", "centered_v1", "centered_v2", "share_cut")  # of a part, where there is no room for all
+
+
+def document(results: list[dict], failures: list[dict], about: dict) -> dict:
+    """All that the page shows.
+
+    Args:
+        results: a dictionary a task, as `TaskResult.to_dict` gives it.
+        failures: `{"task", "error"}` of tasks that could not be run.
+        about: `run`, `loss`, `num_params`, `tokenizer`, `corpus`, `context`, `command`.
+    """
+    return {
+        **about, "version": __version__, "tasks": [_finite(_noted(result)) for result in results], "failures": failures,
+        "is_evidence": bool(results) and all(result["is_evidence"] for result in results),
+    }
+
+
+def _noted(result: dict) -> dict:
+    """JSON has no infinity, so a sentence says where there was one."""
+    endless = [name for name, score in result["scores"].items() if not math.isfinite(score["value"])]
+    notes = [f"{name} is infinite: the model called something impossible that came" for name in endless]
+    return result | {"notes": result["notes"] + notes}
+
+
+def _finite(value):
+    if isinstance(value, dict):
+        return {key: _finite(one) for key, one in value.items()}
+    if isinstance(value, list):
+        return [_finite(one) for one in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def write(document: dict, path: str | Path) -> Path:
+    """Write `path` (HTML), and `.md` and `.json` of the same stem beside it; return the path of the page."""
+    path = Path(path)
+    if path.suffix.lower() not in (".html", ".htm"):
+        path = path.with_name(f"{path.name}.html")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(html(document), encoding="utf-8", newline="\n")
+        path.with_suffix(".md").write_text(markdown(document), encoding="utf-8")
+        records.write_json(path.with_suffix(".json"), document)
+    except OSError as error:
+        raise ValueError(f"cannot write the page {path}: {error.strerror}; give a writable place") from None
+    return path
+
+
+def html(document: dict) -> str:
+    """The page as text."""
+    return page.filled(
+        "evaluation.html.j2", document, evaluation_charts.charts(document), titles=evaluation_charts.TITLES,
+        head=SCORES, rows=rows(document), counted=counted(document), lede=lede(document), tables=tables(document),
+    )
+
+
+def lede(document: dict) -> str:
+    """Who was measured, on what."""
+    sentence = (f"A model of {document['num_params']:,} parameters, trained by {document['loss']}; its context is "
+                f"{document['context']:,} tokens of {document['tokenizer']}.")
+    return sentence if document["is_evidence"] else f"{sentence} {NO_EVIDENCE}"
+
+
+def rows(document: dict) -> list[tuple[str, ...]]:
+    """A line a score of each task: task, name, value with its error, unit."""
+    return [(result["name"], key, words.score(score), score["unit"])
+            for result in document["tasks"] for key, score in result["scores"].items()]
+
+
+def parts(result: dict, only: tuple[str, ...] | None = None) -> list[tuple[str, ...]]:
+    """A line a part of a task, below a heading: its name, n, and a column a score. Parts of parts are not shown."""
+    keys = dict.fromkeys(key for part in result["parts"] for key in part["scores"] if only is None or key in only)
+    lines = [(part["name"], f"{next((s['n'] for s in part['scores'].values()), 0):,}",
+              *(words.score(part["scores"].get(key), n=False) for key in keys)) for part in result["parts"]]
+    return [("part", "n", *keys), *lines] if lines else []
+
+
+def counted(document: dict) -> list[tuple[str, str]]:
+    """A line a task: what it counted, by name."""
+    return [(name, ", ".join(f"{key} {value:,}" for key, value in counts.items()))
+            for name, counts in _counts(document)]
+
+
+def _counts(document: dict) -> Iterator[tuple[str, dict]]:
+    for result in document["tasks"]:
+        yield result["name"], result["counts"]
+        for part in result["parts"]:
+            yield f"{result['name']}: {part['name']}", part["counts"]
+
+
+def tables(document: dict) -> list[tuple[str, list[tuple[str, ...]]]]:
+    """Title and lines (the first its heading) of what the charts are drawn from, and of what no chart shows."""
+    found = []
+    for result in document["tasks"]:
+        if result["parts"]:
+            found.append((f"{result['name']}: parts", parts(result)))
+        for name, lines in result["tables"].items():
+            if lines:
+                head = tuple(key.replace("_", " ") for key in lines[0])
+                found.append((f"{result['name']}: {name.replace('_', ' ')}",
+                              [head, *(tuple(_cell(value) for value in line.values()) for line in lines)]))
+    return found
+
+
+def _cell(value) -> str:
+    if value is None or isinstance(value, float):
+        return words.number(value)
+    return f"{value:,}" if type(value) is int else str(value)
+
+
+def text(document: dict) -> str:
+    """For a terminal."""
+    lines = _aligned([SCORES, *rows(document)]) if document["tasks"] else []
+    for result in document["tasks"]:
+        if result["parts"]:
+            lines += ["", f"{result['name']}:", *_aligned(parts(result, BRIEF))]
+    lines += [f"not run: {one['task']}: {one['error']}" for one in document["failures"]]
+    if not document["is_evidence"]:
+        lines += ["", NO_EVIDENCE]
+    return "\n".join(lines)
+
+
+def _aligned(table: list[tuple[str, ...]]) -> list[str]:
+    widths = [max(len(row[i]) for row in table) for i in range(len(table[0]))]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in table]
+
+
+def markdown(document: dict) -> str:
+    """The same as Markdown, with the notes."""
+    out = [f"# {document['run']}", "", lede(document), "", *_markdown_table(SCORES, rows(document)), ""]
+    out += ["## Counted", "", *_markdown_table(("task", "counted"), counted(document)), ""]
+    for result in document["tasks"]:
+        if result["notes"]:
+            out += [f"## Rules of {result['name']}", "", *(f"- {note}" for note in result["notes"]), ""]
+    for title, lines in tables(document):
+        out += [f"## {title[0].upper()}{title[1:]}", "", *_markdown_table(lines[0], lines[1:]), ""]
+    out += [f"Not run: {one['task']}: {one['error']}" for one in document["failures"]]
+    return "\n".join([*out, f"`{document['command']}`, losslab {document['version']}", ""])
+
+
+def _markdown_table(head, lines) -> list[str]:
+    return ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |"
+            for row in (head, ["---"] * len(head), *lines)]

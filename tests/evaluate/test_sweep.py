@@ -1,0 +1,142 @@
+"""A long evaluation: shared by processes, killed and gone on with, and the same numbers in the end."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from known_models import Bytes, Table, texts
+
+from losslab.config import ModelConfig
+from losslab.evaluate import nll as room
+from losslab.evaluate.nll import per_document
+from losslab.evaluate.sweep import Sweep, fingerprint
+from losslab.model import GPT2
+
+WORDS = "the cat sat on the red mat while an old dog slept near a warm stove and dreamed of rain".split()
+DOCUMENTS = texts(*(" ".join(WORDS[i % 7 : i % 7 + 2 + i % 11]) for i in range(23)))
+
+
+def model(seed=0):
+    made = GPT2.initialized(ModelConfig(n_layer=1, n_head=2, n_embd=16, max_seq_len=16), 257, seed)
+    with torch.no_grad():
+        made.wte.weight.mul_(20)
+    return made
+
+
+def table(sweep=None, made=None, **rules):
+    return per_document(made or model(), DOCUMENTS, Bytes(), batch_size=3, temperature=1.3, sweep=sweep, **rules)
+
+
+def same(a, b):
+    return all(np.array_equal(getattr(a, name), getattr(b, name)) for name in vars(a))
+
+
+def killed_after(monkeypatch, batches):
+    """`read` as it is, until it has been called so often; gives the list of calls."""
+    calls, read = [], room.read
+
+    def counting(*arguments, **options):
+        if batches is not None and len(calls) == batches:
+            raise KeyboardInterrupt
+        calls.append(1)
+        return read(*arguments, **options)
+
+    monkeypatch.setattr(room, "read", counting)
+    return calls
+
+
+@pytest.mark.parametrize("at", [1, 4, 9])
+def test_a_killed_evaluation_goes_on_and_ends_in_the_same_bits(tmp_path, monkeypatch, at):
+    straight = table()
+    sweep = Sweep(partial=tmp_path / "run", save_seconds=0)
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        killed_after(patch, at)
+        table(sweep)
+    assert len(list((tmp_path / "run").iterdir())) == 1
+    calls = killed_after(monkeypatch, None)
+    resumed = table(sweep)
+    whole = len(calls)
+    assert same(straight, resumed) and list((tmp_path / "run").iterdir()) == []
+    table()
+    assert len(calls) - whole == whole + at  # the straight one reads all
+
+
+def test_nothing_of_another_model_text_or_rule_is_taken_up(tmp_path, monkeypatch):
+    sweep = Sweep(partial=tmp_path, save_seconds=0)
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        killed_after(patch, 5)
+        table(sweep)
+    assert same(table(sweep, made=model(1)), table(made=model(1)))
+    assert same(table(sweep, stride=5), table(stride=5))
+    keys = {fingerprint(model(seed), documents, rules) for seed, documents, rules in [
+        (0, DOCUMENTS, {}), (1, DOCUMENTS, {}), (0, DOCUMENTS[1:], {}), (0, DOCUMENTS, {"stride": 1}),
+        (0, texts("ab", "c"), {}), (0, texts("a", "bc"), {}), (0, texts("ab", "c", ends=False), {}),
+    ]}  # fmt: skip
+    assert len(keys) == 7
+
+
+@pytest.mark.parametrize("damage", [b"", b"PK\x03\x04 no archive", None])
+def test_a_damaged_note_is_not_believed(tmp_path, monkeypatch, damage):
+    sweep = Sweep(partial=tmp_path, save_seconds=0)
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        killed_after(patch, 5)
+        table(sweep)
+    (note,) = tmp_path.iterdir()
+    if damage is None:  # arrays of another shape, as of another program
+        with open(note, "wb") as file:
+            np.savez(file, done=np.array(5), **{name: np.zeros(2) for name in (*room.PER_DOCUMENT, "seconds")})
+    else:
+        note.write_bytes(damage)
+    assert same(table(sweep), table())
+
+
+def test_progress_counts_the_tokens_that_are_scored():
+    said = []
+    table(Sweep(progress=lambda done, total: said.append((done, total))), stride=4)
+    total = sum(len(document.tokens) + 1 for document in DOCUMENTS)
+    assert said[-1] == (total, total) and [done for done, _ in said] == sorted({done for done, _ in said})
+
+
+RANKS = """
+import json, sys, torch
+sys.path.insert(0, {tests!r})
+import test_sweep as t
+from losslab import machine
+machine.join_ranks("cpu")
+rows = t.table(t.Sweep(machine.rank(), machine.world_size()))
+if machine.rank() == 0:
+    print(json.dumps({{name: column.tolist() for name, column in vars(rows).items()}}))
+torch.distributed.barrier()
+machine.leave(0)
+"""
+
+
+def test_two_ranks_find_what_one_finds(tmp_path):
+    script = tmp_path / "ranks.py"
+    script.write_text(RANKS.format(tests=str(Path(__file__).parent)))
+    done = subprocess.run(
+        [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "--master-port=0", "--standalone",
+         str(script)],
+        capture_output=True, text=True, timeout=120,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    together, alone = json.loads(done.stdout.splitlines()[-1]), vars(table())
+    for name, column in alone.items():
+        np.testing.assert_allclose(together[name], column, rtol=1e-9, atol=0)
+
+
+def test_the_number_of_batches_does_not_depend_on_who_reads_them():
+    halves = []
+    for rank in (0, 1):  # two processes that never meet: their tables add up to the whole
+        seen = []
+        sweep = Sweep(rank, 2)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(torch.distributed, "all_reduce", lambda tensor: None)
+            sums = room.tally(Table(torch.zeros(257, 257), 8), DOCUMENTS, Bytes(), batch_size=4, sweep=sweep)
+        halves.append(sums["num_bytes"])
+        assert not seen and (sums["num_bytes"] > 0).any()
+    assert np.array_equal(halves[0] + halves[1], [document.num_bytes for document in DOCUMENTS])

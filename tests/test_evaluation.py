@@ -1,0 +1,132 @@
+"""`losslab evaluate --tasks`: what tasks found, as a document, a table and a page."""
+
+import gzip
+import json
+import re
+from pathlib import Path
+
+import pytest
+from test_cli import TRAIN, losslab, refuses
+from test_experiment import place  # noqa: F401 the fixture
+
+from losslab.report import evaluation, evaluation_charts
+
+pytestmark = pytest.mark.usefixtures("place")
+PAIRS = [("The cat sleeps.", "The cat sleep.", "agreement", "one"), ("A dog runs.", "A dog run.", "agreement", "two"),
+         ("She saw it.", "Saw she it.", "order", "three")]  # fmt: skip
+
+
+def score(value, stderr, n, unit="share of items"):
+    return {"value": value, "stderr": stderr, "n": n, "unit": unit}
+
+
+def found(**changes):
+    part = {"name": "arc_easy", "scores": {"accuracy": score(0.5, 0.05, 100), "centered_v1": score(1 / 3, 0.07, 100),
+                                           "accuracy_per_byte": score(0.4, 0.05, 100)},
+            "counts": {"items": 100, "cut": 7}, "notes": [], "parts": [], "tables": {}, "is_evidence": True}
+    core = {"name": "core", "scores": {"core_v1": score(0.1139, 0.006, 22, "mean centered accuracy")},
+            "counts": {"tasks": 22, "items": 1000}, "notes": ["a <rule>"], "parts": [part], "is_evidence": True,
+            "tables": {"position": [{"from": 1, "to": 1, "tokens": 5, "nll": 2.0, "stderr": 0.1},
+                                    {"from": 2, "to": 3, "tokens": 9, "nll": float("inf"), "stderr": None},
+                                    {"from": 4, "to": 7, "tokens": 9, "nll": 1.0, "stderr": None}],
+                       "confidence": [{"from": 0.4, "to": 0.5, "tokens": 9, "accuracy": 0.5, "confidence": 0.45}]}}
+    about = {"run": "runs/one", "loss": "cross_entropy", "num_params": 1234567, "tokenizer": "bytes", "context": 128,
+             "corpus": "tales", "command": "losslab evaluate runs/one"}
+    return evaluation.document([core | changes], [{"task": "blimp", "error": "no file"}], about)
+
+
+def values(chart):
+    """The rows that a chart is drawn from, the largest of its data."""
+    return max(chart["datasets"].values(), key=len)
+
+
+def test_the_table_has_every_score_with_its_error_and_its_n():
+    text = evaluation.text(found())
+    assert re.search(r"core +core_v1 +0\.114 ± 0\.006 \(n=22\) +mean centered accuracy", text)
+    assert re.search(r"arc_easy +100 +0\.50 ± 0\.05 +0\.33 ± 0\.07\n", text + "\n")  # other normalizers on the page
+    assert "not run: blimp: no file" in text and evaluation.NO_EVIDENCE not in text
+
+
+def test_what_is_limited_says_so_everywhere():
+    limited = found(is_evidence=False)
+    for text in (evaluation.text(limited), evaluation.markdown(limited), evaluation.html(limited)):
+        assert evaluation.NO_EVIDENCE in text
+    assert not evaluation.document([], [], {})["is_evidence"]
+
+
+def test_markdown_has_parts_rules_and_counts():
+    text = evaluation.markdown(found())
+    assert "| arc_easy | 100 | 0.50 ± 0.05 | 0.33 ± 0.07 | 0.40 ± 0.05 |" in text
+    assert "| core: arc_easy | items 100, cut 7 |" in text and "- a <rule>" in text
+    assert "1,234,567 parameters" in text
+
+
+def test_an_infinite_score_is_said_in_words():
+    endless = found(scores={"nll": score(float("inf"), None, 3, "nats/token")})
+    assert "nll is infinite" in evaluation.markdown(endless) and json.dumps(endless, allow_nan=False)
+
+
+def test_charts_show_what_is_finite_and_what_guessing_gives():
+    charts = evaluation_charts.charts(found())
+    assert set(charts) == {"tasks", "position", "confidence"}
+    points = values(charts["position"])
+    assert [(row["x"], row["y"], row["low"]) for row in points] == [(1, 2.0, 1.8), (4, 1.0, 1.0)]
+    (row,) = values(charts["tasks"])
+    assert row["guess"] == pytest.approx(0.25) and row["low"] == pytest.approx(0.4) and row["shown"] == "0.50 ± 0.05"
+    blimp = values(evaluation_charts.charts(found(name="blimp"))["tasks"])
+    assert blimp[0]["guess"] == 0.5
+
+
+def test_the_page_escapes_and_loads_nothing(tmp_path):
+    path = evaluation.write(found(), tmp_path / "page")
+    text = path.read_text()
+    assert path.name == "page.html" and "a &lt;rule&gt;" in text
+    outside = re.sub(r"<script>.*?</script>", "", text, flags=re.DOTALL)
+    assert not re.search(r"""(?:src|href)=["']?http""", outside)
+    assert json.loads((tmp_path / "page.json").read_text())["tasks"][0]["scores"]["core_v1"]["n"] == 22
+    assert (tmp_path / "page.md").read_text().startswith("# runs/one")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ValueError, match="cannot write the page"):
+        evaluation.write(found(), tmp_path / "file" / "page.html")
+
+
+@pytest.fixture
+def run():
+    assert losslab(*TRAIN, "--out", "run") == 0
+    rows = [dict(zip(("sentence_good", "sentence_bad", "linguistics_term", "UID"), pair, strict=True))
+            for pair in PAIRS]
+    Path("benchmarks").mkdir()
+    with gzip.open("benchmarks/blimp.jsonl.gz", "wt") as file:
+        file.writelines(json.dumps(row) + "\n" for row in rows)
+    return "run"
+
+
+def test_tasks_of_a_run(run, capsys):
+    capsys.readouterr()
+    assert losslab("evaluate", run, "--tasks", "likelihood, blimp", "--benchmarks", "benchmarks", "--json") == 0
+    document = json.loads(capsys.readouterr().out)
+    likelihood, blimp = document["tasks"]
+    assert losslab("evaluate", run, "--json") == 0
+    verdict = json.loads(capsys.readouterr().out)["scores"]
+    for name in ("nll", "bits_per_byte", "bits_per_byte_with_eot", "nll_calibrated"):
+        assert likelihood["scores"][name]["value"] == pytest.approx(verdict[name]["value"], rel=1e-9)
+    assert blimp["counts"]["pairs"] == 3 and "items" not in blimp
+    assert document["report"] == "run/evaluation.html" and Path(document["report"]).stat().st_size > 100_000
+    assert document["is_evidence"] and not document["failures"]
+
+
+def test_one_task_that_cannot_be_run_does_not_stop_the_others(run, capsys):
+    capsys.readouterr()
+    assert losslab("evaluate", run, "--tasks", "core,blimp", "--benchmarks", "benchmarks", "--items", "--limit", "1",
+                   "--out", "run/page.html") == 2
+    out, err = capsys.readouterr()
+    assert "error: core: benchmarks holds no CORE bundle" in err and "Traceback" not in err
+    assert "not run: core" in out and "blimp" in out and evaluation.NO_EVIDENCE in out
+    written = json.loads(Path("run/page.json").read_text())
+    assert len(written["tasks"][0]["items"]) == 3 and written["failures"][0]["task"] == "core"
+
+
+def test_the_tasks_are_listed_and_a_wrong_name_is_answered(capsys):
+    assert losslab("evaluate", "nowhere", "--tasks", "?") == 0
+    assert {"likelihood", "blimp", "core", "lambada", "arc_easy"} <= set(capsys.readouterr().out.split())
+    assert "did you mean blimp?" in refuses(capsys, "evaluate", "nowhere", "--tasks", "blim")

@@ -1,0 +1,180 @@
+"""The audit finds what contradicts itself, with the right arithmetic, and leaves true claims alone."""
+
+import json
+import time
+
+import pytest
+from claim_rows import FALSE, TRUE
+
+from losslab.units import audit, claims
+
+
+def finding(*rows):
+    """Of the first row, in a table with the others."""
+    return audit.audit(claims.table([{"claim": row} if isinstance(row, str) else row for row in rows]).claims)[0]
+
+
+@pytest.mark.parametrize("row", FALSE, ids=str)
+def test_what_cannot_be_true_is_found(row):
+    assert not finding(row).ok
+
+
+@pytest.mark.parametrize("row", TRUE, ids=str)
+def test_what_can_be_true_passes(row):
+    found = finding(row)
+    assert found.ok, found.message
+
+
+@pytest.mark.parametrize(
+    ("row", "arithmetic"),
+    [
+        (dict(loss="1.83", perplexity="3.8"), ["exp(1.83) = 6.23", "2^1.83 = 3.56", "3.8 is a loss of 1.34"]),
+        (dict(loss="1.90", perplexity="5.2"), ["exp(1.90) = 6.69"]),
+        (dict(bits_per_byte="1.0", perplexity="2.0"), ["2^1.0 = 2.00", "20.97 at 4.39 bytes a token"]),
+        ("perplexity = 2^bpb", ["at 1.0 and 4.39", "20.97"]),
+        ("gzip is 4.5 bits per byte on English", ["2.2 to 3.5", "not 4.50", "4.6 to 5.3 only where each short"]),
+        ("ten times the compute halves the loss at exponent 0.05",
+         ["10^-0.05 = 0.891", "10.9 % less", "0.5^(-1/0.05) = 1,048,576 times"]),
+        ("ten times the compute halves the loss", ["-ln 0.5 / ln 10 = 0.301", "0.05 for compute"]),
+        ("100 times the parameters halve the loss at exponent 0.076", ["100^-0.076 = 0.705", "= 9,139 times"]),
+        (dict(bits_per_byte="8.4"), ["8.4 bits per byte are above 8"]),
+        (dict(loss="11.2", vocab_size="50257"), ["ln 50257 = 10.82"]),
+        ("improves by 0.002 with a standard error of 0.005", ["0.002", "0.005", "0.4 times as large"]),
+        ("3.275 ± 0.03 versus 3.280 ± 0.04: an improvement", ["sqrt(0.03^2 + 0.04^2) = 0.05", "0.1 times"]),
+        ("two runs differ by 0.005 CORE, so A is better", ["0.0062", "0.806 times"]),
+        ("CORE has 11 tasks", ["22 tasks", "not 11"]),
+        ("GPT-2 124M gets 3.28 on FineWeb", ["3.425", "retrained"]),
+        (dict(name="GPT-2 124M, LAMBADA", accuracy="0.46"), ["32.6 %", "last BPE token"]),
+        ("406.4, 410.7, 0.34 and 0.28 give 20 tokens per parameter", ["25.7", "92.6 at 5.76e23"]),
+        (dict(bits_per_byte="0.93", loss="3.12", tokens="1e6", bytes="4.39e6"), ["4,390,000", "= 2.83", "not 3.12"]),
+        (dict(loss="0.5", bits_per_byte="1.2"), ["(1.2 bits per byte * ln 2) = 0.601 bytes a token"]),
+        (dict(accuracy="0.2955", n="10042", stderr="0.0123"), ["sqrt(0.2955 * 0.7045 / 10042) = 0.00455", "0.0123"]),
+        (dict(accuracy="0.5", n="400", stderr="0.049"), ["= 0.025", "half-width of a 95 % interval"]),
+        (dict(accuracy="0.7250", n="1838"), ["0.7250 * 1838 items = 1332.55", "1333/1838 = 0.72524"]),
+        (dict(accuracy="0.24", name="arc_easy", claim="it has learned science"), ["0.24 - 0.25 = -0.01", "guessing"]),
+        (dict(accuracy="25.69"), ["above 1", "25.69% it would be 0.2569"]),
+        ("GPT-2's bpb is 1.8", ["1.8 * 4.39", "= 5.48 nats/token", "239"]),
+        ("exp(1.83) = 3.8", ["exp(1.83) = 6.23, not 3.8"]),
+        (dict(perplexity="60000", vocab_size="50257"), ["ln 60000 = 11.00", "10.82"]),
+    ],
+    ids=str,
+)
+def test_the_arithmetic_is_shown(row, arithmetic):
+    found = finding(row)
+    assert not found.ok
+    assert not [part for part in arithmetic if part not in found.message], found.message
+
+
+BASELINE = dict(name="baseline", loss="3.280", stderr="0.004")
+
+
+@pytest.mark.parametrize(
+    ("ok", "rows"),
+    [
+        (False, [dict(loss="3.278", stderr="0.004", claim="an improvement over the baseline"), BASELINE]),
+        (False, [dict(loss="3.275", stderr="0.004", claim="an improvement over the baseline"), BASELINE]),
+        (True, [dict(loss="3.274", stderr="0.004", claim="an improvement over the baseline"), BASELINE]),
+        (True, [dict(loss="3.278", stderr="0.004", claim="no improvement over the baseline"), BASELINE]),
+        (True, [dict(loss="3.278", stderr="0.004"), BASELINE]),
+        (False, [dict(loss="3.300", stderr="0.004", claim="improves on the baseline"), BASELINE]),
+        (True, [dict(loss="3.300", stderr="0.004", claim="worse than the baseline"), BASELINE]),
+        (False, [dict(loss="3.278", stderr="0.004", claim="better than run_a"), dict(name="run_b", loss="3.5"),
+                 dict(name="run_a", loss="3.28", stderr="0.004")]),
+        (True, [dict(loss="3.278", stderr="0.004", claim="better than run_b"), dict(name="run_b", loss="3.5"),
+                dict(name="run_a", loss="3.28", stderr="0.004")]),
+        (True, [dict(loss="3.30", stderr="0.04", claim="improves on the first run"), dict(name="a", loss="3.31"),
+                dict(name="b", loss="3.32")]),
+        (False, [dict(accuracy="0.296", n="1000", claim="beats the baseline"),
+                 dict(name="baseline", accuracy="0.290", n="1000")]),
+        (True, [dict(accuracy="0.396", n="1000", claim="beats the baseline"),
+                dict(name="baseline", accuracy="0.290", n="1000")]),
+        (False, [dict(bits_per_byte="0.718", stderr="0.003", claim="lower bpb, an improvement"),
+                 dict(name="A", bits_per_byte="0.719", stderr="0.003")]),
+    ],
+)  # fmt: skip
+def test_an_improvement_over_another_row(ok, rows):
+    assert finding(*rows).ok == ok
+
+
+def test_one_finding_a_claim_in_order_and_every_contradiction_of_it():
+    rows = [dict(name="a", loss="1.83", perplexity="3.8", bits_per_byte="9"), dict(name="b"), dict(loss="3.0")]
+    found = audit.audit(claims.table(rows).claims)
+    assert [(f.name, f.ok) for f in found] == [("a", False), ("b", True), ("row 3", True)]
+    assert "6.23" in found[0].message and "above 8" in found[0].message
+    assert found[1].message == "nothing in it could be checked"
+
+
+def test_numbers_are_taken_as_precise_as_they_are_written():
+    assert finding(dict(loss="3.28", perplexity="26.5")).ok and finding(dict(loss="3.3", perplexity="26")).ok
+    assert not finding(dict(loss="3.280", perplexity="26.3")).ok and not finding(dict(loss="3.30", perplexity="25")).ok
+    assert finding(dict(accuracy="0.725", n="1838")).ok  # 1333/1838, rounded
+    assert not finding(dict(accuracy="0.7250", n="1838")).ok
+
+
+def test_a_list_of_objects_keeps_the_digits_of_its_numbers(tmp_path):
+    file = tmp_path / "claims.json"
+    file.write_text('[{"accuracy": 0.7250, "n": 1838}, {"accuracy": 0.725, "n": 1838}]')
+    assert [f.ok for f in audit.audit(claims.read(file).claims)] == [False, True]
+
+
+CELLS = {"name": "x", "loss": "3.2785 ± 0.0004 (n=16)", "perplexity": "26.5", "tokens": "10M", "accuracy": "29.6 %"}
+
+
+def test_the_same_table_as_csv_and_as_json(tmp_path):
+    (tmp_path / "a.json").write_text(json.dumps({"claims": [CELLS]}))
+    (tmp_path / "a.csv").write_text(",".join(CELLS) + "\n" + ",".join(CELLS.values()) + "\n")
+    (tmp_path / "b.csv").write_text("\ufeff" + ";".join(CELLS).upper() + "\r\n" + ";".join(CELLS.values()) + "\r\n")
+    for name in ("a.json", "a.csv", "b.csv"):
+        (row,) = claims.read(tmp_path / name).claims
+        assert {key: number.value for key, number in row.columns.items()} == pytest.approx(
+            {"loss": 3.2785, "stderr": 0.0004, "n": 16, "perplexity": 26.5, "tokens": 1e7, "accuracy": 0.296}
+        )
+
+
+def test_missing_values_and_other_columns_are_no_error():
+    row = {"name": "a", "loss": "", "perplexity": None, "n": "n/a", "color": "red", "Bits per byte": "1.0"}
+    table = claims.table([row])
+    assert table.claims[0].columns.keys() == {"bits_per_byte"}
+    assert table.notes == ["columns that are not read: color"]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("a.csv", b"", "has no claims"),
+        ("a.csv", b"name,loss\n", "has no claims"),
+        ("a.json", b"[]", "has no claims"),
+        ("a.json", b"[1]", "row 1 is not an object"),
+        ("a.json", b'[{"loss": 1.8', "cannot be read as JSON"),
+        ("a.json", b"[" * 100_000, "cannot be read as JSON"),
+        ("a.json", b'{"claims": 3}', "no list of claims"),
+        ("a.csv", b"name,loss\na,1.8,2.3\n", "more cells than the header"),
+        ("a.csv", b"name,loss\na,low\n", "row 1 (a): loss must be a number, got 'low'"),
+        ("a.json", b'[{"loss": [1]}]', "row 1 (row 1): loss must be a number, got [1]"),
+        ("a.json", b'[{"loss": true}]', "loss must be a number, got True"),
+        ("a.json", b'[{"claim": {"a": 1}}]', "claim must be text"),
+        ("a.csv", b"name,n\na,-3\n", "n must be a count above 0, got -3"),
+        ("a.csv", b"\xff\xfe\x00", "is not UTF-8 text"),
+        ("a.csv", b'name,loss\n"a,1\n', "cannot be read as CSV"),
+        ("a.csv", b"loss\n" + b"1" * 100_000, "loss must be a number"),
+    ],
+)
+def test_what_is_no_table_of_claims_is_refused_in_one_sentence(tmp_path, name, content, said):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(ValueError) as error:
+        claims.read(tmp_path / name)
+    assert said in str(error.value) and "\n" not in str(error.value) and len(str(error.value)) < 400
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["loss " + "on the test " * 400, "loss of " * 600, "ten " * 1000, "((" * 2000, "perplexity average batch " * 200,
+     "compute " + "by a to " * 500, "1" * 4000, "9^9" * 900, "99^99999 times the compute halves the loss",
+     "improves " * 500,
+     "gzip 1 bpb " * 400, "better " + "a-b " * 1000, "core " + "tasks " * 800, "4 " * 2000 + "bpb", "x_y" * 1500],
+    ids=lambda text: text[:12],
+)  # fmt: skip
+def test_no_text_takes_long(text):
+    start = time.process_time()
+    finding(text)
+    assert time.process_time() - start < 2

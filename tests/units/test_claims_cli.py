@@ -1,0 +1,71 @@
+"""losslab convert and losslab audit."""
+
+import json
+
+import pytest
+
+from losslab import cli
+
+
+def losslab(*arguments):
+    with pytest.raises(SystemExit) as exit:
+        cli.main(list(arguments))
+    return exit.value.code
+
+
+def refusal(capsys, *arguments):
+    assert losslab(*arguments) == 2
+    out, err = capsys.readouterr()
+    assert out == "" and err.startswith("error: ") and err.count("\n") == 1
+    return err
+
+
+def test_convert_prints_what_can_be_derived(capsys):
+    assert losslab("convert", "1.83", "nats/token", "--bytes-per-token", "4.39") == 0
+    out = capsys.readouterr().out
+    assert "perplexity        6.23389" in out and "1.83 / 4.39 / ln 2" in out
+    assert "word perplexity   needs --tokens-per-word" in out
+
+
+def test_convert_for_programs(capsys):
+    assert losslab("convert", "1.2", "bits", "per", "byte", "--json") == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["unit"] == "bits_per_byte" and document["values"]["byte_perplexity"] == pytest.approx(2**1.2)
+    assert document["missing"]["perplexity"] == ["bytes_per_token"]
+    assert document["arithmetic"]["byte_perplexity"] == "2^(1.2)"
+
+
+def test_convert_to_one_unit(capsys):
+    assert losslab("convert", "1.83", "nats", "--to", "bpb", "--bytes-per-token", "4.39", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["values"] == {"bits_per_byte": pytest.approx(0.601397, abs=1e-6)}
+    said = refusal(capsys, "convert", "1.83", "nats", "--to", "bpb")
+    assert "nats/token to bits/byte needs --bytes-per-token" in said
+    assert "must be at least 0" in refusal(capsys, "convert", "-1.83", "nats")
+    assert "unknown unit" in refusal(capsys, "convert", "1.83", "frobs")
+
+
+def test_an_infinity_is_no_number_in_json(capsys):
+    assert losslab("convert", "1000", "nats", "--json") == 0
+    assert json.loads(capsys.readouterr().out, parse_constant=pytest.fail)["values"]["perplexity"] is None
+
+
+def test_audit_prints_findings(tmp_path, capsys):
+    file = tmp_path / "claims.csv"
+    rows = ["name,loss,perplexity,claim,who", "a,1.83,3.8,,me", "b,1.83,6.23,,", 'c,,,"gzip is 4.5 bpb, on English",']
+    file.write_text("\n".join(rows))
+    assert losslab("audit", str(file), "--json") == 0
+    out, err = capsys.readouterr()
+    document = json.loads(out)
+    assert [(row["name"], row["ok"]) for row in document["findings"]] == [("a", False), ("b", True), ("c", False)]
+    assert all(set(row) == {"name", "ok", "message"} and row["message"] for row in document["findings"])
+    assert document["ok"] is False and document["notes"] == ["columns that are not read: who"] and "who" in err
+    assert losslab("audit", str(file)) == 0
+    out = capsys.readouterr().out
+    assert "WRONG  a: exp(1.83) = 6.23" in out and "ok     b: " in out and "2 of 3 claims cannot be true" in out
+
+
+def test_audit_refuses_in_one_sentence(tmp_path, capsys):
+    assert "No such file" in refusal(capsys, "audit", str(tmp_path / "none.csv"))
+    assert "is a folder" in refusal(capsys, "audit", str(tmp_path))
+    (tmp_path / "a.csv").write_text("loss\nlow\n")
+    assert "loss must be a number, got 'low'" in refusal(capsys, "audit", str(tmp_path / "a.csv"))
