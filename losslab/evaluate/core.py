@@ -203,7 +203,7 @@ def _covariance(parts, found, version: str) -> float:
                 continue
             right = [[item["picked"]["per_own_token"] == item["gold"] for item in part.items] for part in (a, b)]
             rest = math.prod(1 - getattr(STANDARD[part.name], version) / 100 for part in (a, b))
-            total += float(np.cov(right)[0, 1]) / rest
+            total += float(np.cov(right)[0, 1]) / a.counts["items"] / rest
     return total
 
 
