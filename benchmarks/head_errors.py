@@ -244,8 +244,8 @@ def rounded(seeds: int = 4, width: int = 64) -> dict[tuple[str, int], list[int]]
 ABOUT = [
     "Truth is dense autograd in float64 from the same float32 inputs. An error is max |a - truth| / max |truth|, of "
     "the values of all tokens, of the gradient of `hidden` and of that of `lm_head`, each token weighed by its own "
-    "number; a table shows the worst of the three, the [CSV](head-errors.csv) all. *Plain* is the dense route in float32: "
-    "PyTorch's own product, cross-entropy and autograd. *Streamed* forms the gradient in its one sweep, or in a second "
+    "number; a table shows the worst of the three, the [CSV](head-errors.csv) all. *Plain* is the dense route in "
+    "float32: PyTorch's own product, cross-entropy and autograd. *Streamed* forms the gradient in its one sweep, or in a second "
     "one for any upstream gradient; a loss whose tokens look at each other knows only the second. bfloat16 is autocast "
     "over float32 weights. Dense in float64 is the truth itself.",
     "",
@@ -269,6 +269,7 @@ LUCK = [
     "Of ordinary inputs each library rounds the logits in its own order, by up to 1e-3 where they are 10,000, and who "
     "is further off is luck. 4 draws at width 64, every loss and transform:",
 ]
+
 
 def write_csv(lines: list[Line]) -> None:
     with open(RESULTS / "head-errors.csv", "w", newline="", encoding="utf-8") as file:
