@@ -217,7 +217,8 @@ class _Run:
         if info.nll is not None:
             if info.step == 1 and not self.experiment.start:
                 self.check_first(info.nll)
-            self.line(info, **{"train/objective": info.objective, "train/nll": info.nll,
+            observed = {f"train/{name}": value for name, value in info.observed.items()}
+            self.line(info, **{"train/objective": info.objective, **observed,
                                "learning_rate": info.learning_rate, "grad_norm": info.grad_norm})
         if self.is_main and (info.step % config.evaluate_every == 0 or info.is_last):
             scores = nll(self.model, self.tune, self.corpus.tokenizer, batch_size=config.evaluate.batch_size)

@@ -192,10 +192,17 @@ def bind(function: Callable, call: Call, *, skip: int = 1) -> dict[str, object]:
             raise ValueError(
                 f"{call.name} has no parameter {name!r}{_nearest(name, known)}; it has {', '.join(known) or 'none'}"
             )
+    for name, value in values.items():
+        if _is_number(known[name].default) and not _is_number(value):
+            raise ValueError(f"{call.name} takes a number for {name}, such as {known[name].default!r}; got {value!r}")
     missing = [name for name, p in known.items() if p.default is p.empty and name not in values]
     if missing:
         raise ValueError(f"{call.name} needs a value for {', '.join(missing)}")
     return values
+
+
+def _is_number(value) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def explicit(function: Callable, call: Call, *, skip: int = 1) -> str:

@@ -20,6 +20,7 @@ from losslab.prediction import Prediction
 
 # stands for the vectors of any corpus while parameters are checked, on four tokens
 ANY_VOCABULARY = {"unigram": torch.full((4,), 0.25), "prefix_of": torch.full((4,), -1)}
+MAX_VOCAB_SIZE = 2**31 - 1  # matrix libraries and GPU tiles count columns in int32
 
 
 class LossError(ValueError):
@@ -165,7 +166,16 @@ class Objective:
 
 
 def check_targets(targets: Tensor, vocab_size: int) -> None:
-    """Every target is an id of the vocabulary or `IGNORE_INDEX`."""
+    """There are targets, and every one is an id of the vocabulary or `IGNORE_INDEX`."""
+    if targets.dtype != torch.int64:
+        raise ValueError(f"targets are {targets.dtype}; token ids are int64, as targets.long() makes them")
+    if targets.numel() == 0:
+        raise ValueError(f"targets {list(targets.shape)} holds no tokens; leave empty batches out")
+    if vocab_size > MAX_VOCAB_SIZE:
+        raise ValueError(
+            f"a vocabulary of {vocab_size:,} is more than the int32 columns of a tile can count; the largest is "
+            f"{MAX_VOCAB_SIZE:,}"
+        )
     wrong = ((targets < 0) & (targets != IGNORE_INDEX)) | (targets >= vocab_size)
     if bool(wrong.any()):
         raise ValueError(
@@ -251,6 +261,8 @@ def _guarded(path: str, loss: Callable, prediction: Prediction) -> Tensor:
 def _classic(path: str, loss: Callable, prediction: Prediction) -> Tensor:
     """Call `compute_loss(logits, targets)` with `[batch, seq, vocab]` and `[batch, seq]`, valid tokens only."""
     logits, targets, valid = prediction.logits, prediction.targets, prediction.valid
+    if not bool(valid.any()):
+        return logits.sum(-1)  # there is nothing to call it with; what is masked counts 0
     if not bool(valid.all()):
         value = loss(logits[valid][None].contiguous(), targets[valid][None].contiguous())
         if not torch.is_tensor(value) or value.dim() == 0:

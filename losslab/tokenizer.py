@@ -16,6 +16,7 @@ import numpy as np
 
 END_OF_TEXT = "<|endoftext|>"
 NAMES = ("bytes", "char", "bpe:N", "gpt2")
+MOST_TOKENS = 2**20  # of bpe:N; the trainer sets the room aside before it looks at the text
 FIXED = ("bytes", "gpt2")  # the vocabularies that no text has to be read for
 
 # the sums that tiktoken pins for GPT-2's own two files
@@ -46,8 +47,9 @@ def check_name(name: str) -> None:
     """An error unless `make` knows `name`."""
     kind, colon, size = name.partition(":")
     if kind == "bpe":
-        if not colon or not size.isdecimal() or int(size) < 257:
-            raise ValueError(f"bpe:N takes a whole number N of at least 257 (256 bytes and the end mark), got {name!r}")
+        if not colon or not size.isdecimal() or not 257 <= int(size) <= MOST_TOKENS:
+            raise ValueError(f"bpe:N takes a whole number N of at least 257 (256 bytes and the end mark) and at most "
+                             f"{MOST_TOKENS:,}, got {name!r}")  # fmt: skip
     elif name not in NAMES:
         close = difflib.get_close_matches(name, NAMES, n=1, cutoff=0.4)
         hint = f"; did you mean {close[0]}?" if close else ""

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +11,10 @@ from losslab import machine, optim
 from losslab.config import IGNORE_INDEX, TrainConfig
 from losslab.fused import linear_loss
 from losslab.objective import Objective
+
+# what `linear_loss` says of each token -> the name of its mean over the valid tokens of a step
+OBSERVED = {"nll": "nll", "log_z": "log_z", "entropy": "entropy", "max_logit": "max_logit", "p_target": "p_target",
+            "is_correct": "accuracy"}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -21,10 +25,15 @@ class StepInfo:
     num_steps: int
     tokens: int  # valid targets so far
     objective: float  # mean over the valid tokens of the step, before the update
-    nll: float | None  # plain cross-entropy of the same, nats/token; measured on logged steps only
     learning_rate: float
     grad_norm: float
     seconds: float  # spent on updates so far, in this process
+    observed: Mapping[str, float] = field(default_factory=dict)  # means of the same tokens, on logged steps only
+
+    @property
+    def nll(self) -> float | None:
+        """Plain cross-entropy, nats/token, whatever is descended."""
+        return self.observed.get("nll")
 
     @property
     def is_last(self) -> bool:
@@ -80,6 +89,9 @@ def train(
         seed: of dropout, drawn anew for each update so that a resumed run repeats it.
         start_tokens: valid targets before `start_step`.
         optimizer: to go on with; a new AdamW otherwise.
+
+    Raises:
+        ValueError: for a step whose targets are all masked, which would only decay the weights.
     """
     num_steps = config.horizon(model.config.max_seq_len)
     optimizer = optimizer or optim.adamw(model, config)
@@ -93,11 +105,14 @@ def train(
             group["lr"] = optim.learning_rate(step, num_steps, config)
         torch.manual_seed(_mix(seed, step * machine.world_size() + machine.rank()))
         is_logged = step == start_step or (step + 1) % config.log_every == 0 or step + 1 == num_steps
-        total, nll_total, count = accumulate(
-            model, batches(step), objective, config, device, with_nll=is_logged, vocabulary=vocabulary
+        total, observed, count = accumulate(
+            model, batches(step), objective, config, device, observe=is_logged, vocabulary=vocabulary
         )
+        if not count:
+            raise ValueError(f"step {step + 1} has nothing to learn: every target of its batch is masked; "
+                             "leave such batches out, or check how targets are masked")  # fmt: skip
         grad_norm = nn.utils.clip_grad_norm_(parameters, config.grad_clip or float("inf")).item()
-        mean = total / count if count else 0.0
+        mean = total / count
         if not (_is_finite(mean) and _is_finite(grad_norm)):
             return Diverged(step + 1, mean, grad_norm, previous, tokens, seconds)
         optimizer.step()
@@ -106,37 +121,44 @@ def train(
         previous = mean
         seconds += time.perf_counter() - started  # what `on_step` does, evaluation above all, is not training
         info = StepInfo(
-            step + 1, num_steps, tokens, mean, nll_total / count if is_logged and count else None,
-            optimizer.param_groups[0]["lr"], grad_norm, seconds,
+            step + 1, num_steps, tokens, mean, optimizer.param_groups[0]["lr"], grad_norm, seconds,
+            {name: value / count for name, value in observed.items()},
         )
         if on_step(info):
             return Trained(step + 1, num_steps, tokens, seconds)
     return Trained(num_steps, num_steps, tokens, seconds)
 
 
-def accumulate(model, batch, objective, config, device, *, with_nll=False, vocabulary=None) -> tuple[float, float, int]:
-    """Gradients of one update, over its micro-batches and ranks; sums of objective and nll, and valid tokens."""
+def accumulate(
+    model, batch, objective, config, device, *, observe: bool = False, vocabulary=None
+) -> tuple[float, dict[str, float], int]:
+    """Gradients of one update, over its micro-batches and ranks; sums of the objective and, where asked, of what is
+    observed, and the valid tokens."""
     tokens, targets = (torch.as_tensor(part) for part in batch)
-    sums = torch.zeros(3, dtype=torch.float64, device=device)
-    sums[2] = (targets != IGNORE_INDEX).sum()
+    asked = tuple(OBSERVED) if observe else ()
+    sums = torch.zeros(2 + len(asked), dtype=torch.float64, device=device)
+    sums[0] = (targets != IGNORE_INDEX).sum()
     _all_reduce(sums)
-    count = sums[2].item()
+    count = sums[0].item()
     size = config.micro_batch_size or len(tokens)
     for x, y in zip(tokens.split(size), targets.split(size), strict=True):
         x, y = x.to(device), y.to(device)
         with machine.autocast(device.type, config.dtype if config.dtype != "auto" else "float32"):
-            total, _, statistics = linear_loss(model(x), model.lm_head, y, objective, vocabulary=vocabulary)
+            total, _, statistics = linear_loss(
+                model(x), model.lm_head, y, objective, vocabulary=vocabulary, observe=asked
+            )
         # by the valid tokens of the whole step, not a mean of means: that would favor the short micro-batches
         (total / max(count, 1)).backward()
-        sums[0] += total.detach()
-        if with_nll:
-            sums[1] += statistics.nll.sum()
-    sums[2] = 0
+        sums[1] += total.detach()
+        for place, name in enumerate(asked, start=2):
+            sums[place] += getattr(statistics, name).sum()
+    sums[0] = 0
     _all_reduce(sums)
     if machine.world_size() > 1:
         for parameter in model.parameters():
             _all_reduce(parameter.grad)
-    return sums[0].item(), sums[1].item(), int(count)
+    _, total, *observed = sums.tolist()
+    return total, dict(zip(OBSERVED.values(), observed, strict=False)), int(count)
 
 
 def _all_reduce(tensor: Tensor) -> None:

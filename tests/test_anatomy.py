@@ -8,8 +8,8 @@ import pytest
 import torch
 from test_cli import losslab, refuses
 
-from losslab import anatomy
-from losslab.anatomy import minimizer, probe, shape
+from losslab import anatomy, formula, fused
+from losslab.anatomy import cost, minimizer, probe, shape
 from losslab.objective import Objective
 from losslab.report import anatomy_page, anatomy_text
 
@@ -167,7 +167,63 @@ def test_a_stranger_that_looks_around_is_told_so(tmp_path):
 def test_a_classic_file_with_a_plain_mean_scores_each_token_alone(tmp_path):
     body = "def mine(logits, targets):\n    return F.cross_entropy(logits.float().view(-1, logits.size(-1)), "
     about = found(file_of(tmp_path, body + "targets.view(-1))\n"))
-    assert about.scored_alone is True and about.proper and about.convex and about.route["name"] == "whole batch"
+    assert about.scored_alone is True and about.proper and about.convex and about.route["name"] == "dense"
+
+
+# --- how it is evaluated -----------------------------------------------------------------------
+
+@pytest.mark.parametrize(("text", "statistics"), [
+    ("cross_entropy", ["nll"]), ("squentropy", ["nll", "sum_squares", "target_logit"]),
+    ("softcap(15) | cross_entropy - 0.1*entropy", ["entropy", "nll"]), ("brier", ["nll", "power_sum(2)"]),
+    ("cross_entropy + 0.1*power(0.5)", ["nll", "power_sum(0.5)"]),
+    ("unigram_smoothing", ["dot(unigram)", "nll", "target_logit"]), ("cross_entropy + z_loss", ["log_z", "nll"]),
+    ("multi_token", ["logit_at", "nll", "target_logit"]), ("mile", ["entropy", "nll"]),
+])
+def test_a_function_of_row_statistics_is_streamed_and_names_them(text, statistics):
+    about = cost.route(Objective.parse(text))
+    assert about["name"] == "streamed" and about["statistics"] == statistics
+    assert f"row statistics ({', '.join(statistics)})" in about["why"]
+    second = text in ("multi_token", "mile")
+    assert ("second sweep" in about["why"]) is second and ("one sweep" in about["why"]) is not second
+
+
+def test_what_looks_at_the_logits_says_so_and_whether_it_is_cut(tmp_path):
+    for name in ("entmax15", "margin_distillation"):
+        about = cost.route(Objective.parse(name))
+        assert about["name"] == "chunked" and about["statistics"] == []
+        assert about["why"] == "it looks at the logits themselves, but scores each token alone"
+    body = "def mine(prediction):\n    z = prediction.logits\n    return z.logsumexp(-1) - prediction.target_logit - "
+    about = cost.route(Objective.parse(file_of(tmp_path, body + "0.1 * z.mean()\n")))
+    assert about["name"] == "dense" and "by others of its batch" in about["why"]
+    classic = "def mine(logits, targets):\n    return F.cross_entropy(logits.flatten(0, 1), targets.flatten())\n"
+    about = cost.route(Objective.parse(file_of(tmp_path, classic)))
+    assert about["name"] == "dense" and "classic form" in about["why"]
+
+
+@pytest.mark.parametrize("name", formula.names("losslab.losses"))
+def test_the_route_is_the_one_that_a_large_batch_takes(name, monkeypatch):
+    try:
+        objective = Objective.parse(name)
+    except ValueError:
+        objective = Objective.parse(f"cross_entropy + {name}")
+    took = []
+    monkeypatch.setattr(fused, "DENSE_BYTES", 0)
+    monkeypatch.setattr(fused, "checkpoint", lambda f, x, y, **how: took.append("chunked") or f(x, y))
+    stream = fused.streamed
+    monkeypatch.setattr(fused, "streamed", lambda *given, **how: (stream(*given, **how), took.append("streamed"))[0])
+    given = torch.randn(2, 3, 4), torch.randn(27, 4), torch.arange(6).view(2, 3)
+    fused.linear_loss(*given, objective, vocabulary=probe.vectors(27, torch.float32))
+    assert took == [cost.route(objective)["name"]]
+
+
+def test_every_form_of_a_finding_tells_the_route(tmp_path, capsys):
+    out, text = tmp_path / "page.html", tmp_path / "page.md"
+    assert losslab("inspect", "entmax15", "--out", str(out), "--markdown", str(text), "--json") == 0
+    about = json.loads(capsys.readouterr().out)["route"]
+    sentence = f"{about['name']}: {about['why']}"
+    assert about["name"] == "chunked" and sentence in text.read_text()
+    assert sentence in html.unescape(out.read_text()).split("<script")[0]
+    assert sentence in " ".join(anatomy_text.text(found("entmax15").to_dict()).split())
 
 
 # --- terms, files, documents -------------------------------------------------------------------
@@ -211,7 +267,7 @@ def test_drawings_stand_alone_with_their_colors():
 
 def test_the_gallery_has_a_row_a_loss():
     rows = anatomy_text.gallery([(found("mse").to_dict(), "A square | of logits.", "mse.md")]).splitlines()
-    assert rows[2] == "| [`mse`](mse.md) | A square \\| of logits. | no | 0.330, flatter | yes | yes |"
+    assert rows[2] == "| [`mse`](mse.md) | A square \\| of logits. | no | 0.330, flatter | yes | yes | streamed |"
 
 
 def test_bad_input_is_one_sentence(tmp_path, capsys):

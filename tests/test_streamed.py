@@ -211,7 +211,7 @@ def test_the_door_streams_a_large_batch_and_says_what_it_saw(monkeypatch):
     monkeypatch.setattr(fused, "DENSE_BYTES", 0)
     hidden, lm_head, targets = problem()
     objective = Objective.parse("softcap(3) | cross_entropy")
-    assert fused.route(hidden, lm_head, targets, objective) == "streamed"
+    assert fused.first_route(hidden, lm_head, targets, objective) == "streamed"
     total, count, statistics = fused.linear_loss(hidden, lm_head, targets, objective)
     monkeypatch.setattr(fused.Statistics, "_observe", None)  # would fail if it were called
     prediction = Prediction.dense(objective.transform(hidden @ lm_head.T), targets)

@@ -10,10 +10,11 @@ import pytest
 import torch
 from torch.testing import assert_close
 
+from losslab import fused
 from losslab.config import IGNORE_INDEX, ModelConfig, TrainConfig
 from losslab.model import GPT2
 from losslab.objective import Objective
-from losslab.train import Diverged, Trained, accumulate, train
+from losslab.train import Diverged, accumulate, train
 
 VOCAB, SEQ = 31, 12
 GOLDEN = Path(__file__).with_name("golden_curve.json")
@@ -36,8 +37,10 @@ def fresh(seed=0, **settings):
 
 def gradients(config, objective="cross_entropy"):
     model = fresh()
-    sums = accumulate(model, batches(0), Objective.parse(objective), config, torch.device("cpu"), with_nll=True)
-    return sums, [parameter.grad for parameter in model.parameters()]
+    total, observed, count = accumulate(
+        model, batches(0), Objective.parse(objective), config, torch.device("cpu"), observe=True
+    )
+    return [total, *observed.values(), count], [parameter.grad for parameter in model.parameters()]
 
 
 @pytest.mark.parametrize("objective", ["cross_entropy", "softcap(15) | squentropy + 1e-4*z_loss"])
@@ -45,7 +48,7 @@ def gradients(config, objective="cross_entropy"):
 def test_accumulated_gradients_equal_those_of_one_big_batch(objective, micro_batch_size):
     whole, expected = gradients(TrainConfig(num_steps=1, batch_size=4), objective)
     parts, found = gradients(TrainConfig(num_steps=1, batch_size=4, micro_batch_size=micro_batch_size), objective)
-    assert whole == pytest.approx(parts, rel=1e-6) and whole[2] == parts[2] < 4 * SEQ  # some are masked, unevenly
+    assert whole == pytest.approx(parts, rel=1e-6) and whole[-1] == parts[-1] < 4 * SEQ  # some are masked, unevenly
     for a, b in zip(expected, found, strict=True):
         assert_close(a, b, rtol=1e-4, atol=1e-7)
 
@@ -59,17 +62,30 @@ def test_each_valid_token_weighs_the_same():
         assert_close(gradient, parameter.grad, rtol=1e-4, atol=1e-7)
 
 
-def test_a_batch_without_a_valid_token_moves_nothing_by_its_gradient():
+def test_a_step_without_a_valid_token_is_named_and_moves_nothing():
     def empty(step):
         tokens, targets = batches(step)
-        return tokens, np.full_like(targets, IGNORE_INDEX)
+        return tokens, np.full_like(targets, IGNORE_INDEX) if step == 1 else targets
 
-    model = fresh()
-    before = [p.clone() for p in model.parameters()]
-    outcome = train(model, empty, Objective.parse("cross_entropy"), TrainConfig(num_steps=2, weight_decay=0.0))
-    assert isinstance(outcome, Trained) and outcome.tokens == 0
-    for old, new in zip(before, model.parameters(), strict=True):
+    model, seen = fresh(), []
+    with pytest.raises(ValueError, match="step 2 has nothing to learn: every target of its batch is masked"):
+        train(model, empty, Objective.parse("cross_entropy"), TrainConfig(num_steps=3),
+              lambda info: seen.append([p.clone() for p in model.parameters()]) and None)
+    assert len(seen) == 1
+    for old, new in zip(seen[0], model.parameters(), strict=True):
         assert torch.equal(old, new)
+
+
+def test_a_micro_batch_of_masked_targets_alone_is_as_if_it_were_not_there():
+    tokens, targets = batches(0)
+    targets[:2] = IGNORE_INDEX
+    config = TrainConfig(num_steps=1, batch_size=4, micro_batch_size=2)
+    found = []
+    for batch in [(tokens, targets), (tokens[2:], targets[2:])]:
+        model = fresh()
+        accumulate(model, batch, Objective.parse("squentropy"), config, torch.device("cpu"))
+        found.append([p.grad for p in model.parameters()])
+    assert all(torch.equal(a, b) for a, b in zip(*found, strict=True))
 
 
 def curve():
@@ -130,6 +146,24 @@ def test_nll_is_measured_on_logged_steps_whatever_is_trained():
     train(fresh(), batches, Objective.parse("mse"), config, lambda info: seen.append((info.step, info.nll)) and None)
     assert [step for step, value in seen if value is not None] == [1, 10, 20, 25]
     assert seen[0][1] == pytest.approx(np.log(VOCAB), rel=0.02)  # of the untrained model, though mse is trained
+
+
+@pytest.mark.parametrize("route", ["dense", "streamed"])
+def test_logged_steps_tell_the_means_of_what_the_model_said(route, monkeypatch):
+    monkeypatch.setattr(fused, "DENSE_BYTES", 0 if route == "streamed" else 2**20)
+    seen, config = [], TrainConfig(num_steps=1, batch_size=4, micro_batch_size=2)
+    train(fresh(), batches, Objective.parse("mse"), config, lambda info: seen.append(info.observed) and None)
+    model, (tokens, targets) = fresh(), map(torch.as_tensor, batches(0))
+    valid = targets != IGNORE_INDEX
+    logits = model.logits(model(tokens))[valid]
+    log_p = logits.log_softmax(-1)
+    wanted = {
+        "nll": -log_p.gather(-1, targets[valid][:, None]).mean(), "log_z": logits.logsumexp(-1).mean(),
+        "entropy": -(log_p.exp() * log_p).sum(-1).mean(), "max_logit": logits.amax(-1).mean(),
+        "p_target": log_p.exp().gather(-1, targets[valid][:, None]).mean(),
+        "accuracy": (logits.argmax(-1) == targets[valid]).double().mean(),
+    }
+    assert seen[0] == pytest.approx({name: float(value.detach()) for name, value in wanted.items()}, rel=1e-5)
 
 
 RANKS = """

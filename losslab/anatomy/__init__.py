@@ -39,8 +39,8 @@ class Anatomy:
     """Value and gradient of a model that knows nothing, one entry a vocabulary size."""
     finite: dict[str, bool]
     """Whether value and gradient stay finite in float32, by case."""
-    route: dict[str, str]
-    """How `linear_loss` evaluates it, and why."""
+    route: dict
+    """How `linear_loss` evaluates a large batch, why, and the row statistics that it gathers for it."""
     cost: dict | None
     """Time and memory beside cross-entropy, measured here; None where it was not measured."""
     conventions: dict[str, str]

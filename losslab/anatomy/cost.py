@@ -2,29 +2,63 @@
 
 import statistics
 import time
+import weakref
 
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from losslab import machine
 from losslab.anatomy.probe import vectors
-from losslab.fused import linear_loss
+from losslab.fused import DENSE_BYTES, linear_loss
+from losslab.fused.job import Job, NotStreamable
+from losslab.fused.sweep import general
 from losslab.objective import Objective
+from losslab.prediction import Quantity
 
 TOKENS, WIDTH, VOCAB_SIZE, REPEATS = 512, 64, 4_096, 15
 CONVENTIONS = {
-    "cost": f"forward and backward of `linear_loss` on a CPU, float32, {TOKENS} tokens, width {WIDTH}, vocabulary "
-    f"{VOCAB_SIZE}, {REPEATS} runs in turn with cross-entropy: medians, and the quartiles of the ratio. Memory is what "
-    "is kept for the backward pass.",
+    "route": f"of a large batch; up to {DENSE_BYTES // 2**20} MiB of float32 logits a batch is computed whole, "
+    "whatever the loss. Streamed: tiles are made, read and forgotten. Chunked: in pieces of tokens, whose logits are "
+    "made again in the backward pass. Dense: all logits are held.",
+    "cost": f"forward and backward of `linear_loss` by this route on a CPU, float32, {TOKENS} tokens, width {WIDTH}, "
+    f"vocabulary {VOCAB_SIZE}, {REPEATS} runs in turn with streamed cross-entropy: medians, and the quartiles of the "
+    "ratio. Memory is the most that is held at a time beside the inputs.",
 }
 
 
-def route(objective: Objective) -> dict[str, str]:
-    """How `linear_loss` evaluates the objective, and why."""
+def route(objective: Objective) -> dict:
+    """How `linear_loss` evaluates a large batch: the name of the way, why, and the row statistics it gathers."""
+    targets = torch.arange(6).view(2, 3)
+    hidden, lm_head, given = torch.zeros(2, 3, 1), torch.zeros(27, 1), vectors(27, torch.float32)
+    alone = objective.check(27, given)
+    try:
+        job = Job(hidden, lm_head, targets, objective, given)
+        general(hidden, lm_head, job)
+    except NotStreamable:
+        return {"name": "chunked" if alone else "dense", "why": _unstreamed(objective, alone), "statistics": []}
+    needs = sorted({_named(quantity) for quantity in job.needs.quantities})
+    sweeps = "value and gradient in one sweep" if alone else (
+        "and of other tokens of the batch: a second sweep for the gradient")
+    return {"name": "streamed", "why": f"a function of row statistics ({', '.join(needs)}), {sweeps}",
+            "statistics": needs}  # fmt: skip
+
+
+def _unstreamed(objective: Objective, alone: bool) -> str:
     if objective.takes_logits:
-        return {"name": "whole batch", "why": "it takes (logits, targets), so it gets one whole micro-batch"}
-    if not objective.scored_alone:
-        return {"name": "whole batch", "why": "its tokens look at each other, so a batch is not cut"}
-    return {"name": "dense", "why": "each token is scored alone, so a large batch is cut into pieces of tokens"}
+        return "it takes (logits, targets), the classic form, so it is given a whole micro-batch of logits"
+    if alone:
+        return "it looks at the logits themselves, but scores each token alone"
+    return "it looks at the logits themselves, and scores a token by others of its batch"
+
+
+def _named(quantity: Quantity) -> str:
+    if isinstance(quantity, str):
+        return quantity
+    name, parameter = quantity
+    if name == "logit_at":  # how often it is asked for is no kind of statistic
+        return name
+    return f"{name}({parameter:g})" if isinstance(parameter, float) else f"{name}({parameter})"
 
 
 def measure(objective: Objective) -> dict:
@@ -33,14 +67,14 @@ def measure(objective: Objective) -> dict:
     hidden = torch.randn(4, TOKENS // 4, WIDTH, generator=generator)
     lm_head = 0.02 * torch.randn(VOCAB_SIZE, WIDTH, generator=generator)
     targets = torch.randint(VOCAB_SIZE, (4, TOKENS // 4), generator=generator)
-    rivals = (objective, Objective.parse("cross_entropy"))
-    given = vectors(VOCAB_SIZE, torch.float32)
-    memory = [_kept_bytes(each, hidden, lm_head, targets, given) for each in rivals]  # the first calls warm up
+    plain, given = Objective.parse("cross_entropy"), vectors(VOCAB_SIZE, torch.float32)
+    rivals = ((objective, route(objective)["name"]), (plain, "streamed"))
+    memory = [_peak_bytes(*each, hidden, lm_head, targets, given) for each in rivals]  # the first calls warm up
     seconds = [[], []]
     for repeat in range(REPEATS):
         for each, taken in list(zip(rivals, seconds, strict=True))[:: 1 if repeat % 2 else -1]:
             begun = time.perf_counter()
-            _call(each, hidden, lm_head, targets, given).backward()
+            _call(*each, hidden, lm_head, targets, given).backward()
             taken.append(time.perf_counter() - begun)
     ratios = [own / plain for own, plain in zip(*seconds, strict=True)]
     low, middle, high = statistics.quantiles(ratios, n=4)
@@ -49,26 +83,47 @@ def measure(objective: Objective) -> dict:
         "milliseconds": 1e3 * statistics.median(seconds[0]),
         "cross_entropy_milliseconds": 1e3 * statistics.median(seconds[1]),
         "time_ratio": middle, "time_ratio_low": low, "time_ratio_high": high, "repeats": REPEATS,
-        "kept_bytes": memory[0], "cross_entropy_kept_bytes": memory[1], "memory_ratio": memory[0] / memory[1],
+        "peak_bytes": memory[0], "cross_entropy_peak_bytes": memory[1], "memory_ratio": memory[0] / memory[1],
         "tokens": TOKENS, "width": WIDTH, "vocab_size": VOCAB_SIZE,
         **{key: about[key] for key in ("processor", "threads", "torch", "device", "dtype")},
     }
 
 
-def _call(objective, hidden, lm_head, targets, given):
+def _call(objective, way, hidden, lm_head, targets, given):
     inputs = hidden.detach().requires_grad_(), lm_head.detach().requires_grad_()
-    return linear_loss(*inputs, targets, objective, vocabulary=given).total / TOKENS
+    return linear_loss(*inputs, targets, objective, vocabulary=given, route=way).total / TOKENS
 
 
-def _kept_bytes(objective, hidden, lm_head, targets, given) -> int:
-    """Bytes of the distinct tensors that the forward pass keeps for the backward pass."""
-    kept = {}
+class _Held(TorchDispatchMode):
+    """The most bytes that tensors made under it hold at a time."""
 
-    def keep(tensor):
-        storage = tensor.untyped_storage()
-        kept[storage.data_ptr()] = storage.nbytes()
-        return tensor
+    def __init__(self):
+        super().__init__()
+        self.now = self.peak = 0
+        self.known: set[int] = set()
 
-    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-        _call(objective, hidden, lm_head, targets, given).backward()
-    return sum(kept.values())
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        made = function(*args, **(kwargs or {}))
+        given = {each.untyped_storage()._cdata for each in tree_leaves((args, kwargs)) if torch.is_tensor(each)}
+        for tensor in tree_leaves(made):
+            if torch.is_tensor(tensor):
+                self._count(tensor.untyped_storage(), given)
+        return made
+
+    def _count(self, storage, given: set[int]) -> None:
+        if storage._cdata in self.known | given:  # a view, or what was written in place
+            return
+        self.known.add(storage._cdata)
+        self.now += storage.nbytes()
+        self.peak = max(self.peak, self.now)
+        weakref.finalize(storage, self._forget, storage._cdata, storage.nbytes())
+
+    def _forget(self, key: int, size: int) -> None:
+        self.known.discard(key)
+        self.now -= size
+
+
+def _peak_bytes(objective, way, hidden, lm_head, targets, given) -> int:
+    with _Held() as held:
+        _call(objective, way, hidden, lm_head, targets, given).backward()
+    return held.peak

@@ -1,7 +1,6 @@
 """The files of a CORE bundle, as strangers wrote them: `core.yaml`, `eval_meta_data.csv`, the rows in `eval_data/`."""
 
 import csv
-import gzip
 import json
 import shutil
 import tempfile
@@ -13,9 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from losslab.corpus.cache import root
+from losslab.evaluate import benchmarks
+from losslab.evaluate.benchmarks import MAX_BYTES
 
 URL = "https://karpathy-public.s3.us-west-2.amazonaws.com/eval_bundle.zip"  # where nanochat has it from
-MAX_BYTES = 2**30  # of one file, or of all of a bundle; the true one is 50 MB
 REACH_SECONDS = 20
 
 FIELDS = {
@@ -74,37 +74,14 @@ def rows(folder: Path, task: BundleTask) -> list[dict]:
     """The items of a task, from its `.jsonl` or `.jsonl.gz`.
 
     Raises:
-        ValueError: the file is missing or damaged; the sentence names it.
+        ValueError, OSError: the file is missing or damaged; the sentence names it.
     """
-    path = folder / "eval_data" / task.dataset_uri
-    path = path if path.is_file() else path.with_name(path.name + ".gz")
-    if not path.is_file():
-        raise ValueError(f"{path.with_suffix('')} (or .gz) is missing; unpack the bundle again")
-    found = read_jsonl(path)
+    path = benchmarks.find(folder / "eval_data", [task.dataset_uri])
+    found = list(benchmarks.rows(path, ()))
     for number, row in enumerate(found, start=1):
         if not _is_whole(row, task.icl_task_type):
             wanted = ", ".join(FIELDS[task.icl_task_type])
-            raise ValueError(f"{path} is damaged: line {number} is not an item of {task.label}, which has {wanted}")
-    return found
-
-
-def read_jsonl(path: Path) -> list[dict]:
-    """The objects of a `.jsonl` or `.jsonl.gz` file."""
-    found, num_bytes = [], 0
-    try:
-        with (gzip.open if path.suffix == ".gz" else open)(path, "rb") as file:
-            for line in file:
-                num_bytes += len(line)
-                if num_bytes > MAX_BYTES:
-                    raise ValueError(f"it unpacks to more than {MAX_BYTES} bytes")
-                if line.strip():
-                    found.append(json.loads(line))
-                    if not isinstance(found[-1], dict):
-                        raise ValueError("a line is no object")
-    except FileNotFoundError:
-        raise ValueError(f"{path} is missing") from None
-    except (ValueError, EOFError, OSError, zlib.error, RecursionError) as error:
-        raise ValueError(f"{path} is damaged at line {len(found) + 1}: {error}") from None
+            raise ValueError(f"{path} is damaged: item {number} is none of {task.label}, which has {wanted}")
     if not found:
         raise ValueError(f"{path} is damaged: it is empty")
     return found
@@ -171,7 +148,8 @@ def _downloaded(tell: Callable[[str], None]) -> Path:
             with urllib.request.urlopen(URL, timeout=REACH_SECONDS) as source, open(packed, "wb") as file:
                 shutil.copyfileobj(source, file)
             unpack(packed, Path(place) / "core_eval")
-            (Path(place) / "core_eval").replace(folder)
+            if not (folder / "core.yaml").is_file():  # another process may have been faster
+                (Path(place) / "core_eval").replace(folder)
     except OSError as error:  # every failure of the network is one
         raise ConnectionError(
             f"the CORE bundle cannot be downloaded ({error}); give the folder of an unpacked one"
@@ -183,13 +161,13 @@ def unpack(packed: Path, folder: Path) -> None:
     """The files of a zipped bundle that belong to one, and no others, into `folder`."""
     try:
         with zipfile.ZipFile(packed) as archive:
+            if sum(info.file_size for info in archive.infolist()) > MAX_BYTES:
+                raise ValueError(f"{packed.name} unpacks to more than {MAX_BYTES:,} bytes; the true bundle has 50 MB")
             for info in archive.infolist():
                 parts = PurePosixPath(info.filename).parts[1:]  # below the one folder that everything is in
                 wanted = parts in (("core.yaml",), ("eval_meta_data.csv",)) or parts[:1] == ("eval_data",)
                 if info.is_dir() or not wanted or ".." in parts:
                     continue
-                if sum(other.file_size for other in archive.infolist()) > MAX_BYTES:
-                    raise ValueError(f"{packed.name} unpacks to more than {MAX_BYTES} bytes, which no CORE bundle does")
                 target = folder.joinpath(*parts)
                 target.parent.mkdir(parents=True, exist_ok=True)
                 with archive.open(info) as source, open(target, "wb") as file:

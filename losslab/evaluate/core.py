@@ -83,7 +83,7 @@ def run(model, tokenizer, settings: Settings, labels: Sequence[str] = tuple(STAN
     for number, task in enumerate(found.values(), start=1):
         try:
             rows = bundle.rows(folder, task)
-        except ValueError as error:
+        except (ValueError, OSError) as error:
             problems.append(str(error))
             continue
         if len(rows) != (wanted := STANDARD[task.label].num_rows):

@@ -11,11 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
-from losslab.evaluate.bundle import read_jsonl
+from losslab.evaluate import benchmarks
 from losslab.evaluate.choices import Question, common_beginning, multiple_choice, option, too_long
 from losslab.evaluate.tasks import Settings, TaskResult
-
-REACH_SECONDS = 10
 
 
 @dataclass(frozen=True)
@@ -113,12 +111,14 @@ def run(model, tokenizer, settings: Settings, name: str) -> TaskResult:
         are one, `accuracy_sum`.
 
     Raises:
-        ValueError: the file is missing or damaged, or a row is not the benchmark's.
+        ValueError, OSError: the file is missing or damaged, or a row is not the benchmark's.
         ConnectionError: the hub cannot be reached.
         ModuleNotFoundError: the hub is asked without the library `datasets`.
     """
     benchmark = BENCHMARKS[name]
     rows, source = _rows(name, benchmark, settings.benchmarks)
+    if not rows:
+        raise ValueError(f"{source} holds no row of {name}; fetch it again")
     rows = rows[: settings.limit or None]
     try:
         asked = [benchmark.ask(row) for row in rows]
@@ -156,35 +156,12 @@ def question(tokenizer, limit: int, asked: Asked) -> Question:
 
 
 def _rows(name: str, benchmark: Benchmark, folder: Path | None) -> tuple[list[dict], str]:
-    if folder is None:
-        repository, configuration = benchmark.hub
-        return _from_hub(name, repository, configuration), f"{repository}, split validation"
-    places = [f"{name}.validation.jsonl", f"hf_eval/{name}.validation.jsonl"]
+    """The rows, and what they are rows of."""
+    names = [f"{name}.validation.jsonl", f"hf_eval/{name}.validation.jsonl"]
     if benchmark.in_bundle:
-        places += [f"{inside}eval_data/{benchmark.in_bundle}" for inside in ("", "core_eval/", "eval_bundle/")]
-    for place in places:
-        for path in (folder / place, folder / f"{place}.gz"):
-            if path.is_file():
-                return read_jsonl(path), path.name
-    raise ValueError(f"{folder} has no {places[0]} (or .gz){' and no CORE bundle' if benchmark.in_bundle else ''}; "
-                     "give a folder that does, or none to take the hub")
-
-
-def _from_hub(name: str, repository: str, configuration: str | None) -> list[dict]:
-    try:
-        import datasets
-        from huggingface_hub import HfApi
-    except ModuleNotFoundError:
-        raise ModuleNotFoundError(
-            f'{name} from the hub needs the package `datasets`: run `pip install "losslab[hf]"`, or give the folder '
-            f"that has {name}.validation.jsonl", name="datasets",
-        ) from None
-    try:
-        HfApi().dataset_info(repository, timeout=REACH_SECONDS)  # the library itself would try for minutes
-        return list(datasets.load_dataset(repository, configuration, split="validation"))
-    except Exception as error:  # each layer below (sockets, http, the hub, the library) has exceptions of its own
-        reason = next(iter(str(error).splitlines()), "no reason given").strip()
-        raise ConnectionError(
-            f"{name} cannot be had from the hub ({type(error).__name__}: {reason}); connect to the network, or give "
-            f"the folder that has {name}.validation.jsonl"
-        ) from None
+        names += [f"{inside}eval_data/{benchmark.in_bundle}" for inside in ("", "core_eval/", "eval_bundle/")]
+    path = benchmarks.find(folder, names)
+    if path is not None:
+        return list(benchmarks.rows(path, ())), path.name
+    repository, configuration = benchmark.hub
+    return benchmarks.hub_rows(repository, configuration, "validation", ()), f"{repository}, split validation"

@@ -1,7 +1,6 @@
 """What every task comes down to: how likely is this continuation after that context?"""
 
 import inspect
-import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -77,20 +76,6 @@ def answers(model, requests: Sequence[Request], *, progress: Callable[[int, int]
 def num_cut(request: Request, limit: int) -> int:
     """Tokens that `answers` drops from the left: a model reads `limit` tokens, and never the last of a request."""
     return max(0, len(request.context) + len(request.continuation) - 1 - limit)
-
-
-def lines(tell: Callable[[str], None], what: str, *, every_seconds: float = 2.0) -> Callable[[int, int], None]:
-    """A progress for `answers` that tells people a line now and then: what, how many, how fast, how long still."""
-    begun = last = time.monotonic()
-
-    def progress(done: int, total: int) -> None:
-        nonlocal last
-        now = time.monotonic()
-        if now - last >= every_seconds:
-            last, rate = now, done / (now - begun)
-            tell(f"{what}: {done:,} of {total:,} requests, {rate:.1f} a second, {(total - done) / rate:.0f} s left")
-
-    return progress
 
 
 def _check(request: Request, limit: int) -> None:

@@ -45,9 +45,8 @@ def rows(sequences: Sequence[np.ndarray], *, max_tokens: int, shares: bool = Tru
     for index in in_order:
         new = sequences[index]
         if group:
-            last = sequences[group[-1][0]]
-            common = common_length(last, new)
-            if common == len(last) == len(new):
+            common = common_length(sequences[group[-1][0]], new)
+            if common == len(new):  # equal: a mere beginning would have come before
                 group[-1].append(index)
                 continue
             common = min(common, shared)

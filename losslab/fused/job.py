@@ -1,6 +1,6 @@
 """One call of the streamed route: what is scored, and what its loss needs to know."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import torch
 from torch import Tensor
@@ -8,6 +8,9 @@ from torch import Tensor
 from losslab import kernels
 from losslab.objective import Objective
 from losslab.prediction import Needs, Quantity, StreamedPrediction
+
+# what a sweep can tell of each token beside its loss
+BY_PRODUCTS = ("nll", "log_z", "entropy", "max_logit", "is_correct")
 
 
 class NotStreamable(ValueError):
@@ -20,17 +23,24 @@ def dtype_of(hidden: Tensor) -> torch.dtype:
     return torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else hidden.dtype
 
 
+def by_products(found: Mapping[Quantity, Tensor], targets: Tensor) -> dict[str, Tensor]:
+    """Those of `BY_PRODUCTS` that are among the quantities found, detached."""
+    seen = {name: found[name].detach() for name in BY_PRODUCTS if name in found}
+    return seen | ({"is_correct": found["argmax"] == targets} if "argmax" in found else {})
+
+
 class Job:
     """One call: what is scored, how, and what the loss needs to know of it."""
 
     def __init__(self, hidden: Tensor, lm_head: Tensor, targets: Tensor, objective: Objective,
-                 vocabulary: Mapping[str, Tensor] | None = None):  # fmt: skip
+                 vocabulary: Mapping[str, Tensor] | None = None, observe: Collection[str] = ()):  # fmt: skip
         self.targets, self.objective, self.vocabulary = targets, objective, vocabulary or {}
         self.vocab_size = lm_head.shape[0]
         self.kind, self.kernels, self.dtype = hidden.device.type, kernels.for_device(hidden.device), dtype_of(hidden)
         self.wide = torch.promote_types(self.dtype, torch.float32)
         self.valid = targets.flatten() >= 0
         self.every = bool(self.valid.all())
+        self.observes_entropy = "entropy" in observe
         self.needs = Needs()
         self.losses({})  # asks for what it needs
 
@@ -44,7 +54,10 @@ class Job:
             losses = self.objective.losses(prediction)
         except Exception as error:
             if prediction.wants_logits:
-                raise NotStreamable(f"{self.objective} cannot be streamed: it looks at prediction.logits") from error
+                what = "takes (logits, targets)" if self.objective.takes_logits else "looks at prediction.logits"
+                raise NotStreamable(
+                    f"{self.objective} cannot be streamed: it {what}, which is never held; ask for no route, or dense"
+                ) from error
             raise
         self.is_complete = not prediction.missing
         self.needs = Needs(self.needs.quantities | prediction.missing, prediction.ids)

@@ -1,12 +1,12 @@
 """The streamed route: an objective from row statistics, exact in value and in both gradients."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from losslab.fused.job import Job, NotStreamable
+from losslab.fused.job import Job, NotStreamable, by_products
 from losslab.objective import Objective, check_targets
 from losslab.prediction import Needs, Quantity, StreamedPrediction, uninformed
 
@@ -18,12 +18,20 @@ def statistics(hidden: Tensor, lm_head: Tensor, job: Job) -> dict[Quantity, Tens
     gathered: dict[Quantity, list[Tensor]] = {}
     with torch.no_grad(), torch.autocast(job.kind, enabled=False):
         for tile in job.head(hidden, lm_head).tiles():
-            for name, value in tile.observe().items():
+            for name, value in _observe(tile, job).items():
                 gathered.setdefault(name, []).append(value)
     values = {name: job.whole(torch.cat(parts), uninformed(name, job.vocab_size)) for name, parts in gathered.items()}
     names = [name for name, value in values.items() if value.is_floating_point() and name != "log_s0"]
     leaves = _Statistics.apply(hidden, lm_head, job, names, values)
     return {**values, **dict(zip(names, leaves, strict=True))}
+
+
+def _observe(tile, job: Job) -> dict[Quantity, Tensor]:
+    """What is found of a tile, the entropy beside it: were it among the needs, its gradient would be rounded anew."""
+    found = tile.observe()
+    if job.observes_entropy and "entropy" not in found:
+        found = {**found, "entropy": tile.entropy()}
+    return found
 
 
 class _Statistics(torch.autograd.Function):
@@ -65,21 +73,19 @@ class _GradientInForward(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, hidden, lm_head, weights, job, observed):
-        gathered: dict[str, list[Tensor]] = {"losses": []}
+        gathered: dict[str, list[Tensor]] = {}
         weight = None if weights is None else job.rows(weights.detach().expand(job.targets.shape)).to(job.wide)
         with torch.autocast(job.kind, enabled=False):
             head = job.head(hidden, lm_head)
             for tile in head.tiles():
-                found = tile.observe()
-                for name in ("nll", "log_z", "max_logit"):
-                    gathered.setdefault(name, []).append(found[name])
+                found = _observe(tile, job)
                 losses, partials = _score(tile, found, job, None if weight is None else weight[tile.at])
-                gathered["losses"].append(losses)
+                for name, value in {"losses": losses, **by_products(found, tile.targets)}.items():
+                    gathered.setdefault(name, []).append(value)
                 tile.descend(partials)
             ctx.grads = job.grads(head, hidden, lm_head)
-        empty = torch.zeros(0, dtype=job.wide, device=hidden.device)  # where no token counts
-        whole = {name: job.whole(torch.cat([empty, *parts])) for name, parts in gathered.items()}
-        losses = whole.pop("losses")
+        whole = {name: job.whole(torch.cat(parts)) for name, parts in gathered.items()}
+        losses = whole.pop("losses", torch.zeros(job.targets.shape, dtype=job.wide, device=hidden.device))
         observed.update(whole)
         ctx.save_for_backward(hidden, lm_head, weights, losses)
         ctx.job = job
@@ -131,7 +137,7 @@ class _Surprise(Exception):
 
 def streamed(
     hidden: Tensor, lm_head: Tensor, targets: Tensor, objective: Objective, *, weights: Tensor | None = None,
-    vocabulary: Mapping[str, Tensor] | None = None,
+    vocabulary: Mapping[str, Tensor] | None = None, observe: Collection[str] = (),
 ) -> tuple[Tensor, Tensor, dict[str, Tensor]]:  # fmt: skip
     """Total, losses, and what else the sweep saw of each token (detached), by the streamed route.
 
@@ -143,7 +149,7 @@ def streamed(
     check_targets(targets, lm_head.shape[0])
     if objective.scored_alone is None:
         objective.check(lm_head.shape[0], vocabulary, lm_head.device)
-    job = Job(hidden, lm_head, targets, objective, vocabulary)
+    job = Job(hidden, lm_head, targets, objective, vocabulary, observe)
     in_forward = (objective.scored_alone and job.kernels.GRADIENT_IN_FORWARD) or not job.valid.any()
     if in_forward and torch.is_grad_enabled() and (hidden.requires_grad or lm_head.requires_grad):
         observed: dict[str, Tensor] = {}
@@ -154,5 +160,5 @@ def streamed(
             pass  # the general path asks until it is answered
     losses, known = general(hidden, lm_head, job)
     total = (losses if weights is None else losses * weights).sum()
-    names = [name for name in ("nll", "log_z", "max_logit", "entropy") if name in known]
-    return total, losses, {name: known[name].detach().where(targets >= 0, 0.0) for name in names}
+    seen = {name: value.where(targets >= 0, 0) for name, value in by_products(known, targets).items()}
+    return total, losses, seen

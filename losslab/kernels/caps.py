@@ -47,7 +47,8 @@ def _isru_cap(x: Tensor, lm_head: Tensor, *, cap: float = 15.0):
 
 
 def _temperature(x: Tensor, lm_head: Tensor, *, temperature: float = 1.0):
-    return times_transposed(x / temperature, lm_head), lambda g: g.div_(temperature)
+    # after the product: x/T would be rounded in every term of a logit, and large ones would show it
+    return times_transposed(x, lm_head).div_(temperature), lambda g: g.div_(temperature)
 
 
 def _any(x: Tensor, lm_head: Tensor, *, transforms: Sequence[partial]):

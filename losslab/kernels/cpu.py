@@ -65,12 +65,24 @@ class Head:
         for start in range(0, len(self.hidden), self._size):
             yield Tile(self, slice(start, min(start + self._size, len(self.hidden))))
 
-    def descend(self, at: slice, g: Tensor) -> None:
-        """Add what the gradient `g` of the logits of a tile gives to `hidden` and `lm_head`."""
+    def descend(self, at: slice, g: Tensor, heavy: Sequence[Tensor]) -> None:
+        """Add what the gradient `g` of the logits of a tile gives to `hidden` and `lm_head`.
+
+        `heavy` are the columns `[n]`, one a row, whose entries may weigh as much as all others together.
+        """
         x, g = self.hidden[at], g.to(self.hidden.dtype)
+        self._descend_lm_head(x, g)
         if self.grad_hidden is None:
             self.grad_hidden = torch.empty_like(self.hidden, dtype=self.wide)
+        # a sum over the vocabulary that begins with a heavy entry rounds all that follow to its digits
+        apart = 0.0
+        for column in heavy:
+            apart += g.gather(1, column[:, None]).to(self.wide) * self.lm_head[column]
+            g.scatter_(1, column[:, None], 0.0)
         self.grad_hidden[at] = times_transposed(g, self.lm_head.t())
+        self.grad_hidden[at] += apart
+
+    def _descend_lm_head(self, x: Tensor, g: Tensor) -> None:
         if self._is_narrow:
             part = times_transposed(x.t(), g.t())
         elif self._grad_lm_head is not None and g.dtype == self.wide:
@@ -110,10 +122,17 @@ class Tile:
         """What an earlier sweep found of every row, in the place of `observe`; `partials` as for `descend`."""
         self.rows.recall({name: value[self.at] for name, value in found.items()}, self.head.wanted & set(partials))
 
+    def entropy(self) -> Tensor:
+        """`[n]`, from `p` alone, before `descend` overwrites it: for who wants to know, and not for a gradient."""
+        p = self.rows.p
+        log_p = p.clamp_min(torch.finfo(p.dtype).tiny).log_()  # where p is 0, so is its part
+        return -torch.linalg.vecdot(p, log_p)
+
     def descend(self, partials: Mapping[Quantity, Tensor]) -> None:
         """Apply the derivatives of the loss by the quantities of this tile."""
         head, partials = self.head, dict(partials)
         squares = partials.pop("sum_squares", None) if head.gram is not None else None
-        head.descend(self.at, self._pull(self.rows.gradient(partials)))
+        g = self._pull(self.rows.gradient(partials))
+        head.descend(self.at, g, (self.targets, self.rows.found["argmax"]))
         if squares is not None:
             head.grad_hidden[self.at] += head.gram.pull(head.hidden[self.at], squares)

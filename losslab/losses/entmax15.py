@@ -49,5 +49,5 @@ def _root(logits):
     mean = ordered.cumsum(-1) / k
     spread = (ordered.square().cumsum(-1) / k - mean.square()).clamp_min(0)
     thresholds = mean - (1 / k - spread).clamp_min(0).sqrt()  # if the k largest were the support
-    support = (thresholds <= ordered).sum(-1, keepdim=True)
+    support = (thresholds <= ordered).sum(-1, keepdim=True).clamp_min(1)  # a row of nan has none, and stays nan
     return (x - thresholds.gather(-1, support - 1)).clamp_min(0)

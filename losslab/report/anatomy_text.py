@@ -133,14 +133,14 @@ def markdown(found: dict, sentence: str = "", pictures: dict[str, str] | None = 
 
 def gallery(entries: list[tuple[dict, str, str | None]]) -> str:
     """One row for each anatomy, its sentence and its page."""
-    rows = [["loss", "what it is", "proper", "bias", "scored alone", "convex"]]
+    rows = [["loss", "what it is", "proper", "bias", "scored alone", "convex", "route"]]
     for found, sentence, page in entries:
         name = f"`{found['loss']}`" + (" (a term)" if found["inspected"] != found["loss"] else "")
         bias = found["bias"]
         told = ("no stationary point" if bias is None else "0" if found["proper"] else
                 f"{bias['max_abs']:.3f}, {bias['direction']}")
         rows.append([f"[{name}]({page})" if page else name, sentence, _word(found["proper"]), told,
-                     _word(found["scored_alone"]), _word(found["convex"])])
+                     _word(found["scored_alone"]), _word(found["convex"]), found["route"]["name"]])
     return "\n".join(_grid(rows)) + "\n"
 
 

@@ -15,7 +15,7 @@ from torch import nn
 
 from losslab import tokenizer as tokenizers
 from losslab.config import ModelConfig
-from losslab.evaluate import bundle, core, tasks
+from losslab.evaluate import bundle, core, prompts, tasks
 from losslab.evaluate.tasks import Settings
 from losslab.model import GPT2
 from losslab.stats import Score
@@ -142,8 +142,7 @@ def little_gpt2():
     return GPT2.initialized(config, 50257, seed=0).eval()
 
 
-def assert_item_by_item(limit, labels):
-    model, tokenizer = little_gpt2(), tokenizers.make("gpt2")
+def assert_item_by_item(limit, labels, model, tokenizer):
     result = core.run(model, tokenizer, Settings(BUNDLE, limit=limit), labels)
     assert [part.name for part in result.parts] == [label for label in core.STANDARD if label in labels]
     found = {task.label: task for task in bundle.tasks(BUNDLE)}
@@ -164,16 +163,84 @@ def assert_item_by_item(limit, labels):
 @needs_bundle
 def test_core_item_by_item_on_few_items():
     labels = ("piqa", "copa", "winograd", "bigbench_repeat_copy_logic", "bigbench_language_identification", "squad")
-    result = assert_item_by_item(3, labels)
+    result = assert_item_by_item(3, labels, little_gpt2(), tokenizers.make("gpt2"))
     assert not result.is_evidence and "core_v1" not in result.scores and "short_seven" not in result.scores
     assert any("limited to 3 items of each task: not evidence" in note for note in result.notes)
     assert any("piqa: 2 shots" in note for note in result.notes)
 
 
 @needs_bundle
+def test_core_item_by_item_in_a_context_that_cuts():
+    """Bytes in a context of 100; noise, so that every token counts."""
+    labels = ("copa", "openbook_qa", "winograd", "winogrande", "commonsense_qa", "agi_eval_lsat_ar", "boolq",
+              "bigbench_language_identification", "bigbench_operators", "coqa")
+    result = assert_item_by_item(6, labels, Chance(seq_len=100), tokenizers.make("bytes"))
+    shares = {part.name: part.scores["share_cut"].value for part in result.parts}
+    assert 0 < shares["copa"] < 1 and shares["boolq"] == 1 and shares["winograd"] < 1
+
+
+def asked(kind, items, tokenizer=None, limit=99, shots=0, delimiter=" "):
+    task = bundle.BundleTask("t", "t.jsonl", kind, shots, delimiter)
+    return prompts.question(tokenizer or tokenizers.make("bytes"), limit, items, 0, task)
+
+
+def texts(question):
+    return [tuple(bytes([*part]) for part in (np.array(one.request.context)[1:], np.array(one.request.continuation)))
+            for one in question.options]
+
+
+def test_the_prompt_of_a_question_with_an_example():
+    items = [{"query": "Who? ", "choices": ["Ann", "Abe"], "gold": 1},
+             {"query": "What?", "choices": ["x", "y"], "gold": 1}]
+    one = asked("multiple_choice", items, shots=1, delimiter="\nAnswer: ")
+    shown = b"What?\nAnswer: y\n\nWho? \nAnswer:"
+    assert texts(one) == [(shown, b" Ann"), (shown, b" Abe")]
+    assert [option.num_own for option in one.options] == [2, 2] and one.gold == 1
+    two = asked("multiple_choice", [items[0] | {"query": "Who?  "}])  # the space before the delimiter's is kept
+    assert texts(two)[0] == (b"Who?", b"   Ann")
+
+
+def test_the_prompt_of_a_schema():
+    items = [{"context_options": ["The cat", "The old dog"], "continuation": "sat.", "gold": 1},
+             {"context_options": ["Ann", "Bea"], "continuation": "ran.", "gold": 0}]
+    one = asked("schema", items, shots=1)
+    assert texts(one) == [(b"Ann ran.\n\nThe cat", b" sat."), (b"Ann ran.\n\nThe old dog", b" sat.")]
+    same = asked("schema", [items[0] | {"context_options": ["The", "The"]}])
+    assert texts(same) == [(b"", b"The sat.")] * 2 and same.options[0].num_own == 8
+
+
+def test_the_prompt_of_a_completion_loses_the_space_around_its_contexts():
+    items = [{"context": " One, ", "continuation": "two"}, {"context": "Three,\n", "continuation": "four"}]
+    assert texts(asked("language_modeling", items, shots=1)) == [(b"Three, four\n\nOne,", b" two")]
+    assert "how its text with the answer begins" in asked("language_modeling", [items[0] | {"continuation": ""}],
+                                                          delimiter="").skipped
+
+
+def test_the_last_tokens_are_kept_and_an_answer_needs_one_before_it():
+    items = [{"context": "abcdef", "continuation": "xyz"}]
+    one = asked("language_modeling", items, limit=6).options[0]
+    assert bytes(one.request.context.tolist()) == b"ef" and one.num_cut == 5  # the end mark and abcd
+    assert asked("language_modeling", items, limit=5).options[0].num_cut == 6
+    assert asked("language_modeling", items, limit=4).skipped == "an answer of 4 tokens does not fit a context of 4"
+
+
+def test_items_are_shuffled_and_cut_and_examples_are_drawn_from_the_rest():
+    """The generators that nanochat seeds, drawn from here in its own way."""
+    rows = [{"number": number} for number in range(40)]
+    order = list(range(40))
+    random.Random(1337).shuffle(order)
+    items = prompts.chosen(rows, 15)
+    assert [item["number"] for item in items] == order[:15] and len(prompts.chosen(rows, 0)) == 40
+    for index in (0, 7, 14):
+        pool = [i for i in range(15) if i != index]
+        drawn = [order[i] for i in random.Random(1234 + index).sample(pool, 10)]
+        assert [item["number"] for item in prompts.shots(items, index, 10)] == drawn
+
+
+@needs_bundle
 @pytest.mark.slow
 def test_core_item_by_item():
-    result = assert_item_by_item(20, tuple(core.STANDARD))
+    result = assert_item_by_item(20, tuple(core.STANDARD), little_gpt2(), tokenizers.make("gpt2"))
     assert {"core_v1", "core_v2", "short_seven"} == result.scores.keys() and not result.is_evidence
     by_name = {part.name: part for part in result.parts}
     for label in ("squad", "boolq", "bigbench_language_identification"):  # at GPT-2's own window, always cut
@@ -269,6 +336,32 @@ def test_a_whole_bundle_gives_core_under_both_names(small):
     assert list(part.scores) == ["accuracy", "centered_v1", "centered_v2", "accuracy_sum", "accuracy_per_token",
                                  "accuracy_per_character", "accuracy_per_byte", "share_cut"]
     assert json.loads(json.dumps(result.to_dict(with_items=True)))["parts"][2]["items"][3]["index"] == 3
+
+
+def test_tasks_that_ask_the_same_items_do_not_count_as_independent(small, monkeypatch):
+    """The whole covariance matrix of the three means, worked out from the items."""
+    path = small / "eval_data" / "a" / "copa.jsonl"
+    rows = [json.dumps({"query": f"It {n}", "choices": ["wet", "dry"], "gold": n % 2}) for n in range(12)]
+    path.write_text("\n".join(rows))
+    (small / "core.yaml").write_text((small / "core.yaml").read_text().replace(
+        "winograd\n", "again\n", 1).replace("a/winograd.jsonl", "a/copa.jsonl").replace("schema", "multiple_choice"))
+    (small / "eval_meta_data.csv").write_text("Eval Task,Random baseline\ncopa,50\nagain,20\nsquad,0\n")
+    monkeypatch.setattr(core, "STANDARD", {"copa": core.Standard(12, 0, 50, 50), "again": core.Standard(12, 0, 20, 20),
+                                           "squad": core.Standard(4, 0, 0, 0)})
+    result = run_small(small)
+    copa, again, squad = ([item.get("correct", item.get("picked", {}).get("per_own_token") == item.get("gold"))
+                           for item in part.items] for part in result.parts)
+    assert copa == again and 0 < sum(copa) < 12
+    sums = np.array(copa) / 0.5 + np.array(again) / 0.8
+    wanted = math.sqrt(sums.var(ddof=1) / 12 + np.var(squad, ddof=1) / 4) / 3
+    assert result.scores["core_v1"].stderr == pytest.approx(wanted)
+
+
+def test_a_file_that_unpacks_to_too_much_is_refused(small, monkeypatch):
+    monkeypatch.setattr(bundle, "MAX_BYTES", 200)
+    zipped(small, small.parent / "b.zip")
+    with pytest.raises(ValueError, match="b.zip unpacks to more than 200 bytes; the true bundle has 50 MB"):
+        bundle.unpack(small.parent / "b.zip", small.parent / "out")
 
 
 def damage_nothing(path):

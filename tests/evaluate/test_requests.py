@@ -11,7 +11,7 @@ from torch import nn
 
 from losslab.config import ModelConfig
 from losslab.evaluate import requests as room
-from losslab.evaluate.requests import Request, answers, lines
+from losslab.evaluate.requests import Request, answers
 from losslab.evaluate.sharing import batches, rows
 from losslab.model import GPT2, Cache
 
@@ -90,7 +90,9 @@ def test_together_is_as_alone(kind, at_once, monkeypatch):
     assert any(answer.num_cut for answer in answers(model, requests))
 
 
-def test_a_beginning_is_read_once_and_a_repeated_request_too(monkeypatch):
+@pytest.mark.parametrize("at_once", [1, 500])
+def test_a_beginning_is_read_once_and_a_repeated_request_too(monkeypatch, at_once):
+    monkeypatch.setattr(room, "TOKENS_AT_ONCE", {"cpu": at_once})
     read = []
     model = gpt2()
     plain = model.forward
@@ -174,16 +176,10 @@ def test_nothing_asked_is_nothing_answered():
     assert answers(gpt2(), []) == []
 
 
-def test_progress_reaches_the_end_and_is_told_in_lines(monkeypatch):
-    told, said = [], []
+def test_progress_reaches_the_end():
+    told = []
     answers(gpt2(), mixed(), progress=lambda done, total: told.append((done, total)))
     assert told[-1] == (len(mixed()),) * 2 and told == sorted(told)
-    clock = iter([0.0, 1.0, 4.0, 5.0])
-    monkeypatch.setattr(room.time, "monotonic", lambda: next(clock))
-    progress = lines(said.append, "piqa")
-    for done in (10, 1000, 1100):
-        progress(done, 3000)
-    assert said == ["piqa: 1,000 of 3,000 requests, 250.0 a second, 8 s left"]
 
 
 # --- layout ------------------------------------------------------------------------------------
