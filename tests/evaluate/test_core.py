@@ -380,13 +380,17 @@ def damage_gold(path):
     path.write_text(path.read_text().replace('"gold": 0', '"gold": 2').replace("continuation", "ending"))
 
 
+def damage_sign(path):
+    path.write_text(path.read_text().replace('"gold": 0', '"gold": -1').replace("continuation", "ending"))
+
+
 def damage_gzip(path):
     packed = gzip.compress(path.read_bytes())
     path.unlink()
     path.with_name(path.name + ".gz").write_bytes(packed[:-10])
 
 
-@pytest.mark.parametrize("damage", [damage_nothing, damage_half, damage_rows, damage_gold, damage_gzip])
+@pytest.mark.parametrize("damage", [damage_nothing, damage_half, damage_rows, damage_gold, damage_sign, damage_gzip])
 @pytest.mark.parametrize("label", ["copa", "squad"])
 def test_a_damaged_file_is_named_and_the_rest_is_scored(small, damage, label):
     damage(small / "eval_data" / "a" / f"{label}.jsonl")
