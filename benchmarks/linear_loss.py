@@ -5,9 +5,9 @@
 A turn runs every contestant once, forward and backward, so that whatever else the machine does falls on all of them.
 `ratio` is the median over turns of its time by that of naive cross-entropy in the same turn, with its quartiles;
 `beside_ours` the same by our own cross-entropy. The first turn warms up; what takes over four times naive's time there
-is not repeated, as its one round shows. Peak extra memory is of a fresh process each: the high-water mark above inputs
-and
-warm libraries, less the two gradients that any method returns.
+is not repeated, as its one round shows. Peak extra memory is the median over
+three fresh processes, of the contestants in MEMORY_OF alone: the high-water mark above inputs and warm libraries, less
+the two gradients that any method returns.
 Writes docs/results/linear-loss-cpu.csv, and the chart beside it; with --size, that size's lines of it.
 """
 
@@ -32,6 +32,8 @@ from losslab.objective import Objective
 SIZES = [(4096, 64, 50257), (2048, 256, 50257), (2048, 768, 50257), (8192, 256, 4096)]
 SIZE = ("tokens", "width", "vocab")
 RESULTS = Path(__file__).parents[1] / "docs" / "results" / "linear-loss-cpu.csv"
+MEMORY_OF = ("naive", "native reference", "native chunked", "cross_entropy", "softcap(15) | cross_entropy",
+             "squentropy", "cross_entropy + 0.1*entropy", "brier", "mile")  # fmt: skip
 SLOW = 4.0  # times naive: measured once
 
 
@@ -123,8 +125,8 @@ def measure_memory(name, size):
 
 def memory(name, size):
     command = [sys.executable, __file__, "--memory", name, "--size", ",".join(map(str, size))]
-    run = subprocess.run(command, capture_output=True, text=True)
-    return max(0, int(run.stdout)) if run.returncode == 0 else None
+    runs = [subprocess.run(command, capture_output=True, text=True, check=True) for _ in range(3)]
+    return round(statistics.median(max(0, int(run.stdout)) for run in runs) / 2**20, 1)
 
 
 def main():
@@ -146,7 +148,7 @@ def main():
                 "tokens": size[0], "width": size[1], "vocab": size[2], "contestant": name,
                 "median_seconds": round(statistics.median(values), 4), "ratio": middle, "ratio_q1": low,
                 "ratio_q3": high, "beside_ours": quartiles(values, seconds["cross_entropy"])[1],
-                "peak_extra_mb": None if options.quick else round((memory(name, size) or 0) / 2**20, 1),
+                "peak_extra_mb": None if options.quick or name not in MEMORY_OF else memory(name, size),
                 "rounds": len(values), "threads": torch.get_num_threads(), "torch": torch.__version__,
             })  # fmt: skip
             print(*lines[-1].values(), sep="\t", flush=True)

@@ -14,6 +14,9 @@ import pytest  # noqa: E402
 import torch  # noqa: E402
 from hypothesis import settings  # noqa: E402
 
+if not torch.cuda.is_available():
+    os.environ.setdefault("TRITON_INTERPRET", "1")  # kernels for a GPU run in numpy; Triton asks when it is imported
+
 torch.set_num_threads(1)
 settings.register_profile("house", derandomize=True, deadline=None, max_examples=25, database=None)
 settings.load_profile("house")

@@ -35,6 +35,7 @@ NEVER = [
 TORCH_FREE = ["config", "records", "stats", "units", "report", "formula", "cli"]
 CORE = {"torch", "numpy", "safetensors"}  # all that floors 0 to 4 need at their top
 EXTRAS = {"datasets", "transformers", "huggingface_hub", "lm_eval"}
+KERNELS = {"kernels/triton_rows.py": {"triton"}}  # what only a compiler of kernels can read: loaded when first used
 
 
 def room_of(file):
@@ -54,6 +55,11 @@ def imports(node):
 def imported_rooms(file):
     names = imports(ast.parse(file.read_text(encoding="utf-8")))
     yield from (name.split(".")[1] for name in names if name.startswith("losslab."))
+
+
+def imported_at_the_top(file):
+    body = ast.parse(file.read_text(encoding="utf-8")).body
+    return imports(ast.Module([node for node in body if isinstance(node, ast.Import | ast.ImportFrom)], []))
 
 
 def reached(room):
@@ -112,13 +118,16 @@ def test_a_loss_or_transform_imports_nothing_of_the_house(folder):
 
 @each_file
 def test_below_the_fifth_floor_only_the_numeric_core_is_imported_at_the_top(file):
-    body = ast.parse(file.read_text(encoding="utf-8")).body
-    top = ast.Module([node for node in body if isinstance(node, ast.Import | ast.ImportFrom)], [])
-    outside = {name.split(".")[0] for name in imports(top)} - sys.stdlib_module_names - {"losslab"}
+    outside = {name.split(".")[0] for name in imported_at_the_top(file)} - sys.stdlib_module_names - {"losslab"}
     if FLOOR.get(room_of(file), 0) <= 4:
-        assert outside <= CORE
+        assert outside <= CORE | KERNELS.get(file.relative_to(ROOT).as_posix(), set())
     else:
         assert not outside & EXTRAS
+
+
+def test_nothing_imports_a_kernel_at_its_top():
+    names = {f"losslab.{name.removesuffix('.py').replace('/', '.')}" for name in KERNELS}
+    assert not [file for file in FILES if names & set(imported_at_the_top(file))]
 
 
 # --- what is really loaded ---------------------------------------------------------------------

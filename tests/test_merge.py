@@ -18,6 +18,17 @@ def parts(logits, targets):
     return [Part.of(logits[:, a:b], a, targets, (0.5, 2.0), {"unigram": UNIGRAM}) for a, b in CUTS]
 
 
+def stacked(parts):
+    """Parts as kernels leave them, `[parts, n]`."""
+    def stack(name):
+        values = [getattr(part, name) for part in parts]
+        if isinstance(values[0], dict):
+            return {key: torch.stack([value[key] for value in values]) for key in values[0]}
+        return torch.stack(values)
+
+    return Part(*map(stack, ("top", "argmax", "s0", "s1", "powers", "sums")))
+
+
 @pytest.mark.parametrize("scale", [1.0, 1e4])
 @pytest.mark.parametrize("order", list(itertools.permutations(range(4))))
 def test_in_any_order_and_any_grouping(order, scale):
@@ -29,7 +40,7 @@ def test_in_any_order_and_any_grouping(order, scale):
     in_turn = functools.reduce(Part.merge, todo)
     by_halves = todo[0].merge(todo[1]).merge(todo[2].merge(todo[3]))
     dense = Prediction.dense(logits, targets, {"unigram": UNIGRAM})
-    for found in (in_turn.quantities(), by_halves.quantities()):
+    for found in (in_turn.quantities(), by_halves.quantities(), stacked(todo).joined().quantities()):
         for name in ("nll", "log_z", "entropy", "max_logit", "target_logit", "sum_logits", "sum_squares"):
             assert_close(found[name], getattr(dense, name), rtol=1e-10, atol=1e-10)
         for alpha in (0.5, 2.0):

@@ -12,14 +12,15 @@ TEXT = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
 def test_every_verb_and_flag_it_shows_exists(capsys):
     helps = {}
     commands = TEXT.replace("\\\n", " ").replace("losslab ", "\nlosslab ")
-    verbs = r"^losslab (compare|train|evaluate|generate|losses|corpus|report|runs \w+)([^\n`]*)"
-    for verb, rest in re.findall(verbs, commands, flags=re.MULTILINE):
+    verbs = "compare|train|evaluate|generate|losses|corpus|report|export|import|convert|audit|runs \\w+"
+    for verb, rest in re.findall(rf"^losslab ({verbs})([^\n`]*)", commands, flags=re.MULTILINE):
         if verb not in helps:
             app([*verb.split(), "--help"], result_action="return_value")
             helps[verb] = capsys.readouterr().out
         for flag in re.findall(r"--[a-z][\w.-]*", rest):
             assert flag == "--help" or flag in helps[verb], f"{verb} has no {flag}"
-    assert {"compare", "train", "evaluate", "generate", "losses", "report", "runs list", "runs show"} <= set(helps)
+    assert {"compare", "train", "evaluate", "generate", "losses", "report", "export", "import", "convert",
+            "audit", "runs list", "runs show"} <= set(helps)
 
 
 def test_its_python_runs_and_its_specification_loads(tmp_path):

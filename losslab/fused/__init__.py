@@ -8,7 +8,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from losslab.fused.job import NotStreamable
+from losslab import kernels
+from losslab.fused.job import NotStreamable, dtype_of
 from losslab.fused.sweep import streamed
 from losslab.objective import Objective, check_targets
 from losslab.prediction import Prediction
@@ -111,9 +112,7 @@ def linear_loss(
         losses = objective(F.linear(hidden, lm_head), targets, vocabulary)
     if way != "streamed":
         total = (losses if weights is None else losses * weights).sum()
-    kind = hidden.device.type
-    dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else hidden.dtype
-    observed = Statistics(losses, seen, hidden.detach(), lm_head.detach(), targets, objective, dtype)
+    observed = Statistics(losses, seen, hidden.detach(), lm_head.detach(), targets, objective, dtype_of(hidden))
     return LinearLoss(total, (targets >= 0).sum(), observed)
 
 
@@ -122,7 +121,7 @@ def route(hidden: Tensor, lm_head: Tensor, targets: Tensor, objective: Objective
     logits_bytes = targets.numel() * lm_head.shape[0] * 4
     if objective.takes_logits or logits_bytes <= DENSE_BYTES:
         return "dense"
-    if hidden.device.type == "cpu":
+    if kernels.for_device(hidden.device).takes(hidden.device, dtype_of(hidden), objective.transforms):
         return "streamed"
     if logits_bytes <= CHUNK_BYTES:
         return "dense"

@@ -5,13 +5,19 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from losslab.kernels import cpu
+from losslab import kernels
 from losslab.objective import Objective
 from losslab.prediction import Needs, Quantity, StreamedPrediction
 
 
 class NotStreamable(ValueError):
     """The objective looks at something that the streamed route does not hold."""
+
+
+def dtype_of(hidden: Tensor) -> torch.dtype:
+    """That of the matrix products."""
+    kind = hidden.device.type
+    return torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else hidden.dtype
 
 
 class Job:
@@ -21,7 +27,7 @@ class Job:
                  vocabulary: Mapping[str, Tensor] | None = None):  # fmt: skip
         self.targets, self.objective, self.vocabulary = targets, objective, vocabulary or {}
         self.vocab_size = lm_head.shape[0]
-        self.dtype = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else hidden.dtype
+        self.kind, self.kernels, self.dtype = hidden.device.type, kernels.for_device(hidden.device), dtype_of(hidden)
         self.wide = torch.promote_types(self.dtype, torch.float32)
         self.valid = targets.flatten() >= 0
         self.every = bool(self.valid.all())
@@ -57,14 +63,14 @@ class Job:
             values = flat
         return values.view(*self.targets.shape, *values.shape[1:])
 
-    def head(self, hidden: Tensor, lm_head: Tensor) -> cpu.Head:
+    def head(self, hidden: Tensor, lm_head: Tensor):
         hidden = self.rows(hidden.reshape(*self.targets.shape, -1))
-        return cpu.Head(
+        return self.kernels.Head(
             hidden, lm_head, self.rows(self.targets), self.needs, [self.rows(ids) for ids in self.needs.ids],
             self.objective.transforms, self.dtype, self.vocabulary,
         )
 
-    def grads(self, head: cpu.Head, hidden: Tensor, lm_head: Tensor) -> tuple[Tensor, Tensor]:
+    def grads(self, head, hidden: Tensor, lm_head: Tensor) -> tuple[Tensor, Tensor]:
         """What a head has gathered, in the shapes and dtypes of the inputs."""
         if head.grad_hidden is None:
             return torch.zeros_like(hidden), torch.zeros_like(lm_head)

@@ -16,7 +16,7 @@ ROUNDS = 3  # a loss whose questions depend on the answers is asked again this o
 def statistics(hidden: Tensor, lm_head: Tensor, job: Job) -> dict[Quantity, Tensor]:
     """Each quantity that the job needs, or that costs nothing: differentiable, of the batch's shape."""
     gathered: dict[Quantity, list[Tensor]] = {}
-    with torch.no_grad(), torch.autocast("cpu", enabled=False):
+    with torch.no_grad(), torch.autocast(job.kind, enabled=False):
         for tile in job.head(hidden, lm_head).tiles():
             for name, value in tile.observe().items():
                 gathered.setdefault(name, []).append(value)
@@ -41,7 +41,7 @@ class _Statistics(torch.autograd.Function):
     def backward(ctx, *partials):
         (hidden, lm_head), job = ctx.saved_tensors, ctx.job
         given = {name: job.rows(d) for name, d in zip(ctx.names, partials, strict=True) if d is not None}
-        with torch.autocast("cpu", enabled=False):
+        with torch.autocast(job.kind, enabled=False):
             head = job.head(hidden, lm_head)
             for tile in head.tiles():
                 tile.recall(ctx.known, given)
@@ -67,7 +67,7 @@ class _GradientInForward(torch.autograd.Function):
     def forward(ctx, hidden, lm_head, weights, job, observed):
         gathered: dict[str, list[Tensor]] = {"losses": []}
         weight = None if weights is None else job.rows(weights.detach().expand(job.targets.shape)).to(job.wide)
-        with torch.autocast("cpu", enabled=False):
+        with torch.autocast(job.kind, enabled=False):
             head = job.head(hidden, lm_head)
             for tile in head.tiles():
                 found = tile.observe()
@@ -77,7 +77,7 @@ class _GradientInForward(torch.autograd.Function):
                 gathered["losses"].append(losses)
                 tile.descend(partials)
             ctx.grads = job.grads(head, hidden, lm_head)
-        empty = torch.zeros(0, dtype=job.wide)  # where no token counts
+        empty = torch.zeros(0, dtype=job.wide, device=hidden.device)  # where no token counts
         whole = {name: job.whole(torch.cat([empty, *parts])) for name, parts in gathered.items()}
         losses = whole.pop("losses")
         observed.update(whole)
@@ -144,7 +144,7 @@ def streamed(
     if objective.scored_alone is None:
         objective.check(lm_head.shape[0], vocabulary, lm_head.device)
     job = Job(hidden, lm_head, targets, objective, vocabulary)
-    in_forward = objective.scored_alone or not job.valid.any()
+    in_forward = (objective.scored_alone and job.kernels.GRADIENT_IN_FORWARD) or not job.valid.any()
     if in_forward and torch.is_grad_enabled() and (hidden.requires_grad or lm_head.requires_grad):
         observed: dict[str, Tensor] = {}
         try:

@@ -59,11 +59,26 @@ class Part:
             {k: q + other.sums[k] for k, q in self.sums.items()},
         )
 
+    def joined(self) -> "Part":
+        """Parts that are stacked along the first dimension, `[parts, n]`, as one: what merging them in turn gives."""
+        top = self.top.amax(0)
+        down = self.top - top
+        scale = down.exp()
+        return Part(
+            top,
+            self.argmax.where(self.top == top, torch.iinfo(self.argmax.dtype).max).amin(0),
+            (scale * self.s0).sum(0),
+            (scale * (self.s1 + down * self.s0)).sum(0),
+            {k: ((k * down).exp() * q).sum(0) for k, q in self.powers.items()},
+            {k: q.sum(0) for k, q in self.sums.items()},
+        )
+
     def quantities(self) -> dict[Quantity, Tensor]:
         """What a prediction calls them, once every column has been seen."""
         log_s0, target_logit = self.s0.log(), self.sums["target_logit"]
         return self.sums | {
             "max_logit": self.top,
+            "log_s0": log_s0,
             "argmax": self.argmax,
             "log_z": self.top + log_s0,
             "nll": (self.top - target_logit) + log_s0,

@@ -1,12 +1,7 @@
 """A tile of whole rows of logits: its statistics, and the one gradient that every loss over them has.
 
-A loss is a function of row statistics, so by the chain rule its gradient in a row of logits `z` is
-
-    c0 + c1*z + p*(a0 + a1*z) + sum_k a_k*p**alpha_k + cu*u + sum_t b_t*[j = t]
-
-whose coefficients are numbers a row: the derivatives of the loss with respect to the statistics, times what each
-statistic adds. Columns `t` may coincide; their coefficients add. What takes time here is reading and writing the tile,
-so each line below is one pass over it, in place wherever nobody reads what was there.
+What takes time here is reading and writing the tile, so each line below is one pass over it, in place wherever nobody
+reads what was there.
 """
 
 from collections.abc import Iterable, Mapping
@@ -14,6 +9,7 @@ from collections.abc import Iterable, Mapping
 import torch
 from torch import Tensor
 
+from losslab.kernels.chain import coefficients
 from losslab.prediction import Quantity
 
 BLOCK = 512  # columns whose squares are summed in one go; longer float32 sums lose digits
@@ -72,52 +68,26 @@ class Rows:
 
     def gradient(self, partials: Mapping[Quantity, Tensor]) -> Tensor:
         """`dL/dz`, in the place of `p`, from `partials`, the derivatives of the loss by its quantities."""
-        a0, b, c0, found = _Sum(), None, _Sum(), self.found
-        columns, powers, priors, entropy, squares = [], [], [], None, None
-        for quantity, d in partials.items():
-            match quantity:
-                case "nll":
-                    a0.add(d)
-                    columns.append((self.targets, -d))
-                case "log_z":
-                    a0.add(d)
-                case "target_logit":
-                    columns.append((self.targets, d))
-                case "max_logit":
-                    columns.append((found["argmax"], d))
-                case "sum_logits":
-                    c0.add(d)
-                case "sum_squares":
-                    squares = 2 * d
-                    if self.is_shifted:
-                        c0.add(squares * found["max_logit"])
-                case "entropy":  # dH/dz = p*(E - z), both counted from the maximum: large logits lose no digits
-                    a0.add(d * (found["log_s0"] - found["entropy"]))
-                    entropy = -d
-                case ("power_sum", alpha):
-                    a0.add(-alpha * d * found[quantity])
-                    if alpha == 2.0:
-                        b = 2 * d
-                    else:
-                        powers.append((alpha, alpha * d))
-                case ("dot", name):
-                    priors.append((self.vectors[name], d))
-                case ("logit_at", place):
-                    columns.append((self.ids[place].flatten(1), d.flatten(1)))
-        rest = [self._power(alpha).mul_(a[:, None]) for alpha, a in powers]  # before p is overwritten
-        g = self._scaled(a0.total, b)
-        if entropy is not None:
-            g.add_(self.pz.mul_(entropy[:, None]))
+        c = coefficients(self.found, partials, self.targets, self.ids, self.vectors)
+        squared = next((a for alpha, a in c.powers if alpha == 2.0), None)
+        rest = [self._power(alpha).mul_(a[:, None]) for alpha, a in c.powers if alpha != 2.0]  # before p is overwritten
+        c0 = c.c0
+        if c.c1 is not None and self.is_shifted:
+            shift = c.c1 * self.found["max_logit"]
+            c0 = shift if c0 is None else c0 + shift
+        g = self._scaled(c.a0, squared)
+        if c.a1 is not None:
+            _add(g, self.pz, c.a1)
         for part in rest:
             g.add_(part)
-        if squares is not None:
-            g.add_(self.z.mul_(squares[:, None]))
-        if c0.total is not None:
-            g.add_(c0.total[:, None])
-        for vector, d in priors:
+        if c.c1 is not None:
+            _add(g, self.z, c.c1)
+        if c0 is not None:
+            g.add_(c0[:, None])
+        for vector, d in c.vectors:
             g.addr_(d, vector)
-        for index, d in columns:
-            g.scatter_add_(1, index.view(len(g), -1), d.view(len(g), -1))  # the rounded p_y minus 1 is exact
+        for index, d in c.columns:
+            g.scatter_add_(1, index, d)  # the rounded p_y minus 1 is exact
         return g
 
     def _soften(self, wanted: set[Quantity]) -> None:
@@ -148,14 +118,13 @@ class Rows:
         return self.p if bool((a0 == 1).all()) else self.p.mul_(a0[:, None])
 
 
-class _Sum:
-    """A sum that may have no terms."""
-
-    def __init__(self):
-        self.total: Tensor | None = None
-
-    def add(self, part: Tensor) -> None:
-        self.total = part if self.total is None else self.total + part
+def _add(g: Tensor, values: Tensor, factors: Tensor) -> None:
+    """`g += factors*values`, a pass less where every row has one factor, as where a term has a fixed weight."""
+    one = factors[0]
+    if bool((factors == one).all()):
+        g.add_(values, alpha=one.item())
+    else:
+        g.add_(values.mul_(factors[:, None]))
 
 
 def _is_power(quantity: Quantity) -> bool:
