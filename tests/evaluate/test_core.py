@@ -454,6 +454,8 @@ def test_a_context_shorter_than_an_answer_skips_that_item_alone(small):
     assert [item for item in part.items if "skipped" in item][0]["skipped"] == (
         "an answer of 32 tokens does not fit a context of 20")
     assert any(note.startswith("squad: 1 of 4 items were skipped") for note in result.notes)
+    assert "core_v1" in result.scores and not result.is_evidence
+    assert result.notes[0].startswith("1 items of squad could not be scored and are left out of every mean")
     assert result.parts[0].counts["cut"] == 4 and any("copa: 4 of 4 items are longer" in note for note in result.notes)
 
 
@@ -462,7 +464,7 @@ def test_a_character_that_the_vocabulary_has_not_skips_the_item(small):
     path = small / "eval_data" / "a" / "copa.jsonl"
     path.write_text(path.read_text().replace("wet", "w\u00e9t", 1))
     result = core.run(Chance(), tokenizer, Settings(small), tuple(core.STANDARD))
-    assert result.parts[0].counts["skipped"] == 1 and "\u00e9" in result.notes[0]
+    assert result.parts[0].counts["skipped"] == 1 and "\u00e9" in result.notes[1]
 
 
 # --- the download ------------------------------------------------------------------------------
