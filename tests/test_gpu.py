@@ -306,6 +306,11 @@ def test_more_columns_than_ids_can_number_are_refused():
         gpu.Head(torch.ones(1, 1), huge, torch.tensor([0]), gpu.Needs({"nll"}), [], (), torch.float32, {})
 
 
+def test_ids_are_not_rounded_on_their_way():
+    columns = [torch.empty(1, 0), torch.tensor([[2**24 + 1]])]  # no float32 is that number
+    assert gpu._transposed(columns, torch.int32).tolist() == [[2**24 + 1]]
+
+
 def test_the_door_streams_and_says_what_it_saw(monkeypatch):
     monkeypatch.setattr(fused, "DENSE_BYTES", 0)
     monkeypatch.setattr(gpu, "takes", lambda *arguments: True)

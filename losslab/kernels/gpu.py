@@ -169,7 +169,7 @@ class Tile:
         out = torch.zeros((5 + more, splits, n), dtype=head.wide, device=at.device)
         argmax, logits = at.new_zeros((splits, n)), torch.empty(at.shape, dtype=head.wide, device=at.device)
         head.launch(
-            "statistics", splits, at, out.new_tensor(alphas), _stacked([*head.vectors.values()], out), out, argmax,
+            "statistics", splits, at, out.new_tensor(alphas), _stacked(list(head.vectors.values()), out), out, argmax,
             logits, *self.sizes, len(at), splits, span, WANTS_ARGMAX=bool(wanted & {"max_logit", "argmax"}),
             WANTS_S1="entropy" in wanted, WANTS_SUM="sum_logits" in wanted, WANTS_SQUARES="sum_squares" in wanted,
             POWERS=len(alphas), DOTS=len(head.vectors), MORE=1 << max(0, more - 1).bit_length(),
@@ -227,11 +227,11 @@ def _compiled(transform: partial) -> tuple[float, ...]:
 
 def _transposed(parts: Sequence[Tensor], dtype: torch.dtype) -> Tensor:
     """Columns `[n, k]` side by side, as `[sum of k, n]`: programs read a row's neighbors together."""
-    return torch.cat([part.t() for part in parts]).to(dtype).contiguous()
+    return torch.cat([part.t().to(dtype) for part in parts]).contiguous()  # converted first: cat would round ids
 
 
 def _stacked(vectors: Sequence[Tensor], like: Tensor) -> Tensor:
-    return torch.stack([*vectors]) if len(vectors) else like.new_empty(0)
+    return torch.stack([*vectors]) if vectors else like.new_empty(0)
 
 
 def _multiply(a: Tensor, b: Tensor, into: Tensor, *, add: bool) -> None:
