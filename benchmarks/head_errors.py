@@ -270,6 +270,7 @@ LUCK = [
     "is further off is luck. 4 draws at width 64, every loss and transform:",
 ]
 
+
 def write_csv(lines: list[Line]) -> None:
     with open(RESULTS / "head-errors.csv", "w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
