@@ -20,7 +20,7 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 
-from losslab.fused import linear_loss, route
+from losslab.fused import first_route, linear_loss
 from losslab.kernels import gpu
 from losslab.objective import Objective
 
@@ -153,7 +153,7 @@ def measure(size, rounds):
         is_plain = name not in OURS or name == "cross_entropy"
         line["gradient_error"] = float(f"{error(inputs, true):.3g}") if is_plain else None
         if name in OURS:
-            line["route"] = route(*inputs, Objective.parse(name))
+            line["route"] = first_route(*inputs, Objective.parse(name))
         yield line
     for name, reason in absent.items():
         yield {"tokens": size[0], "width": size[1], "vocab": size[2], "contestant": name, "not_measured": reason}
