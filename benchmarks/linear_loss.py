@@ -33,7 +33,7 @@ SIZES = [(4096, 64, 50257), (2048, 256, 50257), (2048, 768, 50257), (8192, 256, 
 SIZE = ("tokens", "width", "vocab")
 RESULTS = Path(__file__).parents[1] / "docs" / "results" / "linear-loss-cpu.csv"
 MEMORY_OF = ("naive", "native reference", "native chunked", "cross_entropy", "softcap(15) | cross_entropy",
-             "squentropy", "cross_entropy + 0.1*entropy", "brier", "mile")  # fmt: skip
+             "squentropy", "cross_entropy + 0.1*entropy")  # fmt: skip
 SLOW = 4.0  # times naive: measured once
 
 

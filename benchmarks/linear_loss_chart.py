@@ -20,12 +20,14 @@ def draw(path: Path) -> Path:
                "kind": kind(row["contestant"])} for row in rows]  # fmt: skip
     order = list(dict.fromkeys(row["contestant"] for row in values))
     base = alt.Chart(alt.InlineData(values=values))
-    x = alt.X("ratio:Q", scale=alt.Scale(type="log", nice=False), title="time beside naive cross-entropy (log scale)")
+    title, scale = "time beside naive cross-entropy (log scale)", alt.Scale(type="log", nice=False)
+    x = alt.X("ratio:Q", scale=scale, title=title)
     y = alt.Y("contestant:N", sort=order, title=None, axis=alt.Axis(labelLimit=260))
     color = alt.Color("kind:N", title=None, scale=alt.Scale(
         domain=["PyTorch", "ours, streamed", "ours, dense"], range=["#6b7280", "#0b67a8", "#b45309"]))
     layers = [
-        base.mark_rule(strokeWidth=2).encode(x=alt.X("ratio_q1:Q", title=x.title), x2="ratio_q3:Q", y=y, color=color),
+        base.mark_rule(strokeWidth=2).encode(
+            x=alt.X("ratio_q1:Q", scale=scale, title=title), x2="ratio_q3:Q", y=y, color=color),
         base.mark_point(filled=True, size=45, opacity=1).encode(x=x, y=y, color=color),
         base.mark_rule(color="#9ca3af", strokeDash=[4, 3]).encode(x=alt.datum(1)),
     ]

@@ -368,3 +368,23 @@ def test_both_kernels_compile_for_gpus_that_are_not_here():
     fresh = os.environ | {"TRITON_INTERPRET": "0"}
     run = subprocess.run([sys.executable, "-c", COMPILE], capture_output=True, text=True, env=fresh)
     assert run.returncode == 0, run.stderr[-3000:]
+
+
+@pytest.mark.parametrize("text", ["cross_entropy", "mile", "softcap(3) | squentropy"])
+def test_what_is_observed_comes_from_the_same_sweep_and_changes_nothing(text, monkeypatch):
+    objective, (hidden, lm_head, targets) = Objective.parse(text), problem()
+    hidden, lm_head = (m.detach().to(DEVICE, EXACT) for m in (hidden, lm_head))
+
+    def run(observe):
+        inputs = hidden.clone().requires_grad_(), lm_head.clone().requires_grad_()
+        total, _, statistics = fused.linear_loss(*inputs, targets.to(DEVICE), objective, route="streamed",
+                                                 observe=observe)  # fmt: skip
+        return statistics, total, *torch.autograd.grad(total, inputs)
+
+    (_, *plain), (statistics, *watched) = run(()), run(("entropy", "is_correct"))
+    assert all(torch.equal(one, other) for one, other in zip(plain, watched, strict=True))
+    monkeypatch.setattr(fused.Statistics, "_observe", None)  # would fail if it were called
+    logits = objective.transform(hidden @ lm_head.T).cpu()
+    wanted = torch.special.entr(logits.softmax(-1)).sum(-1).where(targets >= 0, 0.0)
+    assert (statistics.entropy.cpu() - wanted).abs().max() <= CLOSE * wanted.max()
+    assert torch.equal(statistics.is_correct.cpu(), (logits.argmax(-1) == targets) & (targets >= 0))

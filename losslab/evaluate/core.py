@@ -187,10 +187,14 @@ def _together(parts, found, labels, problems: list[str], settings: Settings) -> 
         scores["short_seven"] = _mean([centered(accuracies[label], STANDARD[label].v1) for label in SHORT])
     if settings.limit:
         notes.append(f"limited to {settings.limit} items of each task: not evidence")
-    notes += [note for part in parts for note in part.notes]
     counts = {name: sum(part.counts[name] for part in parts) for name in ("items", "skipped", "cut")}
+    if counts["skipped"]:
+        where = [part.name for part in parts if part.counts["skipped"]]
+        notes.append(f"{counts['skipped']} items of {', '.join(where)} could not be scored and are left out of every "
+                     "mean: not evidence")
+    notes += [note for part in parts for note in part.notes]
     return TaskResult("core", scores, {"tasks": len(accuracies)} | counts, notes, parts,
-                      is_evidence=not settings.limit and not problems)
+                      is_evidence=not (settings.limit or problems or counts["skipped"]))
 
 
 def _covariance(parts, found, version: str) -> float:

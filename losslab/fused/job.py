@@ -11,6 +11,7 @@ from losslab.prediction import Needs, Quantity, StreamedPrediction
 
 # what a sweep can tell of each token beside its loss
 BY_PRODUCTS = ("nll", "log_z", "entropy", "max_logit", "is_correct")
+BESIDE = {"entropy": "entropy", "is_correct": "argmax"}  # by-product -> what a sweep may have to be asked for
 
 
 class NotStreamable(ValueError):
@@ -41,7 +42,8 @@ class Job:
         self.wide = torch.promote_types(self.dtype, torch.float32)
         self.valid = targets.flatten() >= 0
         self.every = bool(self.valid.all())
-        self.observes_entropy = "entropy" in observe
+        # not among the needs: watching must not change what is computed
+        self.also = {quantity for name, quantity in BESIDE.items() if name in observe}
         self.needs = Needs()
         self.losses({})  # asks for what it needs
 

@@ -18,20 +18,12 @@ def statistics(hidden: Tensor, lm_head: Tensor, job: Job) -> dict[Quantity, Tens
     gathered: dict[Quantity, list[Tensor]] = {}
     with torch.no_grad(), torch.autocast(job.kind, enabled=False):
         for tile in job.head(hidden, lm_head).tiles():
-            for name, value in _observe(tile, job).items():
+            for name, value in tile.observe(job.also).items():
                 gathered.setdefault(name, []).append(value)
     values = {name: job.whole(torch.cat(parts), uninformed(name, job.vocab_size)) for name, parts in gathered.items()}
     names = [name for name, value in values.items() if value.is_floating_point() and name != "log_s0"]
     leaves = _Statistics.apply(hidden, lm_head, job, names, values)
     return {**values, **dict(zip(names, leaves, strict=True))}
-
-
-def _observe(tile, job: Job) -> dict[Quantity, Tensor]:
-    """What is found of a tile, the entropy beside it: were it among the needs, its gradient would be rounded anew."""
-    found = tile.observe()
-    if job.observes_entropy and "entropy" not in found:
-        found = {**found, "entropy": tile.entropy()}
-    return found
 
 
 class _Statistics(torch.autograd.Function):
@@ -78,7 +70,7 @@ class _GradientInForward(torch.autograd.Function):
         with torch.autocast(job.kind, enabled=False):
             head = job.head(hidden, lm_head)
             for tile in head.tiles():
-                found = _observe(tile, job)
+                found = tile.observe(job.also)
                 losses, partials = _score(tile, found, job, None if weight is None else weight[tile.at])
                 for name, value in {"losses": losses, **by_products(found, tile.targets)}.items():
                     gathered.setdefault(name, []).append(value)

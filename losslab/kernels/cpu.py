@@ -3,7 +3,7 @@
 A tile holds whole rows, so that its softmax is one fused pass. Memory is a few tiles, whatever the number of tokens.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import partial
 
 import torch
@@ -108,21 +108,20 @@ class Tile:
         z, self._pull = head.product(head.hidden[at], head.lm_head)
         self.rows = Rows(z, self.targets, self.ids, head.vectors, head.room[: len(z)])
 
-    def observe(self) -> dict[Quantity, Tensor]:
-        found, head = self.rows.observe(self.head.wanted), self.head
+    def observe(self, also: Collection[Quantity] = ()) -> dict[Quantity, Tensor]:
+        """What the loss needs, and what costs nothing or is asked for beside."""
+        found, head = dict(self.rows.observe(self.head.wanted)), self.head
         if head.gram is not None:
             found["sum_squares"] = head.gram.sum_squares(head.hidden[self.at]).to(head.wide)
+        if "entropy" in also and "entropy" not in found:
+            # from p alone: among what is wanted it would be a reason to round the gradient otherwise
+            p = self.rows.p
+            found["entropy"] = -torch.linalg.vecdot(p, p.clamp_min(torch.finfo(p.dtype).tiny).log_())
         return found
 
     def recall(self, found: Mapping[Quantity, Tensor], partials: Mapping[Quantity, Tensor]) -> None:
         """What an earlier sweep found of every row, in the place of `observe`; `partials` as for `descend`."""
         self.rows.recall({name: value[self.at] for name, value in found.items()}, self.head.wanted & set(partials))
-
-    def entropy(self) -> Tensor:
-        """`[n]`, from `p` alone, before `descend` overwrites it: for who wants to know, and not for a gradient."""
-        p = self.rows.p
-        log_p = p.clamp_min(torch.finfo(p.dtype).tiny).log_()  # where p is 0, so is its part
-        return -torch.linalg.vecdot(p, log_p)
 
     def descend(self, partials: Mapping[Quantity, Tensor]) -> None:
         """Apply the derivatives of the loss by the quantities of this tile."""

@@ -7,7 +7,7 @@ docs/design/gpu.md says why.
 
 import inspect
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import cache, partial
 from typing import NamedTuple
 
@@ -147,10 +147,11 @@ class Tile:
         """What an earlier sweep found, in the place of `observe`."""
         self.found = dict(found)
 
-    def observe(self) -> dict[Quantity, Tensor]:
-        wanted = self.head.needs.quantities
+    def observe(self, also: Collection[Quantity] = ()) -> dict[Quantity, Tensor]:
+        """What the loss needs, and what costs nothing or is asked for beside."""
+        wanted = self.head.needs.quantities | set(also)
         columns = [self.targets[:, None], *(ids.flatten(1) for ids in self.ids)]
-        part, logits = self._sweep(_transposed(columns, torch.int32), bool(wanted & {"max_logit", "argmax"}))
+        part, logits = self._sweep(_transposed(columns, torch.int32), wanted)
         (target_logit,), *others = logits.split([column.shape[1] for column in columns])
         part = part.joined()
         part.sums["target_logit"] = target_logit
@@ -160,9 +161,9 @@ class Tile:
             self.found["logit_at", place] = values.t().reshape(ids.shape)
         return self.found
 
-    def _sweep(self, at: Tensor, wants_argmax: bool) -> tuple[Part, Tensor]:
+    def _sweep(self, at: Tensor, wanted: set[Quantity]) -> tuple[Part, Tensor]:
         """What each part of the vocabulary has, `[splits, n]`, and the logits of the columns `at`, `[k, n]`."""
-        head, wanted, (n, _, vocab) = self.head, self.head.needs.quantities, self.sizes
+        head, (n, _, vocab) = self.head, self.sizes
         alphas = [q[1] for q in wanted if q[0] == "power_sum"]
         more = len(alphas) + len(head.vectors)
         splits, span = self._splits(vocab)
@@ -170,9 +171,9 @@ class Tile:
         argmax, logits = at.new_zeros((splits, n)), torch.empty(at.shape, dtype=head.wide, device=at.device)
         head.launch(
             "statistics", splits, at, out.new_tensor(alphas), _stacked(list(head.vectors.values()), out), out, argmax,
-            logits, *self.sizes, len(at), splits, span, WANTS_ARGMAX=wants_argmax, WANTS_S1="entropy" in wanted,
-            WANTS_SUM="sum_logits" in wanted, WANTS_SQUARES="sum_squares" in wanted, POWERS=len(alphas),
-            DOTS=len(head.vectors), MORE=1 << max(0, more - 1).bit_length(),
+            logits, *self.sizes, len(at), splits, span, WANTS_ARGMAX=bool(wanted & {"max_logit", "argmax"}),
+            WANTS_S1="entropy" in wanted, WANTS_SUM="sum_logits" in wanted, WANTS_SQUARES="sum_squares" in wanted,
+            POWERS=len(alphas), DOTS=len(head.vectors), MORE=1 << max(0, more - 1).bit_length(),
         )  # fmt: skip
         top, s0, s1, plain, squares, *rest = out
         sums = {"sum_logits": plain, "sum_squares": squares}

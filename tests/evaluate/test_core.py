@@ -380,13 +380,17 @@ def damage_gold(path):
     path.write_text(path.read_text().replace('"gold": 0', '"gold": 2').replace("continuation", "ending"))
 
 
+def damage_sign(path):
+    path.write_text(path.read_text().replace('"gold": 0', '"gold": -1').replace("continuation", "ending"))
+
+
 def damage_gzip(path):
     packed = gzip.compress(path.read_bytes())
     path.unlink()
     path.with_name(path.name + ".gz").write_bytes(packed[:-10])
 
 
-@pytest.mark.parametrize("damage", [damage_nothing, damage_half, damage_rows, damage_gold, damage_gzip])
+@pytest.mark.parametrize("damage", [damage_nothing, damage_half, damage_rows, damage_gold, damage_sign, damage_gzip])
 @pytest.mark.parametrize("label", ["copa", "squad"])
 def test_a_damaged_file_is_named_and_the_rest_is_scored(small, damage, label):
     damage(small / "eval_data" / "a" / f"{label}.jsonl")
@@ -450,6 +454,8 @@ def test_a_context_shorter_than_an_answer_skips_that_item_alone(small):
     assert [item for item in part.items if "skipped" in item][0]["skipped"] == (
         "an answer of 32 tokens does not fit a context of 20")
     assert any(note.startswith("squad: 1 of 4 items were skipped") for note in result.notes)
+    assert "core_v1" in result.scores and not result.is_evidence
+    assert result.notes[0].startswith("1 items of squad could not be scored and are left out of every mean")
     assert result.parts[0].counts["cut"] == 4 and any("copa: 4 of 4 items are longer" in note for note in result.notes)
 
 
@@ -458,7 +464,7 @@ def test_a_character_that_the_vocabulary_has_not_skips_the_item(small):
     path = small / "eval_data" / "a" / "copa.jsonl"
     path.write_text(path.read_text().replace("wet", "w\u00e9t", 1))
     result = core.run(Chance(), tokenizer, Settings(small), tuple(core.STANDARD))
-    assert result.parts[0].counts["skipped"] == 1 and "\u00e9" in result.notes[0]
+    assert result.parts[0].counts["skipped"] == 1 and "\u00e9" in result.notes[1]
 
 
 # --- the download ------------------------------------------------------------------------------
