@@ -26,7 +26,8 @@ def draw(path: Path) -> Path:
     color = alt.Color("kind:N", title=None, scale=alt.Scale(
         domain=["PyTorch", "ours, streamed", "ours, dense"], range=["#6b7280", "#0b67a8", "#b45309"]))
     layers = [
-        base.mark_rule(strokeWidth=2).encode(x=alt.X("ratio_q1:Q", scale=scale, title=title), x2="ratio_q3:Q", y=y, color=color),
+        base.mark_rule(strokeWidth=2).encode(
+            x=alt.X("ratio_q1:Q", scale=scale, title=title), x2="ratio_q3:Q", y=y, color=color),
         base.mark_point(filled=True, size=45, opacity=1).encode(x=x, y=y, color=color),
         base.mark_rule(color="#9ca3af", strokeDash=[4, 3]).encode(x=alt.datum(1)),
     ]

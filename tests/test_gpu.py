@@ -57,7 +57,7 @@ SAMPLE = [*map(text_of, NAMES), *PAIRS[::40], "<every>", "<over_the_batch>", *(A
 @pytest.fixture(autouse=True)
 def small_blocks(monkeypatch):
     """Tiles of 32 by 16 that divide nothing, two parts of the vocabulary, and a buffer of 16 columns."""
-    monkeypatch.setattr(kernels, "for_device", lambda where: gpu)
+    monkeypatch.setattr(kernels, "swept_by", lambda where, dtype, transforms: gpu)
     monkeypatch.setattr(gpu, "BLOCKS", dict.fromkeys((2, 4, 8), gpu.Block(32, 16, 16, 4, 2)))
     monkeypatch.setattr(gpu, "GROUP", 3)
     monkeypatch.setattr(gpu, "MIN_COLUMNS", 16)
@@ -244,7 +244,7 @@ def test_a_wrong_coefficient_is_seen(quantity, parse, monkeypatch):
 
 # --- when it is taken ---------------------------------------------------------------------------
 
-CUDA = torch.device("cuda")
+CUDA, SWEPT_BY = torch.device("cuda"), kernels.swept_by
 
 
 @pytest.fixture
@@ -261,7 +261,6 @@ def test_it_takes_what_it_can_do(like_an_h200, monkeypatch):
     for dtype, text in itertools.product([torch.bfloat16, torch.float16, torch.float32], ["mse", ALL_CAPS + "mse"]):
         assert gpu.takes(CUDA, dtype, transforms(text))
     assert not gpu.takes(CUDA, torch.float64, ())
-    assert not gpu.takes(torch.device("cpu"), torch.float32, ())
     unknown = SimpleNamespace(func=SimpleNamespace(__name__="a_new_cap"))
     assert not gpu.takes(CUDA, torch.float32, [unknown])
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (7, 5))
@@ -273,12 +272,18 @@ def test_every_transform_of_the_house_is_compiled_in():
 
 
 def test_the_door_takes_it_for_a_large_batch_on_a_gpu_and_else_the_chunked_way(like_an_h200, monkeypatch):
+    monkeypatch.setattr(kernels, "swept_by", SWEPT_BY)
     objective, lm_head, targets = Objective.parse("cross_entropy"), torch.empty(50257, 4), torch.zeros(4096)
     objective.scored_alone = True
-    hidden = SimpleNamespace(device=CUDA, dtype=torch.bfloat16)
-    assert fused.first_route(hidden, lm_head, targets, objective) == "streamed"
-    monkeypatch.setattr(kernels, "for_device", lambda where: cpu)  # no Triton
-    assert fused.first_route(hidden, lm_head, targets, objective) == "chunked"
+
+    def first(dtype, device=CUDA):
+        return fused.first_route(SimpleNamespace(device=device, dtype=dtype), lm_head, targets, objective)
+
+    assert first(torch.bfloat16) == first(torch.float32) == first(torch.float64, torch.device("cpu")) == "streamed"
+    assert first(torch.float64) == first(torch.float32, torch.device("mps")) == "chunked"
+    assert SWEPT_BY(CUDA, torch.float64, ()) is cpu  # which streams too, if it is asked for by hand
+    monkeypatch.setattr(kernels, "_has_triton", lambda: False)
+    assert first(torch.bfloat16) == "chunked"
 
 
 def test_three_tokens_are_tried_first(monkeypatch):
@@ -313,7 +318,7 @@ def test_ids_are_not_rounded_on_their_way():
 
 def test_the_door_streams_and_says_what_it_saw(monkeypatch):
     monkeypatch.setattr(fused, "DENSE_BYTES", 0)
-    monkeypatch.setattr(gpu, "takes", lambda *arguments: True)
+    monkeypatch.setattr(gpu, "HOME", DEVICE.type)
     hidden, lm_head, targets = (m.detach().to(DEVICE) for m in problem(EXACT))
     objective = Objective.parse("softcap(3) | cross_entropy")
     total, count, statistics = fused.linear_loss(hidden.requires_grad_(), lm_head, targets, objective)

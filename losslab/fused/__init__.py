@@ -136,7 +136,7 @@ def first_route(hidden: Tensor, lm_head: Tensor, targets: Tensor, objective: Obj
     logits_bytes = targets.numel() * lm_head.shape[0] * 4
     if objective.takes_logits or logits_bytes <= DENSE_BYTES:
         return "dense"
-    if kernels.for_device(hidden.device).takes(hidden.device, dtype_of(hidden), objective.transforms):
+    if kernels.swept_by(hidden.device, dtype_of(hidden), objective.transforms).HOME == hidden.device.type:
         return "streamed"
     if logits_bytes <= CHUNK_BYTES:
         return "dense"

@@ -37,7 +37,8 @@ class Job:
                  vocabulary: Mapping[str, Tensor] | None = None, observe: Collection[str] = ()):  # fmt: skip
         self.targets, self.objective, self.vocabulary = targets, objective, vocabulary or {}
         self.vocab_size = lm_head.shape[0]
-        self.kind, self.kernels, self.dtype = hidden.device.type, kernels.for_device(hidden.device), dtype_of(hidden)
+        self.kind, self.dtype = hidden.device.type, dtype_of(hidden)
+        self.kernels = kernels.swept_by(hidden.device, self.dtype, objective.transforms)
         self.wide = torch.promote_types(self.dtype, torch.float32)
         self.valid = targets.flatten() >= 0
         self.every = bool(self.valid.all())

@@ -15,17 +15,13 @@ from losslab.kernels.rows import Rows, reads_logits
 from losslab.machine import has_onednn, times_transposed
 from losslab.prediction import Needs, Quantity
 
+HOME = "cpu"  # the kind of device on which it is the fastest way
 GRADIENT_IN_FORWARD = True  # a tile's logits are there already
 # of logits, by how many tiles of this size are held at once: all together in a last-level cache or near it, and
 # each small enough that malloc hands the same pages back
 TILE_BYTES = {1: 28 * 2**20, 2: 24 * 2**20, 3: 14 * 2**20}
 MAX_ROWS = 512  # a product gains nothing from more
 NARROW = 128  # widths at which the head's gradient is summed transposed: oneDNN then runs at full speed
-
-
-def takes(device: torch.device, dtype: torch.dtype, transforms: Sequence[partial]) -> bool:
-    """Whether these tiles are the way to do it."""
-    return device.type == "cpu"
 
 
 class Head:

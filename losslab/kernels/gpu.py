@@ -19,6 +19,7 @@ from losslab.kernels.chain import coefficients
 from losslab.kernels.merge import Part
 from losslab.prediction import Needs, Quantity
 
+HOME = "cuda"  # the kind of device on which it is the fastest way
 GRADIENT_IN_FORWARD = False  # no logits are kept here, so it would save nothing
 BUFFER_BYTES = 64 * 2**20  # of logit gradients at a time
 MIN_COLUMNS = 1024  # a narrower product leaves multiprocessors idle
@@ -44,7 +45,7 @@ def takes(device: torch.device, dtype: torch.dtype, transforms: Sequence[partial
     """Whether the kernels can do it: products of at most 32 bits, and transforms that are compiled in."""
     oldest = {torch.float32: (7, 0), torch.float16: (7, 0), torch.bfloat16: (8, 0)}
     return (
-        device.type == "cuda" and dtype in oldest
+        dtype in oldest
         and (torch.version.hip is not None or torch.cuda.get_device_capability(device) >= oldest[dtype])
         and all(transform.func.__name__ in TRANSFORMS for transform in transforms) and _works(device, dtype)
     )

@@ -125,7 +125,7 @@ def text(document: dict) -> str:
         if result["parts"]:
             lines += ["", f"{result['name']}:", *_aligned(parts(result, BRIEF))]
     lines += [f"not run: {one['task']}: {one['error']}" for one in document["failures"]]
-    if not document["is_evidence"]:
+    if document["tasks"] and not document["is_evidence"]:
         lines += ["", NO_EVIDENCE]
     return "\n".join(lines)
 

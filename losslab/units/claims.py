@@ -54,6 +54,8 @@ def read(path: str | Path) -> Table:
         ValueError: if it is no table of claims, naming the row and the column.
     """
     path = Path(path)
+    if not path.exists():
+        raise FileNotFoundError(f"there is no file {path}; audit takes a CSV or JSON file of claims")
     if path.is_dir():
         raise ValueError(f"{path} is a folder; audit takes a CSV or JSON file of claims")
     if path.stat().st_size > LARGEST_FILE:

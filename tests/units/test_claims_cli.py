@@ -65,7 +65,7 @@ def test_audit_prints_findings(tmp_path, capsys):
 
 
 def test_audit_refuses_in_one_sentence(tmp_path, capsys):
-    assert "No such file" in refusal(capsys, "audit", str(tmp_path / "none.csv"))
+    assert "there is no file" in refusal(capsys, "audit", str(tmp_path / "none.csv"))
     assert "is a folder" in refusal(capsys, "audit", str(tmp_path))
     (tmp_path / "a.csv").write_text("loss\nlow\n")
     assert "loss must be a number, got 'low'" in refusal(capsys, "audit", str(tmp_path / "a.csv"))
