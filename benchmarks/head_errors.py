@@ -34,6 +34,7 @@ SCALES = (10, 10_000)  # about the largest logit
 ALLOWANCE = 1e-6  # beyond plain float32
 TINY = torch.finfo(torch.float32).tiny  # a truth that float32 cannot hold counts as this
 PARTS = ("value", "grad_hidden", "grad_lm_head")
+DTYPES = ("float64", "float32", "bfloat16")
 PLAIN = ("float32", "dense")
 
 
@@ -145,7 +146,7 @@ def truth(objective: Objective, given: Problem) -> tuple[Tensor, Tensor, Tensor]
     return losses.detach(), *torch.autograd.grad((losses * given.weights).sum(), (hidden, lm_head))
 
 
-def measure(text: str, given: Problem, dtypes=("float64", "float32", "bfloat16")) -> dict[tuple[str, str], tuple]:
+def measure(text: str, given: Problem, dtypes=DTYPES) -> dict[tuple[str, str], tuple]:
     """(dtype, route) -> the errors of value, grad_hidden and grad_lm_head, for each route that the formula can take.
 
     Raises:
@@ -290,13 +291,10 @@ def table(lines: list[Line], rows: str, columns: list[tuple[str, Callable[[Line]
     return text
 
 
-def columns(*dtypes: str, scales=SCALES) -> list[tuple[str, Callable[[Line], bool]]]:
-    def column(dtype, scale, route):
-        title = "plain" if (dtype, route) == PLAIN else route
-        return (f"{dtype if len(dtypes) > 1 else ''} {title}, {scale:,}".strip(),
-                lambda line: (line.dtype, line.logits, line.route) == (dtype, scale, route))
-
-    return [column(*each) for each in itertools.product(dtypes, scales, ROUTES)]
+def columns(dtype: str) -> list[tuple[str, Callable[[Line], bool]]]:
+    return [(f"{'plain' if (dtype, route) == PLAIN else route}, {scale:,}",
+             lambda line, r=route, s=scale: (line.dtype, line.logits, line.route) == (dtype, s, r))
+            for scale, route in itertools.product(SCALES, ROUTES)]  # fmt: skip
 
 
 def markdown(lines: list[Line], rule: Rule, counts: dict, seconds: float) -> str:
@@ -314,9 +312,10 @@ def markdown(lines: list[Line], rule: Rule, counts: dict, seconds: float) -> str
         "| route | logits to | comparisons | streamed worse by more than 1e-6 | plain worse by more than 1e-6 |",
         f"|{' --- |' * 5}",
         *[f"| {name} | {scale:,} | {' | '.join(f'{n:,}' for n in count)} |" for (name, scale), count in counts.items()],
-        "", "## float32, by loss", "", *table(single, "formula", columns("float32")), "",
-        "## All losses and transforms, by dtype", "", *table(single, "dtype", any_dtype()), "",
-        f"## All {len(list(pairs()))} pairs, by dtype", "", *table(pair, "dtype", any_dtype()), "",
+        "", *(part for dtype in DTYPES[1:] for part in (
+            f"## {dtype}, by loss", "", *table(single, "formula", columns(dtype)), "")),
+        "## All losses and transforms together", "", *table(single, "dtype", any_dtype()), "",
+        f"## All {len(list(pairs()))} pairs together", "", *table(pair, "dtype", any_dtype()), "",
     ])  # fmt: skip
 
 

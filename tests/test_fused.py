@@ -176,3 +176,9 @@ def test_an_empty_batch_is_named(hidden, lm_head, targets, objective):
 def test_weights_of_another_shape_are_named(hidden, lm_head, targets, objective):
     with pytest.raises(ValueError, match=r"weights \[3, 1, 169\] do not fit targets \[3, 169\]"):
         linear_loss(hidden, lm_head, targets, objective, weights=torch.ones(3, 1, 169))
+
+
+def test_what_was_seen_is_not_seen_otherwise_later(hidden, lm_head, targets):
+    statistics = linear_loss(hidden, lm_head, targets, Objective.parse("cross_entropy"), route="streamed").statistics
+    nll = statistics.nll
+    assert statistics.entropy.any() and statistics.nll is nll

@@ -10,9 +10,9 @@ import torch
 from losslab import formula, fused
 from losslab.config import IGNORE_INDEX
 from losslab.kernels import cpu
-from losslab.kernels.rows import _largest
+from losslab.kernels.rows import Rows, _largest
 from losslab.objective import Objective
-from losslab.prediction import Prediction
+from losslab.prediction import Needs, Prediction
 
 FILE = Path(__file__).parent.parent / "benchmarks" / "head_errors.py"
 spec = importlib.util.spec_from_file_location("head_errors", FILE)
@@ -38,6 +38,31 @@ def test_a_long_sum_over_the_vocabulary_keeps_its_digits():
     given = table.problem(10, 4, 65, 64, 5003, tile_rows=67)
     for text in ("cross_entropy", "brier", "cross_entropy + max_z_loss"):
         assert not table.exceptions(table.measure(text, given, dtypes=("float32",)))
+
+
+@pytest.mark.parametrize("width", [64, 200])
+def test_heavy_entries_stay_out_of_the_long_sum(width):
+    rng = torch.Generator().manual_seed(0)
+    hidden, lm_head = torch.randn(67, width, generator=rng), torch.randn(5003, width, generator=rng)
+    g = torch.randn(67, 5003, generator=rng).mul(2).softmax(1)
+    targets, others = torch.full((67,), 3), torch.arange(67)  # early columns, and once the same one
+    g[:, 3] -= 1
+    g[torch.arange(67), others] += 3
+    truth = g.double() @ lm_head.double(), g.double().t() @ hidden.double()
+    head = cpu.Head(hidden, lm_head, targets, Needs(), [], (), torch.float32, {})
+    head.descend(slice(0, 67), g, (targets, others))
+    for one, true in zip((head.grad_hidden, head.grad_lm_head), truth, strict=True):
+        assert (one - true).abs().max() <= 2.5e-7 * true.abs().max()
+
+
+def test_a_sure_row_keeps_what_little_is_left_of_its_target():
+    z = torch.zeros(4, 40)
+    z[:, 7] = torch.tensor([8.0, 12.0, 14.0, 15.0])
+    targets, nll = torch.full((4,), 7), torch.tensor([0.9, 0.37, 2.1, 0.9])
+    rows = Rows(z.clone(), targets, [], {}, torch.empty(0, 40))
+    p = z.softmax(1)[:, 7]
+    rows.observe({"nll"})
+    assert torch.allclose(rows.gradient({"nll": nll})[:, 7], nll * (p - 1), rtol=1e-6, atol=0)
 
 
 def test_the_problem_is_what_the_table_says_of_it():
