@@ -57,7 +57,7 @@ def evaluate(
     device = machine.join_ranks(device)
     loaded = checkpoint.load(newest, device=device)
     settings = {
-        "benchmarks": benchmarks, "limit": limit, "data": config.data, "text": text, "evaluate": rules,
+        "benchmarks": benchmarks, "limit": limit, "data": config.data, "text": text, "evaluate": rules, "partial": run,
         "progress": tell if machine.rank() == 0 else lambda line: None, "rank": machine.rank(),
         "world": machine.world_size(),
     }
