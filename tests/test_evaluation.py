@@ -126,6 +126,15 @@ def test_one_task_that_cannot_be_run_does_not_stop_the_others(run, capsys):
     assert len(written["tasks"][0]["items"]) == 3 and written["failures"][0]["task"] == "core"
 
 
+def test_a_limit_counts_items_of_tasks(run, capsys):
+    capsys.readouterr()
+    assert "--limit counts the items" in refuses(capsys, "evaluate", run, "--tasks", "blimp", "--limit", "-5")
+    assert "go with --tasks" in refuses(capsys, "evaluate", run, "--limit", "5")
+    for limit, page in (("0", "evaluation.html"), ("1", "evaluation-limited.html")):
+        assert losslab("evaluate", run, "--tasks", "blimp", "--benchmarks", "benchmarks", "--limit", limit) == 0
+        assert f"report: run/{page}" in capsys.readouterr().out
+
+
 def test_the_tasks_are_listed_and_a_wrong_name_is_answered(capsys):
     assert losslab("evaluate", "nowhere", "--tasks", "?") == 0
     assert {"likelihood", "blimp", "core", "lambada", "arc_easy"} <= set(capsys.readouterr().out.split())

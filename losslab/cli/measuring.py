@@ -35,12 +35,16 @@ def evaluate(
     stride
         Tokens between windows; 0 for disjoint windows of the context length.
     out
-        Where the page of the tasks goes; evaluation.html in the run folder unless given.
+        Where the page of the tasks goes; evaluation.html (or evaluation-limited.html) in the run folder unless given.
     items
         Put every item (or document) into the JSON document.
     """
     from losslab import checkpoint, records
 
+    if limit < 0:
+        raise ValueError(f"--limit counts the items of each task, 0 for all, got {limit}")
+    if tasks is None and (limit or benchmarks or text or out or items):
+        raise ValueError("--limit, --benchmarks, --text, --out and --items go with --tasks, such as --tasks likelihood")
     if tasks is not None:
         names = _task_names(tasks)
         if names is None:
@@ -57,7 +61,7 @@ def evaluate(
     device = machine.join_ranks(device)
     loaded = checkpoint.load(newest, device=device)
     settings = {
-        "benchmarks": benchmarks, "limit": limit, "data": config.data, "text": text, "evaluate": rules,
+        "benchmarks": benchmarks, "limit": limit, "data": config.data, "text": text, "evaluate": rules, "partial": run,
         "progress": tell if machine.rank() == 0 else lambda line: None, "rank": machine.rank(),
         "world": machine.world_size(),
     }
@@ -69,7 +73,8 @@ def evaluate(
              "corpus": str(text or config.data.corpus), "command": command_line()}
     document = evaluation.document(results, failures, about)
     if results:
-        document["report"] = str(evaluation.write(document, out or run / "evaluation.html"))
+        name = "evaluation-limited.html" if limit else "evaluation.html"  # a first look does not replace evidence
+        document["report"] = str(evaluation.write(document, out or run / name))
     report = f"\n\nreport: {document['report']}" if results else ""
     show(document, evaluation.text(document) + report, json)
     return USER_ERROR if failures else OK

@@ -8,7 +8,7 @@ from losslab import __version__, records
 from losslab.report import evaluation_charts, page, words
 
 SCORES = ("task", "score", "value ± standard error (n)", "unit")
-NO_EVIDENCE = "Not evidence: items were left out, or something was missing; the rules say what."
+NO_EVIDENCE = "Not evidence: items were left out, or something was missing; the rules on the page say what."
 BRIEF = ("accuracy", "centered_v1", "centered_v2", "share_cut")  # of a part, where there is no room for all
 
 
