@@ -241,8 +241,7 @@ class _Run:
         rules = self.config.evaluate
         settings = tasks.Settings(
             benchmarks=Path(rules.benchmarks) if rules.benchmarks else None, limit=rules.tasks_limit,
-            progress=self.tell, data=self.config.data, evaluate=rules, split="tune", rank=machine.rank(),
-            world=machine.world_size(),
+            progress=self.tell, data=self.config.data, evaluate=rules, split="tune",
         )
         for name in list(self.task_names):
             try:

@@ -4,6 +4,7 @@ Every vocabulary here is lossless and knows the raw bytes of each token, so that
 that were really scored. Decoding one token and encoding it again is wrong for tokens that are not UTF-8 by themselves.
 """
 
+import abc
 import difflib
 import functools
 import hashlib
@@ -89,7 +90,7 @@ def from_merges(name: str | None, ids: dict[str, int], merges: Iterable[tuple[st
     return BytePairs(name, model)
 
 
-class Tokenizer:
+class Tokenizer(abc.ABC):
     """What every vocabulary can do; a subclass gives `name`, `tokens`, `encode` and its `tokenizer.json`."""
 
     name: str
@@ -115,9 +116,9 @@ class Tokenizer:
             sha.update(len(part).to_bytes(4, "little") + part)
         return sha.hexdigest()[:12]
 
+    @abc.abstractmethod
     def encode(self, text: str) -> np.ndarray:
         """`[n]` int64 ids of one text. A literal `<|endoftext|>` in it is plain text."""
-        raise NotImplementedError
 
     def encode_batch(self, texts: Sequence[str]) -> list[np.ndarray]:
         """`encode` of each text; several threads where the vocabulary has them."""
@@ -151,8 +152,9 @@ class Tokenizer:
     def _about(self) -> dict:
         return {}
 
+    @abc.abstractmethod
     def _standard_json(self) -> str:
-        raise NotImplementedError
+        """`tokenizer.json` as other programs read it."""
 
 
 class Bytes(Tokenizer):

@@ -62,8 +62,7 @@ def evaluate(
     loaded = checkpoint.load(newest, device=device)
     settings = {
         "benchmarks": benchmarks, "limit": limit, "data": config.data, "text": text, "evaluate": rules, "partial": run,
-        "progress": tell if machine.rank() == 0 else lambda line: None, "rank": machine.rank(),
-        "world": machine.world_size(),
+        "progress": tell if machine.rank() == 0 else lambda line: None,
     }
     results, failures = _run_tasks(names, loaded, settings, items)
     if machine.rank() > 0:

@@ -12,6 +12,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from losslab import machine
+
 Sums = dict[str, np.ndarray]  # float64 arrays that batches are added to
 
 
@@ -57,9 +59,7 @@ class Sweep:
                 saved = time.monotonic()
         if self.world > 1:
             for name in sorted(sums):
-                whole = torch.from_numpy(sums[name]).to(device)
-                torch.distributed.all_reduce(whole)
-                sums[name] = whole.cpu().numpy()
+                sums[name] = machine.sum_over_ranks(torch.from_numpy(sums[name]), device).numpy()
         if file:
             file.unlink(missing_ok=True)
         return sums

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from losslab import machine
 from losslab.config import DataConfig, EvaluateConfig, nearest
 from losslab.evaluate.sweep import Sweep
 from losslab.stats import Score
@@ -40,11 +41,9 @@ class Settings:
     text: Path | None = None  # a text file that is scored whole, in place of that part
     evaluate: EvaluateConfig = field(default_factory=EvaluateConfig)  # its stride, batch size and tokens of `tune`
     partial: Path | None = None  # a folder where a long pass over a text is kept, so that it can go on
-    rank: int = 0  # of `world` processes that share the work
-    world: int = 1
 
     def sweep(self, progress: Callable[[int, int], None]) -> Sweep:
-        return Sweep(self.rank, self.world, self.partial, progress)
+        return Sweep(machine.rank(), machine.world_size(), self.partial, progress)
 
 
 @dataclass(frozen=True)

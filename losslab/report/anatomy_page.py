@@ -15,13 +15,7 @@ CHARTS = {
 
 def write(found: dict, path: str | Path) -> Path:
     """Write the page of an anatomy; return its path."""
-    path = Path(path)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(html(found), encoding="utf-8", newline="\n")
-    except OSError as error:
-        raise ValueError(f"cannot write the page {path}: {error.strerror}; give a writable place") from None
-    return path
+    return page.save(path, html(found))
 
 
 def html(found: dict) -> str:

@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterator
 from pathlib import Path
 
-from losslab import __version__, records
+from losslab import __version__
 from losslab.report import evaluation_charts, page, words
 
 SCORES = ("task", "score", "value ± standard error (n)", "unit")
@@ -43,17 +43,7 @@ def _finite(value):
 
 def write(document: dict, path: str | Path) -> Path:
     """Write `path` (HTML), and `.md` and `.json` of the same stem beside it; return the path of the page."""
-    path = Path(path)
-    if path.suffix.lower() not in (".html", ".htm"):
-        path = path.with_name(f"{path.name}.html")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(html(document), encoding="utf-8", newline="\n")
-        path.with_suffix(".md").write_text(markdown(document), encoding="utf-8")
-        records.write_json(path.with_suffix(".json"), document)
-    except OSError as error:
-        raise ValueError(f"cannot write the page {path}: {error.strerror}; give a writable place") from None
-    return path
+    return page.save(path, html(document), markdown(document), document)
 
 
 def html(document: dict) -> str:

@@ -19,16 +19,23 @@ STILL_WIDTH = 760  # pixels of the drawings that stand in where scripts are off
 
 def write(document: dict, path: str | Path) -> Path:
     """Write `path` (HTML), and `.md` and `.json` of the same stem beside it; return the path of the page."""
+    return save(path, html(document), markdown(document), document)
+
+
+def save(path: str | Path, page: str, beside: str | None = None, document: dict | None = None) -> Path:
+    """Write a page, and Markdown and JSON of the same stem where they are given."""
     path = Path(path)
     if path.suffix.lower() not in (".html", ".htm"):
         path = path.with_name(f"{path.name}.html")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(html(document), encoding="utf-8", newline="\n")
-        path.with_suffix(".md").write_text(markdown(document), encoding="utf-8")
-        records.write_json(path.with_suffix(".json"), document)
+        path.write_text(page, encoding="utf-8", newline="\n")
+        if beside is not None:
+            path.with_suffix(".md").write_text(beside, encoding="utf-8")
+        if document is not None:
+            records.write_json(path.with_suffix(".json"), document)
     except OSError as error:
-        raise ValueError(f"cannot write the report {path}: {error.strerror}; give a writable place") from None
+        raise ValueError(f"cannot write the page {path}: {error.strerror}; give a writable place") from None
     return path
 
 
