@@ -89,7 +89,7 @@ def load(path: str | Path, *, device: str = "cpu") -> Checkpoint:
         ValueError: if a newer losslab wrote it.
     """
     path = Path(path)
-    _verify(path)
+    verify(path)
     found, model_config = about(path)
     model = GPT2(model_config, found["vocab_size"], found["transform"])
     model.load_state_dict(safetensors.torch.load_file(path / "model.safetensors"))
@@ -117,7 +117,7 @@ def newest(folder: str | Path, *, warn: Callable[[str], None] = lambda text: Non
     """
     for path in reversed(steps(folder)):
         try:
-            _verify(path)
+            verify(path)
             return path
         except Damaged as error:
             warn(f"{error}; going on from the checkpoint before it, if there is one")
@@ -140,7 +140,7 @@ def _optimizer_tensors(model: nn.Module, optimizer: torch.optim.Optimizer) -> di
     }
 
 
-def _verify(path: Path) -> None:
+def verify(path: Path) -> None:
     try:
         manifest = json.loads((path / "manifest.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):

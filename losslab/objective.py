@@ -1,42 +1,22 @@
 """A formula over losses: what training descends, and the name it goes by everywhere."""
 
-import hashlib
-import inspect
 import math
 import sys
-import traceback
-import types
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from losslab import formula
-from losslab.config import IGNORE_INDEX, nearest
+from losslab import formula, lossfile
+from losslab.config import IGNORE_INDEX
+from losslab.lossfile import LossError, Source
 from losslab.prediction import Prediction
 
 # stands for the vectors of any corpus while parameters are checked, on four tokens
 ANY_VOCABULARY = {"unigram": torch.full((4,), 0.25), "prefix_of": torch.full((4,), -1)}
 MAX_VOCAB_SIZE = 2**31 - 1  # matrix libraries and GPU tiles count columns in int32
-
-
-class LossError(ValueError):
-    """A loss file that cannot be read, fails, or gives something that is not a loss."""
-
-
-@dataclass(frozen=True)
-class Source:
-    """A loss file as it was read: the run keeps this text, so that an edit cannot change a run midway."""
-
-    path: str
-    text: str
-
-    @property
-    def sha256(self) -> str:
-        return hashlib.sha256(self.text.encode()).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -47,16 +27,54 @@ class Term:
     is_whole: bool  # a loss by itself; otherwise a term to add to one
     takes_logits: bool  # the classic form, compute_loss(logits, targets)
     source: Source | None = None
+    call: str = ""  # of a file: its function, with every default written out
+
+
+@dataclass(frozen=True)
+class Outline:
+    """What is known of an objective without running any loss file: its names, and the texts of its files."""
+
+    text: str
+    transform_text: str
+    explicit: str
+    sources: tuple[Source, ...] = ()
+
+    @classmethod
+    def of(cls, parsed: formula.Formula, sources: Sequence[Source], said: Sequence[str]) -> "Outline":
+        """The outline of a formula whose files were tried elsewhere.
+
+        Args:
+            parsed: the formula.
+            sources: its files, in the order of its terms.
+            said: what the process that tried them says of each: its function, with every default written out.
+        """
+        files = iter(zip(sources, said, strict=True))
+        calls = [_of_file(*next(files)) if call.name == "file" else
+                 formula.explicit(formula.load("losslab.losses", call.name), call) for _, call in parsed.terms]
+        return cls(label(parsed), _transform_text(parsed), _explicit(parsed, calls), tuple(sources))
+
+    def __str__(self) -> str:
+        return self.text
 
 
 class Objective:
     """A weighted sum of losses over transformed logits, as its formula says."""
 
-    def __init__(self, text: str, parsed: formula.Formula, terms: tuple[Term, ...]):
-        self.text, self.terms = text, terms
-        # the transform alone, in the words of the formula: it belongs to the model
-        self.transform_text = " | ".join(map(str, parsed.transforms))
+    def __init__(self, parsed: formula.Formula, files: Mapping[str, str] | None = None):
+        """The objective of a formula; its loss files are executed.
+
+        Args:
+            parsed: the formula.
+            files: source text of loss files by the path that the formula gives them; others are read from disk.
+        """
+        self.parsed, self.text, self.transform_text = parsed, label(parsed), _transform_text(parsed)
         self.transforms = formula.transforms(self.transform_text)
+        for transform in self.transforms:
+            transform(torch.zeros(1))  # a parameter out of range speaks up here
+        self.terms = tuple(_term(weight, call, files or {}) for weight, call in parsed.terms)
+        if not any(term.is_whole for term in self.terms):
+            raise ValueError(f"{self.text!r} has no whole loss to descend, only terms; write cross_entropy + 1e-4*"
+                             f"{parsed}")
         self.scored_alone: bool | None = None  # `check` finds out
 
     @classmethod
@@ -64,7 +82,7 @@ class Objective:
         """The objective that `text` writes.
 
         Args:
-            text: such as `"softcap(15) | cross_entropy + 1e-4*z_loss"`, or the path of a loss file.
+            text: such as `"softcap(15) | cross_entropy + 1e-4*z_loss"`, or the path of a loss file, which is executed.
             files: source text of loss files by the path that the formula gives them; others are read from disk.
 
         Raises:
@@ -74,14 +92,7 @@ class Objective:
             >>> str(Objective.parse("label_smoothing(0.2)+ 0.1*z_loss"))
             'label_smoothing(0.2) + 0.1*z_loss'
         """
-        parsed = formula.parse(text)
-        for transform in formula.transforms(" | ".join(map(str, parsed.transforms))):
-            transform(torch.zeros(1))  # a parameter out of range speaks up here
-        terms = tuple(_term(weight, call, files or {}) for weight, call in parsed.terms)
-        if not any(term.is_whole for term in terms):
-            raise ValueError(f"{text!r} has no whole loss to descend, only terms; write cross_entropy + 1e-4*{parsed}")
-        label = text.strip() if formula.PATH.match(text.strip()) else str(parsed)
-        return cls(label, parsed, terms)
+        return cls(formula.parse(text), files)
 
     def __str__(self) -> str:
         return self.text
@@ -89,13 +100,15 @@ class Objective:
     @property
     def explicit(self) -> str:
         """What identifies the objective: every default written out, every file by its hash."""
-        calls = formula.parse_transforms(self.transform_text)
-        transforms = [formula.explicit(f.func, call) for f, call in zip(self.transforms, calls, strict=True)]
-        return " | ".join([*transforms, " + ".join(f"{t.weight!r}*{t.explicit}" for t in self.terms)])
+        return _explicit(self.parsed, [term.explicit for term in self.terms])
 
     @property
-    def sources(self) -> list[Source]:
-        return [term.source for term in self.terms if term.source]
+    def sources(self) -> tuple[Source, ...]:
+        return tuple(term.source for term in self.terms if term.source)
+
+    @property
+    def outline(self) -> Outline:
+        return Outline(self.text, self.transform_text, self.explicit, self.sources)
 
     @property
     def takes_logits(self) -> bool:
@@ -184,11 +197,42 @@ def check_targets(targets: Tensor, vocab_size: int) -> None:
         )
 
 
+# --- names ---------------------------------------------------------------------------------------
+
+def label(parsed: formula.Formula) -> str:
+    """How a formula is printed; a single file by its path, as `my_loss.py:margin`."""
+    match parsed:
+        case formula.Formula(((1.0, formula.Call("file", (str(path),), keywords)),), ()):
+            text = f"{path}:{keywords[0][1]}" if [key for key, _ in keywords] == ["name"] else path
+            if (not keywords or text != path) and formula.PATH.match(text):
+                return text
+    return str(parsed)
+
+
+def _transform_text(parsed: formula.Formula) -> str:
+    """The transforms alone, in the words of the formula: they belong to the model."""
+    return " | ".join(map(str, parsed.transforms))
+
+
+def _explicit(parsed: formula.Formula, calls: Sequence[str]) -> str:
+    transforms = [formula.explicit(formula.load("losslab.transforms", call.name), call) for call in parsed.transforms]
+    weights = [weight for weight, _ in parsed.terms]
+    terms = " + ".join(f"{weight!r}*{call}" for weight, call in zip(weights, calls, strict=True))
+    return " | ".join([*transforms, terms])
+
+
+def _of_file(source: Source, call: str) -> str:
+    return f"file({source.sha256}, {call})"
+
+
 # --- from names to functions -------------------------------------------------------------------
 
 def _term(weight: float, call: formula.Call, files: Mapping[str, str]) -> Term:
     if call.name == "file":
-        return _file_term(weight, call, files)
+        found = lossfile.load(call, files)
+        explicit = _of_file(found.source, found.explicit)
+        return Term(weight, found.loss, explicit, found.is_whole, found.takes_logits, found.source,
+                    found.explicit)
     function = formula.load("losslab.losses", call.name)
     values = formula.bind(function, call)
     role = getattr(sys.modules[function.__module__], "ROLE", "whole")
@@ -196,85 +240,6 @@ def _term(weight: float, call: formula.Call, files: Mapping[str, str]) -> Term:
     if "losslab.losses" in function.__module__:
         loss(Prediction.dense(torch.zeros(1, 1, 4), torch.zeros(1, 1, dtype=torch.long), ANY_VOCABULARY))  # range check
     return Term(weight, loss, formula.explicit(function, call), role == "whole", False)
-
-
-def _file_term(weight: float, call: formula.Call, files: Mapping[str, str]) -> Term:
-    if not call.positional:
-        raise ValueError(f'{call} names no file; write file("my_loss.py")')
-    path, values = str(call.positional[0]), dict(call.keywords)
-    source = Source(path, files[path] if path in files else _read(path))
-    module = types.ModuleType(Path(path).stem)
-    try:
-        exec(compile(source.text, path, "exec"), module.__dict__)  # the one place that runs a user's file
-    except (Exception, SystemExit) as error:
-        raise LossError(_where(path, error)) from None
-    own = {name: f for name, f in vars(module).items() if inspect.isfunction(f) and f.__module__ == module.__name__}
-    name = values.pop("name", None) or next((n for n in (module.__name__, "compute_loss") if n in own), None)
-    public = [n for n in own if not n.startswith("_")]
-    if name is None and len(public) == 1:
-        name = public[0]
-    if name is None or name not in own:
-        if not public:
-            raise LossError(f"{path} defines no function; a loss file holds one function of (prediction, *, ...)")
-        asked = f"has no function {name!r}{nearest(name, own)}" if name else "has several functions"
-        raise LossError(f"{path} {asked}; it defines {', '.join(public)}: name one as {path}:NAME")
-    function = own[name]
-    parameters = inspect.signature(function).parameters.values()
-    required = [p for p in parameters if p.default is p.empty and p.kind is not p.KEYWORD_ONLY]
-    if len(required) not in (1, 2):
-        raise LossError(
-            f"{path}:{name} takes {', '.join(p.name for p in required) or 'no positional argument'}; a loss is a "
-            "function of (prediction, *, ...) or (logits, targets)"
-        )
-    takes_logits = len(required) == 2
-    hyper = formula.Call(f"{path}:{name}", (), tuple(values.items()))
-    loss = partial(function, **formula.bind(function, hyper, skip=len(required)))
-    guarded = partial(_guarded, path, partial(_classic, path, loss) if takes_logits else loss)
-    identity = f"file({source.sha256}, {formula.explicit(function, hyper, skip=len(required))})"
-    return Term(weight, guarded, identity, getattr(module, "ROLE", "whole") == "whole", takes_logits, source)
-
-
-def _read(path: str) -> str:
-    try:
-        return Path(path).read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise LossError(f"there is no loss file {path}; give its path from the current folder") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise LossError(f"cannot read the loss file {path}: {error}") from None
-
-
-def _where(path: str, error: Exception) -> str:
-    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == path]
-    line = lines[-1] if lines else getattr(error, "lineno", None)
-    return f"{path} failed{f' at line {line}' if line else ''}: {type(error).__name__}: {error}"
-
-
-def _guarded(path: str, loss: Callable, prediction: Prediction) -> Tensor:
-    try:
-        return loss(prediction)
-    except LossError:
-        raise
-    except (Exception, SystemExit) as error:  # a stranger's file may raise anything; its line is what helps
-        raise LossError(_where(path, error)) from None
-
-
-def _classic(path: str, loss: Callable, prediction: Prediction) -> Tensor:
-    """Call `compute_loss(logits, targets)` with `[batch, seq, vocab]` and `[batch, seq]`, valid tokens only."""
-    logits, targets, valid = prediction.logits, prediction.targets, prediction.valid
-    if not bool(valid.any()):
-        return logits.sum(-1)  # there is nothing to call it with; what is masked counts 0
-    if not bool(valid.all()):
-        value = loss(logits[valid][None].contiguous(), targets[valid][None].contiguous())
-        if not torch.is_tensor(value) or value.dim() == 0:
-            return value
-        if value.numel() != valid.sum():
-            raise LossError(
-                f"{path} returned shape {list(value.shape)} for targets of shape {[1, int(valid.sum())]}; a loss gives "
-                "one number per token, or their mean"
-            )
-        return torch.zeros_like(targets, dtype=value.dtype).masked_scatter(valid, value.reshape(-1))
-    lead = (1,) * (2 - targets.dim())
-    return loss(logits.contiguous().view(*lead, *logits.shape), targets.contiguous().view(*lead, *targets.shape))
 
 
 def _per_token(term: Term, prediction: Prediction) -> Tensor:

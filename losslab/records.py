@@ -168,6 +168,16 @@ def write_json(path: str | Path, value) -> None:
         temporary.unlink(missing_ok=True)
 
 
+def write_result(path: str | Path, result: dict) -> None:
+    write_json(Path(path) / "result.json", {"format": FORMAT, **result})
+
+
+def restore(path: str | Path, spec: dict) -> None:
+    """Put back the specification, should a training process have changed it."""
+    if read(path).spec != {"format": FORMAT, **spec}:
+        write_json(Path(path) / "spec.json", {"format": FORMAT, **spec})
+
+
 def create(path: str | Path, spec: dict, environment: dict) -> Path:
     """A new run folder, or the one that is there when it asks for the same thing."""
     path = Path(path)

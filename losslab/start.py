@@ -7,7 +7,6 @@ from pathlib import Path
 from losslab import checkpoint, formula, records
 from losslab.config import ExperimentConfig, ModelConfig
 from losslab.model import GPT2
-from losslab.objective import Objective
 from losslab.tokenizer import Tokenizer, load
 
 
@@ -26,19 +25,18 @@ class Start:
         model = replace(self.model, dropout=config.model.dropout)
         return replace(config, model=model, data=replace(config.data, tokenizer=self.tokenizer.name))
 
-    def objective(self, loss: str, files: dict[str, str] | None = None) -> Objective:
-        """The objective of `loss`, with the logit transform of the model.
+    def formula(self, loss: str) -> formula.Formula:
+        """The formula of `loss` with the logit transform of the model, which is put in front of it as a value.
 
         Raises:
             ValueError: if the formula has another transform: these weights were trained without it.
         """
-        given = Objective.parse(loss, files)
-        if given.transform_text and _explicit(given.transform_text) != _explicit(self.transform):
-            raise ValueError(f"{loss!r} has the logit transform {given.transform_text}, and the model it starts from "
+        given, own = formula.parse(loss), formula.parse_transforms(self.transform)
+        if given.transforms and list(map(_explicit, given.transforms)) != list(map(_explicit, own)):
+            texts = " | ".join(map(str, given.transforms))
+            raise ValueError(f"{loss!r} has the logit transform {texts}, and the model it starts from "
                              f"has {self.transform or 'none'}; leave it out, and the model's own is taken")
-        if given.transform_text or not self.transform:
-            return given
-        return Objective.parse(f"{self.transform} | {formula.parse(loss)}", files)
+        return given if given.transforms else replace(given, transforms=own)
 
     def load_into(self, model: GPT2) -> None:
         model.load_state_dict(checkpoint.load(self.path).model.state_dict())
@@ -53,5 +51,5 @@ def read(folder: str) -> Start:
     return Start(path, weights, model, about["transform"], load(path))
 
 
-def _explicit(transforms: str) -> str:
-    return Objective.parse(f"{transforms} | cross_entropy" if transforms else "cross_entropy").explicit
+def _explicit(call: formula.Call) -> str:
+    return formula.explicit(formula.load("losslab.transforms", call.name), call)

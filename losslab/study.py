@@ -1,9 +1,6 @@
 """Arms x seeds, in worker processes that may die, into a store that remembers."""
 
 import os
-import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -12,15 +9,12 @@ from pathlib import Path
 from losslab import config as configuration
 from losslab import machine, records
 from losslab.config import ExperimentConfig
-from losslab.experiment import Experiment
-from losslab.model import GPT2
+from losslab.experiment import Experiment, Job, environment, timing
 from losslab.records import Record
 from losslab.stats import Comparison
 from losslab.stats import compare as compare_outcomes
-from losslab.train import train
 
-ATTEMPTS = 3  # a worker killed from outside is started again; one that keeps dying is not
-POLL_SECONDS = 0.2
+POLL_SECONDS = 0.1
 
 Tell = Callable[[str], None]
 
@@ -115,64 +109,32 @@ def verdict(found: Sequence[Record], *, baseline: str | None = None, margin: flo
 
 
 def execute(planned: Plan, *, workers: int, threads: int, tell: Tell, show: Tell) -> None:
-    """Run what is not done yet, at most `workers` at a time; a worker that is killed is started again."""
+    """Run what is not done yet, at most `workers` at a time."""
     waiting = []
     for experiment, folder in zip(planned.experiments, planned.folders, strict=True):
-        records.create(folder, experiment.spec, machine.describe(
-            experiment.config.train.device, experiment.config.train.dtype) | {"threads": threads})
+        records.create(folder, experiment.spec, environment(experiment, threads))
         if records.read(folder).status not in ("finished", "diverged"):
-            (folder / "result.json").unlink(missing_ok=True)  # a failed run gets another chance
-            waiting.append(folder)
-    progress = _Progress(planned, waiting, show)
-    attempts: dict[Path, int] = {}
-    running: dict[Path, subprocess.Popen] = {}
+            waiting.append(Job(experiment, folder, threads=threads, tell=tell))
+    progress = _Progress(planned, [job.folder for job in waiting], show)
+    running: list[Job] = []
     with machine.stop_requests() as asked_to_stop:
-        while waiting or running:
-            while waiting and len(running) < workers and not asked_to_stop():
-                folder = waiting.pop(0)
-                attempts[folder] = attempts.get(folder, 0) + 1
-                running[folder] = _start(folder, threads)
-            time.sleep(POLL_SECONDS)
-            for folder, process in list(running.items()):
-                if process.poll() is None:
-                    continue
-                del running[folder]
-                if not asked_to_stop() and _died(process, folder, attempts[folder], tell):
-                    waiting.insert(0, folder)
-            progress.show(list(running))
-            if asked_to_stop():
-                for process in running.values():
-                    process.send_signal(signal.SIGTERM)
-                for process in running.values():
-                    process.wait()
-                raise Stopped(f"stopped; the same command goes on from what {planned.store} holds")
-
-
-def _start(folder: Path, threads: int) -> subprocess.Popen:
-    environment = os.environ | {name: str(threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
-    with open(folder / "worker.log", "a", encoding="utf-8") as log:
-        return subprocess.Popen(
-            [sys.executable, "-m", "losslab.experiment", str(folder), str(threads)], stdout=log, stderr=log,
-            stdin=subprocess.DEVNULL, env=environment, start_new_session=True,  # a Ctrl-C reaches it through us alone
-        )
-
-
-def _died(process: subprocess.Popen, folder: Path, attempts: int, tell: Tell) -> bool:
-    """Whether the run is to be started again; what cannot be is recorded as failed."""
-    status = records.read(folder).status
-    if process.returncode == 0 or status in ("finished", "diverged", "failed"):
-        if status == "failed":
-            tell(f"failed: {records.read(folder).result['error']}")
-        return False
-    said = (folder / "worker.log").read_text(encoding="utf-8", errors="replace").strip().splitlines()[-1:]
-    why = f"killed by signal {-process.returncode}" if process.returncode < 0 else f"exit code {process.returncode}"
-    if process.returncode != 2 and attempts < ATTEMPTS:
-        tell(f"the worker of {folder.name} ended ({why}); starting it again from its last checkpoint")
-        return True
-    error = said[0] if said else f"its worker ended ({why})"
-    records.write_json(folder / "result.json", {"format": records.FORMAT, "status": "failed", "error": error})
-    tell(f"failed: {folder.name}: {error}")
-    return False
+        try:
+            while waiting or running:
+                if asked_to_stop():
+                    waiting.clear()
+                    for job in running:
+                        if not job.asked_to_stop:
+                            job.stop()
+                while waiting and len(running) < workers:
+                    running.append(waiting.pop(0))
+                running = [job for job in running if not job.advance()]
+                progress.show([job.folder for job in running])
+                time.sleep(POLL_SECONDS)
+        finally:
+            for job in running:
+                job.close()
+        if asked_to_stop():
+            raise Stopped(f"stopped; the same command goes on from what {planned.store} holds")
 
 
 class _Progress:
@@ -209,25 +171,17 @@ class _Progress:
 
 
 def estimate(planned: Plan, *, workers: int, threads: int) -> dict:
-    """What a comparison would cost, from a few timed updates of its first arm."""
-    machine.set_threads(threads)
+    """What a comparison would cost, from a few timed updates of its first arm, in a process of their own."""
     first = planned.experiments[0]
-    config, tokenizer = first.config, first.corpus.tokenizer
-    model = GPT2.initialized(config.model, tokenizer.vocab_size, 0, first.objective.transform_text)
-    model = model.to(config.train.device)
-    batches = first.corpus.batches("train", seed=0, batch_size=config.train.batch_size,
-                                   seq_len=config.model.max_seq_len)
-    steps: list[float] = []
-    train(model, batches, first.objective, config.train, lambda info: steps.append(info.seconds) or len(steps) >= 6,
-          vocabulary=first.vocabulary.to(config.train.device))
-    per_step = (steps[-1] - steps[0]) / max(1, len(steps) - 1) if len(steps) > 1 else steps[0]
+    config = first.config
+    found = timing.measure(first, threads=threads)
     runs = len(planned.experiments)
-    weights = 4 * model.num_params
+    weights = 4 * found["num_params"]
     return {
         "arms": list(planned.arms), "runs": runs, "steps_per_run": first.num_steps,
         "tokens_per_run": planned.tokens_per_run, "tokens": runs * planned.tokens_per_run,
-        "num_params": model.num_params, "tokens_per_second": config.tokens_per_step / per_step,
-        "seconds": runs * first.num_steps * per_step / max(1, min(workers, runs)),
+        "num_params": found["num_params"], "tokens_per_second": config.tokens_per_step / found["seconds_per_step"],
+        "seconds": runs * first.num_steps * found["seconds_per_step"] / max(1, min(workers, runs)),
         "disk_bytes": runs * (4 * weights + 100_000),
         "config": configuration.to_dict(config), "corpus": first.corpus.describe(),
     }

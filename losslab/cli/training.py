@@ -120,7 +120,7 @@ def train(
         config = configure(preset, spec, sections, loss=loss, seed=seed, corpus=corpus, tokenizer=tokenizer,
                            num_tokens=num_tokens, device=device, start=start)
         made = experiment.Experiment(config, tell=tell)
-        record = made.run(out or made.folder("runs"), tell=tell, threads=threads, on_line=run_lines())
+        record = experiment.run(made, out or made.folder("runs"), tell=tell, threads=threads, on_line=run_lines())
     if machine.rank() > 0:  # under torchrun the first process speaks for all
         return OK
     document = {"run": str(record.path), "loss": record.loss, "seed": record.seed, "condition": record.condition,

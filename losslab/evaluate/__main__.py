@@ -1,28 +1,32 @@
-"""The ruler in a process of its own, for losses that came from a file: it loads the checkpoint and nothing else.
+"""The evaluator in a process of its own, which has run no loss file and knows the specification and the weights alone.
 
-Reads one JSON object from standard input and prints another: `python -m losslab.evaluate < request.json`.
+Reads one JSON object from standard input, as `ruler.measure_run` takes it, and prints another. It is started by
+`losslab.processes.isolated`, so that neither the environment nor the working directory reaches it.
 """
 
 import json
 import sys
-from pathlib import Path
 
-from losslab.config import DataConfig, EvaluateConfig, override
-from losslab.evaluate.ruler import measure
+from losslab.evaluate.ruler import measure_run
+
+CANNOT = 2  # a sentence on standard error says why
 
 
 def main() -> int:
-    request = json.load(sys.stdin)
+    request = json.loads(sys.stdin.buffer.readline())
+    if "threads" in request:
+        import torch
+
+        torch.set_num_threads(request["threads"])
     try:
-        result = measure(
-            request["checkpoint"], override(DataConfig(), request["data"]),
-            override(EvaluateConfig(), request["evaluate"]), device=request["device"],
-            partial=Path(request["partial"]),
-        )
-    except (ValueError, OSError) as error:
+        found = measure_run(request)
+    except ValueError as error:
         print(error, file=sys.stderr)
-        return 2
-    json.dump(result, sys.stdout)
+        return CANNOT
+    except OSError as error:
+        print(error, file=sys.stderr)
+        return 1
+    json.dump(found, sys.stdout)
     return 0
 
 

@@ -1,17 +1,19 @@
 """A saved model and a text in, every likelihood score out: all that a verdict rests on."""
 
 import dataclasses
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from losslab import checkpoint
-from losslab.config import DataConfig, EvaluateConfig
+from losslab.config import DataConfig, EvaluateConfig, ModelConfig, override
 from losslab.corpus import Corpus
 from losslab.evaluate.nll import per_document, scores
-from losslab.evaluate.sweep import Sweep
 from losslab.evaluate.temperature import fit_temperature
+from losslab.generate import generate
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 FIT_LOGITS = 2**28  # that a temperature is fitted on: one number needs no more, and a large vocabulary has them soon
@@ -19,25 +21,60 @@ FIT_LOGITS = 2**28  # that a temperature is fitted on: one number needs no more,
 
 def measure(
     path: str | Path, data: DataConfig, config: EvaluateConfig | None = None, *, device: str = "cpu",
-    partial: Path | None = None,
 ) -> dict:
-    """Score the checkpoint at `path` on the whole `val` split of a corpus.
+    """Score the checkpoint at `path` on the whole `val` split of a corpus; see `score`."""
+    loaded = checkpoint.load(path, device=device)
+    corpus = Corpus.open(data, tokenizer=loaded.tokenizer)
+    return score(loaded.model, corpus, loaded.tokenizer, config or EvaluateConfig())
 
-    The temperature of `nll_calibrated` is fitted on a fixed part of `tune`, which shares no document with `val`.
-    In the folder `partial` a long evaluation keeps what it has, and goes on from there when it is called again.
+
+def measure_run(request: dict) -> dict:
+    """Score the weights of a run as its specification says, and let it write; nothing else of a checkpoint is read.
+
+    Args:
+        request: JSON-able: `weights` (the path of a safetensors file), `model`, `vocab_size` and `transform` (what the
+            model must be), `corpus` (its name, folder and digest), `evaluate` (settings), `device`.
 
     Returns:
-        a JSON-able dictionary: `scores` (name -> value, stderr, n, unit), `temperature`, `counts`,
+        what `score` returns, with `weights` (sha256 of the bytes that were scored), `model` (its sizes) and `samples`;
+        or `weights` and `diverged`, a sentence, where the weights or the scores are not finite.
+
+    Raises:
+        ValueError: for weights that are not those of such a model, or another corpus.
+    """
+    name, folder, digest = request["corpus"]
+    corpus = Corpus(name, Path(folder))
+    if corpus.digest != digest:
+        raise ValueError(f"the corpus in {folder} is {corpus.digest}, and the run was trained on {digest}")
+    config = override(EvaluateConfig(), request["evaluate"], source="the request")
+    model_config = override(ModelConfig(), request["model"], source="the request")
+    tensors, sha256 = checkpoint.read_weights(Path(request["weights"]))
+    model = checkpoint.model_from(tensors, model_config, request["vocab_size"], request["transform"],
+                                  source=request["weights"]).to(request["device"])
+    size = {"num_params": model.num_params, "num_params_non_embedding": model.num_params_non_embedding}
+    broken = [name for name, tensor in model.state_dict().items() if not bool(torch.isfinite(tensor).all())]
+    if broken:
+        return {"weights": sha256, "model": size, "diverged": f"the weights {broken[0]} are not finite"}
+    found = score(model, corpus, corpus.tokenizer, config)
+    nll = next(iter(found["scores"].values()))
+    if not math.isfinite(nll["value"]):
+        return {"weights": sha256, "model": size, "diverged": f"nll is {nll['value']} on the validation text"}
+    return {**found, "weights": sha256, "model": size, "samples": samples(model, corpus, config)}
+
+
+def score(model, corpus: Corpus, tokenizer, config: EvaluateConfig) -> dict:
+    """Score a model on the whole `val` split of a corpus.
+
+    The temperature of `nll_calibrated` is fitted on a fixed part of `tune`, which shares no document with `val`.
+
+    Returns:
+        a JSON-able dictionary: `scores` (name -> value, stderr, n, unit; `nll` first), `temperature`, `counts`,
         `document_perplexity` (quantile -> perplexity of that share of documents), `corpus`, `floor_bits_per_byte`.
     """
-    config = config or EvaluateConfig()
-    loaded = checkpoint.load(path, device=device)
-    model, tokenizer = loaded.model, loaded.tokenizer
-    corpus = Corpus.open(data, tokenizer=tokenizer)
     temperature = tuned_temperature(model, tokenizer, corpus, config)
     rows = per_document(
         model, corpus.documents("val"), tokenizer, stride=config.stride, batch_size=config.batch_size,
-        temperature=temperature, sweep=Sweep(partial=partial),
+        temperature=temperature,
     )
     named = scores(rows, suffix=f"_stride_{config.stride}" if config.stride else "")
     return {
@@ -53,6 +90,25 @@ def measure(
         "corpus": {"name": corpus.name, "digest": corpus.digest},
         "floor_bits_per_byte": corpus.floor_bits_per_byte,
     }
+
+
+def samples(model, corpus: Corpus, config: EvaluateConfig) -> list[dict]:
+    """Texts that a model writes, each with its prompt and a seed of its own."""
+    texts = []
+    for index in range(config.num_samples):
+        prompt = _prompt(corpus, index)
+        text = generate(model, corpus.tokenizer, prompt, num_tokens=config.sample_tokens, seed=index)
+        texts.append({"prompt": prompt, "text": text})
+    return texts
+
+
+def _prompt(corpus: Corpus, index: int) -> str:
+    """Nothing where documents have beginnings; otherwise some words of the validation text."""
+    documents = corpus.documents("val")
+    if documents[0].ends:
+        return ""
+    words = corpus.tokenizer.decode(documents[0].tokens[200 * index : 200 * index + 200]).split(" ")
+    return " ".join(words[1:6])
 
 
 def tuned_temperature(model, tokenizer, corpus: Corpus, config: EvaluateConfig) -> float:

@@ -1,0 +1,155 @@
+"""One run in processes of its own: one that trains, then one that measures. This process waits, checks and writes."""
+
+import json
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from losslab import processes, records
+from losslab.experiment import measuring
+from losslab.experiment.plan import Experiment, Tell
+from losslab.experiment.trial import printable
+from losslab.experiment.watching import Watch, keep_text
+from losslab.experiment.worker import CANNOT, CODES
+
+ATTEMPTS = 3  # a worker killed from outside is started again; one that keeps dying is not
+ENDED = tuple(CODES.values())
+
+
+class Job:
+    """A run folder on its way to a result; `advance` is called again and again, and never waits long.
+
+    Args:
+        experiment: what the folder asks for, known to this process from its own reading.
+        folder: of the run, created.
+        threads: of training and of measuring.
+        tell: takes what is worth keeping, a sentence each.
+        on_line: takes each new line of the log.
+        on_said: takes what the training process says for people.
+    """
+
+    def __init__(
+        self, experiment: Experiment, folder: Path, *, threads: int = 0, tell: Tell = lambda text: None,
+        on_line: Callable[[dict], None] | None = None, on_said: Tell | None = None,
+    ):
+        self.experiment, self.folder, self.threads, self.tell = experiment, Path(folder), threads, tell
+        self.on_line, self.on_said = on_line, on_said
+        self.phase = "starting"
+        self.asked_to_stop = False
+        self.process = None
+        self.seconds = 0.0  # of training, by the clock of this process
+        self._life = self._steps()
+
+    @property
+    def loss_files(self) -> list[str]:
+        return [source.sha256 for source in self.experiment.objective.sources]
+
+    def advance(self) -> bool:
+        """Do what can be done now; whether the run has come to its end, or was stopped."""
+        try:
+            self.phase = next(self._life)
+            return False
+        except StopIteration:
+            return True
+
+    def stop(self) -> None:
+        """Ask the training process to save and end; measuring is broken off, and done again another time."""
+        self.asked_to_stop = True
+        if self.process is not None and self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+
+    def close(self) -> None:
+        """End its processes at once."""
+        self._life.close()
+
+    def _steps(self) -> Iterator[str]:
+        experiment, folder = self.experiment, self.folder
+        with records.lock(folder):
+            if records.read(folder).status in ("finished", "diverged"):
+                return
+            (folder / "result.json").unlink(missing_ok=True)  # a failed run gets another chance
+            path = measuring.trained(experiment, folder)
+            if path is None:
+                error = yield from self._train()
+                if self.asked_to_stop:
+                    return
+                records.restore(folder, experiment.spec)
+                path = measuring.trained(experiment, folder)
+                diverged = None if path else measuring.divergence(experiment, folder)
+                if diverged:
+                    return self._diverged(diverged)
+                if path is None:
+                    return self._failed(error or "its training process ended without the last checkpoint")
+            try:
+                measuring.check_budget(experiment, path)
+                measured = yield from self._measure(path)
+            except (ValueError, OSError) as error:
+                return self._failed(str(error))
+            if measured is not None:
+                found = measuring.result(experiment, folder, path, measured, seconds=self._clock(path), by="apart")
+                if found["status"] == "diverged":
+                    return self._diverged(found)
+                records.write_result(folder, found)
+
+    def _train(self) -> Iterator[str]:
+        """Start the worker, and start it again where it dies; a sentence where it cannot go on."""
+        request = json.dumps({"folder": str(self.folder), "threads": self.threads, "trusted": self.loss_files})
+        command = processes.ordinary("losslab.experiment.worker")
+        why = None
+        for attempt in range(1, ATTEMPTS + 1):
+            with processes.workplace() as place:
+                self.process = processes.start(command, request, place / "out", place / "said",
+                                               env=os.environ | processes.thread_variables(self.threads))
+                started, watched = time.monotonic(), Watch(self.folder, place / "said")
+                try:
+                    while self.process.poll() is None:
+                        yield "training" if self._look(watched) else "starting"
+                finally:
+                    processes.end(self.process)
+                    self.seconds += time.monotonic() - started
+                self._look(watched)
+                keep_text(self.folder / "worker.log", watched.said_last(5_000))
+                said, code = printable(watched.last_sentence), self.process.returncode
+            if code in ENDED or self.asked_to_stop:
+                return None
+            why = f"killed by signal {-code}" if code < 0 else said or f"exit code {code}"
+            if code == CANNOT:
+                return why
+            if attempt < ATTEMPTS:
+                self.tell(f"the worker of {self.folder.name} ended ({why}); starting it again from its last checkpoint")
+        return f"its worker ended {ATTEMPTS} times ({why})"
+
+    def _look(self, watched: Watch) -> bool:
+        for line in watched.new_lines():
+            if self.on_line:
+                self.on_line({**line, "num_steps": self.experiment.num_steps})
+        for sentence in watched.new_sentences():
+            if self.on_said:
+                self.on_said(printable(sentence))
+        return watched.any_line
+
+    def _measure(self, path: Path) -> Iterator[str]:
+        waiting = measuring.apart(self.experiment, path, threads=self.threads)
+        while True:
+            try:
+                next(waiting)
+            except StopIteration as done:
+                return done.value
+            if self.asked_to_stop:
+                waiting.close()
+                return None
+            yield "measuring"
+
+    def _clock(self, path: Path) -> float:
+        """Seconds of training: those this process saw, and where it saw none of them, those the checkpoint tells of."""
+        return self.seconds or measuring.checkpoint.about(path)[0]["seconds"]
+
+    def _diverged(self, result: dict) -> None:
+        records.write_result(self.folder, result)
+        self.tell(f"{self.folder.name} {measuring.told(result)}")
+
+    def _failed(self, error: str) -> None:
+        records.write_result(self.folder, {"status": "failed", "error": error})
+        self.tell(f"failed: {self.folder.name}: {error}")

@@ -1,0 +1,130 @@
+"""One configuration and one seed, checked before anything is spent on it."""
+
+import re
+from collections.abc import Callable, Collection
+from dataclasses import replace
+from pathlib import Path
+
+import losslab
+from losslab import config as configuration
+from losslab import formula, lossfile, machine, start, trust
+from losslab.config import ExperimentConfig
+from losslab.corpus import Corpus
+from losslab.corpus.progress import as_lines
+from losslab.evaluate import tasks
+from losslab.experiment import trial
+from losslab.experiment.vocabulary import Vocabulary
+from losslab.objective import Objective, Outline
+
+Tell = Callable[[str], None]
+CONDITION_FORMAT = 1  # part of every condition; another number would orphan every run that there is
+
+
+class Experiment:
+    """One configuration and one seed: what is trained on what, and the names it goes by.
+
+    A process that has executed a loss file must neither measure nor write a result. So `objective` is an `Outline`
+    where the formula has loss files, which are tried in a process of their own, unless this process is one that trains.
+
+    Args:
+        config: what is asked; a formula in any spelling.
+        files: the source text of loss files by their path; others are read from disk.
+        corpus: the corpus, where it is open already.
+        trusted: hashes of loss files that may run besides those in the user's list; None if it was the user who
+            named the files of this formula, which puts them on that list.
+        trains: whether this process will train, and may execute loss files; always under `torchrun`.
+        tell: takes sentences for people.
+    """
+
+    def __init__(
+        self, config: ExperimentConfig, *, files: dict[str, str] | None = None, corpus: Corpus | None = None,
+        trusted: Collection[str] | None = None, trains: bool = False, tell: Tell = lambda text: None,
+    ):
+        device = machine.resolve_device(config.train.device)
+        numerics = replace(config.train, device=device, dtype=machine.resolve_dtype(config.train.dtype, device))
+        self.start = start.read(config.start) if config.start else None
+        config = self.start.settle(config) if self.start else config
+        parsed = self.start.formula(config.loss) if self.start else formula.parse(config.loss)
+        sources = lossfile.sources(parsed, files)
+        if trusted is None:
+            trust.allow((source.sha256, source.path) for source in sources)
+        else:
+            trust.check(sources, trusted, what="this run")
+        trains = trains or machine.world_size() > 1
+        self.objective: Objective | Outline | None = None
+        if trains or not sources:
+            self.objective = Objective(parsed, {source.path: source.text for source in sources})
+        for name in config.evaluate.task_names:
+            tasks.check(name)
+        tokenizer = self.start.tokenizer if self.start else None
+        self.corpus = corpus or Corpus.open(config.data, tokenizer=tokenizer, progress=as_lines(tell))
+        self.corpus.check(config.model.max_seq_len)
+        self.vocabulary = Vocabulary(self.corpus.vocabulary())
+        if self.objective is None:
+            self.objective = trial.outline(parsed, sources, self.corpus)
+        else:
+            self.objective.check(self.corpus.tokenizer.vocab_size, self.vocabulary)
+        self.config = replace(config, loss=str(self.objective), train=numerics)  # one spelling of a formula
+        self.num_steps = config.num_steps
+
+    @property
+    def runs_files(self) -> bool:
+        """Whether training executes a loss file."""
+        return bool(self.objective.sources)
+
+    @property
+    def num_tokens(self) -> int:
+        """Targets of the whole run; no target of a corpus is masked."""
+        return self.num_steps * self.config.tokens_per_step
+
+    @property
+    def condition(self) -> str:
+        """Names everything but the seed: what replicates share, and what is never mixed."""
+        weights = self.start.weights if self.start else None
+        return condition(self._settings, self.objective.explicit, self.corpus.digest, self.num_steps, weights)
+
+    @property
+    def _settings(self) -> dict:
+        settings = configuration.to_dict(self.config)
+        if not self.start:  # as it was written before there was a choice
+            del settings["start"]
+        return settings
+
+    @property
+    def spec(self) -> dict:
+        about = self.corpus.describe()
+        return {
+            "version": losslab.__version__,
+            "condition": self.condition,
+            "config": self._settings,
+            "objective": self.objective.explicit,
+            "losses": [{"path": s.path, "sha256": s.sha256, "source": s.text} for s in self.objective.sources],
+            "corpus": {name: value for name, value in about.items() if name not in ("sample", "folder")},
+            **({"start": self.start.weights} if self.start else {}),
+        }
+
+    def folder(self, store: str | Path) -> Path:
+        """Where this run lies in a store."""
+        slug = re.sub(r"[^A-Za-z0-9.]+", "-", str(self.objective)).strip("-")[:40]
+        return Path(store) / f"{slug}-{self.condition}-seed{self.config.seed}"
+
+
+def condition(settings: dict, objective: str, corpus: str, num_steps: int, weights: str | None) -> str:
+    """The digest of a configuration without its seed.
+
+    Args:
+        settings: the configuration as a dictionary.
+        objective: with every default written out.
+        corpus: its digest; a corpus is its digest, wherever it lies.
+        num_steps: of the whole run; one horizon, however it was given.
+        weights: sha256 of those that training starts from.
+    """
+    settings = {name: dict(value) if isinstance(value, dict) else value for name, value in settings.items()}
+    del settings["seed"], settings["data"]["corpus"]
+    if weights:
+        settings["start"] = weights
+    settings |= {"loss": objective, "corpus": corpus, "format": CONDITION_FORMAT}
+    for name in configuration.LOOKS:
+        settings["evaluate"].pop(name, None)
+    settings["train"] |= {"num_tokens": 0, "num_steps": num_steps}
+    return configuration.digest(settings)

@@ -1,0 +1,195 @@
+"""What happens in the process that trains: from the newest whole checkpoint to the last one, with a log.
+
+It leaves a checkpoint and a log, and nothing else that is believed.
+"""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+from losslab import checkpoint, machine, optim, records
+from losslab.evaluate import tasks
+from losslab.evaluate.nll import nll
+from losslab.evaluate.ruler import first_tokens
+from losslab.experiment.plan import Experiment, Tell
+from losslab.fused import linear_loss
+from losslab.model import GPT2
+from losslab.objective import Objective
+from losslab.train import Diverged, StepInfo, train
+
+
+class Training:
+    """The training of one run folder.
+
+    Args:
+        experiment: with an `Objective`, so loss files of it were executed.
+        on_line: takes each line of the log.
+        is_alone: asked after each step, whether nobody waits for this training any more.
+    """
+
+    def __init__(
+        self, experiment: Experiment, folder: Path, device: str, *, on_line: Callable[[dict], None] = lambda line: None,
+        tell: Tell = lambda text: None, is_alone: Callable[[], bool] = lambda: False,
+    ):
+        self.experiment, self.folder, self.device, self.on_line, self.tell = experiment, folder, device, on_line, tell
+        self.is_alone = is_alone
+        self.config, self.corpus, self.objective = experiment.config, experiment.corpus, experiment.objective
+        config, tokenizer = self.config, self.corpus.tokenizer
+        self.is_main = machine.rank() == 0
+        restored = None
+        if checkpoint.steps(folder / "checkpoint"):
+            try:
+                restored = checkpoint.load(checkpoint.newest(folder / "checkpoint", warn=tell), device=device)
+            except checkpoint.Damaged:
+                tell("no checkpoint of this run is whole; starting it over")
+        if restored is None:
+            transform = self.objective.transform_text
+            self.model = GPT2.initialized(config.model, tokenizer.vocab_size, config.seed, transform)
+            if experiment.start:
+                experiment.start.load_into(self.model)
+            self.model = self.model.to(device)
+        else:
+            self.model = restored.model
+        self.optimizer = optim.adamw(self.model, config.train)
+        self.step = restored.step if restored else 0
+        self.tokens = restored.tokens if restored else 0
+        self.seconds_before = restored.seconds if restored else 0.0
+        if restored and self.step < experiment.num_steps:
+            checkpoint.restore_optimizer(restored.path, self.model, self.optimizer)
+            tell(f"going on from step {self.step} of {experiment.num_steps}")
+        tell(
+            f"{self.objective}, seed {config.seed}: {self.model.num_params:,} parameters, {experiment.num_steps:,} "
+            f"steps of {config.tokens_per_step:,} tokens, {self.corpus.name} in {tokenizer.name}, {device} "
+            f"{config.train.dtype}"
+        )
+        self.log = records.Log(folder, step=self.step) if self.is_main else None
+        self.tune = first_tokens(self.corpus.documents("tune"), tokenizer, config.evaluate.tune_tokens)
+        self.vocabulary = experiment.vocabulary.to(device)
+        self.task_names = config.evaluate.task_names
+
+    def go(self) -> str:
+        """Train to the end, or to where it is asked to stop: `finished`, `diverged` or `stopped`."""
+        config = self.config
+        batches = self.corpus.batches(
+            "train", seed=config.seed, batch_size=config.train.batch_size, seq_len=config.model.max_seq_len,
+            rank=machine.rank(), world=machine.world_size(),
+        )
+        with machine.stop_requests() as asked:
+            self.asked_to_stop = lambda: asked() or self.is_alone()
+            outcome = train(
+                self.model, batches, self.objective, config.train, self.on_step, seed=config.seed,
+                start_step=self.step, start_tokens=self.tokens, optimizer=self.optimizer, vocabulary=self.vocabulary,
+            )
+        if isinstance(outcome, Diverged):
+            self.write(outcome, **{"diverged/objective": outcome.objective, "diverged/grad_norm": outcome.grad_norm,
+                                   **({} if outcome.previous is None else {"diverged/previous": outcome.previous})})
+            return "diverged"
+        if outcome.stopped:
+            return "stopped"
+        if self.is_main:
+            peak = machine.peak_memory_bytes(self.device)  # before the cost of the loss adds to it
+            self.write(outcome, **{"cost/peak_memory_bytes": peak,
+                                   **{f"cost/{name}": value for name, value in self.loss_cost().items()}})
+            # last of all: from here on the run is trained
+            self.save(outcome.step, outcome.tokens, outcome.seconds, with_optimizer=False)
+        return "finished"
+
+    def on_step(self, info: StepInfo) -> bool:
+        config = self.config
+        # agreed on by all ranks, or one of them would wait for the others forever
+        stop = machine.any_rank(self.asked_to_stop(), self.device) and not info.is_last
+        if info.nll is not None:
+            if info.step == 1 and not self.experiment.start:
+                self.check_first(info.nll)
+            observed = {f"train/{name}": value for name, value in info.observed.items()}
+            self.line(info, **{"train/objective": info.objective, **observed,
+                               "learning_rate": info.learning_rate, "grad_norm": info.grad_norm})
+        if self.is_main and (info.step % config.evaluate_every == 0 or info.is_last):
+            scores = nll(self.model, self.tune, self.corpus.tokenizer, batch_size=config.evaluate.batch_size)
+            self.line(info, **{"tune/nll": scores["nll"].value, "tune/bits_per_byte": scores["bits_per_byte"].value})
+        if self.task_names and info.step % config.evaluate.tasks_every == 0:
+            self.run_tasks(info)
+        every = config.train.checkpoint_every
+        if stop or (every and info.step % every == 0 and not info.is_last):
+            self.save(info.step, info.tokens, info.seconds)
+        if stop:
+            again = f"losslab train --resume {self.folder}"
+            self.tell(f"stopped at step {info.step} of {info.num_steps}; `{again}` goes on")
+        return stop
+
+    def run_tasks(self, info: StepInfo) -> None:
+        """Scores of the tasks that are looked at while training; one that cannot be run is said once and left out.
+
+        Every rank takes part, since tasks share their items over ranks.
+        """
+        rules = self.config.evaluate
+        settings = tasks.Settings(
+            benchmarks=Path(rules.benchmarks) if rules.benchmarks else None, limit=rules.tasks_limit,
+            progress=self.tell, data=self.config.data, evaluate=rules, split="tune",
+        )
+        for name in list(self.task_names):
+            try:
+                scores = tasks.run(name, self.model, self.corpus.tokenizer, settings).scores
+                self.line(info, **{f"task/{name}/{key}": score.value for key, score in scores.items()})
+            except (ValueError, OSError, ModuleNotFoundError) as error:
+                self.tell(f"the task {name} is left out of this run: {error}")
+                self.task_names.remove(name)
+            finally:
+                self.model.train()  # an error may have left it in evaluation
+
+    def line(self, info: StepInfo, **values) -> None:
+        line = self.write(info, **values)
+        if line:
+            self.on_line({**line, "num_steps": info.num_steps})
+
+    def write(self, at, **values) -> dict | None:
+        """One line of the log about `at`, which has a step, tokens and seconds; on the first rank alone."""
+        if not self.is_main:
+            return None
+        line = {"step": at.step, "tokens": at.tokens, "seconds": self.seconds_before + at.seconds, **values}
+        self.log.write(**line)
+        return line
+
+    def check_first(self, value: float) -> None:
+        expected = torch.tensor(float(self.corpus.tokenizer.vocab_size)).log().item()
+        if abs(value / expected - 1) > 0.02:
+            self.tell(
+                f"the untrained model's nll is {value:.4f}, not ln V = {expected:.4f} within 2 %: its initial logits "
+                "are not near zero, or batches and vocabulary do not belong together"
+            )
+
+    def save(self, step: int, tokens: int, seconds: float, *, with_optimizer: bool = True) -> Path:
+        if not self.is_main:
+            return self.folder
+        return checkpoint.save(
+            self.folder / "checkpoint", self.model, self.corpus.tokenizer, step=step, tokens=tokens,
+            seconds=self.seconds_before + seconds, optimizer=self.optimizer if with_optimizer else None,
+        )
+
+    def loss_cost(self, repetitions: int = 9) -> dict:
+        """Seconds that the objective takes from hidden states to their gradients, beside cross-entropy's.
+
+        The best of several, in turns: what other processes take from this one only ever adds.
+        """
+        config, head, vocabulary = self.config, self.model.lm_head, self.vocabulary
+        plain = Objective.parse("cross_entropy")
+        batch = self.corpus.batches("train", seed=0, batch_size=config.train.micro_batch_size or
+                                    config.train.batch_size, seq_len=config.model.max_seq_len)(0)
+        tokens, targets = (torch.as_tensor(part).to(self.device) for part in batch)
+        with torch.no_grad(), machine.autocast(self.device, config.train.dtype):
+            hidden = self.model(tokens)
+        hidden.requires_grad_()
+        times: dict[str, list[float]] = {"loss_seconds": [], "cross_entropy_seconds": []}
+        for _ in range(repetitions + 1):  # interleaved; the first round warms up
+            for name, objective in (("loss_seconds", self.objective), ("cross_entropy_seconds", plain)):
+                started = time.perf_counter()
+                with machine.autocast(self.device, config.train.dtype):
+                    total = linear_loss(hidden, head, targets, objective, vocabulary=vocabulary).total
+                torch.autograd.grad(total, [hidden, head])
+                if self.device.startswith("cuda"):
+                    torch.cuda.synchronize()
+                times[name].append(time.perf_counter() - started)
+        best = {name: min(values[1:]) for name, values in times.items()}
+        return {**best, "loss_cost_ratio": best["loss_seconds"] / best["cross_entropy_seconds"]}

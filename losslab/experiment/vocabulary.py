@@ -1,0 +1,34 @@
+"""The vectors over a vocabulary that a loss may ask for."""
+
+from collections.abc import Callable, Mapping
+from functools import partial
+
+import numpy as np
+import torch
+
+
+class Vocabulary(Mapping):
+    """The vocabulary vectors of a corpus on one device, each built when a loss first asks for it."""
+
+    def __init__(self, build: Mapping[str, Callable[[], np.ndarray]], device: str = "cpu"):
+        self._build, self._device = build, device
+        self._built: dict[str, torch.Tensor] = {}
+
+    def __getitem__(self, name: str) -> torch.Tensor:
+        if name not in self._built:
+            vector = torch.as_tensor(self._build[name]())
+            vector = vector.float() if vector.is_floating_point() else vector
+            self._built[name] = vector.to(self._device)
+        return self._built[name]
+
+    def __contains__(self, name) -> bool:
+        return name in self._build
+
+    def __iter__(self):
+        return iter(self._build)
+
+    def __len__(self) -> int:
+        return len(self._build)
+
+    def to(self, device: str) -> "Vocabulary":
+        return Vocabulary({name: partial(self.__getitem__, name) for name in self}, device)

@@ -1,0 +1,152 @@
+"""Child processes: how they are started, what they may know, and that none of them outlives its use.
+
+A child that runs a stranger's file gets a session of its own, so that all it started can be ended with it. A child that
+measures is isolated: it sees the packages it needs, a short list of environment variables, and nothing else.
+"""
+
+import contextlib
+import ctypes
+import importlib.util
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+# what an isolated process may know of the environment: devices, libraries, language, and how sums are computed
+ALLOWED = (
+    "CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "SYSTEMROOT",
+    "LANG", "LC_ALL", "LC_CTYPE", "OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE", "ATEN_CPU_CAPABILITY",
+    "ONEDNN_MAX_CPU_ISA", "MKL_CBWR", "MKL_ENABLE_INSTRUCTIONS",
+)
+PACKAGES = ("torch", "numpy", "safetensors", "scipy", "tokenizers")  # what losslab's own code can need
+# losslab by the place of its folder, which is on no path: modules that lie beside it are not found. Behind the standard
+# library come the folders of the packages.
+BOOT = """
+import importlib.util, sys
+folder, module, *folders = sys.argv[1:]
+sys.path += folders
+spec = importlib.util.spec_from_file_location("losslab", folder + "/__init__.py", submodule_search_locations=[folder])
+sys.modules["losslab"] = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(sys.modules["losslab"])
+sys.exit(importlib.import_module(module).main())
+"""
+SUBREAPER = 36  # of prctl: orphans of our children become our children
+_started: set[int] = set()  # process ids of the children that this module started
+
+
+def isolated(module: str) -> list[str]:
+    """The command that calls `main()` of `module`, whatever lies in the working directory or the environment.
+
+    `-I` ignores `PYTHON*` variables, the user's site folder and the working directory; `-S` reads no `.pth` file and no
+    `sitecustomize`. The packages are found all the same, because the folders they lie in are handed over.
+    """
+    return [sys.executable, "-I", "-S", *_boot(module)]
+
+
+def ordinary(module: str) -> list[str]:
+    """The command that calls `main()` of `module` with the user's own environment, for what runs a user's file."""
+    return [sys.executable, "-P", *_boot(module)]
+
+
+def _boot(module: str) -> list[str]:
+    return ["-c", BOOT, str(Path(__file__).resolve().parent), module, *package_folders()]
+
+
+def package_folders() -> list[str]:
+    """Absolute paths of the folders that hold what losslab needs, in a virtual environment or anywhere else."""
+    specs = [importlib.util.find_spec(name) for name in PACKAGES]
+    return list(dict.fromkeys(str(Path(s.origin).resolve().parent.parent) for s in specs if s and s.origin))
+
+
+def environment(threads: int, temporary: str | Path) -> dict[str, str]:
+    """The environment of an isolated process: the variables that are allowed, its threads, its folder."""
+    kept = {name: os.environ[name] for name in ALLOWED if name in os.environ}
+    return kept | thread_variables(threads) | {"TMPDIR": str(temporary), "HOME": str(temporary)}
+
+
+def thread_variables(threads: int) -> dict[str, str]:
+    return {name: str(threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")} if threads else {}
+
+
+@contextlib.contextmanager
+def workplace() -> Iterator[Path]:
+    """A folder that only this user can read, removed afterwards."""
+    folder = Path(tempfile.mkdtemp(prefix="losslab-")).resolve()
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def start(command: Sequence[str], request: str, out: Path, err: Path, **options) -> subprocess.Popen:
+    """Start `command` in a session of its own, with `request` as standard input and its output in two files.
+
+    Ctrl-C reaches it through this process alone. Its standard input stays open behind the request, so that
+    `parent_is_gone` can tell.
+    """
+    read, write = os.pipe()
+    with open(out, "wb") as stdout, open(err, "ab") as stderr:
+        process = subprocess.Popen(command, stdin=read, stdout=stdout, stderr=stderr, start_new_session=True, **options)
+    os.close(read)
+    process.request = os.fdopen(write, "wb", buffering=0)  # closed by the system when this process ends
+    _started.add(process.pid)
+    with contextlib.suppress(BrokenPipeError):  # it ended before it could read
+        process.request.write(request.encode() + b"\n")
+    return process
+
+
+def end(process: subprocess.Popen) -> None:
+    """Make sure that nothing is left of a child: neither itself, nor what it started."""
+    process.request.close()
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    _started.discard(process.pid)
+    _end_orphans()
+
+
+def adopt_orphans() -> None:
+    """From now on, what a child leaves behind becomes a child of this process, so that `end` finds it (Linux)."""
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None, use_errno=True).prctl(SUBREAPER, 1, 0, 0, 0)
+
+
+def _end_orphans() -> None:
+    """End adopted processes: children that are in another session and that nobody here started."""
+    for _ in range(1000):  # each that ends may leave its own children to us
+        strays = [pid for pid in _children() if pid not in _started and _is_elsewhere(pid)]
+        if not strays:
+            return
+        for pid in strays:
+            with contextlib.suppress(OSError):
+                os.kill(pid, signal.SIGKILL)
+                os.waitpid(pid, 0)
+
+
+def _children() -> list[int]:
+    try:
+        return [int(pid) for pid in Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()]
+    except (OSError, ValueError):  # not Linux
+        return []
+
+
+def _is_elsewhere(pid: int) -> bool:
+    try:
+        return os.getsid(pid) != os.getsid(0)
+    except OSError:
+        return False
+
+
+def parent_is_gone() -> bool:
+    """In a child that `start` started: whether the other end of its standard input is closed."""
+    import select
+
+    try:
+        ready, _, _ = select.select([0], [], [], 0)
+        return bool(ready) and not os.read(0, 1)
+    except (OSError, ValueError):
+        return False
