@@ -24,7 +24,8 @@ FLOORS = {
     3: "train evaluate hub anatomy start",
     2: "fused checkpoint instruct generate",
     1: "objective model corpus records scaling optim kernels",
-    0: "losses transforms formula config machine tokenizer tales stats units prediction",
+    0: "losses transforms formula config machine tokenizer tensors tales stats units prediction",
+    -1: "grammar untrusted",
 }
 FLOOR = {room: floor for floor, rooms in FLOORS.items() for room in rooms.split()}
 NEVER = [
