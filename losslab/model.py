@@ -1,6 +1,7 @@
 """GPT-2: tokens in, hidden states out; the logits and their transform apart."""
 
 import math
+from dataclasses import replace
 
 import torch
 import torch.nn.functional as F
@@ -9,6 +10,9 @@ from torch import Tensor, nn
 from losslab import formula
 from losslab.config import ModelConfig
 from losslab.machine import times_transposed
+
+# far beyond every GPT-2; what is larger is refused before anything is counted or built
+MOST = {"n_layer": 10_000, "n_head": 2**20, "n_embd": 2**20, "max_seq_len": 2**31 - 1, "vocab_size": 2**31 - 1}
 
 
 class Attention(nn.Module):
@@ -165,3 +169,26 @@ class GPT2(nn.Module):
     def num_params_non_embedding(self) -> int:
         """Without the token and position tables (and without the head where it is the token table)."""
         return self.num_params - self.wte.weight.numel() - self.wpe.weight.numel()
+
+
+def check_sizes(config: ModelConfig, vocab_size: int) -> None:
+    """An error for sizes that no machine holds, or that are none."""
+    for name, most in MOST.items():
+        if not 1 <= (size := vocab_size if name == "vocab_size" else getattr(config, name)) <= most:
+            raise ValueError(f"a model has a {name} between 1 and {most:,}, got {size}")
+
+
+def expected_shapes(config: ModelConfig, vocab_size: int) -> dict[str, tuple[int, ...]]:
+    """The shape of every tensor in the state of such a model, without building it: one block stands for all.
+
+    Raises:
+        ValueError: for sizes that are no model's.
+    """
+    check_sizes(config, vocab_size)
+    with torch.device("meta"):
+        state = GPT2(replace(config, n_layer=1), vocab_size).state_dict()
+    shapes = {}
+    for name, tensor in state.items():
+        layers = range(config.n_layer) if name.startswith("h.0.") else (0,)
+        shapes |= {name.replace("h.0.", f"h.{layer}.", 1): tuple(tensor.shape) for layer in layers}
+    return shapes

@@ -10,6 +10,8 @@ import stat
 from collections.abc import Collection, Iterable
 from pathlib import Path
 
+from losslab.untrusted import one_line
+
 NAME = "allowed-loss-files"
 
 
@@ -53,7 +55,7 @@ def allow(hashes: Iterable[tuple[str, str]]) -> None:
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK
         with os.fdopen(os.open(path, flags, 0o600), "w", encoding="utf-8") as file:
             for sha256, place in new.items():
-                file.write(f"{sha256}  {_printable(place)}\n")
+                file.write(f"{sha256}  {one_line(place)}\n")
     except OSError as error:
         raise ValueError(f"the list of allowed loss files {path} cannot be written: {error.strerror}; set "
                          "LOSSLAB_STATE to a folder that can be") from None
@@ -70,10 +72,6 @@ def check(sources: Iterable, trusted: Collection[str] = (), *, what: str = "it")
     for source in sources:
         if source.sha256 not in known:
             raise ValueError(
-                f"{what} wants to run the loss file {_printable(source.path)}, which is not among those you have "
+                f"{what} wants to run the loss file {one_line(source.path)}, which is not among those you have "
                 f"allowed; read it first, then say --trust {source.sha256}"
             )
-
-
-def _printable(text: str) -> str:
-    return "".join(c if c.isprintable() else "?" for c in text)[:200]

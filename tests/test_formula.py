@@ -98,7 +98,7 @@ def test_prints_canonically(text, printed):
 
 finite = st.floats(allow_nan=False, allow_infinity=False)
 identifiers = st.sampled_from(["a", "cross_entropy", "z_loss", "_x", "file", "lossé"])
-scalars = st.one_of(finite, st.integers(-(10**20), 10**20), st.booleans(), st.text(max_size=8))
+scalars = st.one_of(finite, st.integers(1 - 2**63, 2**63 - 1), st.booleans(), st.text(max_size=8))
 values = st.one_of(scalars, st.lists(scalars, max_size=3).map(tuple))
 keywords = st.dictionaries(st.sampled_from(["x", "power", "name"]), values, max_size=2).map(lambda d: tuple(d.items()))
 calls = st.builds(Call, identifiers, st.lists(values, max_size=1).map(tuple), keywords)
@@ -217,7 +217,8 @@ def test_any_text_is_read_or_refused_with_a_sentence(text):
         ("a(x=b)", "the parameter 'b' is not a number, string, boolean or list"),
         ("a(**{})", r"write each parameter of a by name, not with \*\*"),
         ("1e999*a", "a number in '1e999\\*a' is too large; they must lie within"),
-        ("-" * 20_000 + "a", r"'-{40}'\.\.\. of 20001 characters is too deep to read; write a flat sum"),
+        ("-" * 20_000 + "a", r"the formula '-{60,}\.\.\. has 20,001 characters; at most 4,096 are read"),
+        ("-" * 1_000 + "a", r"'-{60,}\.\.\. of 1001 characters is too deep to read; write a flat sum"),
     ],
 )
 def test_an_error_says_what_came_and_what_would_do(text, sentence):

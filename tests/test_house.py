@@ -25,7 +25,9 @@ FLOORS = {
     3: "fused checkpoint instruct generate",
     2: "objective",
     1: "lossfile model corpus records scaling optim kernels",
-    0: "losses transforms formula config machine tokenizer tales stats units prediction processes trust",
+    0: "losses transforms formula config machine tokenizer tensors tales stats units prediction processes"
+       " trust",
+    -1: "grammar untrusted",
 }
 FLOOR = {room: floor for floor, rooms in FLOORS.items() for room in rooms.split()}
 NEVER = [

@@ -10,9 +10,9 @@ from pathlib import Path
 from losslab import processes, records
 from losslab.experiment import measuring
 from losslab.experiment.plan import Experiment, Tell
-from losslab.experiment.trial import printable
 from losslab.experiment.watching import Watch, keep_text
 from losslab.experiment.worker import CANNOT, CODES
+from losslab.untrusted import one_line
 
 ATTEMPTS = 3  # a worker killed from outside is started again; one that keeps dying is not
 ENDED = tuple(CODES.values())
@@ -111,7 +111,7 @@ class Job:
                     self.seconds += time.monotonic() - started
                 self._look(watched)
                 keep_text(self.folder / "worker.log", watched.said_last(5_000))
-                said, code = printable(watched.last_sentence), self.process.returncode
+                said, code = one_line(watched.last_sentence), self.process.returncode
             if code in ENDED or self.asked_to_stop:
                 return None
             why = f"killed by signal {-code}" if code < 0 else said or f"exit code {code}"
@@ -127,7 +127,7 @@ class Job:
                 self.on_line({**line, "num_steps": self.experiment.num_steps})
         for sentence in watched.new_sentences():
             if self.on_said:
-                self.on_said(printable(sentence))
+                self.on_said(one_line(sentence))
         return watched.any_line
 
     def _measure(self, path: Path) -> Iterator[str]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from losslab import checkpoint, processes, records
 from losslab.evaluate.ruler import measure_run
 from losslab.experiment.plan import Experiment
-from losslab.experiment.trial import printable
+from losslab.untrusted import one_line
 
 ATTEMPTS = 3  # a process killed from outside is started again; one that keeps dying is not
 COSTS = ("peak_memory_bytes", "loss_seconds", "cross_entropy_seconds", "loss_cost_ratio")
@@ -85,7 +85,7 @@ def apart(experiment: Experiment, path: Path, *, threads: int) -> Iterator[None]
                     yield
             finally:
                 processes.end(process)
-            said = printable((err.read_text("utf-8", "replace").strip().splitlines() or ["it said nothing"])[-1])
+            said = one_line((err.read_text("utf-8", "replace").strip().splitlines() or ["it said nothing"])[-1])
             if process.returncode == 0:
                 with open(out, "rb") as file:
                     return json.loads(file.read(MOST_BYTES))

@@ -8,9 +8,9 @@ import time
 from losslab import config as configuration
 from losslab import machine, processes
 from losslab.experiment.plan import Experiment
-from losslab.experiment.trial import printable
 from losslab.model import GPT2
 from losslab.train import train
+from losslab.untrusted import one_line
 
 UPDATES = 6  # the first is not counted
 
@@ -34,7 +34,7 @@ def measure(experiment: Experiment, *, threads: int) -> dict:
             return {"num_params": int(found["num_params"]), "seconds_per_step": float(found["seconds_per_step"])}
         except (ValueError, TypeError, LookupError, OverflowError):
             said = (place / "said").read_text("utf-8", "replace").strip().splitlines() or ["it said nothing"]
-            raise ValueError(f"a first update could not be timed: {printable(said[-1])}") from None
+            raise ValueError(f"a first update could not be timed: {one_line(said[-1])}") from None
 
 
 def main() -> int:

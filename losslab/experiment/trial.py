@@ -18,6 +18,7 @@ from losslab.corpus import Corpus
 from losslab.experiment.vocabulary import Vocabulary
 from losslab.lossfile import LossError, Source
 from losslab.objective import Objective, Outline
+from losslab.untrusted import one_line
 
 LIMIT_SECONDS = 600.0
 MOST_BYTES = 100_000  # of an answer
@@ -57,13 +58,13 @@ def _said(text: str, files: tuple[tuple[str, str], ...], name: str, folder: str,
             processes.end(process)
         answer = _read(out)
     if isinstance(answer.get("error"), str):
-        raise LossError(printable(answer["error"]))
+        raise LossError(one_line(answer["error"], MOST_LETTERS))
     found = answer.get("said")
     if not isinstance(found, list) or not all(isinstance(one, str) for one in found):
         why = f"killed by signal {-process.returncode}" if process.returncode < 0 else f"exit {process.returncode}"
         raise LossError(f"trying {names} gave no usable answer ({why}); a loss file defines one function and does "
                         "nothing else")
-    return tuple(printable(one) for one in found)
+    return tuple(one_line(one, MOST_LETTERS) for one in found)
 
 
 def _read(path: Path) -> dict:
@@ -74,11 +75,6 @@ def _read(path: Path) -> dict:
     except (ValueError, RecursionError):
         return {}
     return answer if isinstance(answer, dict) else {}
-
-
-def printable(text: str) -> str:
-    """What another process says, in one line and without anything that a terminal would obey."""
-    return "".join(c if c.isprintable() else " " for c in text)[:MOST_LETTERS]
 
 
 def main() -> int:
