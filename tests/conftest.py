@@ -7,6 +7,7 @@ import tempfile
 CACHE = tempfile.mkdtemp(prefix="losslab-tests-")
 os.environ["LOSSLAB_CACHE"] = CACHE  # before anything of the house is imported, and for every process it starts
 os.environ["HF_HOME"] = os.path.join(CACHE, "hub")
+os.environ["LOSSLAB_STATE"] = os.path.join(CACHE, "state")
 os.environ["OMP_NUM_THREADS"] = "1"
 
 import numpy  # noqa: E402

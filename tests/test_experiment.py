@@ -191,7 +191,7 @@ def test_a_first_loss_that_is_not_ln_v_is_said_aloud(place, monkeypatch):
     said = []
     experiment.run(change(train={"num_steps": 1}), place / "fine", tell=said.append)
     assert not any("untrained" in line for line in said)
-    honest = experiment.GPT2.initialized
+    honest = experiment.training.GPT2.initialized
 
     def loud(*arguments):
         model = honest(*arguments)
@@ -199,7 +199,7 @@ def test_a_first_loss_that_is_not_ln_v_is_said_aloud(place, monkeypatch):
             model.wte.weight.mul_(40)
         return model
 
-    monkeypatch.setattr(experiment.GPT2, "initialized", loud)
+    monkeypatch.setattr(experiment.training.GPT2, "initialized", loud)
     experiment.run(change(train={"num_steps": 1}), place / "loud", tell=said.append)
     assert any("the untrained model's nll is" in line and "5.5491" in line for line in said)
 
@@ -345,7 +345,7 @@ def test_a_task_that_fails_leaves_the_model_in_training(place, monkeypatch):
         raise ValueError("broken")
 
     plain = experiment.run(SMALL, place / "plain")
-    monkeypatch.setattr(experiment.tasks, "run", broken)
+    monkeypatch.setattr(experiment.training.tasks, "run", broken)
     looking = experiment.run(change(evaluate=LOOKING), place / "looking")  # dropout is 0.1
     assert weights(place / "looking") == weights(place / "plain") and looking.scores == plain.scores
 
