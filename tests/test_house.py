@@ -25,7 +25,8 @@ FLOORS = {
     2: "fused checkpoint instruct generate",
     1: "objective model corpus records scaling optim kernels",
     0: "losses transforms formula config machine tokenizer tensors tales stats units prediction",
-    -1: "grammar untrusted",
+    -1: "bytelevel grammar",
+    -2: "untrusted",
 }
 FLOOR = {room: floor for floor, rooms in FLOORS.items() for room in rooms.split()}
 NEVER = [
