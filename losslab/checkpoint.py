@@ -132,7 +132,7 @@ def about(path: str | Path) -> tuple[dict, ModelConfig]:
     """
     path = Path(path)
     with _damage(path):
-        found = _read_object(path / ABOUT)
+        found = untrusted.read_object(path / ABOUT)
         written = found.get("format")
         if type(written) is not int or written < 1:
             raise ValueError(f"{ABOUT} has format {untrusted.shown(written)}")
@@ -269,17 +269,10 @@ def _damage(path: Path) -> Iterator[None]:
         raise Damaged(untrusted.one_line(f"checkpoint {path} is damaged: {error}")) from None
 
 
-def _read_object(file: Path) -> dict:
-    found = untrusted.read_json(file)
-    if not isinstance(found, dict):
-        raise ValueError(f"{file.name} does not hold a JSON object")
-    return found
-
-
 def _manifest(path: Path) -> dict[str, str]:
     """File name -> sha256 of all that is read from a checkpoint, and perhaps of more."""
     try:
-        found = _read_object(path / MANIFEST)
+        found = untrusted.read_object(path / MANIFEST)
     except (ValueError, OSError) as error:
         text = f"checkpoint {path} is damaged: {MANIFEST} is missing or unreadable: {error}"
         raise Damaged(untrusted.one_line(text)) from None

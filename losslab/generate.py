@@ -22,7 +22,7 @@ def generate(
         seed: the same seed gives the same text on the same machine.
 
     Raises:
-        ValueError: for a negative temperature or top_k.
+        ValueError: for a negative temperature or top_k, or a model whose logits are not finite.
     """
     ids = [tokenizer.eot, *(int(token) for token in tokenizer.encode(prompt))] if prompt else [tokenizer.eot]
     return prompt + continuation(
@@ -36,7 +36,7 @@ def continuation(
     stop: Sequence[str] = (),
 ) -> str:
     """What follows `ids`, at least one token: up to the end mark, the first of the texts `stop`, or `num_tokens`."""
-    if temperature < 0 or top_k < 0:
+    if not temperature >= 0 or top_k < 0:
         raise ValueError(f"temperature and top_k must not be negative, got {temperature} and {top_k}")
     was_training, device = model.training, model.lm_head.device
     model.eval()
@@ -61,7 +61,10 @@ def continuation(
 
 
 def _pick(logits: torch.Tensor, temperature: float, top_k: int, generator: torch.Generator) -> int:
-    if temperature == 0:
+    if not bool(logits.max().isfinite()):
+        raise ValueError("the model gives logits that are not finite, and no token can be drawn from them; its weights "
+                         "are damaged, or its training diverged")
+    if temperature == 0 or not bool((logits / temperature).max().isfinite()):  # next to 0 is 0
         return int(logits.argmax())
     logits = logits / temperature
     if 0 < top_k < len(logits):

@@ -10,12 +10,15 @@ import functools
 import hashlib
 import importlib.metadata
 import json
-from collections.abc import Iterable, Sequence
+import os
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
-END_OF_TEXT = "<|endoftext|>"
+from losslab import bytelevel, untrusted
+from losslab.bytelevel import END_OF_TEXT
+
 NAMES = ("bytes", "char", "bpe:N", "gpt2")
 MOST_TOKENS = 2**20  # of bpe:N; the trainer sets the room aside before it looks at the text
 FIXED = ("bytes", "gpt2")  # the vocabularies that no text has to be read for
@@ -25,6 +28,7 @@ GPT2_SHA256 = {
     "encoder.json": "196139668be63f3b5d6574427317ae82f612a97c5d1cdaf36ed2256dbf636783",
     "vocab.bpe": "1ce1664773c50f3e0cc8842619a93edc4624525b728b188a9e0be33b7726adc5",
 }
+GPT2_DIGEST = "f51fe6cedf4d"  # of the vocabulary that these two make
 
 
 def make(name: str, texts: Iterable[str] | None = None) -> "Tokenizer":
@@ -57,37 +61,61 @@ def check_name(name: str) -> None:
         raise ValueError(f"unknown tokenizer {name!r}{hint}; the tokenizers are {', '.join(NAMES)}")
 
 
-def load(folder: str | Path) -> "Tokenizer":
-    """The tokenizer that `save` wrote into `folder`, or any byte-level BPE in the standard `tokenizer.json`."""
+def load(folder: str | Path, *, links_into: Path | None = None) -> "Tokenizer":
+    """The tokenizer that `save` wrote into `folder`, or any byte-level BPE in the standard `tokenizer.json`.
+
+    Args:
+        folder: whoever wrote it; every byte of its files is checked before it is used.
+        links_into: see `untrusted.open_file`.
+
+    Raises:
+        ValueError: for files that are no tokenizer, or one whose tokens have not the bytes that they should have.
+        FileNotFoundError: where there is no tokenizer.
+    """
     folder = Path(folder)
-    about_file = folder / "losslab_tokenizer.json"
-    about = json.loads(about_file.read_text(encoding="utf-8")) if about_file.exists() else {}
-    kinds = {"name": str, "characters": str, "vocab_size": int}
-    if not isinstance(about, dict) or any(not isinstance(about.get(key, kind()), kind) for key, kind in kinds.items()):
-        raise ValueError(f"{about_file} does not describe a tokenizer; remove it, and {folder}/tokenizer.json is read")
+    about_file, file = folder / "losslab_tokenizer.json", folder / "tokenizer.json"
+    about = {}
+    if os.path.lexists(about_file):
+        try:
+            about = untrusted.read_object(about_file, links_into=links_into)
+            kinds = {"name": str, "characters": str, "vocab_size": int}
+            for key, kind in kinds.items():
+                if type(about.get(key, kind())) is not kind:
+                    raise ValueError(f"{key} is {untrusted.shown(about[key])}")
+        except ValueError as error:
+            text = f"{about_file} does not describe a tokenizer; remove it, and {file} is read: {error}"
+            raise ValueError(untrusted.one_line(text)) from None
     match about.get("name"):
         case "bytes":
             return Bytes()
         case "char":
             return Characters(about.get("characters", ""))
-    if not (folder / "tokenizer.json").exists():
+    if not os.path.lexists(file):
         raise FileNotFoundError(f"no tokenizer in {folder}: it has neither losslab_tokenizer.json nor tokenizer.json")
-    import tokenizers
-
-    try:
-        model = tokenizers.Tokenizer.from_file(str(folder / "tokenizer.json"))
-    except Exception as error:  # the library has no class of its own for this
-        raise ValueError(f"{folder / 'tokenizer.json'} is not a readable tokenizer: {error}") from None
-    return BytePairs(about.get("name"), model, about.get("vocab_size", 0))
+    model = bytelevel.read(file, links_into=links_into)
+    return _tried(BytePairs(about.get("name"), model, about.get("vocab_size", 0)), str(file))
 
 
-def from_merges(name: str | None, ids: dict[str, int], merges: Iterable[tuple[str, str]]) -> "BytePairs":
+def from_merges(
+    name: str | None, ids: Mapping[str, int], merges: Iterable[tuple[str, str]], source: str = "the two files of GPT-2"
+) -> "BytePairs":
     """A byte-level BPE from its parts: the id of each token in byte letters, and the pairs in order of their rank."""
-    from tokenizers import models
+    model = bytelevel.from_parts(ids, merges, f"{source} are no vocabulary")
+    return _tried(BytePairs(name, model), source)
 
-    model = _byte_level(models.BPE(ids, list(merges)))
-    model.add_special_tokens([END_OF_TEXT])
-    return BytePairs(name, model)
+
+def _tried(made: "BytePairs", source: str) -> "BytePairs":
+    """`made`, once it gave back a text, and its name is true: a training would take the name at its word."""
+    text = "".join(map(chr, range(0x250))) + " the  end\r\n\t \u4f60\U0001f642 "
+    ids = made.encode(text)
+    if made.eot in ids or made.decode_bytes(ids) != text.encode():
+        raise ValueError(f"{source} does not give back the text that it encodes; take a vocabulary like GPT-2's")
+    num_tokens = made.num_tokens
+    plain = made if made.vocab_size == num_tokens else made.padded(num_tokens)
+    if made.name != f"bpe:{num_tokens}" and (made.name != "gpt2" or plain.digest != GPT2_DIGEST):
+        raise ValueError(f"{source} calls its {num_tokens} tokens {untrusted.shown(made.name)}, and they are not; "
+                         "remove losslab_tokenizer.json, and it is read without a name")
+    return made
 
 
 class Tokenizer(abc.ABC):
@@ -168,12 +196,12 @@ class Bytes(Tokenizer):
         return np.frombuffer(text.encode(), dtype=np.uint8).astype(np.int64)
 
     def _standard_json(self) -> str:
-        vocabulary = {letter: byte for byte, letter in enumerate(_letters())}
+        vocabulary = {letter: byte for byte, letter in enumerate(bytelevel.letters())}
         model = {"type": "BPE", "dropout": None, "unk_token": None, "continuing_subword_prefix": None,
                  "end_of_word_suffix": None, "fuse_unk": False, "byte_fallback": False, "ignore_merges": False,
                  "vocab": vocabulary, "merges": []}  # fmt: skip
         byte_level = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": False}
-        return _tokenizer_json(model, byte_level, byte_level, self.eot)
+        return bytelevel.standard_json(model, byte_level, byte_level, self.eot)
 
 
 class Characters(Tokenizer):
@@ -182,6 +210,8 @@ class Characters(Tokenizer):
     name = "char"
 
     def __init__(self, characters: str):
+        if len(set(characters)) < len(characters):
+            raise ValueError("a char tokenizer has each character once, and this one has some twice")
         self.characters = characters
         self.tokens = [character.encode() for character in characters] + [b""]
         self.eot = len(characters)
@@ -206,7 +236,7 @@ class Characters(Tokenizer):
         # "unknown" is not in the vocabulary, which makes the library raise where `encode` does
         model = {"type": "WordLevel", "vocab": vocabulary, "unk_token": "unknown"}
         single = {"type": "Split", "pattern": {"Regex": r"[\s\S]"}, "behavior": "Isolated", "invert": False}
-        return _tokenizer_json(model, single, {"type": "Fuse"}, self.eot)
+        return bytelevel.standard_json(model, single, {"type": "Fuse"}, self.eot)
 
 
 class BytePairs(Tokenizer):
@@ -217,6 +247,8 @@ class BytePairs(Tokenizer):
     """
 
     def __init__(self, name: str | None, model, vocab_size: int = 0):
+        if not 0 <= vocab_size <= bytelevel.MOST_TOKENS:
+            raise ValueError(f"a table of tokens has at most {bytelevel.MOST_TOKENS:,} rows, got {vocab_size}")
         model.no_truncation()
         model.no_padding()
         self._json = model.to_str()
@@ -224,7 +256,8 @@ class BytePairs(Tokenizer):
         eot = model.token_to_id(END_OF_TEXT)
         if eot is None:
             raise ValueError(f"the tokenizer.json has no token {END_OF_TEXT}, which ends a document; add it there")
-        raw = _raw_tokens(parts)
+        raw = bytelevel.raw_tokens(parts)
+        self.num_tokens = len(raw)  # without the rows behind them
         self.tokens = [raw[i] for i in range(len(raw))] + [b""] * (vocab_size - len(raw))
         self.eot = eot
         self.name = name or f"bpe:{len(raw)}"
@@ -255,8 +288,9 @@ class BytePairs(Tokenizer):
 def _train(size: int, texts: Iterable[str]) -> BytePairs:
     from tokenizers import models, trainers
 
-    model = _byte_level(models.BPE())
-    trainer = trainers.BpeTrainer(vocab_size=size - 1, show_progress=False, initial_alphabet=sorted(_letters()))
+    model = bytelevel.byte_level(models.BPE())
+    letters = sorted(bytelevel.letters())
+    trainer = trainers.BpeTrainer(vocab_size=size - 1, show_progress=False, initial_alphabet=letters)
     model.train_from_iterator(texts, trainer)
     model.add_special_tokens([END_OF_TEXT])  # last, as in GPT-2
     if (found := model.get_vocab_size()) != size:
@@ -287,62 +321,5 @@ def _gpt2_file(name: str) -> bytes:
     return content
 
 
-def _byte_level(model):
-    import tokenizers
-    from tokenizers import decoders, pre_tokenizers, processors
-
-    whole = tokenizers.Tokenizer(model)
-    whole.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    whole.decoder = decoders.ByteLevel()
-    whole.post_processor = processors.ByteLevel(trim_offsets=False)
-    return whole
-
-
-def _raw_tokens(parts: dict) -> dict[int, bytes]:
-    """The bytes of every id of a `tokenizer.json`, nothing for marks; an error where they are not known exactly."""
-    pre = parts["pre_tokenizer"] or {}
-    if parts["model"]["type"] != "BPE" or parts["normalizer"] or pre.get("type") != "ByteLevel":
-        raise ValueError(
-            "the tokenizer.json is not a byte-level BPE without a normalizer, so the bytes of its tokens are not "
-            "known exactly; GPT-2's kind of vocabulary would do"
-        )
-    byte_of = {letter: byte for byte, letter in enumerate(_letters())}
-    ids, added = parts["model"]["vocab"], {token["content"]: token for token in parts["added_tokens"]}
-    text = [token for token in added if not added[token]["special"]]
-    wrong = [token for token in ids if token not in added and not byte_of.keys() >= set(token)]
-    problem = (
-        f"{text[0]!r} is added to it and found in text" if text
-        else f"{wrong[0]!r} is not written in the letters of bytes" if wrong
-        else "it lacks some of the 256 bytes" if not ids.keys() >= byte_of.keys()
-        else "it puts a space before a text" if pre.get("add_prefix_space")
-        else "it drops merges at random" if parts["model"].get("dropout")
-        else ""
-    )
-    if problem:
-        raise ValueError(f"the tokenizer.json is not exact: {problem}; take a vocabulary like GPT-2's")
-    raw = {i: bytes(map(byte_of.__getitem__, token)) for token, i in ids.items() if token not in added}
-    raw |= {token["id"]: b"" for token in added.values()}
-    if raw.keys() != set(range(len(raw))):
-        raise ValueError(f"the tokenizer.json has {len(raw)} ids with gaps between them; number them from 0")
-    return raw
-
-
-def _letters() -> list[str]:
-    """The printable letter that stands for each byte in a byte-level vocabulary (GPT-2's own alphabet)."""
-    printable = {*range(33, 127), *range(161, 173), *range(174, 256)}
-    rest = iter(range(256, 512))
-    return [chr(byte if byte in printable else next(rest)) for byte in range(256)]
-
-
 def _code_points(text: str) -> np.ndarray:
     return np.frombuffer(text.encode("utf-32-le", errors="surrogatepass"), dtype="<u4")
-
-
-def _tokenizer_json(model: dict, pre_tokenizer: dict, decoder: dict, eot: int) -> str:
-    """A file of the `tokenizers` library, written without it: a machine with the numeric core alone can save too."""
-    end = {"id": eot, "content": END_OF_TEXT, "single_word": False, "lstrip": False, "rstrip": False,
-           "normalized": False, "special": True}  # fmt: skip
-    return json.dumps({
-        "version": "1.0", "truncation": None, "padding": None, "added_tokens": [end], "normalizer": None,
-        "pre_tokenizer": pre_tokenizer, "post_processor": None, "decoder": decoder, "model": model,
-    })  # fmt: skip

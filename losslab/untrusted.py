@@ -31,6 +31,8 @@ def open_file(path: str | Path, *, links_into: Path | None = None) -> BinaryIO:
     if real != path and not real.is_relative_to(links_into.resolve()):
         raise ValueError(one_line(f"{path} is a link that leads out of its model, and only the file itself is read"))
     try:
+        if "\0" in str(path):
+            raise FileNotFoundError
         _check_regular(path, real.lstat().st_mode)  # before it is opened: opening a device can do something
         descriptor = os.open(real, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
     except FileNotFoundError:
@@ -46,15 +48,6 @@ def open_file(path: str | Path, *, links_into: Path | None = None) -> BinaryIO:
     return file
 
 
-def is_file(path: Path, *, links_into: Path | None = None) -> bool:
-    """Whether `open_file` would open it."""
-    try:
-        open_file(path, links_into=links_into).close()
-    except (ValueError, OSError):
-        return False
-    return True
-
-
 def read_bytes(path: str | Path, most: int, *, links_into: Path | None = None) -> bytes:
     """All bytes of a regular file, which may have at most `most`."""
     with open_file(path, links_into=links_into) as file:
@@ -64,9 +57,12 @@ def read_bytes(path: str | Path, most: int, *, links_into: Path | None = None) -
     return raw
 
 
-def read_json(path: str | Path, *, links_into: Path | None = None) -> object:
-    """The value in a JSON file; see `parse_json`."""
-    return parse_json(read_bytes(path, MOST_JSON_BYTES, links_into=links_into), str(path))
+def read_object(path: str | Path, most: int = MOST_JSON_BYTES, *, links_into: Path | None = None) -> dict:
+    """The object in a JSON file of at most `most` bytes; see `parse_json`."""
+    found = parse_json(read_bytes(path, most, links_into=links_into), str(path))
+    if not isinstance(found, dict):
+        raise ValueError(one_line(f"{path} must hold a JSON object, got {shown(found)}"))
+    return found
 
 
 def parse_json(raw: bytes, source: str) -> object:

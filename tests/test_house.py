@@ -25,9 +25,9 @@ FLOORS = {
     3: "fused checkpoint instruct generate",
     2: "objective",
     1: "lossfile model corpus records scaling optim kernels",
-    0: "losses transforms formula config machine tokenizer tensors tales stats units prediction processes"
-       " trust",
-    -1: "grammar untrusted",
+    0: "losses transforms formula config machine progress processes tokenizer tensors tales stats units prediction trust",
+    -1: "bytelevel grammar",
+    -2: "untrusted words",
 }
 FLOOR = {room: floor for floor, rooms in FLOORS.items() for room in rooms.split()}
 NEVER = [

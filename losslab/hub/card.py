@@ -1,5 +1,8 @@
 """The model card: what was trained on what, and how it scored."""
 
+import re
+
+from losslab import untrusted
 from losslab.checkpoint import Checkpoint
 from losslab.records import Record
 from losslab.stats import Score
@@ -15,11 +18,11 @@ tags: [gpt2, losslab]
 def card(record: Record, loaded: Checkpoint, transform: str, weights: str) -> str:
     """The `README.md` of an export."""
     model, tokenizer = loaded.model, loaded.tokenizer
-    config, corpus = model.config, record.spec["corpus"]
+    config, corpus = model.config, _dict(record.spec.get("corpus"))
     loading = ", trust_remote_code=True" if transform else ""
     about = [
         ("loss", record.loss),
-        ("corpus", f"{corpus['name']}, digest {corpus['digest']}" if corpus["digest"] else None),
+        ("corpus", f"{corpus.get('name')}, digest {corpus['digest']}" if corpus.get("digest") else None),
         ("training tokens", f"{loaded.tokens:,}" if loaded.tokens else None),
         ("started from weights, sha256", record.spec.get("start")),
         ("seed", str(record.seed) if loaded.tokens else None),
@@ -33,7 +36,7 @@ def card(record: Record, loaded: Checkpoint, transform: str, weights: str) -> st
         ("losslab", record.spec.get("version")),
     ]
     return "\n".join([
-        HEAD, f"# A GPT-2 trained with `{record.loss}`" if loaded.tokens else f"# `{record.loss}`", "",
+        HEAD, f"# A GPT-2 trained with {_code(record.loss)}" if loaded.tokens else f"# {_code(record.loss)}", "",
         "| | |", "|---|---|", *(f"| {name} | {_code(value)} |" for name, value in about if value), "",
         "## Scores", "", *_scores(record), "",
         "## Use", "", "```python", "from transformers import AutoModelForCausalLM, AutoTokenizer", "",
@@ -46,9 +49,11 @@ def card(record: Record, loaded: Checkpoint, transform: str, weights: str) -> st
 def _scores(record: Record) -> list[str]:
     if not record.scores:
         return ["None were taken."]
-    rows = [f"| {name} | {Score.from_dict(score)} | {score['unit']} |" for name, score in record.scores.items()]
-    counts = record.result.get("counts", {})
-    of = ", ".join(f"{counts[name]:,} {name}" for name in ("documents", "tokens", "bytes") if name in counts)
+    rows = [f"| {_word(name)} | {Score.from_dict(score)} | {_word(score['unit'])} |"
+            for name, score in record.scores.items()]
+    counts = _dict(record.result.get("counts"))
+    of = ", ".join(f"{counts[name]:,} {name}" for name in ("documents", "tokens", "bytes")
+                   if type(counts.get(name)) is int)
     return ["| score | value ± standard error (n documents) | unit |", "|---|---|---|", *rows, "",
             f"On the validation split of the corpus above: {of}. Perplexities and nats per token are of this "
             "tokenizer; bits per byte can be compared across tokenizers, on the same text."]
@@ -63,6 +68,17 @@ def _notes(transform: str, as_code: str) -> list[str]:
     return notes
 
 
-def _code(text: str) -> str:
-    """`text` as code that a table holds: names come from files, and cannot break out of it."""
-    return "`" + " ".join(text.replace("`", "'").replace("|", r"\|").split()) + "`"
+def _code(value: object) -> str:
+    """A value as code that a table holds: names come from files, and cannot break out of it."""
+    text = untrusted.one_line(" ".join(str(value).replace("`", "'").split()), 1000)
+    return "`" + re.sub(r"(\\*)\|", lambda found: " ".join([*found[1], r"\|"]), text) + "`"  # no backslash before it
+
+
+def _word(value: object) -> str:
+    """The name of a score or unit as it is, and as code where it is none."""
+    text = str(value)
+    return text if re.fullmatch(r"[\w./@=+-]+( [\w./@=+-]+)*", text) else _code(text)
+
+
+def _dict(value: object) -> dict:
+    return value if isinstance(value, dict) else {}

@@ -36,13 +36,14 @@ def export_run(run: str | Path, folder: str | Path, *, with_code: bool = False) 
     loaded = checkpoint.load(checkpoint.newest(run / "checkpoint"))
     model, tokenizer = _folded(loaded.model), loaded.tokenizer
     transform = model.transform_text
+    calls = formula.check_transforms(transform, str(run))
     if transform and not with_code:
         raise ValueError(f"{run} has the logit transform {transform}, which transformers has no setting for; "
                          "--remote-code writes it as code, to be loaded with trust_remote_code=True")
     settings = layout.to_settings(model, tokenizer.eot)
     settings["losslab"] = {"transform": transform, "bias": model.config.bias}
     if transform:
-        settings |= remote_code.settings(transform)
+        settings |= remote_code.settings()
     ends = {"bos_token_id": tokenizer.eot, "eos_token_id": tokenizer.eot, "pad_token_id": tokenizer.eot}
     with layout.new_folder(folder) as temporary:
         try:
@@ -56,7 +57,7 @@ def export_run(run: str | Path, folder: str | Path, *, with_code: bool = False) 
                             ("tokenizer_config", _tokenizer_settings(model))):
             (temporary / f"{name}.json").write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
         if transform:
-            remote_code.write(temporary, transform)
+            remote_code.write(temporary, calls)
         (temporary / "README.md").write_text(card(record, loaded, transform, weights), encoding="utf-8")
         files = sorted(file.name for file in temporary.iterdir())
     return {"folder": str(folder), "files": files, "num_params": model.num_params, "transform": transform,

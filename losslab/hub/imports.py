@@ -1,13 +1,12 @@
 """A GPT-2 of theirs -> a folder that `evaluate`, `generate` and `train --start` read like a run."""
 
+import os
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 
-import torch
-
 import losslab
-from losslab import checkpoint, formula, machine, records
+from losslab import checkpoint, formula, machine, records, untrusted
 from losslab import config as configuration
 from losslab import tokenizer as tokenizers
 from losslab.config import ExperimentConfig
@@ -34,17 +33,26 @@ def import_model(
     """
     layout.check_new(folder)
     place, commit = source.find(name, trust_pickle=trust_pickle)
+    try:
+        return _import(place, commit, name, folder, tokenizer, trust_pickle, tell)
+    except ValueError as error:  # what a stranger wrote may stand in it
+        raise ValueError(untrusted.one_line(str(error), 600)) from None
+
+
+def _import(
+    place: Path, commit: str | None, name: str, folder: str | Path, tokenizer: str | None, trust_pickle: bool,
+    tell: Callable[[str], None],
+) -> Record:
     settings = source.settings(place)
     config = layout.from_settings(settings, str(place / "config.json"))
+    transform = layout.transform(settings, str(place / "config.json"))
     vocab_size = {**layout.DEFAULTS, **settings}["vocab_size"]
-    found = source.tensors(place, trust_pickle=trust_pickle)
+    found = source.tensors(place, lambda entries: layout.check_tensors(entries, config, vocab_size, str(place)),
+                           trust_pickle=trust_pickle)
     kinds = sorted({str(tensor.dtype).removeprefix("torch.") for tensor in found.values()} - {"float32"})
     state = layout.from_tensors(found, config, vocab_size, str(place))
     vocabulary = _tokenizer(place, tokenizer, vocab_size, tell)
-    transform = str(layout.own(settings).get("transform", "")) if settings["model_type"] == layout.CAPPED else ""
-    with torch.device("meta"):
-        model = GPT2(config, vocab_size, transform)
-    model.load_state_dict(state, assign=True)
+    model = checkpoint.model_from(state, config, vocab_size, transform, str(place))
     if kinds:
         tell(f"the weights were in {', '.join(kinds)}; they are float32 now")
     if any(settings.get(key, 0.1) != config.dropout for key in layout.DROPOUTS):
@@ -58,7 +66,7 @@ def import_model(
 
 def _write(folder: Path, model: GPT2, vocabulary, origin: dict) -> None:
     path = checkpoint.save(folder / "checkpoint", model, vocabulary, step=0, tokens=0, seconds=0.0)
-    weights = source.read_json(path / "manifest.json")["model.safetensors"]
+    weights = untrusted.read_object(path / "manifest.json")["model.safetensors"]
     config = ExperimentConfig(
         loss=str(formula.Call("imported", (origin["name"],))), model=model.config,
         data=replace(configuration.DataConfig(), tokenizer=vocabulary.name),
@@ -94,16 +102,19 @@ def _tokenizer(place: Path, name: str | None, vocab_size: int, tell: Callable[[s
 
 
 def _own_tokenizer(place: Path):
-    if (place / "tokenizer.json").is_file():
-        return tokenizers.load(place)
-    if not ((place / "vocab.json").is_file() and (place / "merges.txt").is_file()):
+    links_into = source.links_into(place)
+    if os.path.lexists(place / "tokenizer.json"):
+        return tokenizers.load(place, links_into=links_into)
+    if not (os.path.lexists(place / "vocab.json") and os.path.lexists(place / "merges.txt")):
         raise ValueError(f"{place} has no tokenizer.json, and no vocab.json with merges.txt; give its tokenizer with "
                          f"--tokenizer {' or '.join(tokenizers.FIXED)}")
-    lines = (place / "merges.txt").read_text(encoding="utf-8").split("\n")
+    raw = untrusted.read_bytes(place / "merges.txt", untrusted.MOST_JSON_BYTES, links_into=links_into)
+    try:
+        lines = raw.decode("utf-8").split("\n")
+    except UnicodeDecodeError:
+        raise ValueError(f"{place / 'merges.txt'} is not UTF-8 text; fetch it again") from None
     merges = [tuple(line.split(" ")) for line in lines if line and not line.startswith("#version")]
     if not all(len(pair) == 2 for pair in merges):
         raise ValueError(f"{place / 'merges.txt'} does not hold a pair of tokens a line; fetch it again")
-    try:
-        return tokenizers.from_merges(None, source.read_json(place / "vocab.json"), merges)
-    except Exception as error:  # the library has no class of its own for this
-        raise ValueError(f"vocab.json and merges.txt of {place} are no vocabulary: {error}") from None
+    ids = untrusted.read_object(place / "vocab.json", links_into=links_into)
+    return tokenizers.from_merges(None, ids, merges, f"vocab.json and merges.txt of {place}")

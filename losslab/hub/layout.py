@@ -5,14 +5,18 @@ import os
 import re
 import shutil
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from losslab import config as configuration
+from losslab import formula
 from losslab.config import ModelConfig
-from losslab.model import GPT2
+from losslab.model import GPT2, expected_shapes
+from losslab.tensors import Entry
+from losslab.untrusted import shown
 
 PLAIN, CAPPED = "gpt2", "losslab_gpt2"  # the model types; the second has a logit transform, in code of its own
 BODY, HEAD = "transformer.", "lm_head.weight"
@@ -48,7 +52,8 @@ def from_settings(settings: Mapping, source: str) -> ModelConfig:
     """Our configuration of a `config.json`; an error for every setting that would change the mathematics."""
     kind = settings.get("model_type")
     if kind not in (PLAIN, CAPPED):
-        raise ValueError(f"{source} describes a model of type {kind!r}, not a GPT-2; losslab reads the type 'gpt2'")
+        raise ValueError(f"{source} describes a model of type {shown(kind)}, not a GPT-2; losslab reads the type "
+                         "'gpt2'")
     if kind == PLAIN and settings.get("auto_map"):
         raise ValueError(f"{source} brings code of its own (auto_map), and losslab runs no code of a model; import a "
                          "plain GPT2LMHeadModel")
@@ -56,11 +61,13 @@ def from_settings(settings: Mapping, source: str) -> ModelConfig:
         raise ValueError(f"{source} describes quantized weights; import the model in float32, float16 or bfloat16")
     for key, value in FIXED.items():
         if settings.get(key, value) != value:
-            raise ValueError(f"{source} has {key} {settings[key]!r}; losslab's GPT-2 has {value!r} and nothing else")
+            raise ValueError(f"{source} has {key} {shown(settings[key])}; losslab's GPT-2 has {value!r} and nothing "
+                             "else")
     given = DEFAULTS | dict(settings)
     activation = ACTIVATIONS.get(str(given["activation_function"]))
     if activation is None:
-        raise ValueError(f"{source} has activation_function {given['activation_function']!r}; losslab's GPT-2 has "
+        raise ValueError(f"{source} has activation_function {shown(given['activation_function'])}; losslab's "
+                         f"GPT-2 has "
                          f"{', '.join(ACTIVATIONS)}")
     dropouts = [settings.get(key, 0.1) for key in DROPOUTS]
     values = {
@@ -70,11 +77,25 @@ def from_settings(settings: Mapping, source: str) -> ModelConfig:
     }
     config = configuration.override(ModelConfig(), values, source=source)
     if given["n_inner"] not in (None, 4 * config.n_embd):
-        raise ValueError(f"{source} has n_inner {given['n_inner']!r}; losslab's GPT-2 has four times n_embd, "
+        raise ValueError(f"{source} has n_inner {shown(given['n_inner'])}; losslab's GPT-2 has four times n_embd, "
                          f"{4 * config.n_embd}")
-    if not isinstance(given["vocab_size"], int) or given["vocab_size"] < 1:
-        raise ValueError(f"{source} has vocab_size {given['vocab_size']!r}; it is a number of tokens")
+    if type(given["vocab_size"]) is not int or given["vocab_size"] < 1:
+        raise ValueError(f"{source} has vocab_size {shown(given['vocab_size'])}; it is a number of tokens")
     return config
+
+
+def transform(settings: Mapping, source: str) -> str:
+    """The logit transform that a `config.json` names, checked; `""` for none.
+
+    Raises:
+        ValueError: for what losslab has not written, or a transform that the type of the model does not apply.
+    """
+    text = own(settings).get("transform", "")
+    formula.check_transforms(text, source)
+    if bool(text) != (settings["model_type"] == CAPPED):
+        raise ValueError(f"{source} has the logit transform {text or 'none'} and the type {settings['model_type']}, "
+                         f"which do not belong together; {CAPPED} has one, {PLAIN} has none")
+    return text
 
 
 def own(settings: Mapping) -> Mapping:
@@ -105,15 +126,9 @@ def from_tensors(tensors: dict[str, Tensor], config: ModelConfig, vocab_size: in
     """
     found = {}
     for name in list(tensors):
-        ours = "head.weight" if name == HEAD else name.removeprefix(BODY)
-        if ours in found:
-            raise ValueError(f"{source} has {name} twice, with and without {BODY!r}; save the model again")
-        tensor = tensors.pop(name)  # popped, so that a large model is not held twice
-        if BUFFERS.match(ours):
-            continue
-        if not tensor.is_floating_point():
-            raise ValueError(f"{source} has {name} in {tensor.dtype}, no floating point; import an unquantized model")
-        found[ours] = (tensor.t() if TRANSPOSED.search(ours) and tensor.dim() == 2 else tensor).float().contiguous()
+        ours, tensor = ours_of(name), tensors.pop(name)  # popped, so that a large model is not held twice
+        if not BUFFERS.match(ours):
+            found[ours] = (tensor.t() if TRANSPOSED.search(ours) else tensor).float().contiguous()
     if config.tied and "head.weight" in found and "wte.weight" in found:
         if not torch.equal(found.pop("head.weight"), found["wte.weight"]):
             raise ValueError(f"{source} ties its output weights to the token embedding (tie_word_embeddings), yet "
@@ -121,33 +136,62 @@ def from_tensors(tensors: dict[str, Tensor], config: ModelConfig, vocab_size: in
     if not config.bias:
         for name in [name for name in found if name.endswith(".bias") and not found[name].any()]:
             del found[name]
-    _check(found, config, vocab_size, source)
+    for name in found.keys() - expected_shapes(config, vocab_size).keys():
+        raise ValueError(f"{source} has the tensor {theirs(name)}, which a GPT2LMHeadModel has not; import a plain one")
     return found
 
 
-def _check(found: dict[str, Tensor], config: ModelConfig, vocab_size: int, source: str) -> None:
+def check_tensors(
+    entries: Mapping[str, Tensor | Entry], config: ModelConfig, vocab_size: int, source: str
+) -> None:
+    """Compare dtypes and shapes by their names with what the configuration asks for; nothing is allocated.
+
+    Raises:
+        ValueError: naming the tensor that is missing, not expected, twice there, or of another shape.
+    """
+    shapes: dict[str, tuple[int, ...]] = {}
+    for name, entry in entries.items():
+        ours = ours_of(name)
+        if ours in shapes:
+            raise ValueError(f"{source} has {name} twice, with and without {BODY!r}; save the model again")
+        if not entry.dtype.is_floating_point and not BUFFERS.match(ours):
+            raise ValueError(f"{source} has {name} in {entry.dtype}, no floating point; import an unquantized "
+                             "model")
+        shape = tuple(entry.shape)
+        shapes[ours] = shape[::-1] if TRANSPOSED.search(ours) and len(shape) == 2 else shape
+    _check({name: shape for name, shape in shapes.items() if not BUFFERS.match(name)}, config, vocab_size, source)
+
+
+def _check(found: dict[str, tuple[int, ...]], config: ModelConfig, vocab_size: int, source: str) -> None:
     tables = {"wte.weight": (vocab_size, config.n_embd), "wpe.weight": (config.max_seq_len, config.n_embd)}
-    depth = len({name.split(".")[1] for name in found if name.startswith("h.")})
-    for name, shape in tables.items():  # first what a skeleton would be built from: sizes may be absurd
+    depth = len({name.split(".")[1] for name in found if name.startswith("h.") and name.count(".") > 1})
+    for name, shape in tables.items():  # first what decides how many shapes there are: sizes may be absurd
         _check_shape(found, name, shape, source)
     if depth != config.n_layer:
         raise ValueError(f"{source} has tensors of {depth} layers, but config.json has n_layer {config.n_layer}; they "
                          "do not belong together, or the file is cut")
-    with torch.device("meta"):
-        expected = {name: tuple(tensor.shape) for name, tensor in GPT2(config, vocab_size).state_dict().items()}
-    for name, shape in expected.items():
+    for name, shape in expected_shapes(config, vocab_size).items():
         _check_shape(found, name, shape, source)
-    for name in found.keys() - expected.keys():
-        raise ValueError(f"{source} has the tensor {theirs(name)}, which a GPT2LMHeadModel has not; import a plain one")
+    # biases of zero and a head that repeats the token embedding may be there, too
+    known = expected_shapes(replace(config, bias=True, tied=False), vocab_size)
+    for name in found:
+        if name not in known:
+            raise ValueError(f"{source} has the tensor {theirs(name)}, which a GPT2LMHeadModel has not; import a plain "
+                             "one")
+        _check_shape(found, name, known[name], source)
 
 
-def _check_shape(found: dict[str, Tensor], name: str, shape: tuple[int, ...], source: str) -> None:
+def _check_shape(found: dict[str, tuple[int, ...]], name: str, shape: tuple[int, ...], source: str) -> None:
     if name not in found:
         raise ValueError(f"{source} has no tensor {theirs(name)}; it is not a whole GPT2LMHeadModel, save it again")
-    if (got := tuple(found[name].shape)) != shape:
+    if (got := found[name]) != shape:
         turn = slice(None, None, -1 if TRANSPOSED.search(name) else 1)  # as it lies in their file
         raise ValueError(f"{source} has {theirs(name)} of shape {list(got[turn])}, and config.json asks for "
                          f"{list(shape[turn])}; they do not belong together")
+
+
+def ours_of(name: str) -> str:
+    return "head.weight" if name == HEAD else name.removeprefix(BODY)
 
 
 def theirs(name: str) -> str:

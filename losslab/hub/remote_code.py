@@ -8,7 +8,7 @@ from losslab import formula
 from losslab.hub.layout import CAPPED
 
 FILE = "modeling_losslab.py"
-SOURCE = '''"""A GPT-2 whose logits are {text}; the mathematics is in the files beside this one."""
+SOURCE = '''"""A GPT-2 with a transform of its logits; the mathematics is in the files beside this one."""
 
 from torch import nn
 from transformers import GPT2Config, GPT2LMHeadModel
@@ -39,8 +39,8 @@ class LosslabGPT2(GPT2LMHeadModel):
 '''
 
 
-def settings(text: str) -> dict:
-    """What `config.json` says of a model with the transform `text`, over what it says of a plain one.
+def settings() -> dict:
+    """What `config.json` says of a model with a logit transform, over what it says of a plain one.
 
     The model type is another one: a plain GPT-2 in its place would load without a word, and give other logits.
     """
@@ -49,16 +49,23 @@ def settings(text: str) -> dict:
             "auto_map": {"AutoConfig": f"{module}.LosslabConfig", "AutoModelForCausalLM": f"{module}.LosslabGPT2"}}
 
 
-def write(folder: Path, text: str) -> None:
-    """The code files of a model with the transform `text`."""
+def write(folder: Path, transforms: tuple[formula.Call, ...]) -> None:
+    """The code files of a model with these transforms: names of the house's own, and numbers, and nothing else.
+
+    Raises:
+        ValueError: for an unknown transform, or a parameter that is not a number.
+    """
     calls, names = [], []
-    for call in formula.parse_transforms(text):
+    for call in transforms:
         function = formula.load("losslab.transforms", call.name)
-        given = "".join(f", {name}={value!r}" for name, value in formula.bind(function, call).items())
+        values = formula.bind(function, call)
+        if not all(type(value) in (int, float) for value in values.values()):
+            raise ValueError(f"{call} has a parameter that is not a number, and code is made of numbers alone")
+        given = "".join(f", {name}={value!r}" for name, value in values.items())
         calls.append(f"        logits = {call.name}(logits{given})")
         names.append(call.name)
     imports = [f"from .{name} import {name}" for name in sorted(set(names))]
-    code = SOURCE.format(text=text, imports="\n".join(imports), kind=CAPPED, calls="\n".join(calls))
+    code = SOURCE.format(imports="\n".join(imports), kind=CAPPED, calls="\n".join(calls))
     (folder / FILE).write_text(code, encoding="utf-8")
     for name in names:
         source = inspect.getsource(importlib.import_module(f"losslab.transforms.{name}"))

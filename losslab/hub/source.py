@@ -1,20 +1,26 @@
 """Where a model of theirs lies, a folder or a name on the hub, and its tensors, read without running anything of it."""
 
-import json
+import math
+import os
 import re
 import warnings
+import zipfile
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
-import safetensors
-import safetensors.torch
 import torch
 from torch import Tensor
+
+from losslab import tensors as files
+from losslab import untrusted
 
 SAFE, PICKLED = "model.safetensors", "pytorch_model.bin"
 FILES = ("config.json", "model.safetensors", "model-*-of-*.safetensors", "model.safetensors.index.json",
          "tokenizer.json", "vocab.json", "merges.txt", "losslab_tokenizer.json")
 PICKLED_FILES = ("pytorch_model.bin", "pytorch_model-*-of-*.bin", "pytorch_model.bin.index.json")
 NAME = re.compile(r"^[\w][\w.-]*(/[\w][\w.-]*)?$")  # `gpt2` or `owner/name`
+MOST_CONFIG_BYTES = 2**20
+MOST_PARTS = 1000  # files of one model
 REACH_SECONDS = 10  # the library itself would try for minutes
 
 
@@ -59,72 +65,107 @@ def _download(name: str, patterns: list[str]) -> tuple[Path, str]:
 
 # --- what lies in it ---------------------------------------------------------------------------
 
+def links_into(folder: Path) -> Path | None:
+    """Where the links in a model's folder may lead: the hub's library keeps its files apart, and links to them."""
+    place = folder.absolute()
+    return place.parent.parent / "blobs" if place.parent.name == "snapshots" else None
+
+
 def settings(folder: Path) -> dict:
     """`config.json`."""
     path = folder / "config.json"
-    if not path.is_file():
+    if not os.path.lexists(path):
         raise ValueError(f"{folder} is not a model: it has no config.json; give the folder of a GPT2LMHeadModel")
-    return read_json(path)
+    return untrusted.read_object(path, MOST_CONFIG_BYTES, links_into=links_into(folder))
 
 
-def tensors(folder: Path, *, trust_pickle: bool = False) -> dict[str, Tensor]:
+def tensors(
+    folder: Path, check: Callable[[Mapping[str, Tensor | files.Entry]], None], *, trust_pickle: bool = False
+) -> dict[str, Tensor]:
     """Every tensor of the model by its name, from one file or several.
+
+    Args:
+        folder: of the model.
+        check: is given dtypes and shapes by name before anything is allocated; it raises for what does not fit.
+        trust_pickle: read the tensors of a pickle, and nothing else of it.
 
     Raises:
         ValueError: without weights, with damaged ones, or with pickled ones that were not trusted.
     """
     for name, read in ((SAFE, _read_safe), (PICKLED, _read_pickled)):
         index = folder / f"{name}.index.json"
-        if not (folder / name).is_file() and not index.is_file():
+        if not os.path.lexists(folder / name) and not os.path.lexists(index):
             continue
         if read is _read_pickled and not trust_pickle:
             raise ValueError(f"{folder} has its weights in a pickle, {name}, which can run code when it is opened; get "
                              f"the model with {SAFE}, or allow its numbers alone with --trust-pickle")
-        files = [name] if (folder / name).is_file() else _parts(index)
-        found: dict[str, Tensor] = {}
-        for file in files:
-            if not (folder / file).is_file():
-                raise ValueError(f"{folder} lacks {file}, a part of its weights by {index.name}; fetch it again")
-            found |= read(folder / file)
-        return found
+        parts = [name] if os.path.lexists(folder / name) else _parts(index)
+        for part in parts:
+            if not os.path.lexists(folder / part):
+                raise ValueError(f"{folder} lacks {part}, a part of its weights by {index.name}; fetch it again")
+        return read([folder / part for part in parts], check)
     raise ValueError(f"{folder} has a config.json and no {SAFE}; give the folder of a whole GPT2LMHeadModel")
 
 
-def read_json(path: Path) -> dict:
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{path} is not readable JSON: {error}") from None
-    if not isinstance(found, dict):
-        raise ValueError(f"{path} must hold a JSON object, got {type(found).__name__}")
-    return found
-
-
 def _parts(index: Path) -> list[str]:
-    weight_map = read_json(index).get("weight_map")
-    names = sorted(set(map(str, weight_map.values()))) if isinstance(weight_map, dict) else []
-    for name in names:
-        if Path(name).name != name:  # an index cannot point out of its folder
-            raise ValueError(f"{index} names {name!r}, which is not a file beside it")
-    if not names:
+    """The files that an index names, which lie beside it."""
+    weight_map = untrusted.read_object(index, links_into=links_into(index.parent)).get("weight_map")
+    if not isinstance(weight_map, dict) or not weight_map:
         raise ValueError(f"{index} names no files; it should have a weight_map")
+    for name in weight_map.values():
+        if not isinstance(name, str) or Path(name).name != name:  # an index cannot point out of its folder
+            raise ValueError(f"{index} names {untrusted.shown(name)}, which is not a file beside it")
+    names = sorted(set(weight_map.values()))
+    if len(names) > MOST_PARTS:
+        raise ValueError(f"{index} names {len(names):,} files; at most {MOST_PARTS:,} are read")
     return names
 
 
-def _read_safe(path: Path) -> dict[str, Tensor]:
-    try:
-        return safetensors.torch.load_file(path)
-    except safetensors.SafetensorError as error:
-        raise ValueError(f"{path} is damaged, or no safetensors file: {error}; fetch it again") from None
+def _read_safe(paths: list[Path], check: Callable) -> dict[str, Tensor]:
+    entries: dict[str, files.Entry] = {}
+    for path in paths:
+        _add(entries, files.headers(path, links_into=links_into(path.parent)), path)
+    check(entries)
+    found: dict[str, Tensor] = {}
+    for path in paths:
+        _add(found, files.read(path, links_into=links_into(path.parent))[0], path)
+    return found
 
 
-def _read_pickled(path: Path) -> dict[str, Tensor]:
-    try:
-        with warnings.catch_warnings(action="ignore"):
-            found = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # hostile bytes may end anywhere in the reader
-        why = next(iter(str(error).splitlines()), "no reason given")
-        raise ValueError(f"{path} holds more than tensors, or is damaged: {why}; nothing of it was run") from None
-    if not isinstance(found, dict) or not all(isinstance(value, Tensor) for value in found.values()):
+def _add(found: dict, more: Mapping, path: Path) -> None:
+    for name in found.keys() & more.keys():
+        raise ValueError(f"{path} holds {untrusted.shown(name)}, which another file of the model holds too")
+    found |= more
+
+
+def _read_pickled(paths: list[Path], check: Callable) -> dict[str, Tensor]:
+    found: dict[str, Tensor] = {}
+    for path in paths:
+        _add(found, _read_one_pickled(path), path)
+    check(found)
+    return found
+
+
+def _read_one_pickled(path: Path) -> dict[str, Tensor]:
+    with untrusted.open_file(path, links_into=links_into(path.parent)) as file:
+        size = os.fstat(file.fileno()).st_size
+        try:
+            if zipfile.is_zipfile(file):
+                with zipfile.ZipFile(file) as archive:
+                    if any(part.compress_type != zipfile.ZIP_STORED for part in archive.infolist()):
+                        raise ValueError("it is compressed, which torch.save does not do")
+            file.seek(0)
+            with warnings.catch_warnings(action="ignore"):
+                found = torch.load(file, map_location="cpu", weights_only=True)
+        except Exception as error:  # hostile bytes may end anywhere in the reader
+            why = next(iter(str(error).splitlines()), "no reason given")
+            raise ValueError(f"{path} holds more than tensors, or is damaged: {why}; nothing of it was run") from None
+    if not isinstance(found, dict) or not all(
+        isinstance(name, str) and isinstance(value, Tensor) for name, value in found.items()
+    ):
         raise ValueError(f"{path} is not a dictionary of tensors; save the model's state_dict")
+    dense = all(v.layout == torch.strided and v.device.type == "cpu" and not v.is_quantized for v in found.values())
+    # a few bytes can be shown as a large tensor; a tied head is the one tensor that is there twice
+    if not dense or sum(math.prod(v.shape) * v.element_size() for v in found.values()) > 2 * size:
+        raise ValueError(f"{path} holds tensors that are larger than the file, or not plain; save them as {SAFE}")
     return found
