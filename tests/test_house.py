@@ -24,7 +24,7 @@ FLOORS = {
     3: "train evaluate hub anatomy start",
     2: "fused checkpoint instruct generate",
     1: "objective model corpus records scaling optim kernels",
-    0: "losses transforms formula config machine tokenizer tales stats units prediction",
+    0: "losses transforms formula config machine progress tokenizer tales stats units prediction",
 }
 FLOOR = {room: floor for floor, rooms in FLOORS.items() for room in rooms.split()}
 NEVER = [
@@ -32,7 +32,7 @@ NEVER = [
     ("train", "records"), ("train", "report"), ("train", "web"), ("train", "evaluate"),
     ("checkpoint", "objective"), ("generate", "objective"), ("model", "objective"),
 ]  # fmt: skip
-TORCH_FREE = ["config", "records", "stats", "units", "report", "formula", "cli"]
+TORCH_FREE = ["config", "progress", "records", "stats", "units", "report", "formula", "cli"]
 CORE = {"torch", "numpy", "safetensors"}  # all that floors 0 to 4 need at their top
 EXTRAS = {"datasets", "transformers", "huggingface_hub", "lm_eval"}
 KERNELS = {"kernels/triton_rows.py": {"triton"}}  # what only a compiler of kernels can read: loaded when first used
