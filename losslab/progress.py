@@ -1,11 +1,7 @@
 """The state of work under way, and how long, in words: what a study knows and a terminal draws."""
 
 import math
-import re
 from dataclasses import dataclass
-
-# C0 and C1 controls move a cursor or change a color; the rest turn the direction of a line or break it
-CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]|[\ud800-\udfff]")
 
 
 @dataclass(frozen=True)
@@ -67,10 +63,15 @@ def duration(seconds: float) -> str:
 
 
 def printable(text: str) -> str:
-    """A text of somebody else on one line, without the characters that control a terminal.
+    """A text of somebody else on one line, without what controls a terminal, turns the reading direction or is unseen.
 
     Example:
         >>> printable("mse\\x1b[2J\\n: fine")
         'mse [2J : fine'
     """
-    return re.sub(" +", " ", CONTROL.sub(" ", text)).strip()
+    return " ".join(visible(text).split())
+
+
+def visible(text: str) -> str:
+    """`text` with a space for every character that is not printed: controls, line ends, formats, halves of pairs."""
+    return "".join(character if character.isprintable() else " " for character in text)

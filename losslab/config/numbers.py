@@ -114,6 +114,8 @@ def shown(value, width: int = 60) -> str:
     """What came, for a sentence: one line, and short however long or deep it is."""
     if isinstance(value, int) and abs(value) >= 10**MAX_DIGITS:
         return f"a number of more than {MAX_DIGITS} digits"
+    if isinstance(value, int) and not isinstance(value, bool):
+        return f"{value:,}"
     if isinstance(value, str | bytes):
         value = value[: 2 * width]
     try:

@@ -115,7 +115,10 @@ def _shallow(text: str) -> str:
 
 def _text(path: Path) -> str:
     """The text of a regular file of bounded size; a pipe or a device is refused before it can block."""
-    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0))
+    try:
+        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
+    except FileNotFoundError:
+        raise FileNotFoundError(f"there is no specification {path}; give the path of a spec.toml") from None
     try:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             raise ValueError(f"{path} is not a file with a specification, but a folder, a pipe or a device")
