@@ -1,5 +1,6 @@
 """Device, numerics, ranks, threads and memory of the machine at hand."""
 
+import math
 import os
 import platform
 import signal
@@ -7,8 +8,13 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
+from pathlib import Path
 
 import torch
+
+CGROUP = Path("/sys/fs/cgroup")  # where Linux says how much of the machine a container may use
+MAX_THREADS = 1_024
+BYTES_PER_PARAMETER = 16  # float32: the weight, its gradient and AdamW's two moments
 
 
 def resolve_device(device: str) -> str:
@@ -18,6 +24,9 @@ def resolve_device(device: str) -> str:
     kind = device.split(":")[0]
     if (kind == "cuda" and not torch.cuda.is_available()) or (kind == "mps" and not torch.backends.mps.is_available()):
         raise ValueError(f"train.device is {device}, but this machine has none; use cpu or auto")
+    if ":" in device and int(device.split(":")[1]) >= torch.cuda.device_count():
+        raise ValueError(f"train.device is {device}, but this machine has {torch.cuda.device_count()} of them; "
+                         "they are counted from cuda:0")
     return device
 
 
@@ -126,11 +135,80 @@ def sum_over_ranks(numbers: torch.Tensor, device: str) -> torch.Tensor:
     return shared.to(numbers.device)
 
 
+def cores() -> int:
+    """How many CPU cores this process may use, by its affinity and by its container."""
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    try:
+        quota, period = (CGROUP / "cpu.max").read_text().split()
+        return max(1, min(usable, math.ceil(int(quota) / int(period))))
+    except (OSError, ValueError, ZeroDivisionError):  # no container, or one without a limit ("max")
+        return usable
+
+
 def set_threads(threads: int) -> int:
-    """Use `threads` CPU threads (0: as the environment says); how many that is."""
+    """Use `threads` CPU threads (0: as the environment says); how many that is.
+
+    Raises:
+        ValueError: for a number that is negative, or more than any machine has.
+    """
+    if not 0 <= threads <= MAX_THREADS:
+        raise ValueError(f"threads must be between 0 and {MAX_THREADS:,}, got {threads}")
     if threads:
         torch.set_num_threads(threads)
     return torch.get_num_threads()
+
+
+def busy(threads: int | None = None) -> str | None:
+    """A sentence where others already use the cores that `threads` threads (None: one a core) would need.
+
+    Threads that wait for each other are slow as soon as one of them has to share its core: on a small machine that
+    is in use, training with one thread has been six times as fast as with all.
+    """
+    try:
+        load = os.getloadavg()[0]  # of the last minute
+    except (AttributeError, OSError):  # not a Unix
+        return None
+    here = cores()
+    wanted = here if threads is None else threads
+    if load + wanted <= here + max(1.0, here / 10):  # what one other process or the last minute may leave
+        return None
+    advice = "; --threads 1 may be faster" if wanted > 1 else ""
+    return (f"this machine is busy: a load of {load:.1f} on {here} core{'s' * (here > 1)} before {wanted} "
+            f"thread{'s' * (wanted > 1)} of this run begin{'s' * (wanted == 1)}{advice}")
+
+
+def total_memory(device: str = "cpu") -> int | None:
+    """Bytes of memory: of the GPU that is named, or of this machine or container; None where nobody says."""
+    if device.startswith("cuda"):
+        return torch.cuda.get_device_properties(device).total_memory
+    try:
+        total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, OSError, ValueError):  # not a Unix
+        return None
+    try:
+        return min(total, int((CGROUP / "memory.max").read_text()))
+    except (OSError, ValueError):
+        return total
+
+
+def check_fits(num_params: int, device: str = "cpu") -> None:
+    """Before a model is built: whether its weights, gradients and optimizer can fit the memory at all.
+
+    Raises:
+        ValueError: with both sizes, where they cannot.
+    """
+    needed, total = num_params * BYTES_PER_PARAMETER, total_memory(device)
+    if total is not None and needed > total:
+        where = f"the device {device}" if device.startswith("cuda") else "this machine"
+        raise ValueError(
+            f"a model of {num_params:,} parameters needs {_size(needed)} for weights, gradients and optimizer alone, "
+            f"and {where} has {_size(total)}; take fewer layers or a smaller width"
+        )
+
+
+def _size(count: int) -> str:
+    power = min(4, max(0, (len(str(count)) - 1) // 3))
+    return f"{count / 1000**power:.3g} {('bytes', 'kB', 'MB', 'GB', 'TB')[power]}"
 
 
 @contextmanager

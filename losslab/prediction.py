@@ -1,5 +1,6 @@
 """What a model said about each token, and the token that came."""
 
+import difflib
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -99,6 +100,18 @@ class Prediction:
     def dot(self, name: str) -> Tensor:
         """`[...]`, the sum over the vocabulary of a vector of it, such as `unigram`, times the logits."""
         return self.logits @ self.vocabulary(name).to(self.logits.dtype)
+
+    def __getattr__(self, name: str):
+        """Only for a name that is none: what there is, and the nearest of it."""
+        if name.startswith("_"):  # what copies and debuggers ask for
+            raise AttributeError(name)
+        if hasattr(type(self), name):  # a quantity that itself met a wrong name: its own error is the one that helps
+            return object.__getattribute__(self, name)
+        known = sorted({*(each for each in dir(type(self)) if not each.startswith("_")), "targets", "valid", "logits"}
+                       - {"dense"})
+        close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+        near = f"; did you mean {close[0]}?" if close else ";"
+        raise AttributeError(f"a prediction has no {name!r}{near} its quantities are {', '.join(known)}")
 
     def vocabulary(self, name: str) -> Tensor:
         """`[vocab]`, a vector that the corpus built: `unigram`, or `prefix_of`, which holds token ids and -1."""

@@ -2,8 +2,12 @@
 
 import dataclasses
 import json
+import math
+import os
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from losslab import config as room
 from losslab.config import (
@@ -20,6 +24,9 @@ from losslab.config import (
     preset,
     to_dict,
 )
+from losslab.config.numbers import LIMITS, whole
+from losslab.config.synonyms import SYNONYMS
+from losslab.model import GPT2
 
 
 @pytest.mark.parametrize("name", PRESETS)
@@ -82,16 +89,16 @@ def test_values_are_laid_over_and_the_rest_stays():
         ({"los": "mse"}, r"unknown field los in spec.toml; did you mean loss\?"),
         ({"zzz": 1}, "unknown field zzz in spec.toml$"),
         ({"train": 5}, "train in spec.toml is a table of settings, got 5"),
-        ({"model": {"n_layer": "four"}}, "model.n_layer in spec.toml must be int, got 'four'"),
-        ({"model": {"n_layer": 2.5}}, "model.n_layer in spec.toml must be int, got 2.5"),
-        ({"model": {"n_layer": True}}, "model.n_layer in spec.toml must be int, got True"),
-        ({"model": {"bias": 1}}, "model.bias in spec.toml must be bool, got 1"),
-        ({"train": {"learning_rate": "fast"}}, "train.learning_rate in spec.toml must be float, got 'fast'"),
-        ({"train": {"learning_rate": False}}, "train.learning_rate in spec.toml must be float, got False"),
-        ({"loss": 3}, "loss in spec.toml must be str, got 3"),
+        ({"model": {"n_layer": "four"}}, "model.n_layer in spec.toml must be a whole number: 'four' is not"),
+        ({"model": {"n_layer": 2.5}}, "model.n_layer in spec.toml must be a whole number, got 2.5"),
+        ({"model": {"n_layer": True}}, "model.n_layer in spec.toml must be a whole number, got True"),
+        ({"model": {"bias": 1}}, "model.bias in spec.toml must be true or false, got 1"),
+        ({"train": {"learning_rate": "fast"}}, "train.learning_rate in spec.toml must be a number, got 'fast'"),
+        ({"train": {"learning_rate": False}}, "train.learning_rate in spec.toml must be a number, got False"),
+        ({"loss": 3}, "loss in spec.toml must be a text, got 3"),
         ({"train": {"betas": [0.9]}}, r"train.betas in spec.toml takes 2 numbers, got \[0.9\]"),
         ({"train": {"betas": 0.9}}, "train.betas in spec.toml takes 2 numbers, got 0.9"),
-        ({"train": {"betas": ["a", 0.9]}}, "train.betas in spec.toml must be float, got 'a'"),
+        ({"train": {"betas": ["a", 0.9]}}, "train.betas in spec.toml must be a number, got 'a'"),
     ],
 )
 def test_an_unknown_field_or_a_wrong_type_is_named(values, sentence):
@@ -116,12 +123,12 @@ def test_a_whole_number_may_be_written_as_a_float():
         (TrainConfig, {"batch_size": 0}, "train.batch_size must be at least 1, got 0"),
         (TrainConfig, {"micro_batch_size": 3}, r"train.batch_size \(=16\) must be divisible by .* \(=3\)"),
         (TrainConfig, {"learning_rate": 1e-5}, r"min_learning_rate \(=0.0001\) must lie between 0 and .* \(=1e-05\)"),
-        (TrainConfig, {"learning_rate": float("nan")}, "must lie between 0 and"),
+        (TrainConfig, {"learning_rate": float("nan")}, "train.learning_rate must be a finite number, got nan"),
         (TrainConfig, {"weight_decay": -0.1}, "train.weight_decay must not be negative, got -0.1"),
         (TrainConfig, {"grad_clip": -1.0}, "train.grad_clip must not be negative, got -1.0"),
-        (TrainConfig, {"grad_clip": float("nan")}, "train.grad_clip must not be negative, got nan"),
+        (TrainConfig, {"grad_clip": float("nan")}, "train.grad_clip must be a finite number, got nan"),
         (TrainConfig, {"betas": (0.9, 1.0)}, r"train.betas must both be in \[0, 1\), got \[0.9, 1.0\]"),
-        (TrainConfig, {"device": "gpu"}, "train.device must be auto, cpu, cuda or mps, got 'gpu'"),
+        (TrainConfig, {"device": "gpu"}, "train.device must be auto, cpu, cuda or mps, or cuda:N, got 'gpu'"),
         (TrainConfig, {"dtype": "float16"}, "train.dtype must be auto, float32 or bfloat16, got 'float16'"),
         (EvaluateConfig, {"stride": -1}, "evaluate.stride must not be negative, got -1"),
         (EvaluateConfig, {"batch_size": 0}, "evaluate.batch_size must be at least 1, got 0"),
@@ -219,3 +226,125 @@ def test_a_missing_or_unreadable_file_is_a_user_s_mistake(tmp_path):
     for name in ("spec.toml", "none.toml"):
         with pytest.raises(room.Errors, match="none.toml|utf-8"):
             load(tmp_path / name)
+
+
+HOSTILE = {
+    "dots.toml": (".".join("a" * 40_000) + " = 1", "a line has more than 300 dots"),
+    "deep.toml": ("a = " + "[" * 50_000, "nested too deep"),
+    "deep.json": ("[" * 90_000, "nested too deep"),
+    "lists.toml": ("[model]\nn_layer = " + "[" * 300 + "]" * 300, "must be a whole number, got [[[["),
+    "nines.toml": ("[train]\nlearning_rate = " + "9" * 400, "must be a finite number, got a number of more than 30"),
+    "digits.json": ('{"seed": ' + "9" * 90_000 + "}", "is not a readable specification: Exceeds the limit"),
+    "hex.toml": ("seed = 0x" + "f" * 9000, "seed must be between 0 and 2**32 - 1, got a number of more than 30 digits"),
+    "inf.toml": ("[train]\nlearning_rate = 1e999", "train.learning_rate must be a finite number, got inf"),
+    "nan.json": ('{"seed": NaN}', "seed in nan.json must be a whole number, got nan"),
+    "large.toml": ("#" * 100_001, "has more than 100,000 bytes"),
+    "surrogate.json": ('{"\\ud800": 1}', "unknown field"),
+    "twice.toml": ("[train]\nbatch_size = 2\nbatch-size = 3", "train.batch_size stands twice"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_hostile_file_is_answered_in_one_short_sentence(tmp_path, name):
+    text, sentence = HOSTILE[name]
+    (tmp_path / name).write_text(text)
+    with pytest.raises(ValueError) as raised:
+        load(tmp_path / name)
+    assert sentence in str(raised.value) and len(str(raised.value)) < len(str(tmp_path)) + 300
+
+
+def test_what_is_no_regular_file_is_refused_and_never_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe.toml")
+    for path in (tmp_path / "pipe.toml", tmp_path, "/dev/zero"):
+        with pytest.raises(ValueError, match="is not a file with a specification, but a folder, a pipe or a device"):
+            load(path)
+
+
+SECTIONS = ("data", "model", "train", "evaluate")
+NAMES = ["preset", "loss", "seed", *SECTIONS, *(f for s in SECTIONS for f in to_dict(ExperimentConfig())[s])]
+KEYS = st.sampled_from([*NAMES, "lr"])
+NUMBERS = st.one_of(st.integers(), st.floats(), st.sampled_from([10**400, -1, 0, 2**31, 10**15, "1e6", "9" * 99]))
+VALUES = st.recursive(
+    st.one_of(NUMBERS, st.booleans(), st.none(), st.text(max_size=8), st.sampled_from(["tiny", "cuda:7", "1e9999"])),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=4),
+)
+
+
+@settings(max_examples=60, derandomize=True, deadline=None,
+          suppress_health_check=[HealthCheck.function_scoped_fixture])  # fmt: skip
+@given(st.dictionaries(KEYS, VALUES | st.dictionaries(KEYS, NUMBERS), max_size=5), st.text(max_size=40))
+def test_whatever_stands_in_a_file_it_is_read_or_refused(tmp_path, values, text):
+    whole_file = json.dumps(values)
+    for name, content in [("spec.json", whole_file), ("cut.json", whole_file[:-1]), ("spec.toml", text)]:
+        (tmp_path / name).write_text(content, encoding="utf-8", errors="replace")
+        try:
+            assert load(tmp_path / name).tokens_per_step > 0
+        except room.Errors as error:
+            assert 0 < len(str(error)) < 600
+
+
+# --- numbers -----------------------------------------------------------------------------------
+
+@pytest.mark.parametrize(("text", "value"), [
+    ("500_000", 500_000), ("100k", 100_000), ("1e6", 10**6), ("2.5M", 2_500_000), ("1.25E2", 125), ("3B", 3 * 10**9),
+    ("20MB", 20 * 10**6), ("1T", 10**12), ("-4", -4), ("1.0", 1), ("0.1k", 100),
+    ("9007199254740993", 2**53 + 1), ("9.007199254740993e15", 2**53 + 1),  # where a float would round
+])  # fmt: skip
+def test_a_whole_number_is_read_exactly(text, value):
+    assert whole(text) == value and type(whole(text)) is int
+    if 0 < value <= 10**14:
+        assert override(TrainConfig(), {"num_tokens": text}).num_tokens == value
+
+
+@pytest.mark.parametrize("text", ["1.5", "1.2345k", "", "k", "1e-3", "1__0", "_1", "0x10", "1 k", "nan", "1e999", "٣"])
+def test_what_is_no_whole_number_is_refused(text):
+    with pytest.raises(ValueError, match="is not a whole number|has more than 30 digits"):
+        whole(text)
+
+
+def test_every_number_has_bounds_and_both_ends_hold():
+    numbers = {f"{name}.{field}" for name in SECTIONS for field, value in to_dict(ExperimentConfig())[name].items()
+               if isinstance(value, int | float) and not isinstance(value, bool)}  # fmt: skip
+    assert numbers == LIMITS.keys()
+    for name, (low, high, why) in LIMITS.items():
+        section, field = name.split(".")
+        for value in (low - 1, high * 2 + 1, math.nan, math.inf):
+            with pytest.raises(ValueError, match=f"{name} (in spec.json )?must"):
+                from_dict({section: {field: value}})
+        assert why and low < high
+
+
+@pytest.mark.parametrize(("values", "sentence"), [
+    ({"train": {"num_tokens": 10**15}}, "train.num_tokens must be at most 100,000,000,000,000 .more than twice the l"),
+    ({"train": {"num_steps": 10**13}}, r"train.num_steps \(=10,000,000,000,000\) updates of 2,048 tokens are 2e\+16 t"),
+    ({"model": {"n_layer": 100_000}}, "model.n_layer must be at most 10,000 .ten times the deepest"),
+    ({"model": {"n_layer": 9000, "n_embd": 16384}}, r"has 2.9e\+13 parameters, more than the 2e\+11"),
+    ({"train": {"batch_size": 2**20}, "model": {"max_seq_len": 2**20}}, "tokens an update, more than the 2,147,483,64"),
+    ({"train": {"device": "cuda:x"}}, "or cuda:N, got 'cuda:x'"),
+    ({"lr": 1}, r"unknown field lr in spec.json; did you mean train.learning_rate\?"),
+    ({"train": {"lr": 1}}, r"unknown field train.lr in spec.json; did you mean train.learning_rate\?"),
+    ({"train": {"block_size": 1}}, r"did you mean model.max_seq_len\?"),
+])  # fmt: skip
+def test_what_nobody_can_train_is_refused_with_the_reason(values, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        from_dict(values)
+
+
+def test_every_synonym_means_a_setting_that_exists_and_is_none_itself():
+    fields = to_dict(ExperimentConfig())
+    for name, full in SYNONYMS.items():
+        section, _, field = full.rpartition(".")
+        assert field in (fields[section] if section else fields) and name not in NAMES, name
+
+
+@pytest.mark.parametrize("sizes", [
+    {}, {"bias": False}, {"tied": False}, {"bias": False, "tied": False, "n_layer": 1, "n_head": 3, "n_embd": 21},
+])  # fmt: skip
+def test_parameters_are_counted_as_the_model_counts_them(sizes):
+    config = ModelConfig(**{"n_layer": 3, "n_head": 2, "n_embd": 24, "max_seq_len": 10, **sizes})
+    assert config.num_params(101) == GPT2(config, 101).num_params
+
+
+def test_the_models_of_the_paper_have_the_parameters_they_are_known_by():
+    known = {"gpt2": 124_439_808, "gpt2-medium": 354_823_168, "gpt2-large": 774_030_080, "gpt2-xl": 1_557_611_200}
+    assert {name: preset(name).model.num_params(50257) for name in known} == known  # the weights that were published

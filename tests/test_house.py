@@ -35,7 +35,7 @@ NEVER = [
     ("train", "records"), ("train", "report"), ("train", "web"), ("train", "evaluate"),
     ("checkpoint", "objective"), ("generate", "objective"), ("model", "objective"),
 ]  # fmt: skip
-TORCH_FREE = ["config", "records", "stats", "units", "report", "formula", "cli"]
+TORCH_FREE = ["config", "progress", "records", "stats", "units", "report", "formula", "cli"]
 CORE = {"torch", "numpy", "safetensors"}  # all that floors 0 to 5 need at their top
 EXTRAS = {"datasets", "transformers", "huggingface_hub", "lm_eval"}
 KERNELS = {"kernels/triton_rows.py": {"triton"}}  # what only a compiler of kernels can read: loaded when first used

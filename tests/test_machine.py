@@ -22,6 +22,9 @@ def test_auto_is_the_best_device_present(without_gpu, monkeypatch):
     assert machine.resolve_device("auto") == "mps"
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     assert machine.resolve_device("auto") == "cuda"
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    with pytest.raises(ValueError, match="train.device is cuda:2, but this machine has 2 of them"):
+        machine.resolve_device("cuda:2")
     assert machine.resolve_device("cuda:1") == "cuda:1" and machine.resolve_device("cpu") == "cpu"
 
 
@@ -76,6 +79,50 @@ def test_threads_are_set_or_left():
         assert machine.set_threads(2) == 2 == torch.get_num_threads()
     finally:
         torch.set_num_threads(before)
+    for threads in (-1, 100_000):
+        with pytest.raises(ValueError, match=f"threads must be between 0 and 1,024, got {threads}"):
+            machine.set_threads(threads)
+
+
+@pytest.fixture
+def container(monkeypatch, tmp_path):
+    """A machine of 8 cores, whose container says what is written."""
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(8)), raising=False)
+    monkeypatch.setattr(machine, "CGROUP", tmp_path)
+    return lambda name, text: (tmp_path / name).write_text(text)
+
+
+def test_cores_are_those_that_a_container_may_use(container):
+    assert machine.cores() == 8
+    for text, cores in [("max 100000\n", 8), ("150000 100000\n", 2), ("1000 100000\n", 1), ("9900000 100000", 8)]:
+        container("cpu.max", text)
+        assert machine.cores() == cores
+
+
+def test_a_busy_machine_is_said_with_the_remedy(container, monkeypatch):
+    def said(load, threads=None):
+        monkeypatch.setattr(os, "getloadavg", lambda: (load, 0.0, 0.0))
+        return machine.busy(threads)
+
+    assert said(0.6) is None and said(4.0, threads=4) is None
+    assert said(6.0) == ("this machine is busy: a load of 6.0 on 8 cores before 8 threads of this run begin; "
+                         "--threads 1 may be faster")
+    assert said(9.0, threads=1) == "this machine is busy: a load of 9.0 on 8 cores before 1 thread of this run begins"
+
+
+def test_a_model_that_cannot_fit_is_refused_before_it_is_built(container, monkeypatch):
+    monkeypatch.setattr(os, "sysconf", {"SC_PAGE_SIZE": 4096, "SC_PHYS_PAGES": 24 * 10**9 // 4096}.get)
+    machine.check_fits(10**9)  # 16 GB
+    with pytest.raises(ValueError) as raised:
+        machine.check_fits(1_200_000_000_000)
+    assert str(raised.value) == (
+        "a model of 1,200,000,000,000 parameters needs 19.2 TB for weights, gradients and optimizer alone, and this "
+        "machine has 24 GB; take fewer layers or a smaller width")
+    container("memory.max", "8000000000")
+    with pytest.raises(ValueError, match="needs 16 GB .* and this machine has 8 GB"):
+        machine.check_fits(10**9)
+    container("memory.max", "max")
+    assert machine.total_memory() == 24 * 10**9 // 4096 * 4096
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

@@ -10,7 +10,7 @@ from scipy import special, stats
 from torch.testing import assert_close
 
 from losslab.config import IGNORE_INDEX
-from losslab.prediction import Prediction
+from losslab.prediction import Needs, Prediction, StreamedPrediction
 
 V = 9
 seeds = st.integers(0, 2**32 - 1)
@@ -180,3 +180,26 @@ def test_vocabulary_vectors_are_given_by_name_and_a_missing_one_is_named():
 def test_logits_and_targets_of_other_shapes_are_a_bug_of_the_house():
     with pytest.raises(AssertionError, match="targets.shape"):
         Prediction.dense(torch.zeros(2, 3, V), torch.zeros(3, dtype=torch.long))
+
+
+def test_a_wrong_name_is_answered_with_the_quantities_on_either_route():
+    logits, targets = random_tokens(0)
+    streamed = StreamedPrediction({}, Needs(), targets, V, torch.float64)
+    for prediction in (Prediction.dense(logits, targets), streamed):
+        with pytest.raises(AttributeError) as raised:
+            prediction.nlll  # noqa: B018
+        assert str(raised.value) == (
+            "a prediction has no 'nlll'; did you mean nll? its quantities are argmax, dot, entropy, log_z, logit_at, "
+            "logits, max_logit, nll, power_sum, sum_logits, sum_squares, target_logit, targets, valid, vocab_size, "
+            "vocabulary")
+        assert not hasattr(prediction, "zzz") and not hasattr(prediction, "__deepcopy__")
+
+
+def test_a_quantity_that_fails_within_keeps_its_own_error():
+    class Odd(Prediction):
+        @property
+        def odd(self):
+            return self.targets.no_such_method()
+
+    with pytest.raises(AttributeError, match="'Tensor' object has no attribute 'no_such_method'"):
+        Odd(*random_tokens(0)).odd  # noqa: B018

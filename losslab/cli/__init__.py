@@ -4,11 +4,15 @@ import os
 import sys
 from contextlib import contextmanager
 
-from cyclopts import CycloptsError
+from cyclopts import CycloptsError, UnknownOptionError
 
 from losslab.cli import claims, exchange, family, measuring, records, training  # noqa: F401  (each adds its verbs)
 from losslab.cli.application import app
-from losslab.cli.speech import MISSING_EXTRA, OK, STOPPED, USER_ERROR, tell
+from losslab.cli.drawing import Ticker
+from losslab.cli.flags import unknown
+from losslab.cli.speech import MISSING_EXTRA, OK, STOPPED, USER_ERROR, sentence, tell
+
+INTERRUPTED, PIPE_CLOSED = 130, 141  # as shells count: 128 and the number of the signal
 
 
 @contextmanager
@@ -19,27 +23,39 @@ def _one_sentence():
     try:
         yield
     except ModuleNotFoundError as error:
-        tell(f"error: {error}")
-        sys.exit(MISSING_EXTRA)
+        _leave(MISSING_EXTRA, f"error: {error}")
+    except BrokenPipeError:  # who reads has seen enough, as `| head` has
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the last flush has somewhere to go
+        sys.exit(PIPE_CLOSED)
     except Errors as error:
-        tell(f"error: {error}")
-        sys.exit(USER_ERROR)
+        _leave(USER_ERROR, f"error: {sentence(error)}")
+    except MemoryError:
+        _leave(USER_ERROR, "error: this takes more memory than there is; take a smaller model, batch or text")
     except KeyboardInterrupt:
-        tell("stopped at once")
-        sys.exit(130)
+        _leave(INTERRUPTED, "stopped at once")
     except Exception as error:
         if type(error).__name__ != "Stopped":  # the study's; naming its class here would load torch
             raise
-        tell(str(error))
-        sys.exit(STOPPED)
+        _leave(STOPPED, str(error))
+
+
+def _leave(code: int, text: str) -> None:
+    if Ticker.current is not None:
+        Ticker.current.close()
+    tell(text)
+    sys.exit(code)
 
 
 def main(arguments: list[str] | None = None) -> None:
+    """The command line: runs a verb, and ends the process with the exit code that it asks for."""
     with _one_sentence():
         try:
             code = app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
+        except UnknownOptionError as error:
+            raise ValueError(unknown(error)) from None
         except CycloptsError as error:
             raise ValueError(str(error).strip()) from None
+        sys.stdout.flush()
         code = code if isinstance(code, int) else OK
         if "WORLD_SIZE" in os.environ:  # started by torchrun: torch is loaded anyway
             from losslab import machine

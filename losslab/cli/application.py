@@ -1,14 +1,36 @@
 """The application that every verb joins."""
 
+from typing import Literal
+
 from cyclopts import App
 
 from losslab import __version__
+from losslab.cli.speech import BEFORE, EXIT_CODES, tell
 
+_codes = ", ".join(f"{code} {meaning}" for code, meaning in sorted(EXIT_CODES.items()))
 app = App(
     name="losslab",
     version=__version__,
     help="Does this training loss make a better language model? Answers with an interval.",
-    help_epilogue="Exit codes: 0 ok, 2 user error, 3 missing extra, 4 diverged, 5 stopped and resumable.",
+    help_epilogue=f"Exit codes: {_codes}; where several apply, the first of {', '.join(map(str, BEFORE))}.",
 )
 runs_app = App(name="runs", help="List runs, or show one.")
 app.command(runs_app)
+
+
+@app.command(name="--install-completion")
+def install_completion(*, shell: Literal["bash", "zsh", "fish", "powershell"] | None = None):
+    """Let the shell complete verbs and flags: writes its completion file, and names it in the shell's start-up file.
+
+    Parameters
+    ----------
+    shell
+        The shell; the one at hand unless given.
+    """
+    from cyclopts.completion.detect import ShellDetectionError
+
+    try:
+        path = app.install_completion(shell=shell)
+    except ShellDetectionError:
+        raise ValueError("the shell at hand is not known; name it, such as --install-completion --shell bash") from None
+    tell(f"completion is in {path}; a new shell has it")

@@ -1,13 +1,24 @@
 """What many verbs take: the flags of a configuration, and how they are laid over a preset or a specification."""
 
 import dataclasses
+import difflib
+import re
 import typing
 from typing import Annotated
 
-from cyclopts import Group, Parameter
+from cyclopts import Group, Parameter, UnknownOptionError
 from docstring_parser import parse_from_object
 
 from losslab import config as configuration
+from losslab.config.numbers import MAX_MARGIN, MAX_SEEDS, MAX_WORKERS, check, shown, whole
+
+
+def _whole(kind, tokens) -> int:
+    return whole(tokens[0].value)
+
+
+WHOLE = Parameter(converter=_whole, n_tokens=1)
+Whole = Annotated[int, WHOLE]  # a flag that also takes 100k, 1e6 and 2.5M
 
 
 def _flags(section: type) -> type:
@@ -15,12 +26,12 @@ def _flags(section: type) -> type:
     meaning = {p.arg_name: p.description for p in parse_from_object(section).params}
     hints = typing.get_type_hints(section)
     group = Group(f"Settings: {section.__name__.removesuffix('Config').lower()}")
-    return dataclasses.make_dataclass(
-        section.__name__,
-        [(f.name, Annotated[hints[f.name] | None, Parameter(help=meaning.get(f.name), group=group, show_default=False,
-                                                            negative="")],
-          dataclasses.field(default=None)) for f in dataclasses.fields(section)],
-    )
+    flags = []
+    for field in dataclasses.fields(section):
+        about = Parameter(help=meaning.get(field.name), group=group, show_default=False, negative="")
+        about = Parameter.combine(about, WHOLE) if hints[field.name] is int else about
+        flags.append((field.name, Annotated[hints[field.name] | None, about], dataclasses.field(default=None)))
+    return dataclasses.make_dataclass(section.__name__, flags)
 
 
 _KEYS = Parameter(accepts_keys=True, show=True)
@@ -32,10 +43,14 @@ Json = Annotated[bool, Parameter(negative="", help="Print one JSON document on s
 Corpus = Annotated[str | None, Parameter(help="`tales`, `pydoc`, a path, or the name of a hub data set.")]
 Tokenizer = Annotated[str | None, Parameter(help="`bytes`, `char`, `bpe:N` or `gpt2`.")]
 Preset = Annotated[str | None, Parameter(help=f"Start from {', '.join(configuration.PRESETS)}.")]
-NumTokens = Annotated[int | None, Parameter(help="Training tokens of one run.")]
+NumTokens = Annotated[int | None, WHOLE, Parameter(help="Training tokens of one run, such as 500_000, 500k or 1e6.")]
+Seed = Annotated[int | None, WHOLE, Parameter(help="Seed of weights, data order and dropout.")]
 Device = Annotated[str | None, Parameter(help="`auto`, `cpu`, `cuda` or `mps`.")]
 Start = Annotated[str | None, Parameter(help="Run or imported model whose weights training starts from.")]
-Threads = Annotated[int, Parameter(help="CPU threads of a run.")]
+Threads = Annotated[int, WHOLE, Parameter(help="CPU threads of a run.")]
+Trust = Annotated[list[str] | None, Parameter(
+    negative="", help="The sha256 of a loss file that may be run although you never named it here; once for each file.",
+)]  # fmt: skip
 
 
 def configure(preset, spec, sections, *, loss=None, seed=None, corpus=None, tokenizer=None, num_tokens=None,
@@ -61,12 +76,75 @@ def known(**values) -> dict:
 
 
 def seed_list(text: str) -> list[int]:
+    """The seeds of `--seeds`: how many (`5` is 0 to 4), or a list of numbers and ranges such as `0-4,7`.
+
+    Raises:
+        ValueError: for what is neither, or more than anybody can train.
+    """
+    parts, seeds = text.split(","), []
     try:
-        numbers = [int(part) for part in text.replace("_", "").split(",")]
-    except ValueError:
-        raise ValueError(f"--seeds takes a number or a list such as 3,5,8, got {text!r}") from None
-    if "," in text:
-        return numbers
-    if numbers[0] < 1:
-        raise ValueError(f"--seeds must be at least 1, got {text}")
-    return list(range(numbers[0]))
+        if len(parts) == 1 and "-" not in text.strip()[1:]:
+            count = whole(text)
+            check("--seeds", count, 1, MAX_SEEDS, "replicates of one arm")
+            return list(range(count))
+        for part in parts:
+            first, dash, last = part.strip().partition("-")
+            low, high = whole(first), whole(last if dash else first)
+            if high < low:
+                raise ValueError(f"--seeds takes ranges such as 0-4, from the lower number on, got {shown(part)}")
+            check("--seeds", high - low + 1 + len(seeds), 1, MAX_SEEDS, "replicates of one arm")
+            seeds += range(low, high + 1)
+    except ValueError as error:
+        if "--seeds" in str(error):
+            raise
+        raise ValueError(f"--seeds takes a number, or a list such as 3,5,8 or 0-4, got {shown(text)}") from None
+    return seeds
+
+
+def workers_of(workers: int) -> int:
+    """`--workers`, checked."""
+    check("--workers", workers, 1, MAX_WORKERS, "processes at once")
+    return workers
+
+
+def margin_of(margin: float) -> float:
+    """`--margin`, checked: a difference that matters is more than nothing."""
+    if margin == 0:
+        raise ValueError("--margin must be more than 0, got 0: it is the smallest difference that would matter")
+    check("--margin", margin, 0, MAX_MARGIN, "nats/token")
+    return margin
+
+
+def threads_of(threads: int, tell) -> int:
+    """`--threads`, checked, and at most one a core: more only wait for each other."""
+    from losslab import machine
+
+    check("--threads", threads, 0, machine.MAX_THREADS)
+    if threads > (cores := machine.cores()):
+        tell(f"--threads {threads} is more than the {cores} core{'s' * (cores > 1)} of this machine; {cores} are used")
+        return cores
+    return threads
+
+
+def trusted(hashes: list[str] | None) -> tuple[str, ...]:
+    """`--trust`, checked: the sha256 of source texts, in lower case."""
+    for given_hash in hashes or ():
+        if not re.fullmatch("[0-9a-fA-F]{64}", given_hash):
+            raise ValueError(f"--trust takes the sha256 of a loss file, 64 hexadecimal digits, got {shown(given_hash)}")
+    return tuple(each.lower() for each in hashes or ())
+
+
+def unknown(error: UnknownOptionError) -> str:
+    """The sentence on a flag that is none: the flag that another program's name, or a bare field, means here."""
+    keyword = (error.token.keyword or error.token.value).split("=")[0]
+    flags = [name for argument in error.argument_collection if argument.parse for name in argument.names]
+    bare = keyword.lstrip("-").replace("_", "-")
+    section, _, field = (configuration.synonym(bare) or bare).replace("_", "-").rpartition(".")
+    ends = [flag for flag in flags if flag.lstrip("-").rpartition(".")[2] == field]
+    exact = [flag for flag in ends if flag in (f"--{field}", f"--{section}.{field}")]
+    if ends:
+        return f"unknown flag {shown(keyword)[1:-1]}; did you mean {min(exact or ends, key=len)}?"
+    close = difflib.get_close_matches(keyword[:100], flags, n=1, cutoff=0.65)
+    verb = " ".join(["losslab", *(error.command_chain or ())])
+    remedy = f"did you mean {close[0]}?" if close else f"`{verb} --help` shows its flags"
+    return f"unknown flag {shown(keyword)[1:-1]}; {remedy}"

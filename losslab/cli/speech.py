@@ -1,54 +1,67 @@
 """How verbs speak: results on standard output, everything else on standard error."""
 
+import errno
 import json as jsons
 import sys
+import textwrap
+import time
+from collections.abc import Callable, Mapping, Sequence
 
-OK, USER_ERROR, MISSING_EXTRA, DIVERGED, STOPPED = 0, 2, 3, 4, 5
+from losslab.cli import drawing
+from losslab.cli.drawing import Ticker
+from losslab.progress import Running, State, duration, visible
 
+OK, USER_ERROR, MISSING_EXTRA, DIVERGED, STOPPED, RUNS_FAILED = 0, 2, 3, 4, 5, 6
+EXIT_CODES = {
+    OK: "ok", USER_ERROR: "user error", MISSING_EXTRA: "missing extra", DIVERGED: "every run of an arm diverged",
+    STOPPED: "stopped and resumable", RUNS_FAILED: "some runs failed",
+}  # fmt: skip
+BEFORE = (USER_ERROR, MISSING_EXTRA, STOPPED, RUNS_FAILED, DIVERGED)  # where several apply, the first of these
+
+
+def exit_code(codes: Sequence[int]) -> int:
+    """The one that a command ends with, where several apply."""
+    return min((code for code in codes if code != OK), key=BEFORE.index, default=OK)
+
+
+def outcome(arms: Mapping[str, Sequence[str]]) -> int:
+    """The exit code that the statuses of runs ask for.
+
+    Args:
+        arms: the status of every run, arm by arm. An arm of which no run is left is diverged; one diverged run is a
+            finding that stands in the verdict.
+    """
+    every = [status for statuses in arms.values() for status in statuses]
+    codes = [STOPPED] * any(status in ("stopped", "running") for status in every)
+    codes += [RUNS_FAILED] * ("failed" in every)
+    codes += [DIVERGED] * any(statuses and set(statuses) == {"diverged"} for statuses in arms.values())
+    return exit_code(codes)
+
+
+# --- lines for people --------------------------------------------------------------------------
 
 def tell(text: str) -> None:
     """A line for people: on standard error, so that standard output stays the result's."""
-    print(text, file=sys.stderr, flush=True)
+    text = "\n".join(visible(part) for part in text.split("\n"))
+    if Ticker.current is not None:
+        Ticker.current.say(text)
+    else:
+        print(text, file=sys.stderr, flush=True)
 
 
-class Ticker:
-    """One line that is written over on a terminal; elsewhere a plain line now and then."""
-
-    def __init__(self, every_seconds: float = 15.0):
-        self.every_seconds, self.last = every_seconds, 0.0
-
-    def __call__(self, text: str) -> None:
-        import time
-
-        if sys.stderr.isatty():
-            end = "\n" if ", 0 s left" in text else ""
-            print(f"\r\033[K{text}", file=sys.stderr, flush=True, end=end)
-        elif time.monotonic() - self.last >= self.every_seconds:
-            self.last = time.monotonic()
-            tell(text)
+def show(document: dict, text: str, as_json: bool) -> None:
+    """The result, as a document for programs or as text for people; it is out before anything else happens."""
+    if Ticker.current is not None:
+        Ticker.current.close()
+    print(jsons.dumps(document, indent=1, ensure_ascii=False, default=str) if as_json else text, flush=True)
 
 
-def run_lines():
-    """Progress of a single run: rate and remaining time, every second or so."""
-    import time
-
-    state = {"last": 0.0, "first": None}
-
-    def show(line: dict) -> None:
-        now = time.monotonic()
-        if state["first"] is None:
-            state["first"] = now, line["step"]
-        if "tune/nll" not in line and now - state["last"] < 2 and line["step"] < line["num_steps"]:
-            return
-        state["last"] = now
-        begun, first = state["first"]
-        rate = (line["step"] - first) / max(now - begun, 1e-9)
-        left = f", {(line['num_steps'] - line['step']) / rate:.0f} s left" if rate > 0 else ""
-        values = "  ".join(f"{k} {line[k]:.4f}" for k in ("train/objective", "train/nll", "tune/nll") if k in line)
-        tokens_per_second = line["tokens"] / max(line["seconds"], 1e-9)
-        tell(f"step {line['step']}/{line['num_steps']}  {values}  {tokens_per_second:,.0f} tokens/s{left}")
-
-    return show
+def wrapped(text: str, indent: str = "") -> str:
+    """Prose in lines as wide as the terminal; as it is where there is none, for programs that read lines."""
+    if not drawing.is_terminal(sys.stdout):
+        return text
+    width = drawing.columns(sys.stdout) - 1
+    return textwrap.fill(text, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
 
 
 def score_text(score: dict) -> str:
@@ -57,11 +70,65 @@ def score_text(score: dict) -> str:
     return f"{Score.from_dict(score)} {score['unit']}"
 
 
-def show(document: dict, text: str, as_json: bool) -> None:
-    print(jsons.dumps(document, indent=1, ensure_ascii=False, default=str) if as_json else text)
-
-
 def command_line() -> str:
     import shlex
 
     return shlex.join(["losslab", *sys.argv[1:]])
+
+
+# --- the progress of one run -------------------------------------------------------------------
+
+def run_lines(ticker: Ticker | None = None, *, clock: Callable[[], float] = time.monotonic) -> Callable[[dict], None]:
+    """Takes the log lines of a single run: shows how far it is, and keeps the lines of its learning curve."""
+    ticker, begun = ticker or Ticker(), []
+
+    def take(values: dict) -> None:
+        now, step, steps = clock(), values["step"], values["num_steps"]
+        if not begun:
+            begun.append((now, step, values["tokens"]))
+        start, first, tokens_before = begun[0]
+        seconds = max(now - start, 1e-9)
+        per_second = (step - first) / seconds
+        left = (steps - step) / per_second if per_second > 0 else None
+        rate = (values["tokens"] - tokens_before) / seconds or values["tokens"] / max(values["seconds"], 1e-9)
+        if "tune/nll" in values:
+            seen = "  ".join(f"{name} {values[name]:.4f}" for name in ("train/objective", "train/nll", "tune/nll")
+                             if name in values)  # fmt: skip
+            until = f", {duration(max(1.0, left))} left" if left and step < steps else ""
+            tell(f"step {step}/{steps}  {seen}  {rate:,.0f} tokens/s{until}")
+        phase = "training" if step < steps else "measuring"
+        running = Running("", 0, phase, step / steps if phase == "training" else 0.0)
+        ticker(State(0, 1, step, steps, rate, left, (running,)))
+
+    return take
+
+
+# --- mistakes ----------------------------------------------------------------------------------
+
+def sentence(error: Exception) -> str:
+    """What went wrong, for a user: what the operating system says in numbers is said in words."""
+    if isinstance(error, UnicodeDecodeError):
+        return f"a text that was read is not UTF-8: {error.reason} at byte {error.start}"
+    if not isinstance(error, OSError) or error.errno is None:
+        return " ".join(str(error).split()) or type(error).__name__
+    name, said = error.filename, error.strerror or "an input or output error"
+    if isinstance(name, bytes):
+        name = name.decode(errors="replace")
+    if error.errno == errno.ENOSPC:
+        return f"the disk is full ({said}{f', at {name}' if name else ''}); what was written before is kept"
+    if not isinstance(name, str):  # none, or the number of an open file
+        return said
+    name = name if len(name) <= 200 else f"{name[:197]}..."
+    match error.errno:
+        case errno.ENOENT:
+            return f"there is no file or folder {name}"
+        case errno.EISDIR:
+            return f"{name} is a folder, and a file is needed"
+        case errno.ENOTDIR:
+            return f"{name} leads through a file as if it were a folder"
+        case errno.EEXIST:
+            return f"{name} exists already"
+        case errno.EACCES | errno.EPERM | errno.EROFS:
+            return f"{name} may not be read or written by you here ({said})"
+        case _:
+            return f"{name}: {said}"

@@ -15,31 +15,28 @@ from losslab.cli.flags import (
     Model,
     NumTokens,
     Preset,
+    Seed,
     Start,
     Threads,
     Tokenizer,
     Train,
+    Trust,
+    Whole,
     configure,
+    margin_of,
     seed_list,
+    threads_of,
+    trusted,
+    workers_of,
 )
-from losslab.cli.speech import (
-    DIVERGED,
-    OK,
-    STOPPED,
-    USER_ERROR,
-    Ticker,
-    command_line,
-    run_lines,
-    score_text,
-    show,
-    tell,
-)
+from losslab.cli.speech import OK, Ticker, command_line, outcome, run_lines, score_text, show, tell, wrapped
+from losslab.progress import duration, printable
 
 
 @app.command(sort_key=1)
 def compare(
     *losses: str, corpus: Corpus = None, tokenizer: Tokenizer = None, preset: Preset = "tiny", start: Start = None,
-    seeds: str = "5", num_tokens: NumTokens = None, workers: int = 2, threads: Threads = 1, device: Device = None,
+    seeds: str = "5", num_tokens: NumTokens = None, workers: Whole = 2, threads: Threads = 1, device: Device = None,
     store: Path = Path("runs"), report: Path | None = None, baseline: str | None = None, margin: float = 0.002,
     dry_run: Annotated[bool, Parameter(negative="")] = False, json: Json = False,
     data: Data = None, model: Model = None, train: Train = None, evaluate: Evaluate = None,
@@ -51,7 +48,7 @@ def compare(
     losses
         Formulas such as "cross_entropy + 1e-4*z_loss", or paths of loss files.
     seeds
-        How many seeds (0, 1, ...), or a list such as 3,5,8.
+        How many seeds (5 is 0 to 4), or a list such as 3,5,8 or 0-4.
     workers
         Runs at once, each in a process of its own.
     store
@@ -65,34 +62,59 @@ def compare(
     dry_run
         Print arms, runs, tokens, estimated time and disk, and train nothing.
     """
-    from losslab import report as reports
-    from losslab import study
-
+    numbers, workers, margin = seed_list(seeds), workers_of(workers), margin_of(margin)
     sections = {"data": data, "model": model, "train": train, "evaluate": evaluate}
     short = {"corpus": corpus, "tokenizer": tokenizer, "num_tokens": num_tokens, "device": device, "start": start}
     arms = [configure(preset, None, sections, loss=loss, **short) for loss in losses or ("cross_entropy",)]
-    numbers = seed_list(seeds)
+    for warning in _no_verdict(losses, numbers):
+        tell(warning)
+    from losslab import machine, study
+    from losslab import report as reports
+
+    threads = threads_of(threads, tell)
     if dry_run:
         plan = study.plan(arms, numbers, store, tell=tell)
         estimate = study.estimate(plan, workers=workers, threads=threads)
         return show(estimate, _estimate_text(estimate), json)
+    if busy := machine.busy(workers * max(1, threads)):
+        tell(busy)
     _, found = study.compare(
         arms, numbers, store, workers=workers, threads=threads, baseline=baseline, margin=margin, tell=tell,
         show=Ticker(),
     )
     document = reports.document(found, baseline=baseline, margin=margin, command=command_line())
-    document["report"] = str(reports.write(document, report or store / "report.html"))
-    text = f"{reports.table(document)}\n\nreport: {document['report']}"
-    show(document, text, json)
-    return DIVERGED if all(record.status == "diverged" for record in found) else OK
+    page = report or store / "report.html"
+    page = page if page.suffix.lower() in (".html", ".htm") else page.with_name(f"{page.name}.html")
+    show({**document, "report": str(page)}, reports.table(document), json)  # first: writing may fail
+    reports.write(document, page)
+    if not json:
+        print(f"\nreport: {page}", flush=True)
+    statuses: dict[str, list[str]] = {}
+    for record in found:
+        statuses.setdefault(record.condition, []).append(record.status)
+    return outcome(statuses)
+
+
+def _no_verdict(losses: tuple[str, ...], seeds: list[int]) -> list[str]:
+    """Said before anything is spent: what these arms and seeds cannot show."""
+    said = []
+    if not losses:
+        said.append("no loss is named, so cross_entropy is trained alone and there will be no verdict; "
+                    "name two losses to compare them")
+    elif len(losses) == 1:
+        said.append("one loss, so there will be no verdict; name a second one to compare")
+    if len(seeds) == 1:
+        said.append("one seed, so there will be no verdict; --seeds 5 shows how much seeds differ")
+    return said
 
 
 @app.command(sort_key=2)
 def train(
     spec: Path | None = None, *, loss: str | None = None, corpus: Corpus = None, tokenizer: Tokenizer = None,
-    preset: Preset = None, start: Start = None, seed: int | None = None, num_tokens: NumTokens = None,
+    preset: Preset = None, start: Start = None, seed: Seed = None, num_tokens: NumTokens = None,
     device: Device = None, threads: Threads = 0, out: Path | None = None, resume: Path | None = None,
-    json: Json = False, data: Data = None, model: Model = None, train: Train = None, evaluate: Evaluate = None,
+    trust: Trust = None, json: Json = False,
+    data: Data = None, model: Model = None, train: Train = None, evaluate: Evaluate = None,
 ):
     """Train one model, from flags, a specification, or a run that was stopped.
 
@@ -102,8 +124,6 @@ def train(
         A spec.toml (or the spec.json of another run's configuration); flags are laid over it.
     loss
         The objective's formula, or the path of a loss file.
-    seed
-        Seed of weights, data order and dropout.
     threads
         CPU threads; 0 as the environment says, or as the run had when it resumes.
     out
@@ -111,14 +131,23 @@ def train(
     resume
         A run folder to go on with.
     """
-    from losslab import experiment, machine
-
-    if resume is not None:
-        record = experiment.resume(resume, tell=tell, threads=threads, on_line=run_lines())
-    else:
+    hashes = trusted(trust)
+    if hashes and resume is None:
+        raise ValueError("--trust goes with --resume: a loss file that --loss names is run because you name it")
+    if resume is None:
         sections = {"data": data, "model": model, "train": train, "evaluate": evaluate}
         config = configure(preset, spec, sections, loss=loss, seed=seed, corpus=corpus, tokenizer=tokenizer,
                            num_tokens=num_tokens, device=device, start=start)
+    from losslab import experiment, machine
+
+    say = tell if machine.rank() == 0 else lambda text: None
+    threads = threads_of(threads, say)
+    if busy := machine.busy(threads or None):
+        say(busy)
+    if resume is not None:
+        allowed = {"trust": hashes} if hashes else {}
+        record = experiment.resume(resume, tell=tell, threads=threads, on_line=run_lines(), **allowed)
+    else:
         made = experiment.Experiment(config, tell=tell)
         record = experiment.run(made, out or made.folder("runs"), tell=tell, threads=threads, on_line=run_lines())
     if machine.rank() > 0:  # under torchrun the first process speaks for all
@@ -131,15 +160,17 @@ def train(
     if "bits_per_byte" in record.scores:
         lines.append(f"val_bpb: {record.scores['bits_per_byte']['value']:.6f}")
     show(document, "\n".join(lines), json)
-    return {"finished": OK, "diverged": DIVERGED, "stopped": STOPPED}.get(record.status, USER_ERROR)
+    return outcome({record.condition: [record.status]})
 
 
 def _estimate_text(estimate: dict) -> str:
+    indent = " " * 9
     return "\n".join([
-        "arms:    " + "\n         ".join(estimate["arms"]),
-        f"runs:    {estimate['runs']}, each {estimate['steps_per_run']:,} steps, {estimate['tokens_per_run']:,} tokens",
-        f"tokens:  {estimate['tokens']:,} in all, {estimate['tokens_per_second']:,.0f} a second and run "
-        f"({estimate['num_params']:,} parameters)",
-        f"time:    about {estimate['seconds'] / 60:.1f} minutes of training, evaluation not counted",
+        "arms:    " + f"\n{indent}".join(printable(arm) for arm in estimate["arms"]),
+        wrapped(f"runs:    {estimate['runs']}, each {estimate['steps_per_run']:,} steps, "
+                f"{estimate['tokens_per_run']:,} tokens", indent),
+        wrapped(f"tokens:  {estimate['tokens']:,} in all, {estimate['tokens_per_second']:,.0f} a second and run "
+                f"({estimate['num_params']:,} parameters)", indent),
+        wrapped(f"time:    about {duration(estimate['seconds'])} of training, evaluation not counted", indent),
         f"disk:    about {estimate['disk_bytes'] / 1e6:.0f} MB",
     ])

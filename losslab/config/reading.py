@@ -1,0 +1,155 @@
+"""Settings from files and from nested values, checked against their fields."""
+
+import dataclasses
+import hashlib
+import json
+import os
+import stat
+import tomllib
+import types
+import typing
+from dataclasses import fields, replace
+from pathlib import Path
+
+from losslab.config.numbers import shown, whole
+from losslab.config.presets import preset
+from losslab.config.sections import ExperimentConfig
+from losslab.config.synonyms import nearest, synonym
+
+Errors = (ValueError, OSError)  # what a user's mistake raises; everything else is a bug of the house
+MAX_FILE_BYTES = 100_000  # a specification has a few hundred
+MAX_DOTS = 300  # in a line of TOML: a key of 45,000 parts takes tomllib a minute
+WORDS = {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}
+
+
+def override(config, values: dict, *, source: str = "the configuration", prefix: str = ""):
+    """`config` with nested `values` laid over it; unknown fields and wrong types are errors."""
+    known = {f.name: f for f in fields(config)}
+    hints = typing.get_type_hints(type(config))
+    changed = {}
+    for key, value in values.items():
+        if not isinstance(key, str) or key.replace("-", "_") not in known:
+            raise ValueError(f"unknown field {prefix}{_bare(key)} in {source}{_hint(key, prefix, known)}")
+        name = key.replace("-", "_")
+        if name in changed:
+            raise ValueError(f"{prefix}{name} stands twice in {source}, with a hyphen and with an underscore")
+        current = getattr(config, name)
+        if dataclasses.is_dataclass(current):
+            if not isinstance(value, dict):
+                raise ValueError(f"{prefix}{name} in {source} is a table of settings, got {shown(value)}")
+            changed[name] = override(current, value, source=source, prefix=f"{prefix}{name}.")
+        else:
+            changed[name] = _typed(value, hints[name], f"{prefix}{name}", source)
+    if "num_tokens" in changed and "num_steps" not in changed:  # the horizon given last wins over a preset's
+        changed["num_steps"] = 0
+    elif "num_steps" in changed and "num_tokens" not in changed:
+        changed["num_tokens"] = 0
+    return replace(config, **changed)
+
+
+def _bare(key) -> str:
+    return shown(key).strip("'\"")
+
+
+def _hint(key, prefix: str, known: dict) -> str:
+    """What an unknown field may have meant: another section's field, another program's name, or a near one."""
+    name = str(key)[:100].replace("-", "_")
+    sections = {section: getattr(f.default_factory, "__annotations__", ()) for section, f in known.items()}
+    inner = [section for section, names in sections.items() if name in names]
+    if inner:
+        return f"; did you mean {inner[0]}.{name}?"
+    if full := synonym(name):
+        return f"; did you mean {full}?"
+    return nearest(name, known)
+
+
+def _typed(value, hint, name: str, source: str):
+    if isinstance(hint, types.GenericAlias):  # tuple[float, float]
+        wanted = typing.get_args(hint)
+        if not isinstance(value, list | tuple) or len(value) != len(wanted):
+            raise ValueError(f"{name} in {source} takes {len(wanted)} numbers, got {shown(value)}")
+        return tuple(_typed(v, h, name, source) for v, h in zip(value, wanted, strict=True))
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        try:
+            return float(value)
+        except OverflowError:
+            raise ValueError(f"{name} in {source} must be a finite number, got {shown(value)}") from None
+    if hint is int and isinstance(value, float) and value.is_integer():
+        return int(value)
+    if hint is int and isinstance(value, str):
+        try:
+            return whole(value)
+        except ValueError as error:
+            raise ValueError(f"{name} in {source} must be a whole number: {error}") from None
+    if not isinstance(value, hint) or (isinstance(value, bool) and hint is not bool):
+        raise ValueError(f"{name} in {source} must be {WORDS[hint]}, got {shown(value)}")
+    return value
+
+
+def load(path: str | Path, start: str | None = None) -> ExperimentConfig:
+    """A configuration from a TOML or JSON file, laid over the preset `start`, or its own `preset`, or `tiny`.
+
+    Raises:
+        ValueError: for a file that is no specification, or holds a field or a value that cannot be.
+        OSError: for a file that is not there, or cannot be read.
+    """
+    path = Path(path)
+    text = _text(path)
+    try:
+        values = json.loads(text) if path.suffix == ".json" else tomllib.loads(_shallow(text))
+    except RecursionError:
+        raise ValueError(f"{path} is not a readable specification: its lists or tables are nested too deep") from None
+    except ValueError as error:
+        raise ValueError(f"{path} is not a readable specification: {error}") from None
+    if not isinstance(values, dict):
+        raise ValueError(f"{path} must hold one table of settings, got {shown(values)}")
+    own = values.pop("preset", "tiny")
+    return override(preset(start or own), values, source=path.name)
+
+
+def _shallow(text: str) -> str:
+    if any(line.count(".") > MAX_DOTS for line in text.split("\n")):
+        raise ValueError(f"a line has more than {MAX_DOTS} dots")
+    return text
+
+
+def _text(path: Path) -> str:
+    """The text of a regular file of bounded size; a pipe or a device is refused before it can block."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
+    except FileNotFoundError:
+        raise FileNotFoundError(f"there is no specification {path}; give the path of a spec.toml") from None
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise ValueError(f"{path} is not a file with a specification, but a folder, a pipe or a device")
+        with open(descriptor, "rb", closefd=False) as file:
+            raw = file.read(MAX_FILE_BYTES + 1)
+    finally:
+        os.close(descriptor)
+    if len(raw) > MAX_FILE_BYTES:
+        raise ValueError(f"{path} has more than {MAX_FILE_BYTES:,} bytes; a specification has a few hundred")
+    try:
+        return raw.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is not a text in utf-8 ({error.reason} at byte {error.start})") from None
+
+
+def from_dict(values: dict, source: str = "spec.json") -> ExperimentConfig:
+    """A configuration from what `to_dict` gave.
+
+    Raises:
+        ValueError: naming the field, for a value that cannot be.
+    """
+    if not isinstance(values, dict):
+        raise ValueError(f"the configuration in {source} is a table of settings, got {shown(values)}")
+    return override(ExperimentConfig(), values, source=source)
+
+
+def to_dict(config) -> dict:
+    return dataclasses.asdict(config)
+
+
+def digest(value) -> str:
+    """Twelve hexadecimal digits that name any JSON-able value."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), default=list)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]

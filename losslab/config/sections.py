@@ -1,0 +1,225 @@
+"""Every setting of an experiment, its meaning beneath it."""
+
+import re
+from dataclasses import dataclass, field
+
+from losslab.config.numbers import MAX_PARAMETERS, MAX_UPDATE_TOKENS, TOKENS, check_fields, shown
+
+IGNORE_INDEX = -100  # the target id that does not count; PyTorch's own default
+
+Errors = (ValueError, OSError)  # what a user's mistake raises; everything else is a bug of the house
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    corpus: str = "tales"
+    """Embedded corpus (`tales`, `pydoc`), a path, or the name of a hub data set."""
+    tokenizer: str = "bytes"
+    """`bytes`, `char`, `bpe:N` (trained on this corpus) or `gpt2`."""
+    val_bytes: int = 1_000_000
+    """Size of the validation split, in bytes of whole documents."""
+    tune_bytes: int = 250_000
+    """Size of the tune split where the corpus does not fix it, in bytes of whole documents."""
+    max_bytes: int = 20_000_000
+    """How much of an endless or streamed corpus is taken, in bytes (`tales`, hub data sets)."""
+
+    def __post_init__(self):
+        check_fields(self, "data.")
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    n_layer: int = 4
+    """Transformer blocks."""
+    n_head: int = 4
+    """Attention heads in a block."""
+    n_embd: int = 128
+    """Width of the residual stream."""
+    max_seq_len: int = 128
+    """Context length in tokens."""
+    dropout: float = 0.0
+    """Probability of dropping an activation while training."""
+    bias: bool = True
+    """Whether linear layers and norms have biases, as GPT-2's do."""
+    tied: bool = True
+    """Whether the output weights are the token embedding, as GPT-2's are."""
+    activation: str = "gelu_tanh"
+    """Between the two maps of a block: `gelu_tanh`, which is GPT-2's, or the exact `gelu`, which is nanoGPT's."""
+
+    def __post_init__(self):
+        check_fields(self, "model.")
+        if self.n_embd % self.n_head:
+            raise ValueError(
+                f"model.n_embd (={self.n_embd}) must be divisible by model.n_head (={self.n_head})"
+            )
+        if self.dropout >= 1:
+            raise ValueError(f"model.dropout must be in [0, 1), got {self.dropout}")
+        if self.activation not in ("gelu_tanh", "gelu"):
+            raise ValueError(f"model.activation must be gelu_tanh or gelu, got {shown(self.activation)}")
+        if (count := self.num_params(0)) > MAX_PARAMETERS:
+            raise ValueError(
+                f"a model with model.n_layer {self.n_layer:,}, model.n_embd {self.n_embd:,} and model.max_seq_len "
+                f"{self.max_seq_len:,} has {count:.2g} parameters, more than the {MAX_PARAMETERS:.0e} that are allowed"
+            )
+
+    def num_params(self, vocab_size: int) -> int:
+        """How many parameters a model of these sizes has, without building it.
+
+        Example:
+            >>> ModelConfig(n_layer=12, n_head=12, n_embd=768, max_seq_len=1024).num_params(50257)  # GPT-2
+            124439808
+        """
+        width, biases = self.n_embd, 1 if self.bias else 0
+        norm = width * (1 + biases)
+        attention = 4 * width * width + 4 * width * biases  # queries, keys and values, then their way out
+        mlp = 8 * width * width + 5 * width * biases
+        tables = (vocab_size * (1 if self.tied else 2) + self.max_seq_len) * width
+        return tables + self.n_layer * (2 * norm + attention + mlp) + norm
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    num_tokens: int = 0
+    """Training horizon in tokens; give this or `num_steps`."""
+    num_steps: int = 0
+    """Training horizon in optimizer updates; give this or `num_tokens`."""
+    batch_size: int = 16
+    """Sequences in one optimizer update."""
+    micro_batch_size: int = 0
+    """Sequences in one forward pass; 0 means the whole batch."""
+    learning_rate: float = 1e-3
+    """Peak learning rate."""
+    min_learning_rate: float = 1e-4
+    """Learning rate at the end of the cosine."""
+    warmup_steps: int = 100
+    """Steps of linear warm-up; at most a tenth of the run is used."""
+    weight_decay: float = 0.1
+    """AdamW weight decay, on matrices and embeddings only."""
+    betas: tuple[float, float] = (0.9, 0.99)
+    """AdamW's decay rates of the two moments."""
+    grad_clip: float = 1.0
+    """Largest norm of the gradient; 0 turns clipping off."""
+    device: str = "auto"
+    """`auto`, `cpu`, `cuda` or `mps`; resolved once and then part of the condition."""
+    dtype: str = "auto"
+    """Precision of matrix products: `auto`, `float32` or `bfloat16`; part of the condition."""
+    log_every: int = 10
+    """Steps between log lines."""
+    checkpoint_every: int = 0
+    """Steps between checkpoints; 0 keeps only the last one and those of a stop."""
+
+    def __post_init__(self):
+        check_fields(self, "train.")
+        if not all(0 <= beta < 1 for beta in self.betas):
+            raise ValueError(f"train.betas must both be in [0, 1), got {list(self.betas)}")
+        if self.num_tokens and self.num_steps:
+            raise ValueError(
+                f"train.num_tokens (={self.num_tokens}) and train.num_steps (={self.num_steps}) both set the "
+                "horizon; give one of them"
+            )
+        if self.micro_batch_size and self.batch_size % self.micro_batch_size:
+            raise ValueError(
+                f"train.batch_size (={self.batch_size}) must be divisible by "
+                f"train.micro_batch_size (={self.micro_batch_size})"
+            )
+        if self.min_learning_rate > self.learning_rate:
+            raise ValueError(
+                f"train.min_learning_rate (={self.min_learning_rate}) must lie between 0 and "
+                f"train.learning_rate (={self.learning_rate})"
+            )
+        if not re.fullmatch(r"auto|cpu|mps|cuda(:[0-9]{1,3})?", self.device):
+            raise ValueError(f"train.device must be auto, cpu, cuda or mps, or cuda:N, got {shown(self.device)}")
+        if self.dtype not in ("auto", "float32", "bfloat16"):
+            raise ValueError(f"train.dtype must be auto, float32 or bfloat16, got {shown(self.dtype)}")
+
+    @property
+    def grad_accum_steps(self) -> int:
+        return self.batch_size // self.micro_batch_size if self.micro_batch_size else 1
+
+    def horizon(self, seq_len: int) -> int:
+        """Optimizer updates of the whole run."""
+        if self.num_steps:
+            return self.num_steps
+        if not self.num_tokens:
+            raise ValueError("the horizon is not set: give train.num_tokens or train.num_steps")
+        return max(1, self.num_tokens // (self.batch_size * seq_len))
+
+
+@dataclass(frozen=True)
+class EvaluateConfig:
+    every: int = 0
+    """Steps between evaluations on `tune` while training; 0 means twenty in a run."""
+    tune_tokens: int = 32_768
+    """Size of the fixed part of `tune` that learning curves look at, in tokens."""
+    stride: int = 0
+    """Tokens between evaluation windows; 0 means disjoint windows of the context length."""
+    batch_size: int = 32
+    """Windows scored at once; changes speed, not results."""
+    num_samples: int = 2
+    """Texts generated at the end of a run."""
+    sample_tokens: int = 200
+    """Length of those texts, in tokens."""
+    tasks: str = ""
+    """Tasks that are run while training, such as `likelihood,blimp`; only looked at, never part of the condition."""
+    tasks_every: int = 0
+    """Steps between them; 0 means never."""
+    tasks_limit: int = 100
+    """Items of each task that are looked at while training; 0 means all."""
+    benchmarks: str = ""
+    """Folder with the files of those tasks; empty fetches them from the hub."""
+
+    def __post_init__(self):
+        check_fields(self, "evaluate.")
+        if bool(self.task_names) != bool(self.tasks_every):
+            raise ValueError(
+                f"evaluate.tasks (={shown(self.tasks)}) and evaluate.tasks_every (={self.tasks_every}) go together; "
+                "give both, or neither"
+            )
+
+    @property
+    def task_names(self) -> list[str]:
+        return [name.strip() for name in self.tasks.split(",") if name.strip()]
+
+
+LOOKS = ("tasks", "tasks_every", "tasks_limit", "benchmarks")  # fields of `evaluate` that change no weight or verdict
+
+
+@dataclass(frozen=True)
+class ExperimentConfig:
+    loss: str = "cross_entropy"
+    """The objective's formula, or the path of a loss file."""
+    seed: int = 0
+    """Seed of the initial weights, the data order and dropout."""
+    start: str = ""
+    """Run or imported model whose weights, tokenizer and sizes training starts from; nothing: new weights."""
+    data: DataConfig = field(default_factory=DataConfig)
+    model: ModelConfig = field(default_factory=ModelConfig)
+    train: TrainConfig = field(default_factory=TrainConfig)
+    evaluate: EvaluateConfig = field(default_factory=EvaluateConfig)
+
+    def __post_init__(self):
+        if not 0 <= self.seed < 2**32:
+            raise ValueError(f"seed must be between 0 and 2**32 - 1, got {shown(self.seed)}")
+        if self.tokens_per_step > MAX_UPDATE_TOKENS:
+            raise ValueError(
+                f"train.batch_size (={self.train.batch_size:,}) sequences of model.max_seq_len "
+                f"(={self.model.max_seq_len:,}) tokens are {self.tokens_per_step:.2g} tokens an update, more than the "
+                f"{MAX_UPDATE_TOKENS:,} that are allowed"
+            )
+        if (tokens := self.train.num_steps * self.tokens_per_step) > TOKENS[0]:
+            raise ValueError(
+                f"train.num_steps (={self.train.num_steps:,}) updates of {self.tokens_per_step:,} tokens are "
+                f"{tokens:.2g} tokens, more than the {TOKENS[0]:.0e} that are allowed ({TOKENS[1]})"
+            )
+
+    @property
+    def num_steps(self) -> int:
+        return self.train.horizon(self.model.max_seq_len)
+
+    @property
+    def tokens_per_step(self) -> int:
+        return self.train.batch_size * self.model.max_seq_len
+
+    @property
+    def evaluate_every(self) -> int:
+        return self.evaluate.every or -(-self.num_steps // 20)

@@ -1,0 +1,47 @@
+"""Names that other programs give to a setting, and the name that it has here."""
+
+import difflib
+import typing
+
+SYNONYMS: dict[str, str] = {
+    "lr": "train.learning_rate", "max_lr": "train.learning_rate", "peak_lr": "train.learning_rate",
+    "min_lr": "train.min_learning_rate", "warmup": "train.warmup_steps", "warmup_iters": "train.warmup_steps",
+    "wd": "train.weight_decay", "decay": "train.weight_decay",
+    "clip": "train.grad_clip", "clip_grad": "train.grad_clip", "max_grad_norm": "train.grad_clip",
+    "beta1": "train.betas", "beta2": "train.betas",
+    "steps": "train.num_steps", "max_steps": "train.num_steps", "iters": "train.num_steps",
+    "max_iters": "train.num_steps", "iterations": "train.num_steps", "updates": "train.num_steps",
+    "tokens": "train.num_tokens", "max_tokens": "train.num_tokens",
+    "batch": "train.batch_size", "bs": "train.batch_size", "batchsize": "train.batch_size",
+    "micro_batch": "train.micro_batch_size", "device_batch_size": "train.micro_batch_size",
+    "precision": "train.dtype", "log_interval": "train.log_every", "save_every": "train.checkpoint_every",
+    "layers": "model.n_layer", "num_layers": "model.n_layer", "n_layers": "model.n_layer", "depth": "model.n_layer",
+    "heads": "model.n_head", "num_heads": "model.n_head", "n_heads": "model.n_head",
+    "width": "model.n_embd", "d_model": "model.n_embd", "dim": "model.n_embd", "embd": "model.n_embd",
+    "hidden_size": "model.n_embd", "embedding_size": "model.n_embd",
+    "context": "model.max_seq_len", "context_length": "model.max_seq_len", "ctx": "model.max_seq_len",
+    "seq_len": "model.max_seq_len", "block_size": "model.max_seq_len", "seq_length": "model.max_seq_len",
+    "tie": "model.tied", "tie_weights": "model.tied", "tie_word_embeddings": "model.tied",
+    "dataset": "data.corpus", "text": "data.corpus", "vocab": "data.tokenizer",
+    "eval_every": "evaluate.every", "eval_interval": "evaluate.every", "eval_batch_size": "evaluate.batch_size",
+    "objective": "loss", "criterion": "loss", "random_seed": "seed", "init_from": "start",
+}  # fmt: skip
+
+
+def synonym(name: str) -> str | None:
+    """The setting that another program's name means, such as `train.learning_rate` for `lr`; None for no known one.
+
+    Args:
+        name: with or without its section, with hyphens or underscores.
+
+    Example:
+        >>> synonym("train.lr"), synonym("block-size"), synonym("zzz")
+        ('train.learning_rate', 'model.max_seq_len', None)
+    """
+    return SYNONYMS.get(name.lower().replace("-", "_").rpartition(".")[2])
+
+
+def nearest(name: str, known: typing.Iterable[str]) -> str:
+    """`; did you mean X?`, or nothing when no known name is close."""
+    close = difflib.get_close_matches(name[:100], list(known), n=1, cutoff=0.5)
+    return f"; did you mean {close[0]}?" if close else ""
