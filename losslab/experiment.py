@@ -89,7 +89,7 @@ class Experiment:
         del settings["seed"], settings["data"]["corpus"]  # a corpus is its digest, wherever it lies
         if self.start:  # and so are weights
             settings["start"] = self.start.weights
-        settings |= {"loss": self.objective.explicit, "corpus": self.corpus.digest, "format": records.FORMAT}
+        settings |= {"loss": self.objective.explicit, "corpus": self.corpus.digest, "format": 1}  # of the settings
         for name in configuration.LOOKS:
             del settings["evaluate"][name]
         settings["train"] |= {"num_tokens": 0, "num_steps": self.num_steps}  # one horizon, however it was given
@@ -343,8 +343,8 @@ class _Run:
 
     def finish(self, status: str, **values) -> None:
         if self.is_main:
-            result = {"format": records.FORMAT, "status": status, "num_steps": self.experiment.num_steps, **values}
-            records.write_json(self.folder / "result.json", result)
+            result = {"status": status, "num_steps": self.experiment.num_steps, **values}
+            records.write_result(self.folder, result)
 
 
 def run(config: ExperimentConfig, folder: str | Path, **options) -> Record:

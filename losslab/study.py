@@ -170,7 +170,7 @@ def _died(process: subprocess.Popen, folder: Path, attempts: int, tell: Tell) ->
         tell(f"the worker of {folder.name} ended ({why}); starting it again from its last checkpoint")
         return True
     error = said[0] if said else f"its worker ended ({why})"
-    records.write_json(folder / "result.json", {"format": records.FORMAT, "status": "failed", "error": error})
+    records.write_result(folder, {"status": "failed", "error": error})
     tell(f"failed: {folder.name}: {error}")
     return False
 

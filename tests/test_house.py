@@ -25,6 +25,7 @@ FLOORS = {
     2: "fused checkpoint instruct generate",
     1: "objective model corpus records scaling optim kernels",
     0: "losses transforms formula config machine tokenizer tales stats units prediction",
+    -1: "words",
 }
 FLOOR = {room: floor for floor, rooms in FLOORS.items() for room in rooms.split()}
 NEVER = [
