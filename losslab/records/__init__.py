@@ -12,9 +12,10 @@ from losslab.records.arms import baseline, failed, labels, outcomes, score_name
 from losslab.records.files import write_json
 from losslab.records.locks import StoreBusy, is_locked, lock
 from losslab.records.record import FORMAT, STATUSES, Record, find, folders, is_run, read
-from losslab.records.writing import Log, create, remove, tag, write_result
+from losslab.records.writing import Log, check_removable, create, remove, tag, write_result
 
 __all__ = [
-    "FORMAT", "STATUSES", "Log", "Record", "StoreBusy", "baseline", "create", "failed", "find", "folders", "is_locked",
-    "is_run", "labels", "lock", "outcomes", "read", "remove", "score_name", "tag", "write_json", "write_result",
+    "FORMAT", "STATUSES", "Log", "Record", "StoreBusy", "baseline", "check_removable", "create", "failed", "find",
+    "folders", "is_locked", "is_run", "labels", "lock", "outcomes", "read", "remove", "score_name", "tag", "write_json",
+    "write_result",
 ]

@@ -81,7 +81,7 @@ class Record:
 # --- reading -----------------------------------------------------------------------------------
 
 def is_run(path: str | Path) -> bool:
-    return os.path.lexists(Path(path) / "spec.json")
+    return os.path.lexists(os.path.join(path, "spec.json"))
 
 
 def read(path: str | Path) -> Record:
@@ -121,14 +121,18 @@ def status_of(path: Path, result: dict) -> str:
     return "stopped" if begun else "waiting"
 
 
-def folders(store: str | Path) -> list[Path]:
-    """The run folders in a store, by name."""
+def names(store: str | Path) -> list[str]:
+    """The names of the run folders in a store, in order."""
     try:
         with os.scandir(store) as entries:
-            names = sorted(entry.name for entry in entries if entry.is_dir() and is_run(entry.path))
+            return sorted(entry.name for entry in entries if entry.is_dir() and is_run(entry.path))
     except OSError as error:
         raise ValueError(printable(f"cannot read the folder {store}: {error.strerror}")) from None
-    return [Path(store) / name for name in names]
+
+
+def folders(store: str | Path) -> list[Path]:
+    """The run folders in a store, by name."""
+    return [Path(store) / name for name in names(store)]
 
 
 def find(paths: Iterable[str | Path]) -> list[Record]:
