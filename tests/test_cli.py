@@ -207,7 +207,7 @@ def test_a_run_folder_of_a_newer_version(capsys):
     assert losslab(*TRAIN, "--out", "run") == 0
     capsys.readouterr()
     spec = json.loads(Path("run/spec.json").read_text())
-    Path("run/spec.json").write_text(json.dumps(spec | {"format": 2}))
+    Path("run/spec.json").write_text(json.dumps(spec | {"format": 3}))
     for command in (("runs", "show", "run"), ("train", "--resume", "run"), ("evaluate", "run"), ("report", "run")):
         assert "newer losslab" in refuses(capsys, *command)
 

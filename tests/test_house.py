@@ -25,7 +25,8 @@ FLOORS = {
     3: "fused checkpoint instruct generate",
     2: "objective",
     1: "lossfile model corpus records scaling optim kernels",
-    0: "losses transforms formula config machine progress processes tokenizer tensors tales stats units prediction trust",
+    0: "losses transforms formula config machine progress processes tokenizer tensors tales stats units prediction"
+       " trust",
     -1: "bytelevel grammar",
     -2: "untrusted words",
 }

@@ -1,6 +1,5 @@
 """corpus, runs, report: what is there already."""
 
-import json as jsons
 from pathlib import Path
 from typing import Annotated
 
@@ -9,7 +8,8 @@ from cyclopts import Parameter
 from losslab import config as configuration
 from losslab.cli.application import app, runs_app
 from losslab.cli.flags import Data, Json, Tokenizer, given, known
-from losslab.cli.speech import command_line, show, tell
+from losslab.cli.speech import OK, USER_ERROR, command_line, show, tell
+from losslab.words import printable
 
 
 @app.command(sort_key=6)
@@ -21,36 +21,50 @@ def corpus(name: str = "tales", *, tokenizer: Tokenizer = None, json: Json = Fal
     name
         `tales`, `pydoc`, a path, or the name of a hub data set.
     """
+    from losslab.cli import showing
     from losslab.corpus import Corpus
     from losslab.corpus.progress import as_lines
 
     values = given(data) | known(corpus=name, tokenizer=tokenizer)
     config = configuration.override(configuration.preset("tiny").data, values, source="the flags")
     about = Corpus.open(config, progress=as_lines(tell)).describe()
-    show(about, jsons.dumps(about, indent=1, ensure_ascii=False), json)
+    show(about, "" if json else showing.corpus(about), json)
 
 
 @runs_app.command(name="list")
-def runs_list(store: Path = Path("runs"), *, json: Json = False):
-    """The runs of a store, one line each.
+def runs_list(store: Path = Path("runs"), *, sort: str | None = None,
+              filter: Annotated[tuple[str, ...], Parameter(negative="")] = (), json: Json = False):
+    """The runs of a store: a line each, with the settings in which they differ.
 
     Parameters
     ----------
     store
         A folder of runs.
+    sort
+        The column to order by, smallest first: status, nll, seed, loss, corpus, condition, tag, run, or a setting.
+    filter
+        KEY=VALUE to keep the runs that have it, such as status=finished or learning_rate=0.002; may be repeated.
     """
-    from losslab import records
+    from losslab.cli import listing
+    from losslab.records import index
 
-    rows = [{"run": str(r.path), "loss": r.loss, "seed": r.seed, "condition": r.condition, "status": r.status,
-             "nll": r.scores.get("nll", {}).get("value")} for r in records.find([store])]
-    text = "\n".join(f"{row['status']:9} {row['nll'] or float('nan'):8.4f} seed {row['seed']:<4} {row['condition']} "
-                     f"{row['loss']}  {row['run']}" for row in rows)
-    show({"runs": rows}, text or f"no runs in {store}", json)
+    found = index.rows(store)
+    kept = listing.ordered(listing.select([listing.values(row) for row in found], filter), sort)
+    columns, colour = listing.terminal()
+    if kept:
+        text = listing.table(kept, columns=columns, colour=colour)
+    else:
+        text = printable(f"no runs in {store}" + (f" with {' and '.join(filter)}" if filter else ""))
+    shown = {run["run"] for run in kept}
+    for row in found:
+        if row.problem and row.path in shown:
+            tell(f"unreadable: {row.problem}")
+    show({"runs": kept}, text, json)
 
 
 @runs_app.command(name="show")
 def runs_show(run: Path, *, json: Json = False):
-    """Everything that one run wrote down.
+    """One run: what was asked, what came out, what it cost, and whether its files are as they were written.
 
     Parameters
     ----------
@@ -58,11 +72,65 @@ def runs_show(run: Path, *, json: Json = False):
         A run folder.
     """
     from losslab import records
+    from losslab.cli import showing
 
     record = records.read(run)
-    document = {"run": str(run), "status": record.status, "spec": record.spec, "environment": record.environment,
-                "result": record.result}
-    show(document, jsons.dumps(document, indent=1, ensure_ascii=False), json)
+    document = {"run": str(run), "status": record.status, "tags": list(record.tags), "spec": record.spec,
+                "environment": record.environment, "result": record.result, "problems": showing.problems(record)}
+    show(document, "" if json else showing.run(record), json)
+
+
+@runs_app.command(name="rm")
+def runs_rm(runs: Annotated[list[Path], Parameter(negative="")], *,
+            yes: Annotated[bool, Parameter(negative="")] = False):
+    """Remove runs. A folder that is no run, holds something else, or is in use stays.
+
+    Parameters
+    ----------
+    runs
+        Run folders.
+    yes
+        Do not ask; needed where nobody can be asked.
+    """
+    import sys
+
+    from losslab.records import check_removable, remove
+
+    for run in runs:  # all of them before the first is gone
+        check_removable(run)
+    if not yes:
+        if not (sys.stdin.isatty() and sys.stderr.isatty()):
+            raise ValueError("nothing was removed: there is no terminal to ask on; --yes removes without asking")
+        tell("\n".join(printable(str(run)) for run in runs))
+        print(f"remove {'this run' if len(runs) == 1 else f'these {len(runs)} runs'}? [y/N] ", end="", file=sys.stderr,
+              flush=True)
+        if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+            tell("nothing was removed")
+            return USER_ERROR
+    for run in runs:
+        remove(run)
+        tell(printable(f"removed {run}"))
+    return OK
+
+
+@runs_app.command(name="tag")
+def runs_tag(run: Path, tags: Annotated[list[str], Parameter(negative="")], *,
+             remove: Annotated[bool, Parameter(negative="")] = False, json: Json = False):
+    """Give a run tags, to filter by; they are no part of its condition.
+
+    Parameters
+    ----------
+    run
+        A run folder.
+    tags
+        Words without commas.
+    remove
+        Take these tags away.
+    """
+    from losslab import records
+
+    now = records.tag(run, *([(), tags] if remove else [tags]))
+    show({"run": str(run), "tags": list(now)}, printable(f"{run}: {', '.join(now) or 'no tags'}"), json)
 
 
 @app.command(sort_key=8)

@@ -78,10 +78,10 @@ def _write(folder: Path, model: GPT2, vocabulary, origin: dict) -> None:
         "corpus": {"name": None, "digest": None, "tokenizer": vocabulary.name, "vocab_size": model.vocab_size},
         "origin": origin | {"weights": weights},
     }
-    records.create(folder, spec, {**machine.describe("cpu", "float32"), "losslab": losslab.__version__})
+    records.create(folder, spec, {**machine.describe("cpu", "float32"), "losslab": losslab.__version__},
+                   beside=["checkpoint"])
     size = {"num_params": model.num_params, "num_params_non_embedding": model.num_params_non_embedding}
-    result = {"format": records.FORMAT, "status": "imported", "model": size, "checkpoint": path.name}
-    records.write_json(folder / "result.json", result)
+    records.write_result(folder, {"status": "imported", "model": size, "checkpoint": path.name})
 
 
 def _tokenizer(place: Path, name: str | None, vocab_size: int, tell: Callable[[str], None]):

@@ -96,10 +96,11 @@ def _unlike_settings(arms: Arms) -> list[str]:
 def _incomplete(arms: Arms, requested: Mapping[str, Sequence[int]]) -> list[str]:
     warnings = []
     for name, runs in arms.items():
-        for status in ("failed", "stopped", "running"):
+        for status in ("failed", "stopped", "running", "waiting"):
             seeds = [str(run.seed) for run in runs if run.status == status]
             if seeds:
-                verb = {"failed": "failed", "stopped": "stopped early", "running": "still running"}[status]
+                verb = {"failed": "failed", "stopped": "stopped early", "running": "still running",
+                        "waiting": "not started"}[status]
                 warnings.append(f"{name}: seed {_and(seeds)} {verb} and is not counted")
     for name, seeds in requested.items():
         missing = sorted(set(seeds) - {run.seed for run in arms.get(name, ())})

@@ -157,7 +157,7 @@ def _find(comparison, name: str):
 
 def _status(runs: Sequence[Record]) -> str:
     found = {run.status for run in runs}
-    return next(s for s in ("diverged", "failed", "stopped", "running", "finished") if s in found)
+    return next(s for s in ("diverged", "failed", "stopped", "running", "waiting", "finished") if s in found)
 
 
 def _difference(compared, is_baseline: bool) -> dict | None:

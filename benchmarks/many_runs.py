@@ -1,0 +1,83 @@
+"""How long `losslab runs list` and `losslab report` take on a store of many runs.
+
+    python benchmarks/many_runs.py --runs 10000 --out benchmarks/results/many_runs.json
+
+Makes finished runs with made-up scores in a temporary folder, lists them without and with an index, and writes the
+page of them. Run it on an idle machine.
+"""
+
+import argparse
+import json
+import math
+import os
+import random
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from losslab import config as configuration
+from losslab import machine, records
+from losslab.records import files
+
+SEEDS = 5  # of a condition
+
+
+def make(store: Path, count: int) -> None:
+    """`count` finished runs; what a checkpoint would hold is left out."""
+    chance = random.Random(0)
+    files.os.fsync = lambda handle: None  # they need not survive a power cut
+    base = configuration.to_dict(configuration.tiny())
+    splits = {name: {"documents": 800, "tokens": 200_000, "bytes": 199_200} for name in ("train", "tune", "val")}
+    corpus = {"name": "tales", "digest": "c0ffee123456", "tokenizer": "bytes", "vocab_size": 257, "splits": splits}
+    environment = {"python": "3.11", "torch": "2.13", "device": "cpu", "dtype": "float32", "threads": 1}
+    for number in range(count):
+        arm, seed = divmod(number, SEEDS)
+        loss = f"cross_entropy + {arm + 1}e-6*z_loss"
+        config = base | {"loss": loss, "seed": seed}
+        config["train"] = base["train"] | {"learning_rate": 1e-3 * (1 + arm % 4)}
+        condition = configuration.digest(config | {"seed": 0})
+        folder = store / f"cross_entropy-{condition}-seed{seed}"
+        records.create(folder, {"version": "0.1.0", "condition": condition, "config": config, "corpus": corpus,
+                                "objective": loss, "losses": []}, environment)
+        nll = 1.5 + 0.01 * chance.random()
+        lines = [{"step": step, "tokens": 1024 * step, "tune/nll": nll + math.exp(-step / 90)}
+                 for step in range(25, 501, 25)]
+        (folder / "log.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+        score = {"value": nll, "stderr": 0.01, "n": 800, "unit": "nats/token"}
+        bits = score | {"value": nll / math.log(2), "unit": "bits/byte"}
+        records.write_result(folder, {
+            "status": "finished", "step": 500, "num_steps": 500, "tokens": 512_000,
+            "scores": {"nll": score, "bits_per_byte": bits}, "cost": {"train_seconds": 55.0},
+        })
+
+
+def seconds(*arguments: str) -> float:
+    started = time.perf_counter()
+    subprocess.run([sys.executable, "-m", "losslab.cli", *arguments], check=True, stdout=subprocess.DEVNULL)
+    return time.perf_counter() - started
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--runs", type=int, default=10_000)
+    parser.add_argument("--no-report", action="store_true")
+    parser.add_argument("--out", type=Path)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        store = Path(folder) / "runs"
+        make(store, options.runs)
+        found = {"runs": options.runs, "machine": machine.describe("cpu", "float32"), "cores": os.cpu_count(),
+                 "list_cold_seconds": seconds("runs", "list", str(store)),
+                 "list_warm_seconds": min(seconds("runs", "list", str(store)) for _ in range(3))}
+        if not options.no_report:
+            found["report_seconds"] = seconds("report", str(store), "--out", f"{folder}/report.html")
+    text = json.dumps(found, indent=1)
+    print(text)
+    if options.out:
+        options.out.write_text(text + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,153 @@
+"""The runs of a store as a table: which of them, in which order, and how it fits a terminal."""
+
+import os
+import shutil
+import sys
+from collections.abc import Sequence
+
+from losslab.config import nearest
+from losslab.records.index import Row
+from losslab.words import printable, shorten, width
+
+NARROWEST = {"loss": 14, "run": 16, "corpus": 8, "tags": 8, "condition": 6}  # columns that may be cut; numbers are not
+COLOURS = {"finished": "32", "diverged": "31", "failed": "31", "unreadable": "31", "running": "33"}
+NUMBERS = ("nll", "seed")
+COLUMNS = ("status", "nll", "seed", "loss", "corpus", "digest", "condition", "tags", "run")  # all else is a setting
+
+
+def values(row: Row) -> dict:
+    """The columns of a run, and its settings."""
+    return {"run": row.path, "loss": row.loss, "seed": row.seed, "condition": row.condition, "status": row.status,
+            "nll": row.nll, "corpus": row.corpus, "digest": row.digest, "tags": list(row.tags),
+            "settings": row.settings}
+
+
+def value(run: dict, key: str):
+    """A column or a dotted setting of a run; None where it has none."""
+    return run[key] if key in COLUMNS else run["settings"].get(key)
+
+
+def select(runs: Sequence[dict], filters: Sequence[str]) -> list[dict]:
+    """The runs that every `KEY=VALUE` fits.
+
+    Raises:
+        ValueError: for a filter of another form, or a key that no run has.
+    """
+    for given in filters:
+        key, equals, wanted = given.partition("=")
+        if not equals:
+            raise ValueError(printable(f"--filter takes KEY=VALUE, such as status=finished, got {given!r}"))
+        key = column(key.strip(), runs, "--filter")
+        runs = [run for run in runs if _fits(value(run, key), wanted.strip())]
+    return list(runs)
+
+
+def ordered(runs: Sequence[dict], key: str | None) -> list[dict]:
+    """By a column, the smallest first; runs without a value come last."""
+    if key is None:
+        return list(runs)
+    key = column(key, runs, "--sort")
+    return sorted(runs, key=lambda run: _rank(value(run, key)))
+
+
+def column(name: str, runs: Sequence[dict], flag: str) -> str:
+    """The full name of a column or setting: `learning-rate` is `train.learning_rate` where only one ends so."""
+    name = {"tag": "tags"}.get(name, name).replace("-", "_")
+    settings = {id(run["settings"]): run["settings"] for run in runs}.values()
+    known = dict.fromkeys([*COLUMNS, *(key for own in settings for key in own)])
+    if name in known or not runs:
+        return name
+    ends = [key for key in known if key.endswith(f".{name}")]
+    if len(ends) == 1:
+        return ends[0]
+    hint = f"; it may be {' or '.join(ends)}" if ends else nearest(name, known)
+    columns = "status, nll, seed, loss, corpus, condition, tag, run or a setting such as learning_rate"
+    raise ValueError(printable(f"{flag} takes {columns}, got {name!r}{hint}"))
+
+
+def table(runs: Sequence[dict], *, columns: int | None, colour: bool) -> str:
+    """Lines with a heading; `columns` is the width of a terminal, None where nothing is to be cut."""
+    titles = {key: key for key in ("status", "nll", "seed", "loss")}
+    titles |= _differing(runs)
+    titles |= {key: key for key in ("corpus", "condition", "tags", "run") if key != "tags" or
+               any(run["tags"] for run in runs)}
+    of = {}
+    for run in runs:
+        of.setdefault(run["corpus"], set()).add(run["digest"])
+    runs = [run | {"corpus": f"{run['corpus']} {run['digest']}"} if len(of[run["corpus"]]) > 1 else run
+            for run in runs]  # one name, several texts
+    cells = {key: [title, *(_cell(key, value(run, key)) for run in runs)] for key, title in titles.items()}
+    widths = {key: max(map(width, found)) for key, found in cells.items()}
+    if columns:
+        _fit(widths, columns)
+    right = {key for key in cells if key in NUMBERS or key not in COLUMNS and all(
+        isinstance(value(run, key), int | float | None) for run in runs)}
+    lines = []
+    for number in range(len(runs) + 1):
+        line = []
+        for key, found in cells.items():
+            text = shorten(found[number], widths[key])
+            space = " " * (widths[key] - width(text))
+            if colour and key == "status" and text in COLOURS:
+                text = f"\033[{COLOURS[text]}m{text}\033[0m"
+            line.append(space + text if key in right else text + space)
+        lines.append("  ".join(line).rstrip())
+    return "\n".join(lines)
+
+
+def terminal() -> tuple[int | None, bool]:
+    """Columns of the terminal that standard output is, None elsewhere, and whether it takes colours."""
+    if not sys.stdout.isatty():
+        return None, False
+    plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
+    return shutil.get_terminal_size((100, 24)).columns, not plain
+
+
+def _differing(runs: Sequence[dict]) -> dict[str, str]:
+    """Settings in which these runs differ -> the shortest title that names one alone."""
+    settings = list({id(run["settings"]): run["settings"] for run in runs if run["status"] != "unreadable"}.values())
+    keys = dict.fromkeys(key for own in settings for key in own if key != "data.corpus")  # that has a column
+    differ = [key for key in keys if any(own.get(key) != settings[0].get(key) for own in settings)]
+    last = [key.rpartition(".")[2] for key in differ]
+    return {key: printable(short if last.count(short) == 1 else key) for key, short in zip(differ, last, strict=True)}
+
+
+def _cell(key: str, found) -> str:
+    if found is None or found == "":
+        return "-"
+    if key == "nll":
+        return f"{found:.4f}"
+    if isinstance(found, float):
+        return f"{found:.6g}"
+    if isinstance(found, list):
+        return printable(",".join(map(str, found))) or "-"
+    return printable(str(found))
+
+
+def _fit(widths: dict[str, int], columns: int) -> None:
+    """Narrow the columns that may be cut, the loss first, until a line fits or none can be narrowed."""
+    for key, least in NARROWEST.items():
+        if key in widths:
+            over = sum(widths.values()) + 2 * (len(widths) - 1) - columns
+            widths[key] = max(min(least, widths[key]), widths[key] - max(0, over))
+
+
+def _fits(found, wanted: str) -> bool:
+    if isinstance(found, list):
+        return wanted in map(str, found) or wanted == ",".join(map(str, found))
+    if isinstance(found, bool):
+        return wanted.lower() == str(found).lower()
+    if isinstance(found, int | float):
+        try:
+            return float(wanted.replace("_", "")) == found
+        except ValueError:
+            return False
+    return wanted == ("-" if found is None else found)
+
+
+def _rank(found):
+    if found is None or found == []:
+        return 2, 0.0, ""
+    if isinstance(found, int | float):
+        return 0, float(found), ""
+    return 1, 0.0, str(found)

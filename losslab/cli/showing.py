@@ -1,0 +1,193 @@
+"""A run and a corpus for people: sections of names and values. The same facts are in the JSON documents."""
+
+import hashlib
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+from losslab import config as configuration
+from losslab.records import Record, files
+from losslab.records.index import flat
+from losslab.records.record import tags_in
+from losslab.words import printable, printable_lines, width
+
+DOCUMENTS = ("spec.json", "environment.json", "result.json", "log.jsonl", "tags.json")
+SAID_ELSEWHERE = ("train.device", "train.dtype", "data.corpus")  # of the settings: by the machine and the corpus
+
+
+def run(record: Record) -> str:
+    """The sections of a run folder, each left out where it has nothing to say."""
+    near, own = nearest_preset(record.spec["config"])
+    settings = [(name, value) for name, value in own.items()] or [("all", f"as the preset {near} has them")]
+    found = problems(record)
+    sections = [
+        ("run", _about(record)),
+        (f"settings that differ from the preset {near}", settings),
+        ("scores", _scores(record)),
+        ("cost", _cost(record.result.get("cost", {}))),
+        ("machine", list(record.environment.items())),
+        ("files", _files(record)),
+        ("problems found", list(enumerate(found, start=1)) or [("none", _checked(record))]),
+    ]
+    return "\n\n".join(f"{title}\n{_pairs(pairs)}" for title, pairs in sections if pairs)
+
+
+def corpus(about: dict) -> str:
+    """What `Corpus.describe` found: its facts, its splits as a table, and how it begins."""
+    facts = [(name.replace("_", " "), value) for name, value in about.items() if name not in ("splits", "sample")
+             and value is not None]
+    splits = about.get("splits", {})
+    columns = list(dict.fromkeys(name for counts in splits.values() for name in counts))
+    rows = [["split", *(name.replace("_", " ") for name in columns)]]
+    rows += [[split, *(_number(counts.get(name)) for name in columns)] for split, counts in splits.items()]
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    table = "\n".join("  " + "  ".join([row[0].ljust(widths[0]), *(
+        cell.rjust(w) for cell, w in zip(row[1:], widths[1:], strict=True))]) for row in rows)
+    sample = "\n".join(f"  {line}" for line in printable_lines(about.get("sample", "")).splitlines())
+    return f"corpus\n{_pairs(facts)}\n\nsplits\n{table}\n\nbegins\n{sample}"
+
+
+def nearest_preset(config: dict) -> tuple[str, dict]:
+    """The preset with the fewest differences from the settings of a run, and those settings."""
+    own = {name: value for name, value in flat(config).items() if name not in SAID_ELSEWHERE}
+    best = None
+    for name in configuration.PRESETS:
+        theirs = flat(configuration.to_dict(configuration.preset(name)))
+        differing = {key: value for key, value in own.items() if _plain(value) != _plain(theirs.get(key))}
+        if best is None or len(differing) < len(best[1]):
+            best = name, differing
+    return best
+
+
+def problems(record: Record) -> list[str]:
+    """Sentences about what is not as the run wrote it; reading the record has compared its documents."""
+    found = [record.log_damage]
+    try:
+        tags_in(record.path)
+    except (ValueError, OSError) as error:
+        found.append(str(error))
+    if record.result.get("weights") and record.status == "finished":
+        found.append(_weights(record))
+    if record.status == "failed":
+        found.append(f"the run failed: {record.result.get('error', 'it does not say why')}")
+    return [printable(sentence) for sentence in found if sentence]
+
+
+# --- sections ----------------------------------------------------------------------------------
+
+def _about(record: Record) -> list[tuple]:
+    corpus, result = record.spec["corpus"], record.result
+    origin = record.spec.get("origin")
+    diverged = result.get("diverged", {})
+    facts = [
+        ("folder", record.path), ("status", record.status), ("loss", record.loss), ("seed", record.seed),
+        ("condition", record.condition), ("tags", ", ".join(record.tags)),
+        ("corpus", corpus["name"] and f"{corpus['name']}, digest {corpus['digest']}"),
+        ("tokenizer", corpus["tokenizer"]),
+        ("started from weights", record.spec.get("start")),
+        ("imported from", origin.get("source") if isinstance(origin, dict) else None),
+        ("parameters", _number(result.get("model", {}).get("num_params"))),
+        ("steps", result.get("step") and f"{_number(result['step'])} of {_number(result.get('num_steps'))}"),
+        ("training tokens", _number(result.get("tokens"))),
+        ("diverged", diverged and f"at step {diverged.get('step')}: the objective was {diverged.get('value')}"),
+        ("losslab", record.spec.get("version")),
+    ]
+    return [(name, value) for name, value in facts if value not in (None, "", {}, "-")]
+
+
+def _scores(record: Record) -> list[tuple]:
+    from losslab.cli.speech import score_text
+
+    counts = record.result.get("counts", {})
+    found = [(name, score_text({"unit": ""} | score)) for name, score in record.scores.items()]
+    if counts:
+        found.append(("measured on", ", ".join(f"{_number(counts[name])} {name}" for name in counts)))
+    return found
+
+
+def _cost(cost: dict) -> list[tuple]:
+    seconds, rate = cost.get("train_seconds"), cost.get("tokens_per_second")
+    memory, ratio = cost.get("peak_memory_bytes"), cost.get("loss_cost_ratio")
+    facts = [("training", _duration(seconds)), ("tokens a second", rate and f"{rate:,.0f}"),
+             ("peak memory", memory and f"{memory / 1e6:,.0f} MB"),
+             ("the loss beside cross_entropy", ratio and f"{ratio:.2f} times its time")]
+    return [(name, value) for name, value in facts if value]
+
+
+def _files(record: Record) -> list[tuple]:
+    found = []
+    for name in DOCUMENTS:
+        try:
+            data = files.read_bytes(record.path / name)
+        except FileNotFoundError:
+            continue
+        except (OSError, ValueError) as error:
+            found.append((name, str(error)))
+            continue
+        count = data.count(b"\n")
+        lines = f", {count:,} lines" if name == "log.jsonl" else ""
+        found.append((name, f"{len(data):,} bytes{lines}, sha256 {hashlib.sha256(data).hexdigest()[:16]}"))
+    weights = record.result.get("weights")
+    if record.result.get("checkpoint"):
+        path = _weights_file(record)
+        found.append((str(path.relative_to(record.path)),
+                      f"sha256 {weights[:16]} when it was measured" if weights else "no sha256 recorded"))
+    return found
+
+
+def _checked(record: Record) -> str:
+    if record.spec.get("format", 1) < 2:
+        return "this run is older than checksums; its values were checked, changes of digits cannot be seen"
+    return "every document is as it was written"
+
+
+def _weights_file(record: Record) -> Path:
+    return record.path / "checkpoint" / record.result.get("checkpoint", "") / "model.safetensors"
+
+
+def _weights(record: Record) -> str | None:
+    """Whether the weights that were measured still lie there."""
+    path = _weights_file(record)
+    most = 8 * int(record.result.get("model", {}).get("num_params") or 0) + (1 << 20)
+    try:
+        with os.fdopen(files.descriptor(path, os.O_RDONLY), "rb") as file:
+            if os.fstat(file.fileno()).st_size > most:
+                return f"{path} is far larger than the model that was measured"
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+    except FileNotFoundError:
+        return f"{path} is missing: the weights that were measured are not kept"
+    except (OSError, ValueError) as error:
+        return str(error)
+    return None if digest == record.result["weights"] else f"{path} is not what was measured: its sha256 differs"
+
+
+# --- values ------------------------------------------------------------------------------------
+
+def _pairs(pairs: Iterable[tuple]) -> str:
+    pairs = [(printable(str(name)), printable(_text(value))) for name, value in pairs]
+    wide = max((width(name) for name, _ in pairs), default=0)
+    return "\n".join(f"  {name}{' ' * (wide - width(name))}  {value}" for name, value in pairs)
+
+
+def _text(value) -> str:
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    return ", ".join(map(_text, value)) if isinstance(value, list | tuple) else str(value)
+
+
+def _number(value) -> str:
+    if value is None:
+        return "-"
+    return f"{value:,}" if isinstance(value, int) else f"{value:,.3f}"
+
+
+def _plain(value):
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _duration(seconds: float | None) -> str | None:
+    if seconds is None:
+        return None
+    minutes, rest = divmod(seconds, 60)
+    hours, minutes = divmod(int(minutes), 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest:.0f} s" if minutes else f"{rest:.1f} s"

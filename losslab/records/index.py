@@ -1,0 +1,194 @@
+"""What a store holds, one row a run: read from the folders, and remembered in `.index.sqlite` for the next time.
+
+The index is read by lists alone, never by a verdict or by `records.read`. It is made from the folders whenever it is
+missing, damaged or of another version, and a store where it cannot be written is read without it. It is read and
+written as one plain file and worked on in memory, so no journal that a stranger laid beside it is ever followed.
+"""
+
+import itertools
+import json
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from losslab.records import files
+from losslab.records.record import Record, is_run, names, read_result, read_spec, read_tags, status_of
+
+try:
+    import sqlite3
+except ImportError:  # a Python built without it: stores are read from their folders
+    sqlite3 = None
+
+NAME = ".index.sqlite"
+WORTH_KEEPING = 50  # runs read anew; a small store is left as it is
+MOST_BYTES = 512 << 20
+UNREADABLE = "unreadable"
+SCHEMA = (
+    "CREATE TABLE settings (id INTEGER PRIMARY KEY, text TEXT)",
+    "CREATE TABLE runs (name BLOB, stamp TEXT, loss TEXT, seed INTEGER, condition TEXT, corpus TEXT, digest TEXT, "
+    "ended TEXT, nll REAL, tags TEXT, problem TEXT, settings INTEGER)",
+)
+KINDS = ((bytes,), (str,), (str,), (int, type(None)), (str,), (str, type(None)), (str, type(None)), (str,),
+         (float, type(None)), (str,), (str,), (int,))  # of the columns of `runs`; text of others is only ever shown
+
+
+@dataclass(frozen=True)
+class Row:
+    """What a list says of a run; everything but the path may come from a stranger."""
+
+    path: str
+    status: str
+    """One of `STATUSES`, or `unreadable`, and then `problem` says why."""
+    loss: str
+    seed: int | None
+    condition: str
+    corpus: str | None
+    digest: str | None
+    nll: float | None
+    tags: tuple[str, ...]
+    settings: dict
+    """Dotted names -> values, `loss` and `seed` left out."""
+    problem: str = ""
+
+
+def rows(store: str | Path) -> list[Row]:
+    """The runs of a store by name, and the store itself where it is a run too.
+
+    Raises:
+        ValueError: if there is no such folder.
+    """
+    store = Path(store)
+    found = names(store)
+    known, settings = _load(store / NAME)
+    texts = {text: number for number, (text, _) in settings.items()}
+    free = itertools.count(max(settings, default=-1) + 1)
+    entries, news = [], 0
+    for name in found:
+        stamp = _stamp(f"{store}/{name}")
+        entry = known.get(os.fsencode(name))
+        if entry is None or entry[1] != stamp:
+            looked = _look(store / name)
+            own = looked.pop("settings")
+            text = json.dumps(own)
+            if text not in texts:
+                texts[text] = number = next(free)
+                settings[number] = text, own
+            entry, news = (os.fsencode(name), stamp, *looked.values(), texts[text]), news + 1
+        entries.append(entry)
+    if news >= WORTH_KEEPING or (known and (news or len(known) != len(entries))):
+        _save(store / NAME, entries, settings)
+    rows = [_row(os.path.join(store, name), entry[2:-1], settings[entry[-1]][1])
+            for name, entry in zip(found, entries, strict=True)]
+    if is_run(store):
+        looked = _look(store)
+        rows.insert(0, _row(str(store), list(looked.values())[:-1], looked["settings"]))
+    return rows
+
+
+FIELDS = ("loss", "seed", "condition", "corpus", "digest", "ended", "nll", "tags", "problem")
+
+
+def _row(path: str, entry: Sequence, settings: dict) -> Row:
+    loss, seed, condition, corpus, digest, ended, nll, tags, problem = entry
+    status = UNREADABLE if problem else ended or status_of(Path(path), {})
+    return Row(path, status, loss, seed, condition, corpus, digest, nll, tuple(tags.split()), settings, problem)
+
+
+def _look(folder: Path) -> dict:
+    """A run as its folder tells it now; what cannot be read is said in `problem`."""
+    entry = dict.fromkeys(FIELDS, "") | {"seed": None, "corpus": None, "digest": None, "nll": None, "settings": {}}
+    entry["tags"] = " ".join(read_tags(folder))
+    try:
+        spec = read_spec(folder)
+        config, corpus = spec["config"], spec["corpus"]
+        entry |= {"loss": config["loss"], "seed": config["seed"], "condition": spec["condition"],
+                  "corpus": corpus["name"], "digest": corpus["digest"], "settings": flat(config)}
+        result = read_result(folder)
+        entry |= {"ended": result.get("status", ""), "nll": nll(Record(folder, spec, {}, result, ""))}
+    except ValueError as error:
+        entry["problem"] = str(error)
+    return entry
+
+
+def nll(record: Record) -> float | None:
+    """The nll of a run under the shortest of its names; a stride is part of a name."""
+    found = [name for name in record.scores if re.fullmatch(r"nll(_stride_\d+)?", name)]
+    value = record.scores[min(found, key=len)]["value"] if found else None
+    return None if value is None else float(value)
+
+
+def flat(config: dict, prefix: str = "") -> dict:
+    """Dotted setting -> value, the loss and the seed aside."""
+    found = {}
+    for key, value in config.items():
+        if isinstance(value, dict):
+            found |= flat(value, f"{prefix}{key}.")
+        elif prefix or key not in ("loss", "seed"):
+            found[f"{prefix}{key}"] = value
+    return found
+
+
+def _stamp(folder: str) -> str:
+    """Changes when a document of the run does."""
+    stamp = []
+    for name in ("spec.json", "result.json", "tags.json"):
+        try:
+            found = os.lstat(f"{folder}/{name}")
+        except OSError:
+            stamp.append("-")
+        else:
+            stamp.append(f"{found.st_mtime_ns}.{found.st_ctime_ns}.{found.st_size}")
+    return " ".join(stamp)
+
+
+# --- the file ----------------------------------------------------------------------------------
+
+def _load(path: Path) -> tuple[dict, dict]:
+    """Name -> columns, and number -> settings as text and values; both empty where the index cannot be believed."""
+    if sqlite3 is None:
+        return {}, {}
+    try:
+        data = files.read_bytes(path, MOST_BYTES)
+        with sqlite3.connect(":memory:") as index:
+            index.deserialize(data)
+            index.execute("PRAGMA trusted_schema=OFF")
+            made = index.execute("SELECT sql FROM sqlite_master").fetchall()
+            if sorted(sql for (sql,) in made) != sorted(SCHEMA):
+                return {}, {}
+            texts = dict(index.execute("SELECT id, text FROM settings"))
+            entries = index.execute("SELECT * FROM runs").fetchall()
+        settings = {number: (text, _settings(text)) for number, text in texts.items()}
+        for entry in entries:
+            if not all(map(isinstance, entry, KINDS)) or entry[-1] not in settings:
+                return {}, {}
+    except (OSError, ValueError, TypeError, MemoryError, sqlite3.Error):
+        return {}, {}
+    return {entry[0]: entry for entry in entries}, settings
+
+
+def _settings(text: str) -> dict:
+    value = files.parse(text.encode())
+    if not isinstance(value, dict) or any(isinstance(found, dict) for found in value.values()):
+        raise ValueError("no settings")
+    return value
+
+
+def _save(path: Path, entries, settings: dict) -> None:
+    """Keep the rows for the next time, if that can be done; settings that no run has any more are left out."""
+    if sqlite3 is None:
+        return
+    entries = list(entries)
+    used = {entry[-1] for entry in entries}
+    try:
+        with sqlite3.connect(":memory:") as index:
+            for statement in SCHEMA:
+                index.execute(statement)
+            index.executemany("INSERT INTO settings VALUES (?, ?)",
+                              [(number, text) for number, (text, _) in settings.items() if number in used])
+            index.executemany(f"INSERT INTO runs VALUES ({', '.join('?' * len(KINDS))})", entries)
+            index.commit()
+            files.write_whole(path, index.serialize())
+    except (OSError, ValueError, sqlite3.Error):
+        pass  # a store that cannot be written, or a name that is no text: read from its folders again

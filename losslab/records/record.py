@@ -1,0 +1,247 @@
+"""A run folder read back: every value is checked, and nothing in it is trusted to be a file or a number."""
+
+import hashlib
+import os
+import stat
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from losslab import config as configuration
+from losslab.records import checks, files
+from losslab.records.locks import is_locked
+from losslab.words import printable
+
+FORMAT = 2  # of the documents in a run folder: from 2 on they carry a checksum; a reader refuses a larger one
+STATUSES = ("waiting", "running", "finished", "diverged", "failed", "stopped", "imported")
+MOST_LOG_BYTES = 512 << 20
+
+
+@dataclass(frozen=True)
+class Record:
+    """One run as its folder tells it."""
+
+    path: Path
+    spec: dict
+    environment: dict
+    result: dict
+    status: str
+    """One of `STATUSES`; `waiting` is a run that nothing was done for yet."""
+
+    @property
+    def loss(self) -> str:
+        return self.spec["config"]["loss"]
+
+    @property
+    def seed(self) -> int:
+        return self.spec["config"]["seed"]
+
+    @property
+    def condition(self) -> str:
+        return self.spec["condition"]
+
+    @property
+    def scores(self) -> dict[str, dict]:
+        """Name -> `{value, stderr, n, unit}`; empty unless finished."""
+        return self.result.get("scores", {})
+
+    @property
+    def config(self) -> configuration.ExperimentConfig:
+        return configuration.from_dict(self.spec["config"], source=str(self.path / "spec.json"))
+
+    @property
+    def log(self) -> list[dict]:
+        """The lines of `log.jsonl`; what is no line of a log is left out, and `log_damage` says so."""
+        return self._logged[0]
+
+    @property
+    def log_damage(self) -> str | None:
+        """A sentence where `log.jsonl` is not what the run wrote; None where nothing is known to be wrong.
+
+        A last line cut short by a kill is no damage in a run that has not ended.
+        """
+        return self._logged[1]
+
+    @cached_property
+    def _logged(self) -> tuple[list[dict], str | None]:
+        return _read_log(self.path / "log.jsonl", self.result.get("log") if self.status in ("finished", "diverged")
+                         else None, ended=self.status in ("finished", "diverged"))
+
+    @property
+    def tags(self) -> tuple[str, ...]:
+        """What people called this run; no part of what it is."""
+        return read_tags(self.path)
+
+    def curve(self, key: str) -> list[tuple[int, float]]:
+        """`(tokens, value)` of every logged line that has `key`, such as `tune/nll`."""
+        return [(line["tokens"], line[key]) for line in self.log if key in line]
+
+
+# --- reading -----------------------------------------------------------------------------------
+
+def is_run(path: str | Path) -> bool:
+    return os.path.lexists(os.path.join(path, "spec.json"))
+
+
+def read(path: str | Path) -> Record:
+    """The run in the folder `path`.
+
+    Raises:
+        ValueError: in one sentence, where there is no run, or one of its documents is not as it was written.
+    """
+    path = Path(path)
+    if not is_run(path):
+        raise ValueError(printable(f"{path} is not a run folder: it has no spec.json; `losslab runs list STORE` shows "
+                                   "the runs"))
+    spec, result = read_spec(path), read_result(path)
+    environment = _document(path / "environment.json", checks.environment)
+    environment.pop("format", None)
+    return Record(path, spec, environment, result, status_of(path, result))
+
+
+def read_spec(path: Path) -> dict:
+    try:
+        return _document(path / "spec.json", checks.spec, missing=False)
+    except FileNotFoundError:
+        raise ValueError(printable(f"{path} was removed while it was read")) from None
+
+
+def read_result(path: Path) -> dict:
+    """What the run ended in; empty where it has not ended."""
+    return _document(path / "result.json", checks.result)
+
+
+def status_of(path: Path, result: dict) -> str:
+    if "status" in result:
+        return result["status"]
+    if is_locked(path):
+        return "running"
+    begun = os.path.lexists(path / "log.jsonl") or os.path.lexists(path / "checkpoint")
+    return "stopped" if begun else "waiting"
+
+
+def names(store: str | Path) -> list[str]:
+    """The names of the run folders in a store, in order."""
+    try:
+        with os.scandir(store) as entries:
+            return sorted(entry.name for entry in entries if entry.is_dir() and is_run(entry.path))
+    except OSError as error:
+        raise ValueError(printable(f"cannot read the folder {store}: {error.strerror}")) from None
+
+
+def folders(store: str | Path) -> list[Path]:
+    """The run folders in a store, by name."""
+    return [Path(store) / name for name in names(store)]
+
+
+def find(paths: Iterable[str | Path]) -> list[Record]:
+    """The runs that `paths` name: each is a run folder, or a store that holds some, or both.
+
+    Raises:
+        ValueError: for a path that does not exist, or the first run that cannot be read: none is left out in silence.
+    """
+    found = []
+    for path in map(Path, paths):
+        if is_run(path):
+            found.append(read(path))
+        if path.is_dir():
+            found += map(read, folders(path))
+        elif not is_run(path):
+            raise ValueError(printable(f"{path} does not exist; give a run folder or a store of runs"))
+    return found
+
+
+def read_tags(path: Path) -> tuple[str, ...]:
+    """The tags of a run; none where they cannot be read."""
+    try:
+        return tags_in(path)
+    except (ValueError, OSError):
+        return ()
+
+
+def tags_in(path: Path) -> tuple[str, ...]:
+    try:
+        value = files.parse(files.read_bytes(path / "tags.json", 1 << 16))
+    except FileNotFoundError:
+        return ()
+    found = value.get("tags") if isinstance(value, dict) else None
+    if not isinstance(found, list) or not all(map(is_tag, found)):
+        raise files.damaged(path / "tags.json", "it does not hold a list of tags")
+    return tuple(sorted(set(found)))
+
+
+def is_tag(text) -> bool:
+    return (isinstance(text, str) and 0 < len(text) <= 40 and text.isprintable()
+            and not any(c.isspace() or c in ",=" for c in text) and not text.startswith("-"))
+
+
+def _document(path: Path, check, *, missing: bool = True) -> dict:
+    try:
+        value = files.read_sealed(path, FORMAT)
+    except FileNotFoundError:
+        if missing:
+            return {}
+        raise
+    try:
+        check(value)
+    except checks.Wrong as wrong:
+        raise files.damaged(path, str(wrong)) from None
+    return value
+
+
+# --- the log -----------------------------------------------------------------------------------
+
+def seal_of_log(path: Path) -> dict:
+    """`{lines, sha256}` of a log as it lies there; of no bytes where it is missing or no file."""
+    try:
+        data = files.read_bytes(path, MOST_LOG_BYTES)
+    except (ValueError, FileNotFoundError):
+        data = b""
+    return {"lines": data.count(b"\n"), "sha256": hashlib.sha256(data).hexdigest()}
+
+
+def _read_log(path: Path, seal: dict | None, *, ended: bool) -> tuple[list[dict], str | None]:
+    try:
+        data = files.read_bytes(path, MOST_LOG_BYTES)
+    except FileNotFoundError:
+        lost = seal and seal["lines"]
+        return [], printable(f"{path} is missing; the run wrote {lost} lines") if lost else None
+    except ValueError as error:
+        return [], str(error)
+    except OSError as error:
+        return [], printable(f"cannot read {path}: {error.strerror}")
+    lines, odd = [], []
+    pieces = data.split(b"\n")
+    for number, piece in enumerate(pieces, start=1):
+        if not piece.strip():
+            continue
+        try:
+            line = files.parse(piece)
+        except ValueError:
+            line = None
+        if checks.log_line(line):
+            lines.append(line)
+        elif number < len(pieces) or ended:  # else it was cut short by a kill
+            odd.append(number)
+    damage = _changed(path, data, seal) if seal else None
+    if odd and not damage:
+        damage = f"{path}: {len(odd)} of its lines are no lines of a log (the first is line {odd[0]}) and are left out"
+    return lines, damage and printable(damage)
+
+
+def _changed(path: Path, data: bytes, seal: dict) -> str | None:
+    if hashlib.sha256(data).hexdigest() == seal["sha256"]:
+        return None
+    left = data.count(b"\n")
+    how = (f"was cut after the run ended: {left} of its {seal['lines']} lines are whole" if left < seal["lines"]
+           else "was changed after the run ended: it is not what the run wrote")
+    return f"{path} {how}; the scores do not rest on it, the learning curve does"
+
+
+def is_plain_folder(path: Path) -> bool:
+    """Whether `path` is a folder itself, and no link to one."""
+    try:
+        return stat.S_ISDIR(os.lstat(path).st_mode)
+    except OSError:
+        return False

@@ -1,0 +1,45 @@
+"""Text from files of others, as a terminal can show it."""
+
+import unicodedata
+
+
+def printable(text: str) -> str:
+    r"""`text` with every character that would move a cursor, hide or reorder text written as its escape.
+
+    A loss may be named by a stranger's file. Control characters, terminal escapes, line ends, marks that turn the
+    direction of writing, and halves of characters come out as `\x1b`, `\n`, `\u202e`, `\ud800`; all else stays.
+
+    Example:
+        >>> print(printable("mse\x1b[2J\n\u202efake"))
+        mse\x1b[2J\n\u202efake
+    """
+    text = str(text)
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+
+
+def printable_lines(text: str) -> str:
+    """The same line by line, for a message that has several."""
+    return "\n".join(map(printable, str(text).splitlines()))
+
+
+def width(text: str) -> int:
+    """Columns that `text` takes on a terminal: wide characters take two, marks that join another none."""
+    if text.isascii():
+        return len(text)
+    return sum(0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
+
+
+def shorten(text: str, columns: int) -> str:
+    """`text` in at most `columns` columns; what was cut off is marked.
+
+    Example:
+        >>> shorten("cross_entropy + 0.0001*z_loss", 16)
+        'cross_entropy +…'
+    """
+    if width(text) <= columns:
+        return text
+    while text and width(text) >= columns:
+        text = text[: max(0, len(text) - max(1, (width(text) - columns) // 2))]
+    return text + "…"
