@@ -50,9 +50,9 @@ class Experiment:
             trust.allow((source.sha256, source.path) for source in sources)
         else:
             trust.check(sources, trusted, what="this run")
-        trains = trains or machine.world_size() > 1
+        self.trains = trains or machine.world_size() > 1
         self.objective: Objective | Outline | None = None
-        if trains or not sources:
+        if self.trains or not sources:
             self.objective = Objective(parsed, {source.path: source.text for source in sources})
         for name in config.evaluate.task_names:
             tasks.check(name)
