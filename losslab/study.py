@@ -1,6 +1,5 @@
 """Arms x seeds, in worker processes that may die, into a store that remembers."""
 
-import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -10,6 +9,7 @@ from losslab import config as configuration
 from losslab import machine, records
 from losslab.config import ExperimentConfig
 from losslab.experiment import Experiment, Job, environment, timing
+from losslab.progress import Running, State
 from losslab.records import Record
 from losslab.stats import Comparison
 from losslab.stats import compare as compare_outcomes
@@ -17,6 +17,7 @@ from losslab.stats import compare as compare_outcomes
 POLL_SECONDS = 0.1
 
 Tell = Callable[[str], None]
+Show = Callable[[State], None]
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,7 @@ def plan(arms: Sequence[ExperimentConfig], seeds: Sequence[int], store: str | Pa
 def compare(
     conditions: Sequence[ExperimentConfig], seeds: Sequence[int], store: str | Path, *, workers: int = 1,
     threads: int = 1, baseline: str | None = None, margin: float = 0.002, tell: Tell = lambda text: None,
-    show: Tell | None = None,
+    show: Show | None = None,
 ) -> tuple[Comparison | None, list[Record]]:
     """Train every condition with every seed, and say whether the differences are real.
 
@@ -84,7 +85,7 @@ def compare(
         baseline: the arm that others are compared with; `cross_entropy` where it is one, else the first.
         margin: the difference in nats/token that would matter.
         tell: takes what is worth keeping, a line each.
-        show: takes the state of things, every second or so; each replaces the one before.
+        show: takes the state of all runs, every second or so.
 
     Returns:
         the comparison (None where there is only one arm, or no seed that two arms finished) and the runs.
@@ -94,7 +95,7 @@ def compare(
     """
     with records.lock(store, "store"):
         planned = plan(conditions, seeds, store, tell=tell)
-        execute(planned, workers=workers, threads=threads, tell=tell, show=show or (lambda text: None))
+        execute(planned, workers=workers, threads=threads, tell=tell, show=show or (lambda state: None))
         found = [records.read(folder) for folder in planned.folders]
     return verdict(found, baseline=baseline, margin=margin), found
 
@@ -108,14 +109,16 @@ def verdict(found: Sequence[Record], *, baseline: str | None = None, margin: flo
     return compare_outcomes(paired, first, margin=margin) if len(paired) > 1 else None
 
 
-def execute(planned: Plan, *, workers: int, threads: int, tell: Tell, show: Tell) -> None:
+def execute(planned: Plan, *, workers: int, threads: int, tell: Tell, show: Show) -> None:
     """Run what is not done yet, at most `workers` at a time."""
+    if workers < 1:
+        raise ValueError(f"workers must be at least 1, got {workers}; each trains one run at a time")
     waiting = []
     for experiment, folder in zip(planned.experiments, planned.folders, strict=True):
         records.create(folder, experiment.spec, environment(experiment, threads))
         if records.read(folder).status not in ("finished", "diverged"):
             waiting.append(Job(experiment, folder, threads=threads, tell=tell))
-    progress = _Progress(planned, [job.folder for job in waiting], show)
+    progress = _Progress(planned, waiting, show)
     running: list[Job] = []
     with machine.stop_requests() as asked_to_stop:
         try:
@@ -128,7 +131,7 @@ def execute(planned: Plan, *, workers: int, threads: int, tell: Tell, show: Tell
                 while waiting and len(running) < workers:
                     running.append(waiting.pop(0))
                 running = [job for job in running if not job.advance()]
-                progress.show([job.folder for job in running])
+                progress.tell(running)
                 time.sleep(POLL_SECONDS)
         finally:
             for job in running:
@@ -138,36 +141,29 @@ def execute(planned: Plan, *, workers: int, threads: int, tell: Tell, show: Tell
 
 
 class _Progress:
-    """Rate and remaining time over all runs, from the logs that workers write."""
+    """Rate and remaining time over all runs, from what their jobs see."""
 
-    def __init__(self, planned: Plan, waiting: Sequence[Path], say: Tell):
-        self.total = len(waiting) * planned.tokens_per_run
-        self.per_run, self.folders, self.say = planned.tokens_per_run, list(waiting), say
-        self.started, self.begun_with, self.last = time.monotonic(), None, 0.0
+    def __init__(self, planned: Plan, jobs: Sequence[Job], show: Show):
+        self.jobs, self.show, self.per_run = list(jobs), show, planned.tokens_per_run
+        self.begun: tuple[float, int] | None = None
+        self.last = 0.0
 
-    def show(self, running: Sequence[Path]) -> None:
+    def tell(self, running: Sequence[Job]) -> None:
         now = time.monotonic()
-        if not self.total or now - self.last < 1:
+        if not self.jobs or now - self.last < 1:
             return
         self.last = now
-        done = sum(self._tokens(folder) for folder in self.folders)
-        if self.begun_with is None:
-            self.begun_with = done
-        finished = sum((folder / "result.json").exists() for folder in self.folders)
-        rate = (done - self.begun_with) / max(now - self.started, 1e-9)
-        left = f"{(self.total - done) / rate:.0f} s left" if rate > 0 else "starting"
-        self.say(f"{finished} of {len(self.folders)} runs done, {done / self.total:.0%}, {rate:,.0f} tokens/s, {left}")
-
-    def _tokens(self, folder: Path) -> int:
-        if (folder / "result.json").exists():
-            return self.per_run
-        try:
-            with open(folder / "log.jsonl", "rb") as file:  # the last line is enough
-                file.seek(max(0, file.seek(0, os.SEEK_END) - 400))
-                line = file.read().splitlines()[-1]
-            return int(line.split(b'"tokens": ')[1].split(b",")[0])
-        except (OSError, IndexError, ValueError):
-            return 0
+        done = sum(job.tokens for job in self.jobs)
+        if self.begun is None and done:
+            self.begun = now, done
+        started, before = self.begun or (now, done)
+        rate = (done - before) / max(now - started, 1e-9)
+        total = len(self.jobs) * self.per_run
+        finished = sum(job.is_over for job in self.jobs)
+        self.show(State(finished, len(self.jobs), done, total, rate, (total - done) / rate if rate > 0 else None,
+                        tuple(Running(str(job.experiment.objective), job.experiment.config.seed, job.phase,
+                                      job.tokens / self.per_run if job.phase == "training" else 0.0)
+                              for job in running)))
 
 
 def estimate(planned: Plan, *, workers: int, threads: int) -> dict:

@@ -68,10 +68,11 @@ def compare(
     arms = [configure(preset, None, sections, loss=loss, **short) for loss in losses or ("cross_entropy",)]
     for warning in _no_verdict(losses, numbers):
         tell(warning)
-    from losslab import machine, study
+    from losslab import machine, processes, study
     from losslab import report as reports
 
     threads = threads_of(threads, tell)
+    processes.adopt_orphans()
     if dry_run:
         plan = study.plan(arms, numbers, store, tell=tell)
         estimate = study.estimate(plan, workers=workers, threads=threads)
@@ -132,23 +133,25 @@ def train(
         A run folder to go on with.
     """
     hashes = trusted(trust)
-    if hashes and resume is None:
-        raise ValueError("--trust goes with --resume: a loss file that --loss names is run because you name it")
+    if hashes and resume is None and (spec is None or loss is not None):
+        raise ValueError("--trust goes with --resume or a specification: a loss file that --loss names is run because "
+                         "you name it")
     if resume is None:
         sections = {"data": data, "model": model, "train": train, "evaluate": evaluate}
         config = configure(preset, spec, sections, loss=loss, seed=seed, corpus=corpus, tokenizer=tokenizer,
                            num_tokens=num_tokens, device=device, start=start)
-    from losslab import experiment, machine
+    from losslab import experiment, machine, processes
 
     say = tell if machine.rank() == 0 else lambda text: None
     threads = threads_of(threads, say)
+    processes.adopt_orphans()
     if busy := machine.busy(threads or None):
         say(busy)
     if resume is not None:
-        allowed = {"trust": hashes} if hashes else {}
-        record = experiment.resume(resume, tell=tell, threads=threads, on_line=run_lines(), **allowed)
+        record = experiment.resume(resume, trust=hashes, tell=tell, threads=threads, on_line=run_lines())
     else:
-        made = experiment.Experiment(config, tell=tell)
+        named = spec is None or loss is not None  # by the user, here; a specification may be a stranger's
+        made = experiment.Experiment(config, trusted=None if named else hashes, tell=tell)
         record = experiment.run(made, out or made.folder("runs"), tell=tell, threads=threads, on_line=run_lines())
     if machine.rank() > 0:  # under torchrun the first process speaks for all
         return OK

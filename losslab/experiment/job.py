@@ -40,6 +40,8 @@ class Job:
         self.asked_to_stop = False
         self.process = None
         self.seconds = 0.0  # of training, by the clock of this process
+        self.tokens = 0  # trained so far, as the log says
+        self.is_over = False
         self._life = self._steps()
 
     @property
@@ -52,6 +54,7 @@ class Job:
             self.phase = next(self._life)
             return False
         except StopIteration:
+            self.is_over = True
             return True
 
     def stop(self) -> None:
@@ -71,6 +74,8 @@ class Job:
                 return
             (folder / "result.json").unlink(missing_ok=True)  # a failed run gets another chance
             path = measuring.trained(experiment, folder)
+            if path is not None:
+                self.tokens = experiment.num_tokens
             if path is None:
                 error = yield from self._train()
                 if self.asked_to_stop:
@@ -123,6 +128,7 @@ class Job:
 
     def _look(self, watched: Watch) -> bool:
         for line in watched.new_lines():
+            self.tokens = min(max(0, int(line["tokens"])), self.experiment.num_tokens)
             if self.on_line:
                 self.on_line({**line, "num_steps": self.experiment.num_steps})
         for sentence in watched.new_sentences():

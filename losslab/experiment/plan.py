@@ -49,7 +49,7 @@ class Experiment:
         if trusted is None:
             trust.allow((source.sha256, source.path) for source in sources)
         else:
-            trust.check(sources, trusted, what="this run")
+            trust.check(sources, trusted, what=f"the loss {config.loss}")
         self.trains = trains or machine.world_size() > 1
         self.objective: Objective | Outline | None = None
         if self.trains or not sources:
@@ -57,6 +57,8 @@ class Experiment:
         for name in config.evaluate.task_names:
             tasks.check(name)
         tokenizer = self.start.tokenizer if self.start else None
+        if "cpu" in device or "cuda" in device:  # before anything of that size is built
+            machine.check_fits(config.model.num_params(257), device)
         self.corpus = corpus or Corpus.open(config.data, tokenizer=tokenizer, progress=as_lines(tell))
         self.corpus.check(config.model.max_seq_len)
         self.vocabulary = Vocabulary(self.corpus.vocabulary())

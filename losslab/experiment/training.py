@@ -59,10 +59,11 @@ class Training:
         if restored and self.step < experiment.num_steps:
             checkpoint.restore_optimizer(restored.path, self.model, self.optimizer)
             tell(f"going on from step {self.step} of {experiment.num_steps}")
+        threads = torch.get_num_threads()
         tell(
             f"{self.objective}, seed {config.seed}: {self.model.num_params:,} parameters, {experiment.num_steps:,} "
             f"steps of {config.tokens_per_step:,} tokens, {self.corpus.name} in {tokenizer.name}, {device} "
-            f"{config.train.dtype}"
+            f"{config.train.dtype}, {threads} thread{'s' * (threads > 1)}"
         )
         self.log = records.Log(folder, step=self.step) if self.is_main else None
         self.tune = first_tokens(self.corpus.documents("tune"), tokenizer, config.evaluate.tune_tokens)

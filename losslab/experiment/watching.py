@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import math
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,7 +27,7 @@ class Watch:
             with contextlib.suppress(ValueError, RecursionError):
                 line = json.loads(text)
                 if isinstance(line, dict):
-                    line = {key: value for key, value in line.items() if type(value) in (int, float)}
+                    line = {key: value for key, value in line.items() if _is_number(value)}
                     if {"step", "tokens", "seconds"} <= line.keys():
                         self.any_line = True
                         yield line
@@ -40,6 +41,10 @@ class Watch:
     def said_last(self, letters: int) -> str:
         """The end of what it said, for the run folder."""
         return self._said.kept[-letters:]
+
+
+def _is_number(value: object) -> bool:
+    return type(value) in (int, float) and math.isfinite(value)
 
 
 class _Tail:
