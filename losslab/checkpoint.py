@@ -68,8 +68,8 @@ def save(
             "vocab_size": model.vocab_size, "transform": model.transform_text,
         }
         (temporary / ABOUT).write_text(json.dumps(described, indent=1) + "\n", encoding="utf-8")
-        manifest = {file.name: _sha256(file) for file in sorted(temporary.iterdir())}
-        (temporary / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
+        sums = {file.name: _sha256(file) for file in sorted(temporary.iterdir())}
+        (temporary / MANIFEST).write_text(json.dumps(sums, indent=1) + "\n", encoding="utf-8")
         for file in temporary.iterdir():  # on the disk before the name says that it is there
             with open(file, "rb") as handle:
                 os.fsync(handle.fileno())
@@ -105,11 +105,11 @@ def load(path: str | Path, *, device: str = "cpu", weights_sha256: str | None = 
         ValueError: if a newer losslab wrote it.
     """
     path = Path(path)
-    manifest = verify(path)
+    written = verify(path)
     found, config = about(path)
     with _damage(path):
         weights, sha256 = read_weights(path / WEIGHTS, expected=expected_shapes(config, found["vocab_size"]))
-        if sha256 != manifest[WEIGHTS]:
+        if sha256 != written[WEIGHTS]:
             raise ValueError(f"{WEIGHTS} is not what was written")
         if weights_sha256 is not None and sha256 != weights_sha256:
             raise ValueError(f"its weights have the sha256 {sha256[:12]}..., not {weights_sha256[:12]}...")
@@ -241,7 +241,7 @@ def restore_optimizer(path: str | Path, model: nn.Module, optimizer: torch.optim
                 for name, parameter in parameters.items() for key in ("step", "exp_avg", "exp_avg_sq")}
     with _damage(path):
         saved, sha256 = read_weights(path / OPTIMIZER, expected=expected)
-        if sha256 != _manifest(path).get(OPTIMIZER):
+        if sha256 != manifest(path).get(OPTIMIZER):
             raise ValueError(f"{OPTIMIZER} is not what was written")
         if not all(0 <= float(value) < math.inf for name, value in saved.items() if name.endswith("/step")):
             raise ValueError(f"{OPTIMIZER} has a step that is no count")
@@ -269,7 +269,7 @@ def _damage(path: Path) -> Iterator[None]:
         raise Damaged(untrusted.one_line(f"checkpoint {path} is damaged: {error}")) from None
 
 
-def _manifest(path: Path) -> dict[str, str]:
+def manifest(path: Path) -> dict[str, str]:
     """File name -> sha256 of all that is read from a checkpoint, and perhaps of more."""
     try:
         found = untrusted.read_object(path / MANIFEST)
@@ -289,14 +289,14 @@ def _manifest(path: Path) -> dict[str, str]:
 
 def verify(path: Path) -> dict[str, str]:
     """The manifest, once every file that it names was found and has the sum that it gives."""
-    manifest = _manifest(path)
+    written = manifest(path)
     with _damage(path):
-        for name, expected in manifest.items():
+        for name, expected in written.items():
             if not os.path.lexists(path / name):
                 raise ValueError(f"{name} is missing")
             if _sha256(path / name) != expected:
                 raise ValueError(f"{name} is not what was written")
-    return manifest
+    return written
 
 
 def _sha256(path: Path) -> str:

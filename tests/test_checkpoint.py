@@ -1,11 +1,17 @@
 """Weights come back as they were written, and what is damaged is called damaged."""
 
 import errno
+import hashlib
 import json
+import os
+import shutil
 
 import pytest
 import safetensors.torch
 import torch
+from forging import mutated
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from losslab import checkpoint, optim
 from losslab import tokenizer as tokenizers
@@ -115,3 +121,225 @@ def test_a_newer_format_is_refused(tmp_path, trained):
     (path / "manifest.json").write_text(json.dumps(manifest))
     with pytest.raises(ValueError, match="newer losslab"):
         checkpoint.load(path)
+
+
+# --- files that someone else wrote -------------------------------------------------------------
+
+def signed(path):
+    """The checkpoint at `path` with a manifest that fits what lies there, as a forger would leave it."""
+    files = {file.name: file for file in path.iterdir() if file.name != "manifest.json"}
+    sums = {name: hashlib.sha256(file.read_bytes()).hexdigest() for name, file in files.items()}
+    (path / "manifest.json").write_text(json.dumps(sums))
+    return path
+
+
+def with_about(path, **values):
+    about = json.loads((path / "model.json").read_text()) | values
+    (path / "model.json").write_text(json.dumps({key: value for key, value in about.items() if value is not ...}))
+    return signed(path)
+
+
+def sized(**values):
+    return vars(CONFIG) | values
+
+
+@pytest.mark.parametrize(
+    "config",
+    [CONFIG, ModelConfig(n_layer=3, n_head=1, n_embd=4, max_seq_len=5, bias=False, tied=False),
+     ModelConfig(n_layer=2, n_head=2, n_embd=4, max_seq_len=1, tied=False, activation="gelu")],
+    ids=["tied", "untied without biases", "untied"],
+)
+def test_the_expected_shapes_are_those_of_a_model(config):
+    state = GPT2(config, 11).state_dict()
+    assert checkpoint.expected_shapes(config, 11) == {name: tuple(tensor.shape) for name, tensor in state.items()}
+
+
+def test_weights_are_read_once_with_the_sum_of_their_bytes(tmp_path, trained):
+    path = save(tmp_path, trained)
+    raw = (path / "model.safetensors").read_bytes()
+    weights, sha256 = checkpoint.read_weights(path / "model.safetensors")
+    wanted = safetensors.torch.load(raw)
+    assert sha256 == hashlib.sha256(raw).hexdigest() and list(weights) and weights.keys() == wanted.keys()
+    assert all(torch.equal(weights[name], wanted[name]) for name in wanted)
+    model = checkpoint.model_from(weights, CONFIG, 257, "softcap(15)", "the weights")
+    assert all(torch.equal(a, b) for a, b in zip(model.parameters(), trained[0].parameters(), strict=True))
+    assert all(parameter.requires_grad for parameter in model.parameters())
+    assert checkpoint.load(path, weights_sha256=sha256).step == 3
+    with pytest.raises(checkpoint.Damaged, match=f"its weights have the sha256 {sha256[:12]}..., not 000000000000..."):
+        checkpoint.load(path, weights_sha256="0" * 64)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16, torch.int64, torch.uint8, torch.bool])
+def test_every_dtype_is_read_as_the_library_reads_it(tmp_path, dtype):
+    wanted = {"a": torch.tensor([[0, 1, 2], [3, 0, 1]]).to(dtype), "none": torch.zeros(0, 3, dtype=dtype),
+              "one": torch.tensor(1).to(dtype), "odd": torch.tensor([1, 0, 1], dtype=torch.int8)}
+    safetensors.torch.save_file(wanted, tmp_path / "x.safetensors", {"format": "pt"})
+    found, _ = checkpoint.read_weights(tmp_path / "x.safetensors")
+    assert found.keys() == wanted.keys()
+    assert all(torch.equal(found[name], wanted[name]) and found[name].dtype == wanted[name].dtype for name in wanted)
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (lambda w: w.pop("ln_f.bias"), "the weights has no tensor ln_f.bias, which a model of these sizes has"),
+        (lambda w: w.update(extra=torch.zeros(1)), "has the tensor 'extra', which a model of these sizes has not"),
+        (lambda w: w.update({"wte.weight": torch.zeros(258, 8)}), r"wte.weight of shape \[258, 8\] in float32, and"),
+        (lambda w: w.update({"ln_f.bias": w["ln_f.bias"].double()}), r"ln_f.bias of shape \[8\] in float64, and a mod"),
+    ],
+)
+def test_weights_that_are_not_those_of_the_model_are_refused(trained, change, sentence):
+    weights = trained[0].state_dict()
+    change(weights)
+    with pytest.raises(checkpoint.Damaged, match=sentence):
+        checkpoint.model_from(weights, CONFIG, 257, "", "the weights")
+
+
+@pytest.mark.parametrize(
+    ("values", "sentence"),
+    [
+        ({"model": sized(n_layer=2**31)}, "a model has a n_layer between 1 and 10,000, got 2147483648"),
+        ({"model": sized(n_layer=10_000)}, "has no tensor h.1.ln_1.weight, which a model of these sizes has"),
+        ({"model": sized(n_embd=2**40, n_head=1)}, "a model has a n_embd between 1 and"),
+        ({"model": sized(max_seq_len=2**31 - 1)}, r"wpe.weight of shape \[8, 8\] in float32, and a model"),
+        ({"model": sized(n_layer="1")}, "n_layer in .*model.json must be int, got '1'"),
+        ({"model": sized(n_layer=True)}, "n_layer in .*model.json must be int, got True"),
+        ({"model": sized(dropout=10**18)}, r"model.dropout must be in \[0, 1\)"),
+        ({"model": {"n_layer": 1}}, "does not give the model its n_layer, n_head, n_embd, max_seq_len"),
+        ({"model": None}, "does not give the model its"),
+        ({"vocab_size": 10**12}, "a model has a vocab_size between 1 and"),
+        ({"vocab_size": 258}, r"wte.weight of shape \[257, 8\]"),
+        ({"vocab_size": 257.0}, "model.json has vocab_size 257.0"),
+        ({"step": -1}, "model.json has step -1"),
+        ({"step": ...}, "model.json has step None"),
+        ({"tokens": "many"}, "model.json has tokens 'many'"),
+        ({"seconds": [1]}, r"model.json has seconds \[1\]"),
+        ({"seconds": float("nan")}, "model.json is not readable JSON: NaN is no number of JSON"),
+        ({"step": 10**30}, "the number '1000.* does not fit 64 bits"),
+        ({"format": None}, "model.json has format None"),
+        ({"transform": ...}, "a logit transform of type NoneType that is not read: it is no text such as 'softcap"),
+        ({"transform": 'file("x.py") + cross_entropy #'}, "is not a loss|is not read"),
+        ({"transform": "softcap(15) # more"}, "losslab writes it as 'softcap\\(15\\)', so the text is not one of its"),
+        ({"transform": "softcap(-1)"}, "softcap takes a positive cap, got -1"),
+        ({"transform": "temperature(1e-320)"}, "it gives values that are not finite"),
+        ({"transform": "cross_entropy"}, "unknown transform 'cross_entropy'"),
+    ],
+)
+def test_a_fitting_manifest_does_not_make_a_description_true(tmp_path, trained, values, sentence):
+    path = with_about(save(tmp_path, trained), **values)
+    with pytest.raises(checkpoint.Damaged, match=sentence) as caught:
+        checkpoint.load(path)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("[]", "must hold a JSON object"),
+        ('{"model.safetensors": 5}', "no sha256 for 'model.safetensors'"),
+        ('{"../model.json": "0"}', "names '../model.json', which is no file in it"),
+        ("{}", "does not name losslab_tokenizer.json"),
+        ("[" * 100_000, "too deeply nested"),
+        ("\ud800".encode("utf-8", "surrogatepass"), "not readable JSON"),
+        ('{"\\ud800": "0"}', "a string in it is not UTF-8 text"),
+    ],
+    ids=["list", "number", "path", "empty", "deep", "bytes", "surrogate"],
+)
+def test_a_manifest_that_is_none_is_damage(tmp_path, trained, text, sentence):
+    path = save(tmp_path, trained)
+    (path / "manifest.json").write_bytes(text if isinstance(text, bytes) else text.encode())
+    with pytest.raises(checkpoint.Damaged, match=sentence):
+        checkpoint.load(path)
+    with pytest.raises(checkpoint.Damaged, match="no whole checkpoint"):
+        checkpoint.newest(tmp_path)
+
+
+def replace_by(kind, file):
+    file.unlink()
+    match kind:
+        case "link":
+            file.symlink_to(file.with_name("elsewhere"))
+        case "pipe":
+            os.mkfifo(file)
+        case "folder":
+            file.mkdir()
+
+
+@pytest.mark.parametrize("kind", ["link", "pipe", "folder"])
+@pytest.mark.parametrize("name", ["model.safetensors", "optimizer.safetensors", "model.json", "manifest.json"])
+def test_what_is_no_file_is_refused_and_never_waited_for(tmp_path, trained, kind, name):
+    path = save(tmp_path, trained)
+    shutil.copy(path / name, path / "elsewhere")
+    replace_by(kind, path / name)
+    word = {"link": "a symbolic link"}.get(kind, f"a {kind}")
+    with pytest.raises(checkpoint.Damaged, match=f"{name} is {word}, and not a file; put the file itself there"):
+        checkpoint.load(path)
+    if name.endswith(".safetensors"):
+        with pytest.raises(checkpoint.Damaged, match=f"{name} is {word}"):
+            checkpoint.read_weights(path / name)
+    with pytest.raises(checkpoint.Damaged, match="is a device, and not a file"):
+        checkpoint.read_weights("/dev/zero")
+
+
+def test_other_names_among_the_checkpoints_are_left_alone(tmp_path, trained):
+    for name in ("step-abc", "step-", "step-1", "step-0000000x", "step-99999999999999999999"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "step-00000099").touch()
+    (tmp_path / "step-00000098").symlink_to(tmp_path / "step-abc")
+    paths = [save(tmp_path, trained, step=step) for step in (1, 2, 123_456_789)]
+    assert checkpoint.steps(tmp_path) == paths[1:] and checkpoint.newest(tmp_path) == paths[2]
+    assert (tmp_path / "step-abc").is_dir()
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (lambda t: t.pop("ln_f.bias/exp_avg"), "no tensor ln_f.bias/exp_avg"),
+        (lambda t: t.update({"wte.weight/step": torch.zeros(2)}), r"wte.weight/step of shape \[2\]"),
+        (lambda t: t.update({"wte.weight/exp_avg": torch.zeros(257, 8).half()}), "in float16"),
+        (lambda t: t.update({"more/step": torch.zeros(())}), "has the tensor 'more/step'"),
+        (lambda t: t.update({"wte.weight/step": torch.tensor(float("nan"))}), "has a step that is no count"),
+    ],
+)
+def test_the_state_of_another_optimizer_is_damage(tmp_path, trained, change, sentence):
+    path = save(tmp_path, trained)
+    tensors = safetensors.torch.load_file(path / "optimizer.safetensors")
+    change(tensors)
+    safetensors.torch.save_file(tensors, path / "optimizer.safetensors")
+    loaded = checkpoint.load(signed(path))
+    optimizer = optim.adamw(loaded.model, TrainConfig(num_steps=3))
+    with pytest.raises(checkpoint.Damaged, match=sentence):
+        checkpoint.restore_optimizer(path, loaded.model, optimizer)
+    assert not optimizer.state
+    save(tmp_path, trained)
+    (path / "optimizer.safetensors").unlink()
+    with pytest.raises(checkpoint.Damaged, match="there is no file"):
+        checkpoint.restore_optimizer(path, loaded.model, optimizer)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """A checkpoint whose tokenizer has both of its files in use."""
+    tokenizer = tokenizers.make("bpe:260", ["one and one and one"])
+    model = GPT2.initialized(CONFIG, tokenizer.vocab_size, 0, "softcap(15)")
+    return checkpoint.save(tmp_path_factory.mktemp("whole"), model, tokenizer, step=3, tokens=48, seconds=1.5)
+
+
+@settings(max_examples=60, derandomize=True, deadline=None)
+@given(st.data())
+def test_any_change_of_any_file_is_read_or_called_damage(whole, tmp_path_factory, data):
+    name = data.draw(st.sampled_from(sorted(file.name for file in whole.iterdir())))
+    path = tmp_path_factory.mktemp("forged") / whole.name
+    shutil.copytree(whole, path)
+    (path / name).write_bytes(mutated(data.draw, name, (path / name).read_bytes()))
+    if name != "manifest.json":
+        signed(path)
+    try:
+        loaded = checkpoint.load(path)
+    except checkpoint.Damaged as error:
+        assert str(error).startswith(f"checkpoint {path} is damaged: ")
+        assert len(str(error)) <= 400 and str(error).isprintable()
+    except ValueError as error:
+        assert "newer losslab" in str(error)
+    else:
+        assert loaded.model.vocab_size == loaded.tokenizer.vocab_size

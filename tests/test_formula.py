@@ -1,13 +1,16 @@
 """The grammar of objectives: what is read, how it is printed, and that nothing is ever run."""
 
+import dataclasses
+import inspect
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from losslab import formula
 from losslab.formula import Call, Formula, parse
+from losslab.objective import Objective
 
 
 def terms(text):
@@ -218,6 +221,14 @@ def test_any_text_is_read_or_refused_with_a_sentence(text):
         ("a(**{})", r"write each parameter of a by name, not with \*\*"),
         ("1e999*a", "a number in '1e999\\*a' is too large; they must lie within"),
         ("-" * 20_000 + "a", r"the formula '-{60,}\.\.\. has 20,001 characters; at most 4,096 are read"),
+        ("a(x=[[1]])", r"in 'a\(x=\[\[1\]\]\)' the list '\[\[1\]\]' is not flat, or longer than 64"),
+        (f"a(x={[0] * 65})", "is not flat, or longer than 64"),
+        (f"a(x={2**63})", "a whole number in .* does not fit 64 bits; write it like 1e20"),
+        (f"a(x=1{'0' * 400})", "a whole number in .* does not fit 64 bits"),
+        (f"a(x=0.5*1{'0' * 400})", "a number in .* is too large; they must lie within"),
+        (f"1{'0' * 400}*0.5*a", "a number in .* is too large; they must lie within"),
+        ("+".join(["a"] * 65), "has 65 terms; at most 64 are read"),
+        ("|".join(["a"] * 18), "has 17 logit transforms; at most 16 are read"),
         ("-" * 1_000 + "a", r"'-{60,}\.\.\. of 1001 characters is too deep to read; write a flat sum"),
     ],
 )
@@ -306,3 +317,107 @@ def test_transforms_alone_are_read_apart():
     (cap,) = formula.transforms("softcap(3)")
     assert cap.func.__name__ == "softcap" and cap.keywords == {"cap": 3}
     assert [str(call) for call in formula.parse_transforms("a(2) | b")] == ["a(2)", "b"]
+
+
+# --- what strangers wrote ----------------------------------------------------------------------
+
+ATTACKS = [
+    'file("x.py") + cross_entropy #', 'file("x.py") | cross_entropy #', "softcap(15) | cross_entropy #",
+    "softcap(15) #", "softcap(15)\n", "(softcap(15)\n)", "softcap(15) | file('x.py')", "file('x.py')", "x.py",
+    "softcap(15.)",
+    "softcap( 15)", "softcap(15)|softcap(15)", "softcap(cap=1_5)", "softcap(15) + softcap(15)", "2*softcap(15)",
+    "softcap(-1)", "softcap(0)", "softcap('15')", "softcap([15])", "softcap(True)", "softcap(1, 2)", "softcap(cup=3)",
+    "softcap(1e400)", f"softcap(1{'0' * 400})", "temperature(1e-320)", "cross_entropy", "z_loss", "__init__", " ", "#",
+    " | ".join(["softcap(15)"] * 17), "softcap(15" + " " * 5_000 + ")", "-" * 3_000, "(" * 3_000, "\0", "\ud800",
+    None, 15, True, ["softcap(15)"], {"softcap": 15},
+]
+
+
+@pytest.mark.parametrize("text", ATTACKS, ids=lambda text: repr(text)[:30])
+def test_a_transform_from_a_stranger_is_one_of_the_house_and_written_as_it_writes_it(text):
+    with pytest.raises(ValueError, match=r"^config\.json has a logit transform .* that is not read: ") as caught:
+        formula.check_transforms(text, "config.json")
+    assert len(str(caught.value)) < 700
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "softcap(15)", "softcap(cap=15.0)", "softcap", "temperature(0.5) | isru_cap(cap=3) | softcap(30)",
+     "sigmoid_cap(A=4, C=0.5)"],
+)
+def test_every_transform_that_losslab_ever_printed_is_read(text):
+    given = Objective.parse(f"{text} | cross_entropy" if text else "cross_entropy")  # what a run's model is given
+    assert given.transform_text == text
+    assert formula.print_transforms(formula.check_transforms(text, "model.json")) == text
+
+
+@given(st.lists(st.builds(Call, st.sampled_from(formula.names("losslab.transforms")), st.tuples(finite)), max_size=3))
+def test_printed_transforms_are_read_back_as_they_were(calls):
+    text = formula.print_transforms(tuple(calls))
+    assert formula.parse_transforms(text) == tuple(calls)
+    assert parse(f"{text} | a" if text else "a") == dataclasses.replace(parse("a"), transforms=tuple(calls))
+
+
+@given(st.text(alphabet="softcap(15)|file\"'. #\n=+-*", max_size=30))
+def test_any_text_is_a_transform_or_refused_with_a_sentence(text):
+    try:
+        calls = formula.check_transforms(text, "model.json")
+    except ValueError as error:
+        assert str(error).startswith("model.json has a logit transform ")
+    else:
+        assert formula.print_transforms(calls) == text
+
+
+FAMILY = [(package, name, parameter) for package in ("losslab.losses", "losslab.transforms")
+          for name in formula.names(package)
+          for parameter in list(inspect.signature(formula.load(package, name)).parameters)[1:]]
+WRITTEN = st.one_of(
+    st.sampled_from(["[[1]]", "[]", "['a']", "[True]", "'x'", "True", "9223372036854775807", "1e308", "-1e308",
+                     "1e-320", "[1e308, 1e308]", "[1, -1]", "0", "-1", "2.5", f"1{'0' * 400}",
+                     f"[{'[' * 40}{']' * 40}]"]),
+    st.floats().map(repr), st.integers().map(repr), st.lists(st.floats(), max_size=3).map(repr),
+)
+
+
+@settings(max_examples=80)
+@given(st.sampled_from(FAMILY), WRITTEN)
+def test_any_value_of_any_parameter_is_taken_or_refused_with_a_sentence(which, value):
+    package, name, parameter = which
+    call, is_loss = f"{name}({parameter}={value})", package == "losslab.losses"
+    try:
+        Objective.parse(f"cross_entropy + {call}" if is_loss else f"{call} | cross_entropy").check(7)
+    except ValueError as error:
+        assert "\n" not in str(error) and len(str(error)) < 400
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("poly_n(coefficients=['a'])", r"poly_n takes coefficients as a list of numbers such as \[1.0\], got \['a'\]"),
+        ("poly_n(coefficients=[True])", r"as a list of numbers such as \[1.0\], got \[True\]"),
+        ("multi_token(weights=2)", r"multi_token takes weights as a list such as \[1.0, 0.5, 0.25\], got 2"),
+        ("focal(gamma=True)", "focal takes a number for gamma, such as 2.0; got True"),
+        ("focal(gamma=[1])", r"focal takes a number for gamma, such as 2.0; got \(1,\)"),
+    ],
+)
+def test_a_parameter_is_of_the_kind_of_its_default(text, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        Objective.parse(text)
+
+
+def flagged(prediction, *, hard=False, side="left", among=("a",)):
+    """Stands for a loss file's loss with switches."""
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("flagged(hard=1)", "flagged takes a boolean for hard, such as False; got 1"),
+        ("flagged(side=1)", "flagged takes a string for side, such as 'left'; got 1"),
+        ("flagged(among=[1])", r"flagged takes among as a list of strings such as \['a'\], got \[1\]"),
+    ],
+)
+def test_switches_and_words_are_kept_apart_from_numbers(text, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        bound(flagged, text)
+    assert bound(flagged, "flagged(hard=True, side='x', among=['b', 'c'])")["among"] == ("b", "c")

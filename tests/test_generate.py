@@ -135,7 +135,21 @@ def test_the_model_is_left_as_it_was(model, training):
     assert all(parameter.grad is None for parameter in model.parameters())
 
 
-@pytest.mark.parametrize("how", [{"temperature": -0.1}, {"top_k": -1}])
+def test_a_temperature_next_to_zero_is_one_of_zero(model):
+    texts = [generate(model, Letters(), "a", num_tokens=10, temperature=t) for t in (0, 1e-320, 1e-45)]
+    assert texts[0] == texts[1] == texts[2]
+
+
+@pytest.mark.parametrize("value", [torch.nan, torch.inf])
+@pytest.mark.parametrize("temperature", [0, 0.8])
+def test_a_model_that_diverged_is_said_to_have(model, value, temperature):
+    with torch.no_grad():
+        model.lm_head[3, 0] = value
+    with pytest.raises(ValueError, match="gives logits that are not finite, and no token can be drawn from them; its"):
+        generate(model, Letters(), "a", num_tokens=3, temperature=temperature)
+
+
+@pytest.mark.parametrize("how", [{"temperature": -0.1}, {"temperature": torch.nan}, {"top_k": -1}])
 def test_negative_settings_are_refused(model, how):
     with pytest.raises(ValueError, match="temperature and top_k must not be negative, got"):
         generate(model, Letters(), **how)

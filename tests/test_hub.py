@@ -1,21 +1,30 @@
 """GPT-2s there and back: the same logits, the same ids, and one sentence for whatever is not a GPT-2."""
 
+import ast
+import hashlib
 import json
 import os
 import pickle
+import re
 import shutil
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
 import safetensors.torch
 import torch
+from forging import mutated
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from losslab import checkpoint, hub, records
 from losslab import tokenizer as tokenizers
 from losslab.config import ExperimentConfig, ModelConfig, to_dict
+from losslab.formula import Call
 from losslab.generate import generate
+from losslab.hub import remote_code
 from losslab.model import GPT2
 
 transformers = pytest.importorskip("transformers", reason="transformers, of the extra hf, is not installed")
@@ -275,10 +284,10 @@ def test_a_padded_vocabulary_keeps_its_rows(tmp_path):
 
 # --- what is refused ---------------------------------------------------------------------------
 
-def refuses(tmp_path, match, **options):
+def refuses(tmp_path, match, into="run", **options):
     before = sorted(path.name for path in tmp_path.iterdir())
     with pytest.raises(ValueError, match=match) as caught:
-        hub.import_model(str(tmp_path / "theirs"), tmp_path / "run", **options)
+        hub.import_model(str(tmp_path / "theirs"), tmp_path / into, **options)
     assert "\n" not in str(caught.value)
     assert sorted(path.name for path in tmp_path.iterdir()) == before  # nothing is left behind
 
@@ -433,6 +442,166 @@ def test_a_tokenizer_that_does_not_belong_to_the_model(tmp_path):
     refuses(tmp_path, "a pair of tokens a line")
     (tmp_path / "theirs" / "merges.txt").write_text("a b\n")
     refuses(tmp_path, "are no vocabulary")
+
+
+# --- what strangers wrote ----------------------------------------------------------------------
+
+@pytest.mark.parametrize("kind", ["gpt2", "losslab_gpt2"])
+@pytest.mark.parametrize(
+    "text",
+    ['file("EVIL") + cross_entropy #', 'file("EVIL") | cross_entropy #', 'softcap(15) | file("EVIL") #',
+     'softcap(15) # """; import os; os.mkdir("exploded"); """', "softcap(15)\n", "softcap([[15]])", 5, None],
+)
+def test_a_transform_in_a_config_is_never_run_and_never_joined(tmp_path, monkeypatch, kind, text):
+    monkeypatch.chdir(tmp_path)
+    theirs(tmp_path / "theirs")
+    evil = tmp_path / "theirs" / "merges.txt"
+    evil.write_text("import os; os.mkdir('exploded')\ndef loss(prediction):\n    return prediction.nll\n")
+    text = text.replace("EVIL", str(evil)) if isinstance(text, str) else text
+    change(tmp_path / "theirs", model_type=kind, losslab={"transform": text})
+    refuses(tmp_path, "config.json has a logit transform .* that is not read: ")
+    assert not Path("exploded").exists()
+
+
+@pytest.mark.parametrize(("kind", "text"), [("gpt2", "softcap(15)"), ("losslab_gpt2", "")])
+def test_a_transform_and_the_type_of_the_model_belong_together(tmp_path, kind, text):
+    theirs(tmp_path / "theirs")
+    change(tmp_path / "theirs", model_type=kind, losslab={"transform": text})
+    refuses(tmp_path, f"has the logit transform .* and the type {kind}, which do not belong together")
+
+
+def forge(run, **values):
+    """The checkpoint of `run` with another description, and a manifest that fits."""
+    (path,) = checkpoint.steps(Path(run) / "checkpoint")
+    (path / "model.json").write_text(json.dumps(json.loads((path / "model.json").read_text()) | values))
+    sums = json.loads((path / "manifest.json").read_text())
+    sums["model.json"] = hashlib.sha256((path / "model.json").read_bytes()).hexdigest()
+    (path / "manifest.json").write_text(json.dumps(sums))
+
+
+def test_exported_code_is_made_of_numbers_and_known_names(tmp_path):
+    ours(tmp_path / "run", transform="softcap(2)")
+    forge(tmp_path / "run", transform='softcap(2) # """; import os; os.mkdir("exploded")')
+    with pytest.raises(ValueError, match="has no whole checkpoint|is not read"):
+        hub.export_run(tmp_path / "run", tmp_path / "out", with_code=True)
+    forge(tmp_path / "run", transform="sigmoid_cap(A=4, C=0.5) | softcap(2)")
+    hub.export_run(tmp_path / "run", tmp_path / "out", with_code=True)
+    tree = ast.parse((tmp_path / "out" / "modeling_losslab.py").read_text())
+    assert ast.get_docstring(tree).startswith("A GPT-2 with a transform of its logits; the mathematics is in the files")
+    imported = [node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
+    assert imported == ["torch", "transformers", "sigmoid_cap", "softcap"]
+    numbers = [node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and type(node.value) is not str]
+    assert sorted(numbers) == [False, 0.5, 2, 4]
+    for value in ("2", True, (2,), None):
+        with pytest.raises(ValueError, match="takes a number for cap, such as 15.0|not a number"):
+            remote_code.write(tmp_path, (Call("softcap", (value,)),))
+    with pytest.raises(ValueError, match="unknown transform 'file'"):
+        remote_code.write(tmp_path, (Call("file", ("x.py",)),))
+
+
+def test_no_name_breaks_out_of_the_card(tmp_path):
+    evil = "x`</code>\n\n# A heading\n---\n|\\| <script>alert(1)</script> | [a](javascript:b) \x1b[2J"
+    score = {"value": 1.0, "stderr": 0.1, "n": 4, "unit": evil}
+    ours(tmp_path / "run", scores={evil: score})
+    spec = json.loads((tmp_path / "run" / "spec.json").read_text())
+    spec["config"]["loss"] = spec["condition"] = spec["version"] = spec["corpus"]["name"] = evil
+    (tmp_path / "run" / "spec.json").write_text(json.dumps(spec))
+    hub.export_run(tmp_path / "run", tmp_path / "out")
+    lines = (tmp_path / "out" / "README.md").read_text().splitlines()
+    assert [line for line in lines if line.startswith("#")] == [
+        next(line for line in lines if line.startswith("# A GPT-2 trained with `x")), "## Scores", "## Use"]
+    assert lines.count("---") == 2  # the front matter alone
+    rows = [line for line in lines if line.startswith("|")]
+    assert {re.sub(r"\\\|", "", row).count("|") for row in rows} == {3, 4} and not any("\\\\|" in row for row in rows)
+    assert all("<script>" not in re.sub("`[^`]*`", "", line) and "\x1b" not in line for line in lines)
+
+
+def test_links_lead_into_the_cache_of_the_hub_and_nowhere_else(tmp_path):
+    place = tmp_path / "models--a--b" / "snapshots" / "abc"
+    theirs(place)
+    (tmp_path / "models--a--b" / "blobs").mkdir()
+    for file in list(place.iterdir()):
+        blob = tmp_path / "models--a--b" / "blobs" / hashlib.sha256(file.read_bytes()).hexdigest()
+        file.rename(blob)
+        file.symlink_to(os.path.relpath(blob, place))
+    hub.import_model(str(place), tmp_path / "run")
+    for name in ("config.json", "model.safetensors", "losslab_tokenizer.json"):
+        shutil.rmtree(tmp_path / "theirs", ignore_errors=True)
+        shutil.copytree(place, tmp_path / "theirs")  # follows the links
+        (tmp_path / "theirs" / name).rename(tmp_path / "outside")
+        (tmp_path / "theirs" / name).symlink_to(tmp_path / "outside")
+        refuses(tmp_path, f"{name} is a symbolic link, and not a file", into="other")
+        (tmp_path / "theirs" / name).unlink()
+        os.mkfifo(tmp_path / "theirs" / name)
+        refuses(tmp_path, f"{name} is a pipe, and not a file", into="other")
+    (place / "config.json").unlink()
+    (place / "config.json").symlink_to("/etc/hostname")
+    with pytest.raises(ValueError, match="is a link that leads out of its model"):
+        hub.import_model(str(place), tmp_path / "other")
+
+
+def test_a_pickle_cannot_make_much_of_little(tmp_path):
+    model = theirs(tmp_path / "theirs")
+    (tmp_path / "theirs" / "model.safetensors").unlink()
+    file, state = tmp_path / "theirs" / "pytorch_model.bin", model.state_dict()
+    torch.save(state | {"transformer.wte.weight": torch.zeros(1).expand(10**6, 10**6)}, file)
+    refuses(tmp_path, "holds tensors that are larger than the file, or not plain", trust_pickle=True)
+    torch.save(state | {"transformer.wte.weight": torch.zeros(257, 16).to_sparse()}, file)
+    refuses(tmp_path, "larger than the file, or not plain|holds more than tensors", trust_pickle=True)
+    torch.save(state, file)
+    with zipfile.ZipFile(file) as archive:
+        parts = {part.filename: archive.read(part) for part in archive.infolist()}
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, raw in parts.items():
+            archive.writestr(name, raw)
+    refuses(tmp_path, "it is compressed, which torch.save does not do; nothing of it was run", trust_pickle=True)
+
+
+def test_a_tensor_in_two_files_is_refused(tmp_path):
+    theirs(tmp_path / "theirs")
+    file = tmp_path / "theirs" / "model.safetensors"
+    for name in ("a.safetensors", "b.safetensors"):
+        shutil.copy(file, tmp_path / "theirs" / name)
+    file.unlink()
+    index = {"weight_map": {"transformer.wte.weight": "a.safetensors", "transformer.wpe.weight": "b.safetensors"}}
+    (tmp_path / "theirs" / "model.safetensors.index.json").write_text(json.dumps(index))
+    refuses(tmp_path, "which another file of the model holds too")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A model of theirs with every file that is ever read."""
+    place = tmp_path_factory.mktemp("model") / "theirs"
+    sizes = {"vocab_size": 262, "n_positions": 8, "n_embd": 8, "n_layer": 1}
+    model = theirs(place, tokenizer=None, **sizes)
+    made = tokenizers.make("bpe:260", [STORY])
+    made.save(place)
+    parts = json.loads(made._standard_json())
+    (place / "vocab.json").write_text(json.dumps(parts["model"]["vocab"] | {"<|endoftext|>": made.eot}))
+    (place / "merges.txt").write_text("\n".join(" ".join(pair) for pair in parts["model"]["merges"]))
+    torch.save(model.state_dict(), place / "pytorch_model.bin")
+    return place
+
+
+@settings(max_examples=60, derandomize=True, deadline=None)
+@given(st.data())
+def test_any_change_of_any_file_is_imported_or_refused_with_a_sentence(folder, tmp_path_factory, data):
+    place = tmp_path_factory.mktemp("forged") / "theirs"
+    shutil.copytree(folder, place)
+    name = data.draw(st.sampled_from(sorted(file.name for file in folder.iterdir())))
+    hides = {"vocab.json": ["tokenizer.json"], "merges.txt": ["tokenizer.json"],
+             "pytorch_model.bin": ["model.safetensors"]}.get(name, [])
+    for other in hides:  # what would be read in its place
+        (place / other).unlink()
+    (place / name).write_bytes(mutated(data.draw, name, (place / name).read_bytes()))
+    try:
+        record = hub.import_model(str(place), place.parent / "run", trust_pickle=True)
+    except ValueError as error:
+        assert str(error).isprintable() and len(str(error)) <= 600
+        assert not (place.parent / "run").exists()
+    else:
+        assert record.status == "imported"
+        read(place.parent / "run")
 
 
 def test_what_is_there_is_never_overwritten(tmp_path):

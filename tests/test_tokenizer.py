@@ -3,6 +3,7 @@
 import functools
 import gzip
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -238,6 +239,16 @@ def mark(token, i, **values):
          parts["model"].update(merges=[]), "'▁' is not written in the letters of bytes"),
         (lambda parts: parts["model"]["vocab"].update({"xyz": parts["model"]["vocab"].pop("a")}) or
          parts["model"].update(merges=[]), "lacks some of the 256 bytes"),
+        (lambda parts: parts["model"]["vocab"].update({"zz": 5}), "its ids are not numbers from 0, each used once"),
+        (lambda parts: parts["model"]["vocab"].update({"zz": 10**12}), "its ids are not numbers from 0, each used"),
+        (lambda parts: parts["model"]["vocab"].update({"zz": True}), "its ids are not numbers from 0, each used once"),
+        (lambda parts: parts["added_tokens"].append(mark("".join(parts["model"]["merges"][0]), 256)),
+         "is a mark in it, and text as well"),
+        (lambda parts: parts["added_tokens"].append(mark("a", parts["model"]["vocab"]["a"])),
+         "'a' is a mark in it, and text as well"),
+        (lambda parts: parts["model"].update(end_of_word_suffix="</w>", merges=[]), "marks the inside or the end of a"),
+        (lambda parts: parts.update(model=[]), "is not a readable tokenizer: it holds no model"),
+        (lambda parts: parts.update(padding=[[[[0]]] * 3]), "is not a readable tokenizer: "),
     ],
 )
 def test_a_vocabulary_whose_bytes_are_not_exact_is_refused(tmp_path, change, match):
@@ -269,6 +280,46 @@ def test_a_padded_vocabulary_is_saved_as_one(tmp_path):
     assert load(tmp_path).digest == padded.digest
     with pytest.raises(ValueError, match="the tokenizer bytes has 257 tokens, and the model 300"):
         make("bytes").padded(300)
+
+
+@pytest.mark.parametrize(
+    ("about", "match"),
+    [
+        ({"name": "char", "characters": "abca"}, "has each character once, and this one has some twice"),
+        ({"name": "char", "characters": ["a"]}, r"does not describe a tokenizer; .*: characters is \['a'\]"),
+        ({"name": "bpe:300", "vocab_size": 10**12}, "a table of tokens has at most 4,194,304 rows, got 1000000000000"),
+        ({"name": "bpe:300", "vocab_size": -1}, "a table of tokens has at most"),
+        ({"name": "bpe:300", "vocab_size": True}, "vocab_size is True"),
+        ({"name": "gpt2"}, "calls its 300 tokens 'gpt2', and they are not"),
+        ({"name": "bpe:299"}, "calls its 300 tokens 'bpe:299', and they are not"),
+        ({"name": "../../x\x1b[2J"}, r"calls its 300 tokens '../../x\\x1b\[2J', and they are not"),
+        ([], "does not describe a tokenizer; .* must hold a JSON object"),
+    ],
+)
+def test_what_a_tokenizer_says_of_itself_is_checked(tmp_path, about, match):
+    make("bpe:300", TEXTS).save(tmp_path)
+    (tmp_path / "losslab_tokenizer.json").write_text(json.dumps(about))
+    with pytest.raises(ValueError, match=match):
+        load(tmp_path)
+
+
+def test_gpt2_keeps_its_name_where_its_table_has_more_rows(tmp_path):
+    make("gpt2").padded(50_304).save(tmp_path)
+    again = load(tmp_path)
+    assert (again.name, again.vocab_size, again.num_tokens) == ("gpt2", 50_304, 50_257)
+
+
+@pytest.mark.parametrize("name", ["tokenizer.json", "losslab_tokenizer.json"])
+def test_a_file_that_is_none_is_refused_and_never_waited_for(tmp_path, name):
+    make("bpe:300", TEXTS).save(tmp_path)
+    (tmp_path / name).unlink()
+    os.mkfifo(tmp_path / name)
+    with pytest.raises(ValueError, match=f"{name} is a pipe, and not a file"):
+        load(tmp_path)
+    (tmp_path / name).unlink()
+    (tmp_path / name).write_text('{"a":' * 50_000)
+    with pytest.raises(ValueError, match="too deeply nested"):
+        load(tmp_path)
 
 
 def test_changed_gpt2_files_are_refused(monkeypatch):
