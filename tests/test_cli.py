@@ -292,7 +292,7 @@ def test_a_busy_machine_and_too_many_threads_are_said_once(capsys, monkeypatch):
     assert losslab("train", "--resume", "nowhere", "--threads", "64") == 2
     assert capsys.readouterr().err.splitlines()[:2] == [
         "--threads 64 is more than the 2 cores of this machine; 2 are used",
-        "this machine is busy: a load of 7.0 on 2 cores before 2 threads of this run begin; --threads 1 may be faster",
+        "this machine is busy: its load is 7.0 on 2 cores, and this adds 2 threads; --threads 1 may be faster",
     ]
 
 
