@@ -158,8 +158,8 @@ def set_threads(threads: int) -> int:
     return torch.get_num_threads()
 
 
-def busy(threads: int | None = None) -> str | None:
-    """A sentence where others already use the cores that `threads` threads (None: one a core) would need.
+def busy(threads: int | None = None, workers: int = 1) -> str | None:
+    """A sentence where others already use the cores that `workers` runs of `threads` threads (None: one a core) need.
 
     Threads that wait for each other are slow as soon as one of them has to share its core: on a small machine that
     is in use, training with one thread has been six times as fast as with all.
@@ -169,12 +169,13 @@ def busy(threads: int | None = None) -> str | None:
     except (AttributeError, OSError):  # not a Unix
         return None
     here = cores()
-    wanted = here if threads is None else threads
+    threads = here if threads is None else threads
+    wanted = threads * workers
     if load + wanted <= here + max(1.0, here / 10):  # what one other process or the last minute may leave
         return None
-    advice = "; --threads 1 may be faster" if wanted > 1 else ""
-    return (f"this machine is busy: a load of {load:.1f} on {here} core{'s' * (here > 1)} before {wanted} "
-            f"thread{'s' * (wanted > 1)} of this run begin{'s' * (wanted == 1)}{advice}")
+    advice = "--threads 1" if threads > 1 else "--workers 1" if workers > 1 else ""
+    return (f"this machine is busy: its load is {load:.1f} on {here} core{'s' * (here > 1)}, and this adds {wanted} "
+            f"thread{'s' * (wanted > 1)}{advice and f'; {advice} may be faster'}")
 
 
 def total_memory(device: str = "cpu") -> int | None:

@@ -46,7 +46,7 @@ def duration(seconds: float) -> str:
 
     Example:
         >>> duration(45.2), duration(512), duration(3840), duration(200_000)
-        ('45 s', '8 min 32 s', '1 h 04 min', '2 d 7 h')
+        ('45 s', '8 min 32 s', '1 h 04 min', '2 d 8 h')
     """
     if not math.isfinite(seconds):
         return "an unknown time"

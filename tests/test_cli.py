@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -9,14 +10,14 @@ from pathlib import Path
 import pytest
 from test_experiment import place  # noqa: F401 the fixture
 
-from losslab import cli, records
+from losslab import cli, machine, records, study
 
 pytestmark = pytest.mark.usefixtures("place")
 FAST = ("--model.n-layer", "1", "--model.n-head", "2", "--model.n-embd", "16", "--model.max-seq-len", "16",
         "--data.val-bytes", "2000", "--data.tune-bytes", "2000", "--evaluate.tune-tokens", "256", "--device", "cpu",
         "--evaluate.num-samples", "1", "--evaluate.sample-tokens", "10", "--train.batch-size", "4")
 TRAIN = ("train", "--corpus", "text.txt", "--num-tokens", "1_000", *FAST)
-COMPARE = ("compare", "cross_entropy", "squentropy", "--corpus", "text.txt", "--num-tokens", "640", *FAST)
+COMPARE = ("compare", "cross_entropy", "squentropy", "--corpus", "text.txt", "--num-tokens", "0.64k", *FAST)
 
 
 def losslab(*arguments):
@@ -55,12 +56,27 @@ def test_compare_prints_one_document(capsys):
     assert difference["value"] == pytest.approx(means[0] - means[1], abs=1e-9)
 
 
-def test_compare_prints_a_table_and_a_verdict_for_people(capsys):
+def test_compare_prints_a_table_and_a_verdict_for_people(capsys, monkeypatch):
     assert losslab(*COMPARE, "--seeds", "2", "--store", "store") == 0
     out = capsys.readouterr().out
     assert "squentropy" in out and "cross_entropy" in out and "report: store/report.html" in out
     assert losslab("report", "store", "--out", "again.html", "--json") == 0
     assert json.loads(capsys.readouterr().out)["baseline"] == "cross_entropy"
+    table, _, page = out.rpartition("\n\nreport: ")
+    assert page == "store/report.html\n"
+    # a verdict is out before the page is written, so that a full disk does not lose it
+    elsewhere = (*COMPARE, "--seeds", "2", "--store", "store", "--report", "store/report.html/page")
+    assert losslab(*elsewhere) == 2
+    captured = capsys.readouterr()
+    assert captured.out == f"{table}\n"
+    assert captured.err.splitlines()[-1].startswith("error: cannot write the page store/report.html/page.html")
+    assert losslab(*elsewhere, "--json") == 2
+    assert json.loads(capsys.readouterr().out)["report"] == "store/report.html/page.html"
+    # and a run that failed is in the exit code
+    found = records.find(["store"])
+    (found[0].path / "result.json").write_text(json.dumps({"format": 1, "status": "failed", "error": "a loss raised"}))
+    monkeypatch.setattr(study, "compare", lambda *_, **__: (None, records.find(["store"])))
+    assert losslab(*COMPARE, "--seeds", "2", "--store", "store") == 6
 
 
 def test_a_dry_run_trains_nothing(capsys):
@@ -179,6 +195,7 @@ def test_an_unknown_loss_and_an_unknown_parameter(capsys):
     ("return prediction.nll.mean()", "returned shape []"),
     ("return prediction.nll.detach()", "gives no gradient"),
     ("return 1.0", "not a tensor"),
+    ("return prediction.nlll", "a prediction has no 'nlll'; did you mean nll? its quantities are argmax, dot,"),
     ("raise KeyError('x')", "bad.py failed at line 2: KeyError"),
     ("return (", "failed at line 2: SyntaxError"),
 ])
@@ -245,7 +262,7 @@ def test_a_full_disk_keeps_what_was_written(capsys, monkeypatch):
 
 
 def test_seeds_that_are_not_numbers(capsys):
-    assert "takes a number or a list" in refuses(capsys, *COMPARE, "--seeds", "many")
+    assert "takes a number, or a list such as 3,5,8 or 0-4, got 'many'" in refuses(capsys, *COMPARE, "--seeds", "many")
     assert "at least 1" in refuses(capsys, *COMPARE, "--seeds", "0")
 
 
@@ -254,4 +271,35 @@ def test_one_seed_gives_no_verdict_and_one_arm_nothing_to_compare(capsys):
     document = json.loads(capsys.readouterr().out)
     assert any("no verdict from one seed" in arm["verdict"] for arm in document["arms"])
     assert losslab("compare", "squentropy", *COMPARE[3:], "--seeds", "1", "--store", "one", "--json") == 0
-    assert "only arm" in json.loads(capsys.readouterr().out)["verdict"]
+    captured = capsys.readouterr()
+    assert "only arm" in json.loads(captured.out)["verdict"]
+    assert captured.err.splitlines()[:2] == [
+        "one loss, so there will be no verdict; name a second one to compare",
+        "one seed, so there will be no verdict; --seeds 5 shows how much seeds differ",
+    ]
+
+
+def test_no_loss_is_said_before_anything_is_spent(capsys):
+    said = "no loss is named, so cross_entropy is trained alone and there will be no verdict; name two losses to"
+    assert losslab("compare", "--corpus", "nowhere.txt") == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0] == f"{said} compare them" and "nowhere.txt" in lines[-1]
+
+
+def test_a_busy_machine_and_too_many_threads_are_said_once(capsys, monkeypatch):
+    monkeypatch.setattr(machine, "cores", lambda: 2)
+    monkeypatch.setattr(os, "getloadavg", lambda: (7.0, 0.0, 0.0))
+    assert losslab("train", "--resume", "nowhere", "--threads", "64") == 2
+    assert capsys.readouterr().err.splitlines()[:2] == [
+        "--threads 64 is more than the 2 cores of this machine; 2 are used",
+        "this machine is busy: its load is 7.0 on 2 cores, and this adds 2 threads; --threads 1 may be faster",
+    ]
+
+
+def test_a_reader_that_has_seen_enough_is_no_error(capsys, monkeypatch):
+    read, write = os.pipe()
+    os.close(read)
+    with open(write, "w") as closed:
+        monkeypatch.setattr(sys, "stdout", closed)
+        assert losslab("convert", "3", "nats") == 141  # as a shell says of what `| head` ended
+    assert capsys.readouterr().err == ""

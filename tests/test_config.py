@@ -268,11 +268,14 @@ VALUES = st.recursive(
     st.one_of(NUMBERS, st.booleans(), st.none(), st.text(max_size=8), st.sampled_from(["tiny", "cuda:7", "1e9999"])),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=4),
 )
+LITERALS = st.one_of(NUMBERS.map(str), st.text(max_size=9), st.sampled_from(["'1e6'", "[[1]]", "{a=1}", "1979-05-27"]))
+LINES = st.lists(st.one_of(st.sampled_from([f"[{name}]" for name in SECTIONS]), st.text(max_size=9),
+                           st.builds("{} = {}".format, KEYS, LITERALS)), max_size=6).map("\n".join)  # fmt: skip
 
 
 @settings(max_examples=60, derandomize=True, deadline=None,
           suppress_health_check=[HealthCheck.function_scoped_fixture])  # fmt: skip
-@given(st.dictionaries(KEYS, VALUES | st.dictionaries(KEYS, NUMBERS), max_size=5), st.text(max_size=40))
+@given(st.dictionaries(KEYS, VALUES | st.dictionaries(KEYS, NUMBERS), max_size=5), LINES)
 def test_whatever_stands_in_a_file_it_is_read_or_refused(tmp_path, values, text):
     whole_file = json.dumps(values)
     for name, content in [("spec.json", whole_file), ("cut.json", whole_file[:-1]), ("spec.toml", text)]:

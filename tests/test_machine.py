@@ -100,14 +100,15 @@ def test_cores_are_those_that_a_container_may_use(container):
 
 
 def test_a_busy_machine_is_said_with_the_remedy(container, monkeypatch):
-    def said(load, threads=None):
+    def said(load, *threads):
         monkeypatch.setattr(os, "getloadavg", lambda: (load, 0.0, 0.0))
-        return machine.busy(threads)
+        return machine.busy(*threads)
 
-    assert said(0.6) is None and said(4.0, threads=4) is None
-    assert said(6.0) == ("this machine is busy: a load of 6.0 on 8 cores before 8 threads of this run begin; "
-                         "--threads 1 may be faster")
-    assert said(9.0, threads=1) == "this machine is busy: a load of 9.0 on 8 cores before 1 thread of this run begins"
+    assert said(0.6) is None and said(4.0, 4) is None and said(4.0, 2, 2) is None
+    assert said(6.0) == (
+        "this machine is busy: its load is 6.0 on 8 cores, and this adds 8 threads; --threads 1 may be faster")
+    assert said(6.0, 1, 4).endswith("and this adds 4 threads; --workers 1 may be faster")
+    assert said(9.0, 1) == "this machine is busy: its load is 9.0 on 8 cores, and this adds 1 thread"
 
 
 def test_a_model_that_cannot_fit_is_refused_before_it_is_built(container, monkeypatch):

@@ -152,10 +152,10 @@ def test_a_single_run_shows_its_curve_in_lines_that_stay(terminal):
     take = speech.run_lines(clock=lambda: now[0])
     for step in range(10, 101, 10):
         now[0] += 1.0
-        values = {"tune/nll": 3.25} if step in (50, 100) else {"train/objective": 3.5, "train/nll": 3.5}
+        values = {"tune/nll": 3.25} if step in (50, 100) else {"train/objective": 3.5, "train/nll": 3.4}
         take({"step": step, "num_steps": 100, "tokens": step * 64, "seconds": now[0], **values})
     *said, line = terminal.lines
-    line_of = "step {}/100  tune/nll 3.2500  640 tokens/s{}".format
+    line_of = "step {}/100  train/objective 3.5000  train/nll 3.4000  tune/nll 3.2500  640 tokens/s{}".format
     assert said == [line_of(50, ", 5 s left"), line_of(100, "")]
     assert line == "[####################] trained, measuring"
     assert "[################....] 80 % trained, 640 tokens/s, 2 s left" in terminal.drawn
@@ -227,6 +227,10 @@ def test_a_mistake_is_said_in_words(error, said):
     ("compare --seeds 5-3", "--seeds takes ranges such as 0-4, from the lower number on, got '5-3'"),
     ("train --train.learning-rate 1e999", "train.learning_rate must be a finite number, got inf"),
     ("train none.toml", "there is no specification none.toml; give the path of a spec.toml"),
+    ("train spec.toml --resume x --lr 1", "unknown flag --lr; did you mean --train.learning-rate?"),
+    ("train spec.toml --resume x --seed 1 --train.learning-rate 1", "--resume x goes on with the settings of that run; "
+     "leave out the specification, --seed, --train.learning-rate"),
+    ("runs list --foo", "unknown flag --foo; `losslab runs list --help` shows its flags"),
     ("train --resume x --trust abc", "--trust takes the sha256 of a loss file, 64 hexadecimal digits, got 'abc'"),
     (f"train --trust {'a' * 64}", "--trust goes with --resume: a loss file that --loss names is run because you "
      "name it"),

@@ -80,7 +80,7 @@ def command_line() -> str:
 
 def run_lines(ticker: Ticker | None = None, *, clock: Callable[[], float] = time.monotonic) -> Callable[[dict], None]:
     """Takes the log lines of a single run: shows how far it is, and keeps the lines of its learning curve."""
-    ticker, begun = ticker or Ticker(), []
+    ticker, begun, seen = ticker or Ticker(), [], {}
 
     def take(values: dict) -> None:
         now, step, steps = clock(), values["step"], values["num_steps"]
@@ -91,11 +91,11 @@ def run_lines(ticker: Ticker | None = None, *, clock: Callable[[], float] = time
         per_second = (step - first) / seconds
         left = (steps - step) / per_second if per_second > 0 else None
         rate = (values["tokens"] - tokens_before) / seconds or values["tokens"] / max(values["seconds"], 1e-9)
+        seen.update({name: values[name] for name in ("train/objective", "train/nll", "tune/nll") if name in values})
         if "tune/nll" in values:
-            seen = "  ".join(f"{name} {values[name]:.4f}" for name in ("train/objective", "train/nll", "tune/nll")
-                             if name in values)  # fmt: skip
+            curve = "  ".join(f"{name} {value:.4f}" for name, value in seen.items())
             until = f", {duration(max(1.0, left))} left" if left and step < steps else ""
-            tell(f"step {step}/{steps}  {seen}  {rate:,.0f} tokens/s{until}")
+            tell(f"step {step}/{steps}  {curve}  {rate:,.0f} tokens/s{until}")
         phase = "training" if step < steps else "measuring"
         running = Running("", 0, phase, step / steps if phase == "training" else 0.0)
         ticker(State(0, 1, step, steps, rate, left, (running,)))

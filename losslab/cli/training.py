@@ -23,6 +23,8 @@ from losslab.cli.flags import (
     Trust,
     Whole,
     configure,
+    given,
+    known,
     margin_of,
     seed_list,
     threads_of,
@@ -77,7 +79,7 @@ def compare(
         plan = study.plan(arms, numbers, store, tell=tell)
         estimate = study.estimate(plan, workers=workers, threads=threads)
         return show(estimate, _estimate_text(estimate), json)
-    if busy := machine.busy(workers * max(1, threads)):
+    if busy := machine.busy(threads or None, workers):
         tell(busy)
     _, found = study.compare(
         arms, numbers, store, workers=workers, threads=threads, baseline=baseline, margin=margin, tell=tell,
@@ -136,8 +138,12 @@ def train(
     if hashes and resume is None and (spec is None or loss is not None):
         raise ValueError("--trust goes with --resume or a specification: a loss file that --loss names is run because "
                          "you name it")
-    if resume is None:
-        sections = {"data": data, "model": model, "train": train, "evaluate": evaluate}
+    sections = {"data": data, "model": model, "train": train, "evaluate": evaluate}
+    if resume is not None:
+        single = known(spec=spec, loss=loss, corpus=corpus, tokenizer=tokenizer, preset=preset, start=start, seed=seed,
+                       num_tokens=num_tokens, device=device, out=out)
+        _only_resumed(resume, [*single, *(f"{name}.{field}" for name in sections for field in given(sections[name]))])
+    else:
         config = configure(preset, spec, sections, loss=loss, seed=seed, corpus=corpus, tokenizer=tokenizer,
                            num_tokens=num_tokens, device=device, start=start)
     from losslab import experiment, machine, processes
@@ -164,6 +170,13 @@ def train(
         lines.append(f"val_bpb: {record.scores['bits_per_byte']['value']:.6f}")
     show(document, "\n".join(lines), json)
     return outcome({record.condition: [record.status]})
+
+
+def _only_resumed(run: Path, names: list[str]) -> None:
+    """A run goes on with the settings that it began with; others would be passed over in silence."""
+    if names:
+        flags = ", ".join("the specification" if name == "spec" else f"--{name.replace('_', '-')}" for name in names)
+        raise ValueError(f"--resume {run} goes on with the settings of that run; leave out {flags}")
 
 
 def _estimate_text(estimate: dict) -> str:
