@@ -19,7 +19,6 @@ from pathlib import Path
 
 from losslab import config as configuration
 from losslab import machine, records
-from losslab.records import files
 
 SEEDS = 5  # of a condition
 
@@ -27,7 +26,7 @@ SEEDS = 5  # of a condition
 def make(store: Path, count: int) -> None:
     """`count` finished runs; what a checkpoint would hold is left out."""
     chance = random.Random(0)
-    files.os.fsync = lambda handle: None  # they need not survive a power cut
+    os.fsync = lambda handle: None  # they need not survive a power cut
     base = configuration.to_dict(configuration.tiny())
     splits = {name: {"documents": 800, "tokens": 200_000, "bytes": 199_200} for name in ("train", "tune", "val")}
     corpus = {"name": "tales", "digest": "c0ffee123456", "tokenizer": "bytes", "vocab_size": 257, "splits": splits}

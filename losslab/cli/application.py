@@ -14,7 +14,7 @@ app = App(
     help="Does this training loss make a better language model? Answers with an interval.",
     help_epilogue=f"Exit codes: {_codes}; where several apply, the first of {', '.join(map(str, BEFORE))}.",
 )
-runs_app = App(name="runs", help="List runs, or show one.")
+runs_app = App(name="runs", help="List, show, tag and remove runs.")
 app.command(runs_app)
 
 

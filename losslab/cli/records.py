@@ -9,7 +9,7 @@ from losslab import config as configuration
 from losslab.cli.application import app, runs_app
 from losslab.cli.flags import Data, Json, Tokenizer, given, known
 from losslab.cli.speech import OK, USER_ERROR, command_line, show, tell
-from losslab.words import printable
+from losslab.words import printable, printable_lines
 
 
 @app.command(sort_key=6)
@@ -154,4 +154,4 @@ def report(runs: Annotated[list[Path], Parameter(negative="")], *, out: Path = P
 
     document = reports.document(records.find(runs), baseline=baseline, margin=margin, command=command_line())
     document["report"] = str(reports.write(document, out))
-    show(document, f"{reports.table(document)}\n\nreport: {document['report']}", json)
+    show(document, printable_lines(f"{reports.table(document)}\n\nreport: {document['report']}"), json)

@@ -32,14 +32,14 @@ def spec(value: dict) -> None:
     for name in ("name", "digest", "tokenizer"):
         _need(isinstance(corpus.get(name), str | None), f"corpus.{name}", "text", corpus.get(name))
         corpus.setdefault(name, None)
-    for split, counts in _part(corpus, "splits", dict, {}).items():
+    for split, counts in _part(corpus, "splits", dict, {}, "corpus.").items():
         _numbers(counts, f"corpus.splits.{split}")
     for name in ("version", "objective", "start"):
         _part(value, name, str, "")
     for number, loss in enumerate(_part(value, "losses", list, [])):
         _need(isinstance(loss, dict), f"losses[{number}]", "fields with names", loss)
         for name in ("path", "sha256", "source"):
-            _part(loss, name, str)
+            _part(loss, name, str, prefix=f"losses[{number}].")
 
 
 def environment(value: dict) -> None:
@@ -68,7 +68,7 @@ def result(value: dict) -> None:
     for number, sample in enumerate(_part(value, "samples", list, [])):
         _need(isinstance(sample, dict), f"samples[{number}]", "fields with names", sample)
         for name in ("prompt", "text"):
-            _part(sample, name, str)
+            _part(sample, name, str, prefix=f"samples[{number}].")
     for name, found in _part(value, "diverged", dict, {}).items():
         _need(_scalar(found), f"diverged.{name}", "text or a number", found)
     _part(value, "error", str, "")
@@ -110,14 +110,14 @@ def _need(holds: bool, field: str, should_be: str, came) -> None:
         raise Wrong(printable(f"{field[:80]} should be {should_be}, and is {repr(came)[:60]}"))
 
 
-def _part(value: dict, name: str, kind: type, default=None):
+def _part(value: dict, name: str, kind: type, default=None, prefix: str = ""):
     """The field `name`; without a default it must be there."""
     if name not in value and default is not None:
         return default
     found = value.get(name)
     words = {dict: "fields with names", list: "a list", str: "text"}
     if not isinstance(found, kind):
-        raise Wrong(printable(f"{name} should be {words[kind]}, and is {repr(found)[:60]}"))
+        raise Wrong(printable(f"{prefix}{name} should be {words[kind]}, and is {repr(found)[:60]}"))
     return found
 
 
@@ -146,8 +146,8 @@ def _score(field: str, name: str, score) -> None:
           score)
     value, error, low_high = score["value"], score["stderr"], _bounds(name)
     low, high = low_high
-    _need(_number(value) and low <= value <= high, f"{field}.value", f"a number from {max(low, -math.inf):.3g} to "
-          f"{high:.3g}", value)
+    _need(_number(value) and low <= value <= high, f"{field}.value", f"a number from {low:.3g} to {high:.3g}",
+          value)
     infinite = _number(value) and math.isinf(value)
     _need(error is None or _number(error) and (error >= 0 or infinite), f"{field}.stderr", "nothing, or from 0", error)
     _need(_whole(score["n"]) and score["n"] > 0, f"{field}.n", "a whole number from 1", score["n"])

@@ -109,7 +109,7 @@ def parse(data: bytes):
     """
     text = data.decode("utf-8")
     try:
-        value = json.loads(text, parse_float=_float, parse_int=_int)
+        value = READER.decode(text)
         if text.count("{") + text.count("[") > MOST_DEPTH or "\\u" in text:
             _walk(value)
     except RecursionError:
@@ -128,6 +128,10 @@ def _int(text: str) -> int:
     if len(text) > 19:
         raise ValueError(f"{text[:30]} is beyond the largest whole number")
     return int(text)
+
+
+READER = json.JSONDecoder(parse_float=_float, parse_int=_int)
+CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"))  # what a checksum is of
 
 
 def _walk(value) -> None:
@@ -162,7 +166,7 @@ def write_json(path: str | Path, value) -> None:
 def checksum(value: dict) -> str:
     """sha256 of the canonical JSON of a document, its own checksum aside."""
     rest = {key: inner for key, inner in value.items() if key != "checksum"}
-    return hashlib.sha256(json.dumps(rest, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+    return hashlib.sha256(CANONICAL.encode(rest).encode()).hexdigest()
 
 
 def write_sealed(path: str | Path, value: dict) -> None:

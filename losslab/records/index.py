@@ -5,6 +5,7 @@ missing, damaged or of another version, and a store where it cannot be written i
 written as one plain file and worked on in memory, so no journal that a stranger laid beside it is ever followed.
 """
 
+import contextlib
 import itertools
 import json
 import os
@@ -151,7 +152,7 @@ def _load(path: Path) -> tuple[dict, dict]:
         return {}, {}
     try:
         data = files.read_bytes(path, MOST_BYTES)
-        with sqlite3.connect(":memory:") as index:
+        with contextlib.closing(sqlite3.connect(":memory:")) as index:
             index.deserialize(data)
             index.execute("PRAGMA trusted_schema=OFF")
             made = index.execute("SELECT sql FROM sqlite_master").fetchall()
@@ -182,7 +183,7 @@ def _save(path: Path, entries, settings: dict) -> None:
     entries = list(entries)
     used = {entry[-1] for entry in entries}
     try:
-        with sqlite3.connect(":memory:") as index:
+        with contextlib.closing(sqlite3.connect(":memory:")) as index:
             for statement in SCHEMA:
                 index.execute(statement)
             index.executemany("INSERT INTO settings VALUES (?, ?)",

@@ -54,7 +54,7 @@ def _check_empty(path: Path, beside: Sequence[str]) -> None:
     if runs:
         raise ValueError(printable(
             f"{path} is a store that holds runs ({runs[0]}{' and others' if len(runs) > 1 else ''}), not a place for "
-            f"one run; give it with --store, or a folder in it such as --out {path / 'NAME'}"))
+            f"one run; give a folder in it, such as --out {path / 'NAME'} (`losslab compare` takes --store)"))
     if others:
         raise ValueError(printable(f"{path} holds something that is no run ({', '.join(others[:3])}"
                                    f"{', ...' if len(others) > 3 else ''}); give a new folder with --out"))
