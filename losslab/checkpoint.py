@@ -20,11 +20,10 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from losslab import config as configuration
 from losslab import formula, tensors, untrusted
 from losslab import tokenizer as tokenizers
 from losslab.config import ModelConfig
-from losslab.model import GPT2, check_sizes, expected_shapes
+from losslab.model import GPT2, check_vocab_size, config_of, expected_shapes
 
 FORMAT = 1
 WEIGHTS, OPTIMIZER, ABOUT, MANIFEST = "model.safetensors", "optimizer.safetensors", "model.json", "manifest.json"
@@ -148,8 +147,8 @@ def about(path: str | Path) -> tuple[dict, ModelConfig]:
         sizes = found.get("model")
         if not isinstance(sizes, dict) or not sizes.keys() >= set(SIZES):
             raise ValueError(f"{ABOUT} does not give the model its {', '.join(SIZES)}")
-        config = configuration.override(ModelConfig(), sizes, source=str(path / ABOUT))
-        check_sizes(config, found["vocab_size"])
+        config = config_of(sizes, ABOUT)
+        check_vocab_size(found["vocab_size"])
         formula.check_transforms(found.get("transform"), str(path / ABOUT))
     return found, config
 

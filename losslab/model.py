@@ -1,18 +1,19 @@
 """GPT-2: tokens in, hidden states out; the logits and their transform apart."""
 
 import math
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import fields, replace
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from losslab import formula
-from losslab.config import ModelConfig
+from losslab.config import ModelConfig, override
 from losslab.machine import times_transposed
+from losslab.untrusted import shown
 
-# far beyond every GPT-2; what is larger is refused before anything is counted or built
-MOST = {"n_layer": 10_000, "n_head": 2**20, "n_embd": 2**20, "max_seq_len": 2**31 - 1, "vocab_size": 2**31 - 1}
+MOST_TOKENS = 2**31 - 1  # of a vocabulary: what columns can be counted with
 
 
 class Attention(nn.Module):
@@ -171,11 +172,23 @@ class GPT2(nn.Module):
         return self.num_params - self.wte.weight.numel() - self.wpe.weight.numel()
 
 
-def check_sizes(config: ModelConfig, vocab_size: int) -> None:
-    """An error for sizes that no machine holds, or that are none."""
-    for name, most in MOST.items():
-        if not 1 <= (size := vocab_size if name == "vocab_size" else getattr(config, name)) <= most:
-            raise ValueError(f"a model has a {name} between 1 and {most:,}, got {size}")
+def config_of(values: Mapping[str, object], source: str) -> ModelConfig:
+    """The configuration that a stranger's file describes; a field that it leaves out has its default.
+
+    Raises:
+        ValueError: for an unknown field, a value out of range or of another kind (a text is no number here).
+    """
+    for field in fields(ModelConfig):
+        value, kind = values.get(field.name, field.default), type(field.default)
+        if type(value) is not kind and not (kind is float and type(value) is int):
+            raise ValueError(f"{source} has {field.name} {shown(value)}; it is a value like {field.default!r}")
+    return override(ModelConfig(), dict(values), source=source)
+
+
+def check_vocab_size(vocab_size: int) -> None:
+    """An error unless there can be so many tokens."""
+    if not 1 <= vocab_size <= MOST_TOKENS:
+        raise ValueError(f"a model has a vocab_size between 1 and {MOST_TOKENS:,}, got {vocab_size}")
 
 
 def expected_shapes(config: ModelConfig, vocab_size: int) -> dict[str, tuple[int, ...]]:
@@ -184,7 +197,7 @@ def expected_shapes(config: ModelConfig, vocab_size: int) -> dict[str, tuple[int
     Raises:
         ValueError: for sizes that are no model's.
     """
-    check_sizes(config, vocab_size)
+    check_vocab_size(vocab_size)
     with torch.device("meta"):
         state = GPT2(replace(config, n_layer=1), vocab_size).state_dict()
     shapes = {}

@@ -11,10 +11,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from losslab import config as configuration
 from losslab import formula
 from losslab.config import ModelConfig
-from losslab.model import GPT2, expected_shapes
+from losslab.model import GPT2, config_of, expected_shapes
 from losslab.tensors import Entry
 from losslab.untrusted import shown
 
@@ -75,7 +74,7 @@ def from_settings(settings: Mapping, source: str) -> ModelConfig:
         "max_seq_len": given["n_positions"], "activation": activation, "tied": given["tie_word_embeddings"],
         "bias": own(settings).get("bias", True), "dropout": dropouts[0],
     }
-    config = configuration.override(ModelConfig(), values, source=source)
+    config = config_of(values, source)
     if given["n_inner"] not in (None, 4 * config.n_embd):
         raise ValueError(f"{source} has n_inner {shown(given['n_inner'])}; losslab's GPT-2 has four times n_embd, "
                          f"{4 * config.n_embd}")
