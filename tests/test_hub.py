@@ -52,14 +52,15 @@ def theirs(folder, tokenizer="bytes", *, std=0.3, save=True, **options):
     return model
 
 
-def ours(folder, config=MODEL, transform="", tokenizer="bytes", scores=None):
+def ours(folder, config=MODEL, transform="", tokenizer="bytes", scores=None, named=""):
     """A run with random weights, all of them alive."""
     made = tokenizers.make(tokenizer, [*TEXTS, STORY])
     model = GPT2.initialized(config, made.vocab_size, 3, transform).eval()
     for parameter in model.parameters():
         parameter.data.normal_(std=0.3)
-    corpus = {"name": "stories", "digest": "0123456789ab", "tokenizer": made.name}
-    spec = {"version": "0.1.0", "condition": "c" * 12, "config": to_dict(ExperimentConfig()), "corpus": corpus}
+    corpus = {"name": named or "stories", "digest": "0123456789ab", "tokenizer": made.name}
+    settings = to_dict(ExperimentConfig(loss=named or "cross_entropy"))
+    spec = {"version": named or "0.1.0", "condition": "c" * 12, "config": settings, "corpus": corpus}
     records.create(folder, spec, {})
     checkpoint.save(Path(folder) / "checkpoint", model, made, step=7, tokens=700, seconds=1.0)
     records.write_json(Path(folder) / "result.json", {"status": "finished", "scores": scores or {}})
@@ -503,10 +504,7 @@ def test_exported_code_is_made_of_numbers_and_known_names(tmp_path):
 def test_no_name_breaks_out_of_the_card(tmp_path):
     evil = "x`</code>\n\n# A heading\n---\n|\\| <script>alert(1)</script> | [a](javascript:b) \x1b[2J"
     score = {"value": 1.0, "stderr": 0.1, "n": 4, "unit": evil}
-    ours(tmp_path / "run", scores={evil: score})
-    spec = json.loads((tmp_path / "run" / "spec.json").read_text())
-    spec["config"]["loss"] = spec["condition"] = spec["version"] = spec["corpus"]["name"] = evil
-    (tmp_path / "run" / "spec.json").write_text(json.dumps(spec))
+    ours(tmp_path / "run", scores={evil: score}, named=evil)
     hub.export_run(tmp_path / "run", tmp_path / "out")
     lines = (tmp_path / "out" / "README.md").read_text().splitlines()
     assert [line for line in lines if line.startswith("#")] == [
