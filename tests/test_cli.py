@@ -107,7 +107,7 @@ def test_train_evaluate_generate_show(capsys):
     assert json.loads(capsys.readouterr().out)["spec"]["config"]["seed"] == 3
     assert losslab("runs", "list", ".", "--json") == 0
     (row,) = json.loads(capsys.readouterr().out)["runs"]
-    assert row["run"] == "run" and row["loss"] == "softcap(15) | cross_entropy"
+    assert Path(row["run"]) == Path("run") and row["loss"] == "softcap(15) | cross_entropy"
 
 
 def test_train_for_people_ends_with_the_line_that_tools_look_for(capsys):
