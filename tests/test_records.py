@@ -377,6 +377,9 @@ def test_a_failed_seed_counts_as_lost_and_is_named(tmp_path):
     assert records.read(tmp_path / "new").status == "waiting"
     other = write_run(tmp_path / "other", seed=5, result=RESULT | {
         "scores": {"nll_stride_4": RESULT["scores"]["nll"]}})
+    (tmp_path / ".removed-1").mkdir()  # a removal that was killed
+    os.rename(tmp_path / "new" / "spec.json", tmp_path / ".removed-1" / "spec.json")
+    assert len(records.find([tmp_path])) == 5
     assert "has no nll, which other runs have" in refused(records.outcomes, [found[0], other])
 
 
