@@ -32,7 +32,7 @@ RESULT = {
 
 
 def spec(loss="cross_entropy", seed=0, condition=None, **train):
-    settings = config.to_dict(config.tiny()) | {"loss": loss, "seed": seed}
+    settings = config.to_dict(config.preset("tiny")) | {"loss": loss, "seed": seed}
     settings["train"] = settings["train"] | train
     return {"version": "0.1.0", "condition": condition or config.digest([loss, train]), "config": settings,
             "corpus": CORPUS, "objective": loss, "losses": []}
