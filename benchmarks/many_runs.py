@@ -27,7 +27,7 @@ def make(store: Path, count: int) -> None:
     """`count` finished runs; what a checkpoint would hold is left out."""
     chance = random.Random(0)
     os.fsync = lambda handle: None  # they need not survive a power cut
-    base = configuration.to_dict(configuration.tiny())
+    base = configuration.to_dict(configuration.preset("tiny"))
     splits = {name: {"documents": 800, "tokens": 200_000, "bytes": 199_200} for name in ("train", "tune", "val")}
     corpus = {"name": "tales", "digest": "c0ffee123456", "tokenizer": "bytes", "vocab_size": 257, "splits": splits}
     environment = {"python": "3.11", "torch": "2.13", "device": "cpu", "dtype": "float32", "threads": 1}

@@ -32,7 +32,7 @@ RESULT = {
 
 
 def spec(loss="cross_entropy", seed=0, condition=None, **train):
-    settings = config.to_dict(config.tiny()) | {"loss": loss, "seed": seed}
+    settings = config.to_dict(config.preset("tiny")) | {"loss": loss, "seed": seed}
     settings["train"] = settings["train"] | train
     return {"version": "0.1.0", "condition": condition or config.digest([loss, train]), "config": settings,
             "corpus": CORPUS, "objective": loss, "losses": []}
@@ -377,6 +377,9 @@ def test_a_failed_seed_counts_as_lost_and_is_named(tmp_path):
     assert records.read(tmp_path / "new").status == "waiting"
     other = write_run(tmp_path / "other", seed=5, result=RESULT | {
         "scores": {"nll_stride_4": RESULT["scores"]["nll"]}})
+    (tmp_path / ".removed-1").mkdir()  # a removal that was killed
+    os.rename(tmp_path / "new" / "spec.json", tmp_path / ".removed-1" / "spec.json")
+    assert len(records.find([tmp_path])) == 5
     assert "has no nll, which other runs have" in refused(records.outcomes, [found[0], other])
 
 

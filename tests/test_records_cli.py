@@ -65,6 +65,7 @@ def test_sorting_and_filtering(store, capsys, flags, runs):
     assert losslab("runs", "list", "store", "--json", *flags) == 0
     found = json.loads(capsys.readouterr().out)["runs"]
     assert "".join(row["run"][-1] for row in found) == runs
+    assert {row["nll"] for row in found} <= {1.5, 1.25, None}  # an infinite one is no JSON
     assert all(row["settings"]["train.betas"] == [0.9, 0.99] for row in found)
 
 

@@ -1,5 +1,6 @@
 """corpus, runs, report: what is there already."""
 
+import math
 from pathlib import Path
 from typing import Annotated
 
@@ -59,7 +60,12 @@ def runs_list(store: Path = Path("runs"), *, sort: str | None = None,
     for row in found:
         if row.problem and row.path in shown:
             tell(f"unreadable: {row.problem}")
-    show({"runs": kept}, text, json)
+    show({"runs": [row | {"nll": finite(row["nll"])} for row in kept]}, text, json)
+
+
+def finite(value: float | None) -> float | None:
+    """JSON has no word for an infinite nll, which a model has that calls impossible what came."""
+    return value if value is None or math.isfinite(value) else None
 
 
 @runs_app.command(name="show")
@@ -96,6 +102,7 @@ def runs_rm(runs: Annotated[list[Path], Parameter(negative="")], *,
 
     from losslab.records import check_removable, remove
 
+    runs = list(dict.fromkeys(runs))
     for run in runs:  # all of them before the first is gone
         check_removable(run)
     if not yes:

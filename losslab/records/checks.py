@@ -36,7 +36,8 @@ def spec(value: dict) -> None:
         _numbers(counts, f"corpus.splits.{split}")
     for name in ("version", "objective", "start"):
         _part(value, name, str, "")
-    for number, loss in enumerate(_part(value, "losses", list, [])):
+    value.setdefault("losses", [])
+    for number, loss in enumerate(_part(value, "losses", list)):
         _need(isinstance(loss, dict), f"losses[{number}]", "fields with names", loss)
         for name in ("path", "sha256", "source"):
             _part(loss, name, str, prefix=f"losses[{number}].")
@@ -45,6 +46,8 @@ def spec(value: dict) -> None:
 def environment(value: dict) -> None:
     for name, found in value.items():
         _need(_scalar(found), name, "text, a number or nothing", found)
+    for name in ("threads", "world_size"):
+        _need(_whole(value.get(name, 1), most=2**20), name, "a whole number", value.get(name))
 
 
 def result(value: dict) -> None:
@@ -71,7 +74,7 @@ def result(value: dict) -> None:
             _part(sample, name, str, prefix=f"samples[{number}].")
     for name, found in _part(value, "diverged", dict, {}).items():
         _need(_scalar(found), f"diverged.{name}", "text or a number", found)
-    _part(value, "error", str, "")
+    _part(value, "error", str, None if status == "failed" else "")
     name = _part(value, "checkpoint", str, "")
     _need(not re.search(r"[/\\\0]", name) and name not in (".", ".."), "checkpoint", "the name of a folder", name)
     weights = _part(value, "weights", str, "0" * 64)

@@ -3,6 +3,7 @@
 Whoever can write in a folder can also write checksums: they find accidents, not forgery.
 """
 
+import contextlib
 import hashlib
 import json
 import math
@@ -45,7 +46,8 @@ def descriptor(path: Path, flags: int, *, own: bool = False) -> int:
     except FileNotFoundError:
         raise
     except OSError:
-        _refuse_other_kinds(path, os.lstat(path))
+        with contextlib.suppress(OSError):  # what cannot be looked at says why by itself
+            _refuse_other_kinds(path, os.lstat(path))
         raise
     try:
         found = os.fstat(opened)

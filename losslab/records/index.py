@@ -62,12 +62,13 @@ def rows(store: str | Path) -> list[Row]:
     """
     store = Path(store)
     found = names(store)
+    place = "" if str(store) == "." else os.path.join(store, "")
     known, settings = _load(store / NAME)
     texts = {text: number for number, (text, _) in settings.items()}
     free = itertools.count(max(settings, default=-1) + 1)
     entries, news = [], 0
     for name in found:
-        stamp = _stamp(f"{store}/{name}")
+        stamp = _stamp(place + name)
         entry = known.get(os.fsencode(name))
         if entry is None or entry[1] != stamp:
             looked = _look(store / name)
@@ -80,7 +81,7 @@ def rows(store: str | Path) -> list[Row]:
         entries.append(entry)
     if news >= WORTH_KEEPING or (known and (news or len(known) != len(entries))):
         _save(store / NAME, entries, settings)
-    rows = [_row(os.path.join(store, name), entry[2:-1], settings[entry[-1]][1])
+    rows = [_row(place + name, entry[2:-1], settings[entry[-1]][1])
             for name, entry in zip(found, entries, strict=True)]
     if is_run(store):
         looked = _look(store)

@@ -122,10 +122,11 @@ def status_of(path: Path, result: dict) -> str:
 
 
 def names(store: str | Path) -> list[str]:
-    """The names of the run folders in a store, in order."""
+    """The names of the run folders in a store, in order; a hidden one is being removed."""
     try:
         with os.scandir(store) as entries:
-            return sorted(entry.name for entry in entries if entry.is_dir() and is_run(entry.path))
+            return sorted(entry.name for entry in entries if not entry.name.startswith(".") and entry.is_dir()
+                          and is_run(entry.path))
     except OSError as error:
         raise ValueError(printable(f"cannot read the folder {store}: {error.strerror}")) from None
 
