@@ -22,7 +22,8 @@ Progress = Callable[[str, int, int], None]  # (what is being done, bytes done, b
 REMEMBER_BYTES = 64_000_000  # below it, hashing a file again costs less than a tenth of a second
 ROOM_BYTES = 16_000_000  # of a file that grows, between two looks at the room on its disk
 KEPT_FREE = 500_000_000, 0.05  # of a disk, for others: the smaller of so many bytes and this share of it
-UNWRITABLE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EEXIST}
+UNWRITABLE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EEXIST,
+              errno.ELOOP}  # a link in place of a lock
 
 
 def root() -> Path:

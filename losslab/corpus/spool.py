@@ -184,7 +184,7 @@ class Spool:
         if self.sizes[number] <= LONGEST:
             yield self.text(number)
         else:
-            yield from pieces(self.texts(number), cuts, f"document {number + 1} of {self.name}", name)
+            yield from pieces(self.texts(number), cuts, self.name, name)
 
     def digest(self, numbers: Iterable[int]) -> str:
         sha = hashlib.sha256()
