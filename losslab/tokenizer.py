@@ -124,6 +124,7 @@ class Tokenizer(abc.ABC):
     name: str
     tokens: list[bytes]  # raw bytes by id; nothing for the end mark
     eot: int  # id of the end mark, which stands between documents and is never the encoding of text
+    cuts = "anywhere"  # where a text may be cut without changing its ids: between all characters, "words", or "nowhere"
 
     @property
     def vocab_size(self) -> int:
@@ -260,6 +261,7 @@ class BytePairs(Tokenizer):
         self.num_tokens = len(raw)  # without the rows behind them
         self.tokens = [raw[i] for i in range(len(raw))] + [b""] * (vocab_size - len(raw))
         self.eot = eot
+        self.cuts = "words" if parts["pre_tokenizer"].get("use_regex", True) else "nowhere"
         self.name = name or f"bpe:{len(raw)}"
         self._merges = [pair if isinstance(pair, str) else " ".join(pair) for pair in parts["model"]["merges"]]
         self._model = model

@@ -13,6 +13,7 @@ import pytest
 from losslab import tales
 from losslab.config import DataConfig
 from losslab.corpus import Batches, Corpus
+from losslab.corpus.splits import assign
 from losslab.tokenizer import END_OF_TEXT, make
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
@@ -349,6 +350,42 @@ def test_describe_tells_what_a_corpus_is(many):
     assert told["splits"]["val"]["bytes_per_token"] == 1
     train = texts(corpus, "train")
     assert told["sample"] == "".join(train)[:200]
+
+
+def test_describe_says_how_the_text_was_split_and_why_documents_were_left_out(tmp_path, many):
+    def told(**config):
+        about = Corpus.open(DataConfig(**config)).describe()
+        assert about["dropped_documents"] == sum(about["dropped"].values())
+        return about["split_rule"].partition(":")[0], about["dropped"]
+
+    assert told(corpus=many) == ("by document digest", {})
+    train, val = stories(120), stories(80, seed=1)
+    write(tmp_path / "set" / "train.txt", train + val[:3])
+    write(tmp_path / "set" / "val.txt", val)
+    assert told(corpus=str(tmp_path / "set")) == (
+        "by the source's own files", {"copies of validation documents": 3}
+    )
+    rule, dropped = told(corpus=str(tmp_path / "set"), val_bytes=2000)
+    kept = len(Corpus.open(DataConfig(corpus=str(tmp_path / "set"), val_bytes=2000)).documents("val"))
+    assert dropped["beyond data.val_bytes"] == 80 - kept
+    (tmp_path / "one.txt").write_text("a text without marks " * 99)
+    about = Corpus.open(DataConfig(corpus=str(tmp_path / "one.txt"))).describe()
+    assert about["split_rule"] == (
+        "by position: the text has no document marks, so tune (its first 2 %), train and val (its last tenth) are "
+        "pieces of one document"
+    )
+    assert about["extent"] == "the whole text"
+    assert told(max_bytes=20_000, val_bytes=20_000, tune_bytes=20_000)[0] == "by the source"
+    given = assign(["val", "tune", "train", "train", "train"], [b"a", b"b", b"a", b"b", b"c"], [1] * 5,
+                   val_bytes=9, tune_bytes=9)  # fmt: skip
+    assert given == ["val", "tune", "copies of validation documents", "copies of tune documents", "train"]
+
+
+def test_the_digests_of_known_corpora_stay_as_they_are():
+    """Golden values: results that were written down name them."""
+    found = {tokenizer: Corpus.open(DataConfig(max_bytes=100_000, val_bytes=50_000, tune_bytes=20_000,
+                                               tokenizer=tokenizer)).digest for tokenizer in ("bytes", "bpe:512")}
+    assert found == {"bytes": "e982cc85b9fd", "bpe:512": "20dbb915a4ef"}
 
 
 def test_a_corpus_needs_no_torch():

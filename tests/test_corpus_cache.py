@@ -5,12 +5,15 @@ import json
 import subprocess
 import sys
 from contextlib import ExitStack
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from losslab.config import DataConfig
-from losslab.corpus import Corpus, build, cache
+from losslab.corpus import Corpus, build, cache, progress
 from losslab.tokenizer import END_OF_TEXT
 
 
@@ -65,6 +68,8 @@ def test_settings_have_corpora_of_their_own(path, builds):
         lambda folder: (folder / "val.index.npy").unlink(),
         lambda folder: (folder / "meta.json").write_text('{"format"'),
         lambda folder: (folder / "meta.json").unlink(),
+        lambda folder: (folder / "meta.json").write_text("[" * 100_000),
+        lambda folder: (folder / "meta.json").write_text("[]"),
         lambda folder: (folder / "tokenizer" / "losslab_tokenizer.json").write_text("{}"),
     ],
 )
@@ -72,9 +77,81 @@ def test_a_damaged_corpus_is_built_again(path, root, builds, damage):
     before = Corpus.open(DataConfig(corpus=path))
     content = np.array(before.stream("train"))
     damage(before.folder)
-    after = Corpus.open(DataConfig(corpus=path))
+    said = []
+    after = Corpus.open(DataConfig(corpus=path), progress=lambda *news: said.append(news))
     assert len(builds) == 2 and after.digest == before.digest
     assert np.array_equal(after.stream("train"), content) and folders(root) == [after.folder]
+    assert said[0][0].startswith("the cached corpus many.txt is damaged (") and said[0][1:] == (0, 0)
+
+
+def content_of(folder):
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def flip(file, at, bit=0):
+    content = bytearray(file.read_bytes())
+    content[at % len(content)] ^= 1 << bit
+    file.write_bytes(content)
+
+
+@settings(max_examples=40)
+@given(data=st.data(), at=st.integers(0, 10**6), bit=st.integers(0, 7))
+def test_no_flipped_bit_in_the_cache_stays(tmp_path_factory, data, at, bit):
+    home = tmp_path_factory.getbasetemp() / "flips"
+    home.mkdir(exist_ok=True)
+    text = home / "many.txt"
+    text.write_text("".join(f"Document {i} of foxes\n{END_OF_TEXT}\n" for i in range(60)))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LOSSLAB_CACHE", str(home))
+        config = DataConfig(corpus=str(text), tokenizer="bpe:260")
+        folder = Corpus.open(config).folder
+        before, said = content_of(folder), []
+        name = data.draw(st.sampled_from(sorted(before)))
+        flip(folder / name, at, bit)
+        Corpus.open(config, progress=lambda what, *_: said.append(what))
+        assert f"the cached corpus many.txt is damaged ({name} is not what was written); it is made again" in said
+        assert content_of(folder) == before
+
+
+def test_damage_that_cannot_be_mended_is_one_sentence(path, monkeypatch):
+    corpus = Corpus.open(DataConfig(corpus=path))
+    flip(corpus.folder / "tune.bin", 7)
+
+    def gone(*_):
+        raise ConnectionError("the hub cannot be reached")
+
+    monkeypatch.setattr(build, "write", gone)
+    with pytest.raises(ConnectionError) as caught:
+        Corpus.open(DataConfig(corpus=path))
+    assert str(caught.value) == (
+        "the cached corpus many.txt is damaged (tune.bin is not what was written) and cannot be made again: the hub "
+        "cannot be reached"
+    )
+
+
+def test_a_big_shard_is_read_once_by_a_process_and_again_before_a_verdict(path, monkeypatch):
+    import os
+
+    monkeypatch.setattr(cache, "REMEMBER_BYTES", 1)
+    corpus = Corpus.open(DataConfig(corpus=path))
+    Corpus.open(DataConfig(corpus=path)).verify()
+    shard = corpus.folder / "val.bin"
+    stat = shard.stat()
+    flip(shard, 9)
+    os.utime(shard, ns=(stat.st_atime_ns, stat.st_mtime_ns))  # what a disk does to a file leaves its times
+    Corpus.open(DataConfig(corpus=path))
+    with pytest.raises(ValueError, match=r"damaged \(val.bin is not what was written\), so what was") as caught:
+        corpus.verify()
+    assert "\n" not in str(caught.value)
+    flip(shard, 10)  # and now its time moves
+    Corpus.open(DataConfig(corpus=path)).verify()
+
+
+def test_files_of_a_run_need_not_be_compared_again(path, builds):
+    folder = Corpus.open(DataConfig(corpus=path)).folder
+    flip(folder / "train.bin", 5)
+    Corpus.open(DataConfig(corpus=path), verify=False)
+    assert len(builds) == 1
 
 
 OPEN = """
@@ -129,6 +206,57 @@ def test_what_a_killed_process_left_is_swept_away(path, root, builds):
     (folder / "meta.json").unlink()
     Corpus.open(DataConfig(corpus=path))
     assert folders(root) == [folder]
+
+
+def test_what_was_left_of_another_corpus_is_swept_away_unless_someone_builds_it(path, root):
+    fcntl = pytest.importorskip("fcntl")
+    (root / "corpora").mkdir(parents=True)
+    left, built = (root / "corpora" / f".other-{name}.abc123" for name in ("one", "two"))
+    left.mkdir()
+    built.mkdir()
+    (root / "corpora" / "other-one.lock").touch()
+    with open(root / "corpora" / "other-two.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        folder = Corpus.open(DataConfig(corpus=path)).folder
+    assert sorted(folders(root)) == sorted([built, folder])
+
+
+def test_a_lock_that_is_a_link_empties_no_other_file(path, root, tmp_path):
+    folder = Corpus.open(DataConfig(corpus=path)).folder
+    (folder / "meta.json").unlink()
+    precious = tmp_path / "precious"
+    precious.write_text("kept")
+    lock = folder.with_name(f"{folder.name}.lock")
+    lock.unlink()
+    lock.symlink_to(precious)
+    with pytest.raises(OSError, match="cannot be written"):
+        Corpus.open(DataConfig(corpus=path))
+    assert precious.read_text() == "kept"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="an open file keeps its name there")
+def test_the_spool_has_no_name_that_could_stay(path, root, monkeypatch):
+    seen, original = [], build._write_split
+
+    def look(folder, *rest):
+        seen.append(sorted(entry.name for entry in folder.iterdir()))
+        return original(folder, *rest)
+
+    monkeypatch.setattr(build, "_write_split", look)
+    Corpus.open(DataConfig(corpus=path))
+    assert seen[0] == [] and len(seen) == 3
+
+
+@pytest.mark.parametrize("free", [10, 10**12])
+def test_a_disk_is_not_filled_to_the_brim(path, root, monkeypatch, free):
+    monkeypatch.setattr(cache, "ROOM_BYTES", 1000)
+    monkeypatch.setattr(cache.shutil, "disk_usage", lambda _: SimpleNamespace(total=2 * 10**12, free=free))
+    if free > 10:
+        Corpus.open(DataConfig(corpus=path))
+        return
+    with pytest.raises(OSError, match="has only 0 MB left while many.txt is written to it; make room") as caught:
+        Corpus.open(DataConfig(corpus=path))
+    assert "\n" not in str(caught.value) and folders(root) == []
 
 
 def test_a_full_disk_says_what_would_do_and_leaves_nothing(path, root, monkeypatch):
@@ -193,6 +321,20 @@ def test_progress_is_told_in_bytes(tmp_path):
     tokenizing = [(done, total) for what, done, total in said if what == "tokenizing large.txt"]
     assert tokenizing and tokenizing == sorted(tokenizing) and all(0 < done <= total for done, total in tokenizing)
     assert any(what == "reading large.txt" for what, _, _ in said)
+
+
+def test_times_are_said_as_people_say_them(monkeypatch):
+    said = [progress.duration(s) for s in (0, 0.4, 59.6, 45, 512, 3599.7, 3840, 7170, 100_000, -3)]
+    assert said == ["0 s", "0 s", "1 min 00 s", "45 s", "8 min 32 s", "1 h 00 min", "1 h 04 min", "2 h 00 min",
+                    "27 h 47 min", "0 s"]  # fmt: skip
+    now, told = [0.0], []
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    tell = progress.as_lines(told.append)
+    tell("the cached corpus is damaged", 0, 0)
+    tell("reading", 1_000_000, 0)
+    now[0] = 10.0
+    tell("reading", 2_000_000, 53_200_000)
+    assert told == ["the cached corpus is damaged", "reading: 2.0 of 53.2 MB, 0.1 MB/s, 8 min 32 s left"]
 
 
 def test_the_cache_follows_the_users_settings(monkeypatch):

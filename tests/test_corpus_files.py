@@ -2,14 +2,17 @@
 
 import gzip
 import json
+import os
 import pickle
 import struct
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from losslab.config import DataConfig
-from losslab.corpus import Corpus
+from losslab.corpus import Corpus, files
 from losslab.tokenizer import END_OF_TEXT, make
 
 GPT2_STORIES = [f"Once upon a time, fox number {i} ran home 🙂." + " It slept." * (i % 7) for i in range(200)]
@@ -143,6 +146,11 @@ def test_a_header_that_does_not_fit_is_an_error(tmp_path, change, message):
     refused(tmp_path / "all.bin", message, tokenizer="gpt2")
 
 
+def test_a_header_of_more_tokens_than_a_number_holds_is_an_error(tmp_path):
+    write_modded(tmp_path / "all.bin", range(8), count=2**31 - 1)
+    refused(tmp_path / "all.bin", "with 2147483647 tokens, and 16 bytes", tokenizer="gpt2")
+
+
 def test_half_a_token_is_an_error(tmp_path):
     (tmp_path / "all.bin").write_bytes(b"\1\0\2")
     refused(tmp_path / "all.bin", "3 bytes, an odd number", tokenizer="gpt2")
@@ -225,6 +233,18 @@ def test_rows_without_a_text_say_what_they_have(tmp_path, row, message):
 def test_rows_that_are_not_json_say_which_line(tmp_path):
     (tmp_path / "rows.jsonl").write_text('{"text": "fine"}\n\n{"text": \n')
     refused(tmp_path / "rows.jsonl", "line 3 of .* is not JSON")
+
+
+def test_rows_nested_without_end_say_so(tmp_path):
+    (tmp_path / "rows.jsonl").write_text('{"text": "fine"}\n{"text": ' + "[" * 500_000 + "\n")
+    refused(tmp_path / "rows.jsonl", "line 2 of .* is not JSON .its brackets are nested too deeply")
+
+
+def test_a_row_of_many_columns_names_a_few(tmp_path):
+    (tmp_path / "rows.jsonl").write_text(json.dumps({f"column {i} {'x' * 500}": i for i in range(1000)}) + "\n")
+    with pytest.raises(ValueError, match="and 992 more; a row is") as caught:
+        Corpus.open(DataConfig(corpus=str(tmp_path / "rows.jsonl")))
+    assert len(str(caught.value)) < 1000
 
 
 def test_half_a_surrogate_pair_is_no_text(tmp_path):
@@ -321,3 +341,79 @@ def test_a_folder_with_text_and_shards_is_ambiguous(tmp_path):
     for name in ("train.txt", "valid.txt", "train.bin"):
         (tmp_path / name).write_bytes(struct.pack("<HH", 1, 2))
     refused(tmp_path, "side by side")
+
+
+# --- what is no text at all ----------------------------------------------------------------------
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_pipes_and_devices_are_not_waited_for(tmp_path):
+    (tmp_path / "set").mkdir()
+    for pipe in (tmp_path / "pipe.txt", tmp_path / "set" / "train.txt", tmp_path / "set" / "rows.parquet"):
+        os.mkfifo(pipe)
+    (tmp_path / "set" / "valid.txt").write_text("a text")
+    (tmp_path / "zero.txt").symlink_to("/dev/zero")
+    for name in ("pipe.txt", "zero.txt"):
+        refused(tmp_path / name, f"{name} is no file and no folder, but a pipe or a device")
+    refused(tmp_path / "set", "has no train file")
+
+
+@pytest.mark.parametrize("name", ["x" * 5000, "a\0b.txt", "~nobody-here/text.txt", "x/" * 3000 + "y.txt"])
+def test_a_name_that_no_file_can_have_is_a_sentence(name):
+    with pytest.raises((ValueError, OSError), match="unknown corpus|there is no file or folder"):
+        Corpus.open(DataConfig(corpus=name))
+
+
+def test_a_file_that_changes_while_it_is_read_is_no_corpus(tmp_path, monkeypatch):
+    path, original = document_file(tmp_path / "many.txt", GPT2_STORIES), files.parts
+
+    def write_meanwhile(paths):
+        yield from original(paths)
+        with open(path, "a") as file:
+            file.write("more")
+
+    monkeypatch.setattr(files, "parts", write_meanwhile)
+    refused(path, "many.txt changed while it was read")
+
+
+@pytest.mark.parametrize("sizes", [{"max_bytes": 10**15}, {"val_bytes": 10**18}, {"tune_bytes": 10**30}])
+def test_endless_tales_are_refused(sizes):
+    refused("tales", "tales are told up to 10,000,000,000 bytes, got data.max_bytes=", **sizes)
+
+
+def test_absurd_sizes_and_vocabularies_are_sentences(tmp_path):
+    many = document_file(tmp_path / "many.txt", GPT2_STORIES)
+    corpus = Corpus.open(DataConfig(corpus=str(many), val_bytes=10**30, tune_bytes=10**30, max_bytes=10**30))
+    assert 0 < corpus.num_bytes["val"] <= sum(corpus.num_bytes.values()) / 10
+    refused(many, "only enough pairs for bpe:", tokenizer="bpe:20000")
+    refused(many, "at most 1,048,576", tokenizer="bpe:99999999999")
+
+
+SEEDS = {
+    "a.txt": f"naïve text\n{END_OF_TEXT}\r\n🙂 another\n".encode() * 30,
+    "a.jsonl": b'{"text": "na\\u00efve", "n": [1, {}]}\n' * 40,
+    "a.txt.gz": gzip.compress(f"a text\n{END_OF_TEXT}\n".encode() * 40, mtime=0),
+    "a.jsonl.gz": gzip.compress(b'{"text": "row"}\n' * 40, mtime=0),
+    "a.bin": np.array([*range(500), 256] * 9, dtype="<u2").tobytes(),
+    "b.bin": np.array([20240520, 1, 600], dtype="<i4").tobytes().ljust(1024, b"\0") + bytes(1200),
+}
+cuts = st.lists(st.tuples(st.integers(0, 10**4), st.integers(0, 40), st.binary(max_size=12)), min_size=1, max_size=4)
+
+
+@settings(max_examples=120)
+@given(name=st.sampled_from(sorted(SEEDS)), changes=cuts)
+def test_no_file_gives_more_than_a_sentence(tmp_path_factory, name, changes):
+    """Pieces of good files are cut out and others put in: a corpus, or one sentence."""
+    folder = tmp_path_factory.getbasetemp() / "mutants"
+    folder.mkdir(exist_ok=True)
+    content = SEEDS[name]
+    for at, length, new in changes:
+        at %= len(content) + 1
+        content = content[:at] + new + content[at + length :]
+    (folder / name).write_bytes(content)
+    given_tokenizer = make("bytes") if name.endswith(".bin") else None
+    try:
+        corpus = Corpus.open(DataConfig(corpus=str(folder / name)), tokenizer=given_tokenizer)
+    except (ValueError, OSError) as error:
+        assert "\n" not in str(error) and type(error) in (ValueError, OSError)
+    else:
+        assert sum(corpus.num_tokens.values()) > 0

@@ -25,7 +25,7 @@ class Batch(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Document:
-    tokens: np.ndarray  # [n] int64, without end marks
+    tokens: np.ndarray  # [n] ids, without end marks; in a corpus uint16 or uint32, read from disk where they are used
     num_bytes: int
     num_words: int  # by str.split
     ends: bool  # whether an end mark follows; not after a piece of a text that was cut by position
@@ -44,7 +44,7 @@ class Documents(Sequence):
         if isinstance(number, slice):
             return [self[i] for i in range(*number.indices(len(self)))]
         start, stop, num_bytes, num_words, ends = self.index[number].tolist()
-        return Document(self.stream[start:stop].astype(np.int64), num_bytes, num_words, bool(ends))
+        return Document(np.asarray(self.stream[start:stop]), num_bytes, num_words, bool(ends))
 
 
 class Corpus:
@@ -54,7 +54,9 @@ class Corpus:
         self.name, self.folder = name, folder
         self.tokenizer = tokenizer or load(folder / "tokenizer")
         self.meta = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
-        assert self.tokenizer.digest == self.meta["tokenizer"]
+        if self.tokenizer.digest != self.meta["tokenizer"]:
+            raise ValueError(f"the cached corpus {folder} has another tokenizer than it was written with; remove that "
+                             "folder, and it is made anew")  # fmt: skip
         self.digest: str = self.meta["digest"]  # of the text of all splits, the split rule and the vocabulary
         self.floor_bits_per_byte: float | None = self.meta["floor_bits_per_byte"]  # of `val`, end marks included
         self.num_tokens = {split: self.meta["splits"][split]["tokens"] for split in SPLITS}  # with end marks
@@ -62,14 +64,17 @@ class Corpus:
 
     @classmethod
     def open(
-        cls, config: DataConfig, *, tokenizer: Tokenizer | None = None, progress: Progress | None = None
+        cls, config: DataConfig, *, tokenizer: Tokenizer | None = None, progress: Progress | None = None,
+        verify: bool = True,
     ) -> "Corpus":
         """The corpus that `config` names, tokenized and cached on first use.
 
         Args:
             config: the corpus, its tokenizer and the sizes of its splits.
             tokenizer: a checkpoint's, used in place of `config.tokenizer`.
-            progress: called with what is being done, the bytes done and the bytes in all (0: not known).
+            progress: called with what is being done, the bytes done and the bytes in all (0: not known); news, as of
+                damage, has 0 and 0.
+            verify: whether a cached corpus is compared with what was written; a damaged one is made again.
 
         Errors: ValueError and OSError for what a user can mend, ModuleNotFoundError for a missing extra; one sentence.
         """
@@ -87,8 +92,19 @@ class Corpus:
         def write(folder: Path) -> None:
             build.write(folder, source, config, tokenizer, progress)
 
-        folder = cache.obtain(source.name, key, write, progress)
+        folder = cache.obtain(source.name, key, write, progress, verify=verify)
         return cls(source.name, folder, tokenizer)
+
+    def verify(self) -> None:
+        """An error if a file of this corpus is not what was written; every byte is read anew.
+
+        For a moment on which much rests: what was trained or measured since `open` read these files.
+        """
+        if (damage := cache.damage_of(self.folder, remember=False)) is not None:
+            raise ValueError(
+                f"the cached corpus {self.name} is damaged ({damage or 'it is gone'}), so what was just trained or "
+                "measured on it is not to be trusted; start again, which makes the corpus anew"
+            )
 
     def stream(self, split: str) -> np.ndarray:
         """The ids of a split on disk: an end mark, then the documents, each with an end mark behind it."""
@@ -147,8 +163,12 @@ class Corpus:
             "digest": self.digest,
             "tokenizer": self.tokenizer.name,
             "vocab_size": self.tokenizer.vocab_size,
+            "tokenizer_trained_on_bytes": self.meta["tokenizer_bytes"],  # of `train`; 0 if no vocabulary was trained
             "floor_bits_per_byte": self.floor_bits_per_byte,
-            "dropped_documents": self.meta["dropped"],  # their text is in `val` or `tune`, or `val` was full
+            "extent": self.meta["extent"],
+            "split_rule": self.meta["split_rule"],
+            "dropped_documents": sum(self.meta["dropped"].values()),
+            "dropped": self.meta["dropped"],  # why -> how many
             "splits": {
                 split: {**c, "bytes_per_token": c["bytes"] / (c["tokens"] - c["end_marks"])}  # of text
                 for split, c in self.meta["splits"].items()

@@ -1,8 +1,8 @@
 """Documents -> splits -> token ids on disk."""
 
-import hashlib
 from array import array
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,12 +10,12 @@ import numpy as np
 from losslab.config import DataConfig, digest
 from losslab.corpus import cache
 from losslab.corpus.sources import Source
-from losslab.corpus.splits import RULE, SPLITS, Piece, assign
+from losslab.corpus.splits import RULE, SPLITS, assign, cut_by_position, rule_of
+from losslab.corpus.spool import TOLD_BYTES, Part, Spool
 from losslab.tokenizer import Tokenizer, make
 
-FORMAT = 1  # raised when the files below change their meaning
+FORMAT = 2  # raised when the files below change their meaning
 COLUMNS = ("start", "stop", "num_bytes", "num_words", "ends")  # of a row of the index, one a document
-BATCH_BYTES = 4_000_000  # of text given to the tokenizer at once
 TRAIN_TOKENIZER_BYTES = 100_000_000  # of training text that `bpe:N` looks at; more changes the merges little
 
 
@@ -23,16 +23,19 @@ def write(folder: Path, source: Source, config: DataConfig, tokenizer: Tokenizer
     """Read `source` once, split it, and write a stream of ids and an index of documents for each split.
 
     A stream is an end mark and then the documents, each with an end mark behind it: `<eot> a <eot> b <eot>`.
+    Memory holds about a megabyte of text, and a few numbers of each document.
     """
     with Spool(folder / "documents.tmp", source.name, tokenizer) as spool:
         for piece in source.pieces():
             spool.add(piece, progress)
-        if not spool.sizes:
+        if not len(spool):
             raise ValueError(f"the corpus {source.name} is empty; give it text")
+        cut = cut_by_position(spool, config.val_bytes) if source.by_position else ""
         given = assign(spool.roles, spool.keys, spool.sizes, val_bytes=config.val_bytes, tune_bytes=config.tune_bytes)
         numbers = {split: [i for i, s in enumerate(given) if s == split] for split in SPLITS}
         _check(numbers, spool, config)
-        tokenizer = tokenizer or _make(config.tokenizer, spool, numbers, progress)
+        sample = Sample(spool, numbers["train"])
+        tokenizer = tokenizer or _make(config.tokenizer, spool, sample, progress)
         dtype = "<u2" if tokenizer.vocab_size <= 65_536 else "<u4"
         counts = {}
         for split in SPLITS:
@@ -41,8 +44,9 @@ def write(folder: Path, source: Source, config: DataConfig, tokenizer: Tokenizer
             def told(done: int, before=before) -> None:
                 progress(f"tokenizing {source.name}", before + done, sum(spool.sizes))
 
-            documents = spool.encoded(numbers[split], tokenizer)
-            counts[split] = _write_split(folder, split, documents, tokenizer.eot, dtype, told)
+            ends = [bool(spool.ends[i]) for i in numbers[split]]
+            parts = spool.encoded(numbers[split], tokenizer)
+            counts[split] = _write_split(folder, split, parts, ends, tokenizer.eot, dtype, told)
         floor = source.floor_bits_per_byte
         meta = {
             "format": FORMAT,
@@ -52,140 +56,87 @@ def write(folder: Path, source: Source, config: DataConfig, tokenizer: Tokenizer
                 "tokenizer": tokenizer.digest,
             }),
             "tokenizer": tokenizer.digest,
+            "tokenizer_bytes": sample.taken,
             "dtype": dtype,
-            "floor_bits_per_byte": floor([spool.text(i) for i in numbers["val"]]) if floor else None,
+            "floor_bits_per_byte": floor(Texts(spool, numbers["val"])) if floor else None,
+            "extent": source.extent,
+            "split_rule": rule_of(spool.roles, cut),
             "splits": counts,
-            "dropped": len(given) - sum(map(len, numbers.values())),
+            "dropped": dict(Counter(reason for reason in given if reason not in SPLITS)),
         }
     tokenizer.save(folder / "tokenizer")
     cache.seal(folder, meta)
 
 
-class Spool:
-    """Documents on disk in the order they came, so that a corpus larger than memory can be split."""
+class Texts(Sequence):
+    """Documents of a spool, read when they are asked for."""
 
-    def __init__(self, path: Path, name: str, tokenizer: Tokenizer | None):
-        self.name, self.path, self.tokenizer = name, path, tokenizer
-        self.file = open(path, "w+b")
-        self.offsets, self.sizes = array("q", [0]), array("q")
-        self.roles: list[str] = []
-        self.keys: list[bytes] = []
-        self.ends = bytearray()
-        self.are_texts = True
-        self.total = 0
+    def __init__(self, spool: Spool, numbers: list[int]):
+        self.spool, self.numbers = spool, numbers
 
-    def add(self, piece: Piece, progress) -> None:
-        if not len(piece.content):
-            return
-        self.are_texts = isinstance(piece.content, str)
-        if self.are_texts:
-            try:
-                stored = piece.content.encode()
-            except UnicodeEncodeError:
-                raise ValueError(
-                    f"document {len(self.sizes) + 1} of {self.name} has half of a surrogate pair, which is no "
-                    "character and has no bytes; write the text with whole characters"
-                ) from None
-            self.sizes.append(len(stored))
-        else:
-            stored = piece.content.astype("<u2").tobytes()
-            self.sizes.append(int(self.tokenizer.token_bytes[piece.content].sum()))
-        self.file.write(stored)
-        self.offsets.append(self.offsets[-1] + len(stored))
-        self.roles.append(piece.role)
-        self.keys.append(hashlib.sha256(stored).digest())
-        self.ends.append(piece.ends)
-        before, self.total = self.total, self.total + self.sizes[-1]
-        if before // BATCH_BYTES != self.total // BATCH_BYTES:
-            progress(f"reading {self.name}", self.total, 0)
+    def __len__(self) -> int:
+        return len(self.numbers)
 
-    def stored(self, number: int) -> bytes:
-        self.file.seek(self.offsets[number])
-        return self.file.read(self.offsets[number + 1] - self.offsets[number])
-
-    def text(self, number: int) -> str:
-        return self.stored(number).decode()
-
-    def digest(self, numbers: Iterable[int]) -> str:
-        sha = hashlib.sha256()
-        for i in numbers:
-            sha.update(self.keys[i] + bytes([self.ends[i]]))
-        return sha.hexdigest()
-
-    def encoded(self, numbers: list[int], tokenizer: Tokenizer) -> Iterator[tuple[np.ndarray, int, int, bool]]:
-        """Tokens, bytes, words and whether it ends, of each document."""
-        if not self.are_texts:
-            for i in numbers:
-                tokens = np.frombuffer(self.stored(i), dtype="<u2")
-                words = len(tokenizer.decode(tokens).split())
-                yield tokens, self.sizes[i], words, bool(self.ends[i])
-            return
-        for batch in _batches(numbers, self.sizes):
-            texts = [self.text(i) for i in batch]
-            for i, text, tokens in zip(batch, texts, tokenizer.encode_batch(texts), strict=True):
-                if (kept := int(tokenizer.token_bytes[tokens].sum())) != self.sizes[i]:
-                    raise ValueError(
-                        f"the tokenizer {tokenizer.name} does not keep the text: document {i + 1} of {self.name} has "
-                        f"{self.sizes[i]} bytes and its tokens have {kept}, so no bits per byte could be right; take "
-                        "`bytes`, `gpt2` or `bpe:N`"
-                    )
-                yield tokens, self.sizes[i], len(text.split()), bool(self.ends[i])
-
-    def __enter__(self) -> "Spool":
-        return self
-
-    def __exit__(self, *_) -> None:
-        self.file.close()
-        self.path.unlink()
+    def __getitem__(self, i: int) -> str:
+        return self.spool.text(self.numbers[i])
 
 
-def _batches(numbers: list[int], sizes) -> Iterator[list[int]]:
-    batch, used = [], 0
-    for i in numbers:
-        batch.append(i)
-        used += sizes[i]
-        if used >= BATCH_BYTES:
-            yield batch
-            batch, used = [], 0
-    if batch:
-        yield batch
+class Sample:
+    """The training text from its beginning, up to `TRAIN_TOKENIZER_BYTES`, that a vocabulary is made from."""
+
+    def __init__(self, spool: Spool, numbers: list[int]):
+        self.spool, self.numbers = spool, numbers
+        self.taken = 0  # bytes
+
+    def texts(self, name: str) -> Iterator[str]:
+        """Documents whole, long ones in pieces that end where a word ends; `name` is of the vocabulary to be made."""
+        for i in self.numbers:
+            for text in self.spool.pieces(i, "words", name):
+                self.taken += len(text.encode())
+                yield text
+                if self.taken >= TRAIN_TOKENIZER_BYTES:
+                    return
 
 
-def _make(name: str, spool: Spool, numbers: dict[str, list[int]], progress) -> Tokenizer:
+def _make(name: str, spool: Spool, sample: Sample, progress) -> Tokenizer:
     if name == "char":  # a character that only `val` has must have an id too
-        return make(name, map(spool.text, range(len(spool.sizes))))
+        return make(name, (text for i in range(len(spool)) for text in spool.texts(i)))
     progress(f"training the tokenizer {name}", 0, 0)
-
-    def texts() -> Iterator[str]:
-        used = 0
-        for i in numbers["train"]:
-            yield spool.text(i)
-            if (used := used + spool.sizes[i]) >= TRAIN_TOKENIZER_BYTES:
-                return
-
-    return make(name, texts())
+    return make(name, sample.texts(name))
 
 
-def _write_split(folder: Path, split: str, documents, eot: int, dtype: str, told) -> dict:
+def _write_split(
+    folder: Path, split: str, parts: Iterable[Part], ends: list[bool], eot: int, dtype: str, told
+) -> dict:
     index = array("q")
-    position = 1  # of the stream, in ids: behind the first end mark
+    start = position = 1  # of the document and of the stream, in ids: behind the first end mark
     mark = np.array([eot], dtype=dtype).tobytes()
     counts = {"documents": 0, "tokens": 0, "end_marks": 0, "bytes": 0, "words": 0}
+    num_bytes = num_words = checked = 0
+    size = np.dtype(dtype).itemsize
     with open(folder / f"{split}.bin", "wb") as stream:
         stream.write(mark)
-        for tokens, num_bytes, num_words, ends in documents:
-            stream.write(tokens.astype(dtype).tobytes())
-            index.extend((position, position + len(tokens), num_bytes, num_words, ends))
-            position += len(tokens)
-            if ends:
+        for part in parts:
+            stream.write(part.tokens.astype(dtype).tobytes())
+            position += len(part.tokens)
+            num_bytes, num_words = num_bytes + part.num_bytes, num_words + part.num_words
+            before, counts["bytes"] = counts["bytes"], counts["bytes"] + part.num_bytes
+            if before // TOLD_BYTES != counts["bytes"] // TOLD_BYTES:
+                told(counts["bytes"])
+            if (position - checked) * size >= cache.ROOM_BYTES:
+                checked = position
+                cache.check_room(folder, split)
+            if not part.last:
+                continue
+            end = ends[counts["documents"]]
+            index.extend((start, position, num_bytes, num_words, end))
+            if end:
                 stream.write(mark)
                 position += 1
             counts["documents"] += 1
-            counts["end_marks"] += ends
+            counts["end_marks"] += end
             counts["words"] += num_words
-            before, counts["bytes"] = counts["bytes"], counts["bytes"] + num_bytes
-            if before // BATCH_BYTES != counts["bytes"] // BATCH_BYTES:
-                told(counts["bytes"])
+            start, num_bytes, num_words = position, 0, 0
     counts["tokens"] = position - 1  # every id but the first is once a target
     np.save(folder / f"{split}.index.npy", np.frombuffer(index, dtype=np.int64).reshape(-1, len(COLUMNS)))
     return counts

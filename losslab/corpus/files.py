@@ -1,6 +1,8 @@
 """Text files and token shards -> documents."""
 
+import codecs
 import gzip
+import itertools
 import json
 import re
 import zlib
@@ -14,6 +16,10 @@ from losslab.tokenizer import END_OF_TEXT, Tokenizer
 
 TEXT_SUFFIXES = (".txt", ".txt.gz", ".jsonl", ".jsonl.gz")
 SHARD_SUFFIX = ".bin"
+PART_BYTES = 1 << 20  # of a long document that are handed on at once
+LINE_BYTES = 1 << 25  # of a row of .jsonl
+WHOLE = 1 << 30  # characters of a document that has to be in memory
+FREE_BYTES, MOST_TIMES = 1 << 26, 100  # that a packed file may unpack to: the former, and so many times what was read
 MARK = END_OF_TEXT.encode()
 HEADER_BYTES = 1024  # 256 int32, of which modded-nanogpt uses three: magic, version, number of tokens
 MAGIC = 20240520
@@ -48,64 +54,135 @@ def split_files(folder: Path) -> tuple[list[Path], list[Path]]:
     return train, val
 
 
-def texts(paths: list[Path]) -> Iterator[Piece]:
-    """The documents of text files, whitespace-only ones left out."""
+def parts(paths: list[Path]) -> Iterator[Piece]:
+    """The documents of text files, long ones in parts of about a megabyte; a document may be blank.
+
+    A file is read whole, whatever its size; the room on the disk bounds what is kept of it. A packed one is given up
+    when it unpacks to more than `MOST_TIMES` its size: text shrinks to a third or a tenth, the most repetitive logs to
+    a fiftieth, and what shrinks to a thousandth was made to fill a disk.
+    """
     for path in paths:
         read = _jsonl if ".jsonl" in suffix(path) else _txt
         try:
-            with gzip.open(path, "rb") if path.suffix.lower() == ".gz" else open(path, "rb") as lines:
-                yield from (Piece(text) for text in read(path, lines) if text and not text.isspace())
+            yield from read(path)
         except (gzip.BadGzipFile, EOFError, zlib.error) as error:
             raise ValueError(f"{path} is not a whole gzip file ({error}); unpack it, or fetch it again") from None
 
 
-def _txt(path: Path, lines) -> Iterator[str]:
+def texts(paths: list[Path]) -> Iterator[Piece]:
+    """The documents of text files, each whole in memory, blank ones left out."""
+    document, size = [], 0
+    for piece in parts(paths):
+        document.append(piece.content)
+        size += len(piece.content)
+        if size > WHOLE:
+            raise ValueError(
+                f"{', '.join(map(str, paths))} has a document of more than {WHOLE:,} characters, too long for the "
+                "memory; give it as a corpus, or divide it"
+            )
+        if not piece.more:
+            text = "".join(document)
+            if text and not text.isspace():
+                yield Piece(text)
+            document, size = [], 0
+
+
+def _lines(path: Path, limit: int) -> Iterator[bytes]:
+    """The lines of a file, unpacked if it is `.gz`; one longer than `limit` comes in parts."""
+    with open(path, "rb") as stored:
+        packed = path.suffix.lower() == ".gz"
+        file = gzip.GzipFile(fileobj=stored) if packed else stored
+        read = checked = 0
+        while line := file.readline(limit):
+            read += len(line)
+            if packed and read - checked >= PART_BYTES:
+                checked = read
+                if read > FREE_BYTES + MOST_TIMES * stored.tell():
+                    raise ValueError(
+                        f"{path} unpacks to more than {MOST_TIMES} times its size, as no text does ({read:,} bytes "
+                        f"from the first {stored.tell():,}); unpack it yourself if that is what you want"
+                    )
+            yield line
+
+
+def _txt(path: Path) -> Iterator[Piece]:
     """Documents end with a line `<|endoftext|>`; the line break before it is not theirs."""
-    document, start, position, marks = [], 0, 0, 0
-    for line in lines:
-        if line.startswith(MARK) and line.strip() == MARK:
-            yield _without_last_break(_utf8(b"".join(document), path, start))
-            document, start, marks = [], position + len(line), marks + 1
+    document, size, position, marks, begins = [], 0, 0, 0, True  # `begins`: a line begins here
+    reader = _Reader(path, 0)
+    for line in _lines(path, PART_BYTES):
+        position += len(line)
+        if begins and line.startswith(MARK) and line.strip() == MARK:
+            yield Piece(_without_last_break(reader.take(b"".join(document), last=True)))
+            document, size, marks, reader = [], 0, marks + 1, _Reader(path, position)
         else:
             document.append(line)
-        position += len(line)
-    text = _utf8(b"".join(document), path, start)
-    yield _without_last_break(text) if marks else text  # a text of one document stays as it is, to the byte
+            size += len(line)
+            if size >= PART_BYTES:
+                yield Piece(reader.take(b"".join(document)), more=True)
+                document, size = [], 0
+        begins = line.endswith(b"\n")
+    text = reader.take(b"".join(document), last=True)
+    yield Piece(_without_last_break(text) if marks else text)  # a text of one document stays as it is, to the byte
 
 
-def _jsonl(path: Path, lines) -> Iterator[str]:
+def _jsonl(path: Path) -> Iterator[Piece]:
     position = 0
-    for number, line in enumerate(lines, 1):
-        text = _utf8(line, path, position)
+    for number, line in enumerate(_lines(path, LINE_BYTES + 1), 1):
+        if len(line) > LINE_BYTES:
+            raise ValueError(
+                f"line {number} of {path} is longer than {LINE_BYTES:,} bytes; a row is one document and is read "
+                "whole, so give a longer one as a .txt file"
+            )
+        text = _Reader(path, position).take(line, last=True)
         position += len(line)
         if not text.strip():
             continue
         try:
             row = json.loads(text)
-        except ValueError as error:
-            raise ValueError(f'line {number} of {path} is not JSON ({error}); a row is {{"text": "..."}}') from None
+        except (ValueError, RecursionError) as error:
+            why = "its brackets are nested too deeply" if isinstance(error, RecursionError) else error
+            raise ValueError(f'line {number} of {path} is not JSON ({why}); a row is {{"text": "..."}}') from None
         if not isinstance(row, dict) or not isinstance(row.get("text"), str):
-            keys = f"the keys {', '.join(map(repr, row))}" if isinstance(row, dict) else type(row).__name__
+            keys = f"the keys {_named(row)}" if isinstance(row, dict) else type(row).__name__
             wrong = "a `text` that is no string" if isinstance(row, dict) and "text" in row else keys
             raise ValueError(
                 f'line {number} of {path} has {wrong}; a row is {{"text": "..."}}, so rename the column with the text'
             )
-        yield row["text"]
+        yield Piece(row["text"])
 
 
-def _utf8(content: bytes, path: Path, start: int) -> str:
-    if (nul := content.find(b"\0")) >= 0:
-        raise ValueError(
-            f"{path} is a binary file (a NUL byte at offset {start + nul}); a corpus is UTF-8 text, or token shards "
-            f"named {SHARD_SUFFIX}"
-        )
-    try:
-        return content.decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise ValueError(
-            f"{path} is not UTF-8 (byte 0x{content[error.start]:02x} at offset {start + error.start}); convert it, for "
-            "example with `iconv -f latin1 -t utf-8`"
-        ) from None
+def _named(row: dict) -> str:
+    names = [repr(key if len(key) <= 40 else f"{key[:40]}...") for key in itertools.islice(row, 9)]
+    return ", ".join(names[:8]) + (f" and {len(row) - 8} more" if len(row) > 8 else "")
+
+
+class _Reader:
+    """UTF-8 that arrives in parts: decoded and checked; an error says where in the file."""
+
+    def __init__(self, path: Path, position: int):
+        self.path, self.position = path, position  # of the next byte
+        self.decoder, self.held = codecs.getincrementaldecoder("utf-8")(), ""
+
+    def take(self, content: bytes, last: bool = False) -> str:
+        """The text that is sure so far; the last two characters, which may be a line break, wait for what follows."""
+        if (nul := content.find(b"\0")) >= 0:
+            raise ValueError(
+                f"{self.path} is a binary file (a NUL byte at offset {self.position + nul}); a corpus is UTF-8 text, "
+                f"or token shards named {SHARD_SUFFIX}"
+            )
+        waiting = len(self.decoder.getstate()[0])
+        try:
+            text = self.held + self.decoder.decode(content, last)
+        except UnicodeDecodeError as error:
+            raise ValueError(
+                f"{self.path} is not UTF-8 (byte 0x{error.object[error.start]:02x} at offset "
+                f"{self.position - waiting + error.start}); convert it, for example with `iconv -f latin1 -t utf-8`"
+            ) from None
+        self.position += len(content)
+        if last:
+            return text
+        self.held = text[-2:]
+        return text[:-2]
 
 
 def _without_last_break(text: str) -> str:
@@ -114,36 +191,40 @@ def _without_last_break(text: str) -> str:
 
 def shards(paths: list[Path], tokenizer: Tokenizer) -> Iterator[Piece]:
     """The documents of token shards, cut at the end marks; a document may run on from one shard into the next."""
-    rest = np.zeros(0, dtype=np.uint16)
+    is_open = False
     for path in paths:
-        tokens = _shard(path)
-        if len(tokens) and (largest := int(tokens.max())) >= tokenizer.vocab_size:
-            raise ValueError(
-                f"{path} has the token {largest}, but {tokenizer.name} has only {tokenizer.vocab_size}; "
-                "take the tokenizer that the shards were written with"
-            )
-        start = 0
-        for mark in np.flatnonzero(tokens == tokenizer.eot):
-            if len(document := np.concatenate([rest, tokens[start:mark]])):
-                yield Piece(document)
-            rest, start = rest[:0], mark + 1
-        rest = np.concatenate([rest, tokens[start:]])
-    if len(rest):
-        yield Piece(rest, ends=False)  # no end mark came
+        for tokens in _shard(path):
+            if (largest := int(tokens.max())) >= tokenizer.vocab_size:
+                raise ValueError(
+                    f"{path} has the token {largest}, but {tokenizer.name} has only {tokenizer.vocab_size}; "
+                    "take the tokenizer that the shards were written with"
+                )
+            start = 0
+            for mark in np.flatnonzero(tokens == tokenizer.eot):
+                yield Piece(tokens[start:mark])
+                start, is_open = mark + 1, False
+            if start < len(tokens):
+                yield Piece(tokens[start:], more=True)
+                is_open = True
+    if is_open:
+        yield Piece(np.zeros(0, dtype=np.uint16), ends=False)  # no end mark came
 
 
-def _shard(path: Path) -> np.ndarray:
-    """uint16 ids of a modded-nanogpt shard, which has a header, or a nanoGPT one, which has none."""
+def _shard(path: Path) -> Iterator[np.ndarray]:
+    """uint16 ids of a modded-nanogpt shard, which has a header, or a nanoGPT one, which has none; a part at a time."""
     size = path.stat().st_size
     with open(path, "rb") as file:
-        magic, version, count = np.frombuffer(file.read(12).ljust(12, b"\0"), dtype="<i4")
-    if magic == MAGIC and size >= HEADER_BYTES:
-        if version != 1 or size != HEADER_BYTES + 2 * count:
+        magic, version, count = map(int, np.frombuffer(file.read(12).ljust(12, b"\0"), dtype="<i4"))
+        has_header = magic == MAGIC and size >= HEADER_BYTES
+        if has_header and (version != 1 or size != HEADER_BYTES + 2 * count):
             raise ValueError(
                 f"{path} has a header of version {version} with {count} tokens, and {size - HEADER_BYTES} bytes of "
                 "them; a shard of version 1 has two bytes a token, so fetch or write it again"
             )
-        return np.memmap(path, dtype="<u2", mode="r", offset=HEADER_BYTES) if count else np.zeros(0, dtype=np.uint16)
-    if size % 2:
-        raise ValueError(f"{path} has {size} bytes, an odd number; a token shard is uint16 ids, with or without header")
-    return np.memmap(path, dtype="<u2", mode="r") if size else np.zeros(0, dtype=np.uint16)
+        if size % 2:
+            raise ValueError(
+                f"{path} has {size} bytes, an odd number; a token shard is uint16 ids, with or without header"
+            )
+        file.seek(HEADER_BYTES if has_header else 0)
+        while content := file.read(PART_BYTES):
+            yield np.frombuffer(content, dtype="<u2")

@@ -62,7 +62,8 @@ def is_saved(path: Path) -> bool:
 
 
 def parquet_files(path: Path) -> list[Path]:
-    return [path] if path.suffix == ".parquet" else sorted(path.rglob("*.parquet"))
+    found = [path] if path.suffix == ".parquet" else sorted(path.rglob("*.parquet"))
+    return [file for file in found if file.is_file()]  # a pipe would be waited for
 
 
 def _library(what: str):

@@ -1,18 +1,21 @@
 """The name of a corpus -> its documents, and what identifies them without reading them all."""
 
 import hashlib
+import os
+import random
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from losslab import tales
 from losslab.config import DataConfig, nearest
 from losslab.corpus import cache, files, hub
-from losslab.corpus.splits import Piece, folder_train, folder_val, single_by_position
+from losslab.corpus.splits import Piece
 from losslab.tokenizer import Tokenizer
 
 EMBEDDED = ("tales", "pydoc")
+MOST_TALES = 10_000_000_000  # bytes; the telling of them takes hours
 TALES_SEEDS = {"val": 1, "tune": 2, "train": 0}
 
 
@@ -23,7 +26,9 @@ class Source:
     name: str
     identity: object  # a JSON value that changes when the text does
     pieces: Callable[[], Iterable[Piece]]
-    floor_bits_per_byte: Callable[[list[str]], float] | None = None  # of given documents, where the truth is known
+    floor_bits_per_byte: Callable[[Sequence[str]], float] | None = None  # of given documents, where the truth is known
+    by_position: bool = False  # whether a text of one document is cut by position
+    extent: str = "the whole text"  # how much of it is taken
 
 
 def find(config: DataConfig, tokenizer: Tokenizer | None) -> Source:
@@ -35,11 +40,16 @@ def find(config: DataConfig, tokenizer: Tokenizer | None) -> Source:
         return _pydoc()
     if name in hub.KNOWN:
         return _hub(name, config)
-    path = Path(name).expanduser()
-    if path.is_dir():
+    path = Path(os.path.expanduser(name))
+    if os.path.isdir(path):
         return _folder(path, config, tokenizer)
-    if path.is_file():
+    if os.path.isfile(path):
         return _file(path, config, tokenizer)
+    if os.path.exists(path):
+        raise ValueError(
+            f"{name} is no file and no folder, but a pipe or a device; a corpus is read more than once, so write the "
+            "text into a file"
+        )
     is_file_name = files.suffix(path) in (*files.TEXT_SUFFIXES, files.SHARD_SUFFIX, ".parquet")
     if re.fullmatch(r"[A-Za-z0-9][\w.-]*/[\w.-]+(:[\w.-]+)?", name) and not is_file_name:
         return _hub(name, config)
@@ -51,15 +61,26 @@ def find(config: DataConfig, tokenizer: Tokenizer | None) -> Source:
 
 def _tales(config: DataConfig) -> Source:
     sizes = {"val": config.val_bytes, "tune": config.tune_bytes, "train": config.max_bytes}
+    if sum(sizes.values()) > MOST_TALES:
+        raise ValueError(
+            f"tales are told up to {MOST_TALES:,} bytes, got data.max_bytes={sizes['train']:,}, data.val_bytes="
+            f"{sizes['val']:,} and data.tune_bytes={sizes['tune']:,}; take smaller ones"
+        )
 
     def pieces() -> Iterator[Piece]:
         for role, seed in TALES_SEEDS.items():
-            if sizes[role] > 0:
-                yield from (Piece(story, role) for story in tales.stories(sizes[role], seed))
+            rng, size = random.Random(seed), 0
+            while size < sizes[role]:  # as `tales.stories`, without holding them all
+                story = tales.story(rng)
+                size += len(story.encode())
+                yield Piece(story, role)
 
     files = sorted(Path(tales.__file__).parent.glob("*.py"))
     grammar = hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
-    return Source("tales", ["tales", grammar, sizes, TALES_SEEDS], pieces, tales.floor_bits_per_byte)
+    extent = "as many stories as reach data.max_bytes, data.val_bytes and data.tune_bytes"
+    return Source(
+        "tales", ["tales", grammar, sizes, TALES_SEEDS], pieces, tales.floor_bits_per_byte, extent=extent
+    )
 
 
 def _pydoc() -> Source:
@@ -72,7 +93,8 @@ def _pydoc() -> Source:
 
 def _hub(name: str, config: DataConfig) -> Source:
     identity = ["hub", hub.KNOWN.get(name, name), config.max_bytes]
-    return Source(name, identity, lambda: hub.stream(name, config.max_bytes))
+    extent = f"the first documents, up to data.max_bytes={config.max_bytes:,} bytes in a split of the source"
+    return Source(name, identity, lambda: hub.stream(name, config.max_bytes), extent=extent)
 
 
 def _file(path: Path, config: DataConfig, tokenizer: Tokenizer | None) -> Source:
@@ -81,13 +103,13 @@ def _file(path: Path, config: DataConfig, tokenizer: Tokenizer | None) -> Source
         return _local(path, [path])
     if suffix == files.SHARD_SUFFIX:
         known = _of_shards(path, config, tokenizer)
-        return Source(path.name, _identity([path]), lambda: single_by_position(files.shards([path], known)))
+        return _of_files(path.name, [path], lambda: files.shards([path], known))
     if suffix not in files.TEXT_SUFFIXES:
         raise ValueError(
             f"{path} ends in {suffix or 'nothing'}, which says no format that is known here; rename it to one of "
             f"{', '.join((*files.TEXT_SUFFIXES, files.SHARD_SUFFIX, '.parquet'))}"
         )
-    return Source(path.name, _identity([path]), lambda: single_by_position(files.texts([path])))
+    return _of_files(path.name, [path], lambda: files.parts([path]))
 
 
 def _folder(path: Path, config: DataConfig, tokenizer: Tokenizer | None) -> Source:
@@ -96,21 +118,36 @@ def _folder(path: Path, config: DataConfig, tokenizer: Tokenizer | None) -> Sour
     if parquet := hub.parquet_files(path):
         return _local(path, parquet)
     train, val = files.split_files(path)
-    token_bytes = None
+    read = files.parts
     if files.suffix(train[0]) == files.SHARD_SUFFIX:
         known = _of_shards(path, config, tokenizer)
-        token_bytes = known.token_bytes
 
         def read(paths: list[Path]) -> Iterator[Piece]:
             return files.shards(paths, known)
-    else:
-        read = files.texts
 
     def pieces() -> Iterator[Piece]:
-        yield from folder_val(read(val), config.val_bytes, token_bytes)
-        yield from folder_train(read(train))
+        for role, paths in (("val", val), ("train", train)):
+            yield from (piece._replace(role=role) for piece in read(paths))
 
-    return Source(path.resolve().name, _identity(train + val), pieces)
+    return _of_files(path.resolve().name, train + val, pieces)
+
+
+def _of_files(name: str, paths: list[Path], read: Callable[[], Iterable[Piece]]) -> Source:
+    """The source of files that stay as they are from here until they have been read."""
+    before = [_state(path) for path in paths]
+
+    def pieces() -> Iterator[Piece]:
+        yield from read()
+        for path, state in zip(paths, before, strict=True):
+            if _state(path) != state:
+                raise ValueError(f"{path} changed while it was read; start again when it stays as it is")
+
+    return Source(name, _identity(paths), pieces, by_position=True)
+
+
+def _state(path: Path) -> tuple[int, int, int]:
+    found = path.stat()
+    return found.st_size, found.st_mtime_ns, found.st_ino
 
 
 def _local(path: Path, parts: list[Path]) -> Source:

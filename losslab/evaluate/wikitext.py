@@ -12,7 +12,7 @@ FILES = ("wikitext2/wiki.test.raw", "wiki.test.raw", "wikitext2/test.raw", "wiki
          "validation.raw.stripped.txt")
 HUB = ("Salesforce/wikitext", "wikitext-2-raw-v1", "test", ("text",))
 OFFICIAL_BYTES = 1_290_590  # of the test text as it was published, blank lines and all
-PAGE = re.compile(r"^ ?= [^=\n]+ = ?$", re.MULTILINE)  # a title; headings inside a page have more signs
+PAGE = re.compile(r"^ ?= [^=\r\n]+ = ?\r?$", re.MULTILINE)  # a title; headings inside a page have more signs
 QUOTED = ("perplexity", "word_perplexity", "bits_per_byte")
 RULES = [
     "pages: each page by itself after an end mark; stream: the whole text as one document without an end; both in "
@@ -35,17 +35,22 @@ def run(model, tokenizer, settings: Settings) -> TaskResult:
 
 
 def score(model, tokenizer, text: str, source: str, settings: Settings) -> TaskResult:
-    """Likelihood of the text by pages and as one stream; `source` says which text it is."""
+    """Likelihood of the text by pages and as one stream; `source` says which text it is.
+
+    A text in which no title stands has no pages, and no score that is named after them.
+    """
     corpus = Corpus.open(settings.data, tokenizer=tokenizer) if settings.data else None
-    by_page = text_documents(pages(text), tokenizer)
+    by_page = text_documents(pages(text), tokenizer) if PAGE.search(text) else []
     stream = text_documents([text], tokenizer, ends=False)
     whole = replace(settings, limit=0)
-    parts = [measure(model, by_page, tokenizer, settings, corpus=corpus, name="pages")]
-    if not settings.limit:
+    parts = [measure(model, by_page, tokenizer, settings, corpus=corpus, name="pages")] if by_page else []
+    if not settings.limit or not by_page:
         parts.append(measure(model, stream, tokenizer, whole, corpus=corpus, name="stream"))
     named = {f"{part.name}_{name}": score for part in parts for name, score in part.scores.items()
              if name.split("_stride_")[0] in QUOTED}
     notes = [f"the text is {source}", *RULES]
+    if not by_page:
+        notes.append("no title of a page, ` = Title = ` on a line of its own, is in it, so nothing is scored by pages")
     if len(text.encode()) != OFFICIAL_BYTES:
         notes.append(f"this is not the published test text of {OFFICIAL_BYTES:,} bytes, so published numbers differ")
     counts = {"pages": len(by_page), "bytes": len(text.encode()), "words": len(text.split()),

@@ -41,6 +41,24 @@ def test_the_stream_reads_across_pages_and_has_no_end():
     assert any("not the published test text" in note for note in result.notes)
 
 
+def test_line_ends_of_windows_give_the_same_pages_with_their_own_bytes():
+    dos = TEXT.replace("\n", "\r\n")
+    found = wikitext.pages(dos)
+    assert [page.replace("\r\n", "\n") for page in found] == wikitext.pages(TEXT) and "".join(found) == dos
+    result = wikitext.score(Table(torch.zeros(257, 257), 16), Bytes(), dos, "a test", Settings())
+    assert result.counts["pages"] == 2 and result.counts["bytes"] == len(TEXT) + TEXT.count("\n")
+    assert result.parts[0].counts["bytes"] == result.counts["bytes"]
+
+
+@pytest.mark.parametrize("limit", [0, 1])
+def test_a_text_without_titles_has_no_score_by_pages(limit):
+    text = "no title\n = = Food = = \nat all\n"
+    result = wikitext.score(Table(torch.zeros(257, 257), 16), Bytes(), text, "a test", Settings(limit=limit))
+    assert not [name for name in result.scores if name.startswith("pages")] and result.counts["pages"] == 0
+    assert result.scores["stream_bits_per_byte"].value == pytest.approx(math.log2(257))
+    assert any("nothing is scored by pages" in note for note in result.notes)
+
+
 def test_a_limited_run_has_pages_only():
     result = wikitext.score(Table(torch.zeros(257, 257), 16), Bytes(), TEXT, "a test", Settings(limit=1))
     assert [part.name for part in result.parts] == ["pages"] and not result.is_evidence
