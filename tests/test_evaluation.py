@@ -130,6 +130,9 @@ def test_a_limit_counts_items_of_tasks(run, capsys):
     capsys.readouterr()
     assert "--limit counts the items" in refuses(capsys, "evaluate", run, "--tasks", "blimp", "--limit", "-5")
     assert "go with --tasks" in refuses(capsys, "evaluate", run, "--limit", "5")
+    refused = refuses(capsys, "evaluate", run, "--tasks", "blimp", "--prefix", "end-of-text")
+    assert "--prefix end-of-text changes nothing of blimp; it is a setting of lambada, arc_easy" in refused
+    assert "prefix must be none or end-of-text" in refuses(capsys, "evaluate", run, "--tasks", "copa", "--prefix", "x")
     for limit, page in (("0", "evaluation.html"), ("1", "evaluation-limited.html")):
         assert losslab("evaluate", run, "--tasks", "blimp", "--benchmarks", "benchmarks", "--limit", limit) == 0
         assert f"report: run/{page}" in capsys.readouterr().out

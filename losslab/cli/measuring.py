@@ -15,6 +15,7 @@ from losslab.cli.speech import OK, USER_ERROR, command_line, score_text, show, t
 @app.command(sort_key=3)
 def evaluate(
     run: Path, *, tasks: str | None = None, benchmarks: Path | None = None, text: Path | None = None, limit: int = 0,
+    prefix: str = "none",
     corpus: Corpus = None, stride: int = 0, device: str = "cpu", out: Path | None = None,
     items: Annotated[bool, Parameter(negative="")] = False, json: Json = False, data: Data = None,
 ):
@@ -32,6 +33,8 @@ def evaluate(
         A text file for the task likelihood, in place of the corpus.
     limit
         Items of each task; 0 for all. What is limited is not evidence.
+    prefix
+        What stands before each text of a question or passage: none, as in lm-evaluation-harness, or end-of-text.
     stride
         Tokens between windows; 0 for disjoint windows of the context length.
     out
@@ -49,6 +52,7 @@ def evaluate(
         names = _task_names(tasks)
         if names is None:
             return OK
+        _check_prefix(prefix, names)
     record = records.read(run)
     config = configuration.override(record.config, {"data": given(data) | known(corpus=corpus)}, source="the flags")
     newest = checkpoint.newest(run / "checkpoint", warn=tell)
@@ -62,6 +66,7 @@ def evaluate(
     loaded = checkpoint.load(newest, device=device)
     settings = {
         "benchmarks": benchmarks, "limit": limit, "data": config.data, "text": text, "evaluate": rules, "partial": run,
+        "prefix": prefix,
         "progress": tell if machine.rank() == 0 else lambda line: None,
     }
     results, failures = _run_tasks(names, loaded, settings, items)
@@ -87,6 +92,14 @@ def _task_names(text: str) -> list[str] | None:
         print("\n".join(TASKS))
         return None
     return [check(name.strip()) for name in text.split(",")]
+
+
+def _check_prefix(prefix: str, names: list[str]) -> None:
+    from losslab.evaluate.tasks import PREFIXED, Settings
+
+    Settings(prefix=prefix)
+    if prefix != "none" and not set(names) & set(PREFIXED):
+        raise ValueError(f"--prefix {prefix} changes nothing of {', '.join(names)}; it is a setting of {', '.join(PREFIXED)}")
 
 
 def _run_tasks(names: list[str], loaded, settings: dict, items: bool) -> tuple[list[dict], list[dict]]:
