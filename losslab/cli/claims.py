@@ -31,7 +31,7 @@ def convert(
     bytes_per_token
         UTF-8 bytes of the scored text over its tokens.
     characters_per_byte
-        Characters of the scored text over its UTF-8 bytes; 1 for plain English.
+        Characters of the scored text over its UTF-8 bytes, 0.25 to 1; 1 for plain English.
     tokens_per_word
         Tokens of the scored text over its words.
     """

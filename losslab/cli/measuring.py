@@ -99,7 +99,9 @@ def _check_prefix(prefix: str, names: list[str]) -> None:
 
     Settings(prefix=prefix)
     if prefix != "none" and not set(names) & set(PREFIXED):
-        raise ValueError(f"--prefix {prefix} changes nothing of {', '.join(names)}; it is a setting of {', '.join(PREFIXED)}")
+        raise ValueError(
+            f"--prefix {prefix} changes nothing of {', '.join(names)}; it is a setting of {', '.join(PREFIXED)}"
+        )
 
 
 def _run_tasks(names: list[str], loaded, settings: dict, items: bool) -> tuple[list[dict], list[dict]]:

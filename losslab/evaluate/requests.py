@@ -64,8 +64,8 @@ def request(tokenizer, context: str, continuation: str, prefix: str = "none") ->
 def prefix_note(name: str, prefix: str) -> str:
     """What the page of a task says of it."""
     if prefix == "none":
-        return (f"{name}: nothing stands before a text, as in lm-evaluation-harness (prefix none); only where there is no "
-                "context the end mark does")
+        return (f"{name}: nothing stands before a text, as in lm-evaluation-harness (prefix none); only where there is "
+                "no context the end mark does")
     return f"{name}: the end mark stands before every text (prefix {prefix}), which lm-evaluation-harness does not do"
 
 
