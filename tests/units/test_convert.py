@@ -94,7 +94,7 @@ def test_units_are_spelled_in_many_ways(spelled, key):
         (lambda: convert(0, unit("ratio")), "compression ratio must be above 0"),
         (lambda: convert(math.nan, unit("nats")), "nats/token must be"),
         (lambda: convert(math.inf, unit("nats")), "nats/token must be"),
-        (lambda: convert(1, unit("nats"), bytes_per_token=0), "bytes_per_token must be above 0, got 0"),
+        (lambda: convert(1, unit("nats"), bytes_per_token=0), "bytes_per_token must be above 0 and finite, got 0"),
         (lambda: convert(1, unit("nats"), tokens_per_word=math.nan), "tokens_per_word must be above 0"),
         (lambda: convert(1, unit("nats"), bytes_per_token=math.inf), "bytes_per_token must be above 0 and finite, got"),
         (lambda: convert(3, unit("bpc"), characters_per_byte=1.5), "characters_per_byte must be from 0.25 to 1, got "
