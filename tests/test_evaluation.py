@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
-from test_cli import TRAIN, losslab, refuses
+from test_cli import COMPARE, TRAIN, losslab, refuses
 from test_experiment import place  # noqa: F401 the fixture
 
 from losslab.report import evaluation, evaluation_charts
@@ -57,7 +57,7 @@ def test_what_is_limited_says_so_everywhere():
 def test_markdown_has_parts_rules_and_counts():
     text = evaluation.markdown(found())
     assert "| arc_easy | 100 | 0.50 ± 0.05 | 0.33 ± 0.07 | 0.40 ± 0.05 |" in text
-    assert "| core: arc_easy | items 100, cut 7 |" in text and "- a <rule>" in text
+    assert "| core: arc_easy | items 100, cut 7 |" in text and "- a &lt;rule&gt;" in text
     assert "1,234,567 parameters" in text
 
 
@@ -113,6 +113,40 @@ def test_tasks_of_a_run(run, capsys):
     assert blimp["counts"]["pairs"] == 3 and "items" not in blimp
     assert document["report"] == "run/evaluation.html" and Path(document["report"]).stat().st_size > 100_000
     assert document["is_evidence"] and not document["failures"]
+
+
+def test_several_runs_stand_side_by_side(run, capsys):
+    assert losslab(*TRAIN, "--out", "other", "--loss", "squentropy") == 0
+    capsys.readouterr()
+    asked = ("evaluate", run, "other", "--tasks", "likelihood,blimp", "--benchmarks", "benchmarks")
+    assert losslab(*asked, "--json") == 0
+    document = json.loads(capsys.readouterr().out)
+    assert [arm["name"] for arm in document["arms"]] == ["cross_entropy", "squentropy"]
+    scores = {(one["task"], one["score"]): one for one in document["scores"]}
+    assert {("likelihood", "nll"), ("likelihood", "bits_per_byte"), ("blimp", "accuracy")} <= scores.keys()
+    nll = scores["likelihood", "nll"]
+    own = [json.loads((Path(folder) / "result.json").read_text())["scores"]["nll"] for folder in (run, "other")]
+    for arm, score in zip(("cross_entropy", "squentropy"), own, strict=True):
+        assert nll["values"][arm]["value"] == pytest.approx(score["value"], rel=1e-9)
+    d = nll["differences"]["squentropy"]
+    assert d["value"] == pytest.approx(own[1]["value"] - own[0]["value"], rel=1e-6) and d["n"] == own[0]["n"]
+    assert d["stderr"] < min(score["stderr"] for score in own)  # the same documents: pairing takes out what they share
+    assert losslab(*asked) == 0
+    out, err = capsys.readouterr()
+    assert "other: blimp (measured before)" in err and "report: evaluations.html" in out
+    assert "are paired over items, of one run an arm" in out and Path("evaluations.md").is_file()
+    assert "--items puts the items of one run" in refuses(capsys, *asked, "--items")
+
+
+def test_compare_puts_task_scores_beside_the_verdict(run, capsys):
+    capsys.readouterr()
+    asked = (*COMPARE, "--seeds", "2", "--tasks", "blimp", "--benchmarks", "benchmarks", "--store", "store")
+    assert losslab(*asked, "--json") == 0
+    document = json.loads(capsys.readouterr().out)
+    (blimp,) = document["tasks"]["scores"]
+    assert document["tasks"]["paired_over"] == "seeds" and blimp["values"]["squentropy"]["n"] == 2
+    assert document["tasks"]["report"] == "store/tasks.html" and Path("store/tasks.html").is_file()
+    assert "did you mean blimp?" in refuses(capsys, *COMPARE, "--tasks", "blim")
 
 
 def test_one_task_that_cannot_be_run_does_not_stop_the_others(run, capsys):
