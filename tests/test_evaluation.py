@@ -9,6 +9,7 @@ import pytest
 from test_cli import COMPARE, TRAIN, losslab, refuses
 from test_experiment import place  # noqa: F401 the fixture
 
+from losslab import records
 from losslab.report import evaluation, evaluation_charts
 
 pytestmark = pytest.mark.usefixtures("place")
@@ -138,14 +139,17 @@ def test_several_runs_stand_side_by_side(run, capsys):
     assert "--items puts the items of one run" in refuses(capsys, *asked, "--items")
 
 
-def test_compare_puts_task_scores_beside_the_verdict(run, capsys):
+def test_compare_puts_task_scores_beside_the_verdict(run, capsys, monkeypatch):
+    monkeypatch.setattr("losslab.study.compare", lambda *a, **b: (None, [records.read(run)]))
     capsys.readouterr()
-    asked = (*COMPARE, "--seeds", "2", "--tasks", "blimp", "--benchmarks", "benchmarks", "--store", "store")
+    asked = (*COMPARE, "--tasks", "blimp", "--benchmarks", "benchmarks", "--store", "store")
     assert losslab(*asked, "--json") == 0
     document = json.loads(capsys.readouterr().out)
     (blimp,) = document["tasks"]["scores"]
-    assert document["tasks"]["paired_over"] == "seeds" and blimp["values"]["squentropy"]["n"] == 2
-    assert document["tasks"]["report"] == "store/tasks.html" and Path("store/tasks.html").is_file()
+    assert blimp["values"]["cross_entropy"]["n"] == 3 and document["tasks"]["report"] == "store/tasks.html"
+    assert losslab(*asked) == 0
+    out = capsys.readouterr().out
+    assert out.index("report: store/report.html") < out.index("blimp") < out.index("report: store/tasks.html")
     assert "did you mean blimp?" in refuses(capsys, *COMPARE, "--tasks", "blim")
 
 

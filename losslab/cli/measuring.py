@@ -133,6 +133,23 @@ def side_by_side(
     return document
 
 
+def task_scores(document: dict, found: list, names: list[str], benchmarks: Path | None, *, baseline: str | None,
+                out: Path, json: bool) -> int:
+    """Task scores of the arms of a comparison, below its verdict; as JSON both are one document, under `tasks`."""
+    try:
+        scores = side_by_side(found, names, {"benchmarks": benchmarks}, baseline=baseline, out=out)
+    except configuration.Errors as error:  # the verdict stands all the same
+        tell(f"error: no task scores: {error}")
+        scores = {"error": str(error), "failures": [str(error)]}
+    if json:
+        show({**document, "tasks": scores}, "", json)
+    elif "error" not in scores:
+        from losslab.report import evaluation_compare
+
+        print(f"\n{evaluation_compare.text(scores)}\n\nreport: {scores['report']}", flush=True)
+    return USER_ERROR if scores["failures"] else OK
+
+
 def task_names(text: str) -> list[str] | None:
     """The tasks asked for, each checked; None where the list of them was."""
     from losslab.evaluate.tasks import TASKS, check
