@@ -30,7 +30,7 @@ def evaluate(
     logarithms are.
 
     Args:
-        found: runs; a diverged one counts as a seed without a value.
+        found: runs; one that is not finished counts as a seed without a value.
         names: of tasks.
         settings: of each run; the same but for its corpus.
         baseline: the arm that others are compared with; `cross_entropy` where it is one, else the first.
@@ -47,8 +47,11 @@ def evaluate(
     runs, failures = {}, []
     for members in arms.values():
         for record in members.values():
-            if record.status != "diverged":
+            if record.status in ("finished", "imported"):
                 runs[record.path] = _run(record, names, settings(record), device, failures, tell)
+            elif record.status != "diverged":
+                failures.append({"run": str(record.path), "task": "every task",
+                                 "error": f"its training is {record.status}, and only finished runs are compared"})
     over = "seeds" if _share_seeds(arms, first) else "items"
     scores = [one for name in names for one in _scores(name, arms, runs, first, over)]
     results = [task["result"] for tasks in runs.values() for task in tasks.values()]

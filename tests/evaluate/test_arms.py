@@ -151,6 +151,14 @@ def test_a_diverged_seed_leaves_no_mean(make):
     assert one["values"]["focal"] is None and "diverged" in one["differences"]["focal"]["verdict"]
 
 
+def test_a_run_that_is_not_finished_is_named_and_leaves_no_mean(make):
+    runs = [make("cross_entropy", 0), make("cross_entropy", 1), make("focal", 0), make("focal", 1, status="failed")]
+    found = arms.evaluate(runs, ["piqa"], make.settings)
+    assert found["failures"] == [{"run": str(runs[3].path), "task": "every task",
+                                  "error": "its training is failed, and only finished runs are compared"}]
+    assert found["scores"][0]["values"]["focal"] is None and not found["is_evidence"]
+
+
 def test_perplexities_are_not_averaged():
     score = {"value": math.e**4, "stderr": math.e**4 * 0.1, "n": 9, "unit": "per word"}
     found = arms._with_logarithms({"result": {"name": "lambada", "scores": {"perplexity": score}}, "outcomes": {}})
