@@ -76,7 +76,7 @@ def evaluate(
     rules = dataclasses.replace(config.evaluate, stride=stride)
     if tasks is None:
         return _likelihood(record, config.data, rules, device, json)
-    asked |= {"data": config.data, "evaluate": rules, "partial": run}
+    asked |= {"data": config.data, "evaluate": rules}
     return _tasks_of(record, names, asked, device, out, items, json)
 
 
@@ -88,7 +88,7 @@ def _tasks_of(record, names: list[str], asked: dict, device: str, out: Path | No
 
     device = machine.join_ranks(device)
     loaded = stored.load(record, device=device, warn=tell)
-    settings = asked | {"progress": tell if machine.rank() == 0 else lambda line: None}
+    settings = asked | {"progress": tell if machine.rank() == 0 else lambda line: None, "partial": stored.partial()}
     results, failures = _run_tasks(names, loaded, settings, items)
     if machine.rank() > 0:
         return OK
@@ -118,14 +118,14 @@ def side_by_side(
         out: where the page goes.
         over: fields laid over each run's own configuration.
     """
-    from losslab.evaluate import arms
+    from losslab.evaluate import arms, stored
     from losslab.evaluate.tasks import Settings
     from losslab.report import evaluation_compare
 
     def settings(record) -> Settings:
         config = configuration.override(record.config, over or {}, source="the flags")
         return Settings(**asked, data=config.data, evaluate=dataclasses.replace(config.evaluate, stride=stride),
-                        progress=tell)
+                        progress=tell, partial=stored.partial())
 
     compared = arms.evaluate(found, names, settings, baseline=baseline, device=device, tell=tell)
     document = evaluation_compare.document(compared, command=command_line())

@@ -21,6 +21,11 @@ OF_A_TEXT = ("likelihood", "wikitext2")  # tasks that take the run's corpus
 MOST_FILES = 10_000  # of a folder of benchmarks
 
 
+def partial() -> Path:
+    """Where a long pass over a text is kept: not in the run folder, where the training could have left sums too."""
+    return root() / "evaluations" / "partial"
+
+
 def find(record: Record, warn: Callable[[str], None] = lambda text: None) -> tuple[Path, str]:
     """The newest checkpoint of a run and the sha256 of its weights.
 
