@@ -64,8 +64,8 @@ def audit(file: Path, *, json: Json = False):
     ----------
     file
         CSV or JSON, a claim a row, with any of the columns name, loss, perplexity, bits_per_byte, tokens, bytes,
-        vocab_size, accuracy, stderr, n and claim (free text). A score may name its text, as val_loss or lambada_ppl:
-        only numbers of one text are held against each other.
+        vocab_size, accuracy, stderr, n, dataset and claim (free text). A column may name the text it is of, as val_loss
+        or lambada_ppl: only numbers of one text are held against each other.
     """
     from losslab.units import audit as audits
     from losslab.units import claims

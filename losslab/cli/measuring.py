@@ -118,9 +118,13 @@ def side_by_side(
         out: where the page goes.
         over: fields laid over each run's own configuration.
     """
+    from losslab import machine
     from losslab.evaluate import arms, stored
     from losslab.evaluate.tasks import Settings
     from losslab.report import evaluation_compare
+
+    if machine.world_size() > 1:
+        raise ValueError("several runs are evaluated by one process; leave out torchrun, or evaluate each run alone")
 
     def settings(record) -> Settings:
         config = configuration.override(record.config, over or {}, source="the flags")

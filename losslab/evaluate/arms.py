@@ -222,12 +222,13 @@ def _judged(arm: str, baseline: str, d: dict, entry: dict, num_tests: int) -> di
 def _notes(names: Sequence[str], scores: list[dict], over: str, arms: dict) -> list[str]:
     notes = []
     if len(arms) > 1 and len(scores) > 1:
-        notes.append(f"{len(scores)} scores of {len(names)} tasks are {len(scores)} questions: p is corrected over "
-                     f"arms (Holm) and not over scores, so where nothing differs about {ALPHA * len(scores):.2g} of "
-                     "them would still look different")
+        notes.append(f"{len(scores)} scores ({', '.join(names)}) are {len(scores)} questions: p is corrected over arms "
+                     f"(Holm) and not over scores, so where nothing differs, {ALPHA * len(scores):.2g} of them would "
+                     "look different on average")
     if len(arms) > 1:
         notes.append("differences are paired over seeds: n counts seeds" if over == "seeds" else
                      "differences are paired over items, of one run an arm: they say whether these models differ on "
                      "items of this kind, not whether two losses do; for that, give runs of several seeds of each")
-    notes.append("perplexities are not averaged: their logarithm, nats, is")
+    if any(one["unit"].startswith("nats") for one in scores):
+        notes.append("perplexities are not averaged: their logarithm, nats, is")
     return notes

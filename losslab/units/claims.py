@@ -11,14 +11,18 @@ from pathlib import Path
 
 from losslab.units import reading
 from losslab.units.reading import Number
+from losslab.untrusted import one_line
 
 COLUMNS = ("loss", "perplexity", "bits_per_byte", "tokens", "bytes", "vocab_size", "accuracy", "stderr", "n")
+WORDS = ("name", "claim", "of")  # columns of words; `of` is the text that a row is of
 ALIASES = {
     "ppl": "perplexity", "bpb": "bits_per_byte", "nll": "loss", "cross_entropy": "loss",
     "vocab": "vocab_size", "vocabulary": "vocab_size", "vocabulary_size": "vocab_size",
     "acc": "accuracy", "se": "stderr", "std_err": "stderr", "standard_error": "stderr", "num_tokens": "tokens",
     "num_bytes": "bytes", "items": "n", "claim_text": "claim", "text": "claim", "statement": "claim",
     "free_text": "claim", "free_text_claim": "claim", "model": "name", "id": "name", "title": "name",
+    "dataset": "of", "data_set": "of", "corpus": "of", "data": "of", "task": "of", "benchmark": "of", "split": "of",
+    "test_set": "of", "eval_set": "of", "evaluation_set": "of",
 }  # fmt: skip
 MISSING = {"", "-", "–", "—", "na", "n/a", "nan", "null", "none", "?"}
 COUNTS = {"tokens", "bytes", "vocab_size", "n"}
@@ -45,7 +49,7 @@ class Claim:
     text: str = ""  # the free text, plain
     columns: dict[str, Number] = field(default_factory=dict)
     named: dict[str, dict[str, Number]] = field(default_factory=dict)  # the same, of each text that columns name
-    scope: str = ""  # the text that `columns` name, as `lambada`
+    scope: str = ""  # the text that `columns` are of, as `lambada`; nothing where the table does not say
 
     def rows(self) -> list["Claim"]:
         """The columns of one text each: only such numbers are of one score, and may be held against each other."""
@@ -56,7 +60,8 @@ class Claim:
         if len(self.named) == 1 and not own:
             shared = self.columns  # an error, an n that can be of nothing else
         return own + [
-            replace(self, columns=shared | columns, named={}, scope=scope) for scope, columns in self.named.items()
+            replace(self, columns=shared | columns, named={}, scope=f"{self.scope} {scope}".strip())
+            for scope, columns in self.named.items()
         ]
 
     @property
@@ -111,7 +116,7 @@ def table(rows: list[dict], source: str = "the table") -> Table:
         for column, cell in row.items():
             key = _key(str(column))
             if key is None:
-                unknown[printable(str(column))] = None
+                unknown[one_line(str(column), LONGEST_NAME)] = None
             else:
                 cells.setdefault(key, cell)
         claims.append(_claim(cells, number, source))
@@ -119,17 +124,11 @@ def table(rows: list[dict], source: str = "the table") -> Table:
     return Table(claims, notes)
 
 
-def printable(text: str) -> str:
-    """In one short line without control signs, so that it can be shown on a terminal."""
-    text = text if len(text) <= LONGEST_NAME else f"{text[: LONGEST_NAME - 3]}..."
-    return "".join(sign if sign.isprintable() else "\N{REPLACEMENT CHARACTER}" for sign in text)
-
-
 def _key(column: str) -> tuple[str, str] | None:
     """Text (or none) and quantity that a column names: `Bits per byte`, `lambada_ppl`; None: it means nothing here."""
     key = re.sub(r"\W+", "_", column[:LONGEST_NAME].strip().lower()).strip("_")
     quantity = ALIASES.get(key, key)
-    if quantity in ("name", "claim", *COLUMNS):
+    if quantity in (*WORDS, *COLUMNS):
         return "", quantity
     spellings = [*OF_A_TEXT, *(short for short, long in ALIASES.items() if long in OF_A_TEXT)]
     for spelling in sorted(spellings, key=len, reverse=True):
@@ -141,22 +140,22 @@ def _key(column: str) -> tuple[str, str] | None:
 
 
 def _claim(cells: dict, number: int, source: str) -> Claim:
-    for column in ("name", "claim"):
+    for column in WORDS:
         if not isinstance(cells.get(("", column), ""), str | int | float | None):
             raise ValueError(f"{source}, row {number}: {column} must be text, got {cells['', column]!r:.60}")
     title, text = cells.get(("", "name")), cells.get(("", "claim"))
-    name = printable(str(title if title is not None else "").strip()) or f"row {number}"
+    name = one_line(str(title if title is not None else "").strip(), LONGEST_NAME) or f"row {number}"
     named: dict[str, dict[str, Number]] = {"": {}}
-    order = sorted(cells, key=lambda key: (*COLUMNS, "name", "claim").index(key[1]))
+    order = sorted(cells, key=lambda key: (*COLUMNS, *WORDS).index(key[1]))
     for scope, column in order:
         cell = cells[scope, column]
-        if column in ("name", "claim") or cell is None or (isinstance(cell, str) and cell.strip().lower() in MISSING):
+        if column in WORDS or cell is None or (isinstance(cell, str) and cell.strip().lower() in MISSING):
             continue
         where = f"{source}, row {number} ({name}): {f'{scope}_' * bool(scope)}{column}"
         columns = named.setdefault(scope, {})
         columns |= _numbers(column, cell, columns, where)
     plain = reading.plain(str((text if text not in (None, "") else title) or ""))  # a name may be the claim
-    return Claim(name, plain, named.pop(""), named)
+    return Claim(name, plain, named.pop(""), named, reading.plain(str(cells.get(("", "of")) or "")))
 
 
 def _numbers(column: str, cell, already: dict, where: str) -> dict:

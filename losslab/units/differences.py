@@ -131,7 +131,7 @@ def _of_pair(pair: re.Match, error: float | None, *, is_paired: bool) -> _Differ
 
 
 def _between_rows(claim: Claim, table: Sequence[Claim]) -> _Difference | None:
-    """The difference of two rows, where the text says which is the other, or where there is only one."""
+    """The difference of two rows of one text, where the text says which is the other."""
     for quantity in ("accuracy",) if "accura" in claim.text else QUANTITIES:
         others = [row for row in table if row != claim and row.scope == claim.scope and quantity in row.columns]
         if quantity in claim.columns and others:
@@ -141,12 +141,12 @@ def _between_rows(claim: Claim, table: Sequence[Claim]) -> _Difference | None:
 
 
 def _meant(claim: Claim, others: list[Claim]) -> Claim | None:
-    """The row that the text names; else the baseline; else the only one."""
+    """The row that the text names; else the baseline. Any other may be of another text."""
     named = [row for row in others if re.search(rf"(?<![\w.]){re.escape(plain(row.name))}(?!\w)", claim.text)]
     if named:
         return max(named, key=lambda row: len(row.name))
     base = [row for row in others if re.search(r"baseline|reference", plain(row.name))]
-    return base[0] if base else others[0] if len(others) == 1 else None
+    return base[0] if base else None
 
 
 def _of_rows(claim: Claim, other: Claim, quantity: str) -> _Difference | None:

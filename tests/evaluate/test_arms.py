@@ -129,7 +129,7 @@ def test_runs_of_one_seed_are_paired_over_items_and_holm_is_over_arms(make):
             one["values"][arm]["value"] - one["values"]["cross_entropy"]["value"])
         assert d["p_holm"] >= d["p_value"] and d["low"] < d["value"] < d["high"] and "24 items paired" in d["verdict"]
     assert "not whether two losses do" in " ".join(found["notes"])
-    assert any(note.startswith("2 scores of 1 tasks are 2 questions") for note in found["notes"])
+    assert any(note.startswith("2 scores (piqa) are 2 questions: p is corrected over arms") for note in found["notes"])
 
 
 def test_runs_of_several_seeds_are_paired_over_seeds(make):
