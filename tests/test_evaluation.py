@@ -6,9 +6,10 @@ import re
 from pathlib import Path
 
 import pytest
-from test_cli import TRAIN, losslab, refuses
+from test_cli import COMPARE, TRAIN, losslab, refuses
 from test_experiment import place  # noqa: F401 the fixture
 
+from losslab import records
 from losslab.report import evaluation, evaluation_charts
 
 pytestmark = pytest.mark.usefixtures("place")
@@ -57,7 +58,7 @@ def test_what_is_limited_says_so_everywhere():
 def test_markdown_has_parts_rules_and_counts():
     text = evaluation.markdown(found())
     assert "| arc_easy | 100 | 0.50 ± 0.05 | 0.33 ± 0.07 | 0.40 ± 0.05 |" in text
-    assert "| core: arc_easy | items 100, cut 7 |" in text and "- a <rule>" in text
+    assert "| core: arc_easy | items 100, cut 7 |" in text and "- a &lt;rule&gt;" in text
     assert "1,234,567 parameters" in text
 
 
@@ -115,6 +116,51 @@ def test_tasks_of_a_run(run, capsys):
     assert document["is_evidence"] and not document["failures"]
 
 
+def test_sums_that_a_training_left_in_its_folder_are_not_taken_up(run, monkeypatch):
+    """The folder of partial sums is the cache's; what lies in the run folder under the right name is ignored."""
+    seen = []
+    monkeypatch.setattr("losslab.evaluate.sweep._restore", lambda file, sums: seen.append(file) or 0)
+    assert losslab("evaluate", run, "--tasks", "likelihood") == 0
+    assert seen and not any(Path(run).resolve() in file.resolve().parents for file in seen)
+
+
+def test_several_runs_stand_side_by_side(run, capsys):
+    assert losslab(*TRAIN, "--out", "other", "--loss", "squentropy") == 0
+    capsys.readouterr()
+    asked = ("evaluate", run, "other", "--tasks", "likelihood,blimp", "--benchmarks", "benchmarks")
+    assert losslab(*asked, "--json") == 0
+    document = json.loads(capsys.readouterr().out)
+    assert [arm["name"] for arm in document["arms"]] == ["cross_entropy", "squentropy"]
+    scores = {(one["task"], one["score"]): one for one in document["scores"]}
+    assert {("likelihood", "nll"), ("likelihood", "bits_per_byte"), ("blimp", "accuracy")} <= scores.keys()
+    nll = scores["likelihood", "nll"]
+    own = [json.loads((Path(folder) / "result.json").read_text())["scores"]["nll"] for folder in (run, "other")]
+    for arm, score in zip(("cross_entropy", "squentropy"), own, strict=True):
+        assert nll["values"][arm]["value"] == pytest.approx(score["value"], rel=1e-9)
+    d = nll["differences"]["squentropy"]
+    assert d["value"] == pytest.approx(own[1]["value"] - own[0]["value"], rel=1e-6) and d["n"] == own[0]["n"]
+    assert d["stderr"] < min(score["stderr"] for score in own)  # the same documents: pairing takes out what they share
+    assert losslab(*asked) == 0
+    out, err = capsys.readouterr()
+    assert "other: blimp (measured before)" in err and "report: evaluations.html" in out
+    assert "are paired over items, of one run an arm" in out and Path("evaluations.md").is_file()
+    assert "--items puts the items of one run" in refuses(capsys, *asked, "--items")
+
+
+def test_compare_puts_task_scores_beside_the_verdict(run, capsys, monkeypatch):
+    monkeypatch.setattr("losslab.study.compare", lambda *a, **b: (None, [records.read(run)]))
+    capsys.readouterr()
+    asked = (*COMPARE, "--tasks", "blimp", "--benchmarks", "benchmarks", "--store", "store")
+    assert losslab(*asked, "--json") == 0
+    document = json.loads(capsys.readouterr().out)
+    (blimp,) = document["tasks"]["scores"]
+    assert blimp["values"]["cross_entropy"]["n"] == 3 and document["tasks"]["report"] == "store/tasks.html"
+    assert losslab(*asked) == 0
+    out = capsys.readouterr().out
+    assert out.index("report: store/report.html") < out.index("blimp") < out.index("report: store/tasks.html")
+    assert "did you mean blimp?" in refuses(capsys, *COMPARE, "--tasks", "blim")
+
+
 def test_one_task_that_cannot_be_run_does_not_stop_the_others(run, capsys):
     capsys.readouterr()
     assert losslab("evaluate", run, "--tasks", "core,blimp", "--benchmarks", "benchmarks", "--items", "--limit", "1",
@@ -130,6 +176,9 @@ def test_a_limit_counts_items_of_tasks(run, capsys):
     capsys.readouterr()
     assert "--limit counts the items" in refuses(capsys, "evaluate", run, "--tasks", "blimp", "--limit", "-5")
     assert "go with --tasks" in refuses(capsys, "evaluate", run, "--limit", "5")
+    refused = refuses(capsys, "evaluate", run, "--tasks", "blimp", "--prefix", "end-of-text")
+    assert "--prefix end-of-text changes nothing of blimp; it is a setting of lambada, arc_easy" in refused
+    assert "prefix must be none or end-of-text" in refuses(capsys, "evaluate", run, "--tasks", "copa", "--prefix", "x")
     for limit, page in (("0", "evaluation.html"), ("1", "evaluation-limited.html")):
         assert losslab("evaluate", run, "--tasks", "blimp", "--benchmarks", "benchmarks", "--limit", limit) == 0
         assert f"report: run/{page}" in capsys.readouterr().out

@@ -31,7 +31,7 @@ def convert(
     bytes_per_token
         UTF-8 bytes of the scored text over its tokens.
     characters_per_byte
-        Characters of the scored text over its UTF-8 bytes; 1 for plain English.
+        Characters of the scored text over its UTF-8 bytes, 0.25 to 1; 1 for plain English.
     tokens_per_word
         Tokens of the scored text over its words.
     """
@@ -64,7 +64,8 @@ def audit(file: Path, *, json: Json = False):
     ----------
     file
         CSV or JSON, a claim a row, with any of the columns name, loss, perplexity, bits_per_byte, tokens, bytes,
-        vocab_size, accuracy, stderr, n and claim (free text).
+        vocab_size, accuracy, stderr, n, dataset and claim (free text). A column may name the text it is of, as val_loss
+        or lambada_ppl: only numbers of one text are held against each other.
     """
     from losslab.units import audit as audits
     from losslab.units import claims
@@ -73,11 +74,13 @@ def audit(file: Path, *, json: Json = False):
     findings = audits.audit(table.claims)
     for note in table.notes:
         tell(f"note: {note}")
-    wrong = sum(not finding.ok for finding in findings)
-    lines = [f"{'ok   ' if finding.ok else 'WRONG'}  {finding.name}: {finding.message}" for finding in findings]
-    lines.append(f"{wrong} of {len(findings)} claims cannot be true as they stand")
-    document = {"file": str(file), "ok": not wrong, "findings": [finding.to_dict() for finding in findings],
-                "notes": table.notes}
+    counts = {label: sum(finding.label == label for finding in findings) for label in audits.LABELS}
+    shown = {audits.WRONG: "WRONG"}
+    lines = [f"{shown.get(one.label, one.label):11}  {one.name}: {one.message}" for one in findings]
+    lines.append(f"{counts[audits.WRONG]} of {len(findings)} claims cannot be true as they stand, {counts[audits.OK]} "
+                 f"can as far as they were checked, {counts[audits.NOT_CHECKED]} were not checked")
+    document = {"file": str(file), "ok": not counts[audits.WRONG], "counts": counts,
+                "findings": [finding.to_dict() for finding in findings], "notes": table.notes}
     show(document, "\n".join(lines), json)
 
 

@@ -14,16 +14,19 @@ from losslab.cli.speech import OK, USER_ERROR, command_line, score_text, show, t
 
 @app.command(sort_key=3)
 def evaluate(
-    run: Path, *, tasks: str | None = None, benchmarks: Path | None = None, text: Path | None = None, limit: int = 0,
-    corpus: Corpus = None, stride: int = 0, device: str = "cpu", out: Path | None = None,
-    items: Annotated[bool, Parameter(negative="")] = False, json: Json = False, data: Data = None,
+    run: Path, *others: Path, tasks: str | None = None, benchmarks: Path | None = None, text: Path | None = None,
+    limit: int = 0, prefix: str = "none", baseline: str | None = None, corpus: Corpus = None, stride: int = 0,
+    device: str = "cpu", out: Path | None = None, items: Annotated[bool, Parameter(negative="")] = False,
+    json: Json = False, data: Data = None,
 ):
-    """Measure a trained model: nats per token, bits per byte, perplexities, and tasks.
+    """Measure a trained model: nats per token, bits per byte, perplexities, and tasks; or several, side by side.
 
     Parameters
     ----------
     run
         A run folder.
+    others
+        More run folders (or stores of runs): task scores side by side, differences paired over seeds or items.
     tasks
         Names such as likelihood,blimp,core; `?` lists them. None measures the likelihood of the validation split.
     benchmarks
@@ -32,54 +35,126 @@ def evaluate(
         A text file for the task likelihood, in place of the corpus.
     limit
         Items of each task; 0 for all. What is limited is not evidence.
+    prefix
+        What stands before each text of a question or passage: none, as in lm-evaluation-harness, or end-of-text.
+    baseline
+        Of several runs, the loss that the others are compared with; cross_entropy if it is one, else the first.
     stride
         Tokens between windows; 0 for disjoint windows of the context length.
     out
-        Where the page of the tasks goes; evaluation.html (or evaluation-limited.html) in the run folder unless given.
+        Where the page of the tasks goes; evaluation.html (or evaluation-limited.html) in the run folder unless given,
+        and evaluations.html here for several runs.
     items
         Put every item (or document) into the JSON document.
     """
-    from losslab import checkpoint, records
+    from losslab import records
 
     if limit < 0:
         raise ValueError(f"--limit counts the items of each task, 0 for all, got {limit}")
+    if others and tasks is None:
+        tasks = "likelihood"
     if tasks is None and (limit or benchmarks or text or out or items):
         raise ValueError("--limit, --benchmarks, --text, --out and --items go with --tasks, such as --tasks likelihood")
     if tasks is not None:
-        names = _task_names(tasks)
+        names = task_names(tasks)
         if names is None:
             return OK
+        _check_prefix(prefix, names)
+    asked = {"benchmarks": benchmarks, "limit": limit, "text": text, "prefix": prefix}
+    over = {"data": given(data) | known(corpus=corpus)}
+    if others:
+        if items:
+            raise ValueError("--items puts the items of one run into its document; evaluate that run alone")
+        document = side_by_side(records.find([run, *others]), names, asked, over=over, stride=stride, device=device,
+                                baseline=baseline, out=out or Path("evaluations.html"))
+        from losslab.report import evaluation_compare
+
+        show(document, f"{evaluation_compare.text(document)}\n\nreport: {document['report']}", json)
+        return USER_ERROR if document["failures"] else OK
     record = records.read(run)
-    config = configuration.override(record.config, {"data": given(data) | known(corpus=corpus)}, source="the flags")
-    newest = checkpoint.newest(run / "checkpoint", warn=tell)
+    config = configuration.override(record.config, over, source="the flags")
     rules = dataclasses.replace(config.evaluate, stride=stride)
     if tasks is None:
-        return _likelihood(run, newest, config.data, rules, device, json)
+        return _likelihood(record, config.data, rules, device, json)
+    asked |= {"data": config.data, "evaluate": rules}
+    return _tasks_of(record, names, asked, device, out, items, json)
+
+
+def _tasks_of(record, names: list[str], asked: dict, device: str, out: Path | None, items: bool, json: bool) -> int:
+    """The tasks of one run, and their page."""
     from losslab import machine
+    from losslab.evaluate import stored
     from losslab.report import evaluation
 
     device = machine.join_ranks(device)
-    loaded = checkpoint.load(newest, device=device)
-    settings = {
-        "benchmarks": benchmarks, "limit": limit, "data": config.data, "text": text, "evaluate": rules, "partial": run,
-        "progress": tell if machine.rank() == 0 else lambda line: None,
-    }
+    loaded = stored.load(record, device=device, warn=tell)
+    settings = asked | {"progress": tell if machine.rank() == 0 else lambda line: None, "partial": stored.partial()}
     results, failures = _run_tasks(names, loaded, settings, items)
     if machine.rank() > 0:
         return OK
-    about = {"run": str(run), "loss": record.loss, "num_params": loaded.model.num_params,
+    about = {"run": str(record.path), "loss": record.loss, "num_params": loaded.model.num_params,
              "tokenizer": loaded.tokenizer.name, "context": loaded.model.config.max_seq_len,
-             "corpus": str(text or config.data.corpus), "command": command_line()}
+             "corpus": str(asked["text"] or asked["data"].corpus), "command": command_line()}
     document = evaluation.document(results, failures, about)
     if results:
-        name = "evaluation-limited.html" if limit else "evaluation.html"  # a first look does not replace evidence
-        document["report"] = str(evaluation.write(document, out or run / name))
+        # a first look does not replace evidence
+        name = "evaluation-limited.html" if asked["limit"] else "evaluation.html"
+        document["report"] = str(evaluation.write(document, out or record.path / name))
     report = f"\n\nreport: {document['report']}" if results else ""
     show(document, evaluation.text(document) + report, json)
     return USER_ERROR if failures else OK
 
 
-def _task_names(text: str) -> list[str] | None:
+def side_by_side(
+    found: list, names: list[str], asked: dict, *, out: Path, over: dict | None = None, stride: int = 0,
+    device: str = "cpu", baseline: str | None = None,
+) -> dict:
+    """Tasks of several runs compared, and their page.
+
+    Args:
+        found: records.
+        names: of tasks.
+        asked: `benchmarks`, `limit`, `text` and `prefix` as `evaluate.tasks.Settings` has them.
+        out: where the page goes.
+        over: fields laid over each run's own configuration.
+    """
+    from losslab import machine
+    from losslab.evaluate import arms, stored
+    from losslab.evaluate.tasks import Settings
+    from losslab.report import evaluation_compare
+
+    if machine.world_size() > 1:
+        raise ValueError("several runs are evaluated by one process; leave out torchrun, or evaluate each run alone")
+
+    def settings(record) -> Settings:
+        config = configuration.override(record.config, over or {}, source="the flags")
+        return Settings(**asked, data=config.data, evaluate=dataclasses.replace(config.evaluate, stride=stride),
+                        progress=tell, partial=stored.partial())
+
+    compared = arms.evaluate(found, names, settings, baseline=baseline, device=device, tell=tell)
+    document = evaluation_compare.document(compared, command=command_line())
+    document["report"] = str(evaluation_compare.write(document, out))
+    return document
+
+
+def task_scores(document: dict, found: list, names: list[str], benchmarks: Path | None, *, baseline: str | None,
+                out: Path, json: bool) -> int:
+    """Task scores of the arms of a comparison, below its verdict; as JSON both are one document, under `tasks`."""
+    try:
+        scores = side_by_side(found, names, {"benchmarks": benchmarks}, baseline=baseline, out=out)
+    except configuration.Errors as error:  # the verdict stands all the same
+        tell(f"error: no task scores: {error}")
+        scores = {"error": str(error), "failures": [str(error)]}
+    if json:
+        show({**document, "tasks": scores}, "", json)
+    elif "error" not in scores:
+        from losslab.report import evaluation_compare
+
+        print(f"\n{evaluation_compare.text(scores)}\n\nreport: {scores['report']}", flush=True)
+    return USER_ERROR if scores["failures"] else OK
+
+
+def task_names(text: str) -> list[str] | None:
     """The tasks asked for, each checked; None where the list of them was."""
     from losslab.evaluate.tasks import TASKS, check
 
@@ -87,6 +162,16 @@ def _task_names(text: str) -> list[str] | None:
         print("\n".join(TASKS))
         return None
     return [check(name.strip()) for name in text.split(",")]
+
+
+def _check_prefix(prefix: str, names: list[str]) -> None:
+    from losslab.evaluate.tasks import PREFIXED, Settings
+
+    Settings(prefix=prefix)
+    if prefix != "none" and not set(names) & set(PREFIXED):
+        raise ValueError(
+            f"--prefix {prefix} changes nothing of {', '.join(names)}; it is a setting of {', '.join(PREFIXED)}"
+        )
 
 
 def _run_tasks(names: list[str], loaded, settings: dict, items: bool) -> tuple[list[dict], list[dict]]:
@@ -104,9 +189,11 @@ def _run_tasks(names: list[str], loaded, settings: dict, items: bool) -> tuple[l
     return results, failures
 
 
-def _likelihood(run: Path, newest: Path, data, rules, device: str, json: bool) -> None:
+def _likelihood(record, data, rules, device: str, json: bool) -> None:
+    from losslab.evaluate import stored
     from losslab.evaluate.ruler import measure
 
+    run, (newest, _) = record.path, stored.find(record, tell)
     measured = measure(newest, data, rules, device=device)
     lines = [f"{run} on {measured['corpus']['name']} ({measured['counts']['documents']} documents, "
              f"{measured['counts']['bytes']:,} bytes)"]

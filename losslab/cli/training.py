@@ -31,7 +31,19 @@ from losslab.cli.flags import (
     trusted,
     workers_of,
 )
-from losslab.cli.speech import OK, Ticker, command_line, outcome, run_lines, score_text, show, tell, wrapped
+from losslab.cli.measuring import task_names, task_scores
+from losslab.cli.speech import (
+    OK,
+    Ticker,
+    command_line,
+    exit_code,
+    outcome,
+    run_lines,
+    score_text,
+    show,
+    tell,
+    wrapped,
+)
 from losslab.progress import duration, printable
 
 
@@ -40,6 +52,7 @@ def compare(
     *losses: str, corpus: Corpus = None, tokenizer: Tokenizer = None, preset: Preset = "tiny", start: Start = None,
     seeds: str = "5", num_tokens: NumTokens = None, workers: Whole = 2, threads: Threads = 1, device: Device = None,
     store: Path = Path("runs"), report: Path | None = None, baseline: str | None = None, margin: float = 0.002,
+    tasks: str | None = None, benchmarks: Path | None = None,
     dry_run: Annotated[bool, Parameter(negative="")] = False, json: Json = False,
     data: Data = None, model: Model = None, train: Train = None, evaluate: Evaluate = None,
 ):
@@ -61,9 +74,16 @@ def compare(
         The loss that others are compared with; cross_entropy if it is one of them, else the first.
     margin
         The difference in nats/token that would matter.
+    tasks
+        Names such as likelihood,blimp: their scores side by side, paired over seeds, on a page of their own.
+    benchmarks
+        A folder with benchmark files for the tasks; without one they come from the hub.
     dry_run
         Print arms, runs, tokens, estimated time and disk, and train nothing.
     """
+    names = task_names(tasks) if tasks is not None else []
+    if names is None:  # the list of tasks was asked for
+        return OK
     numbers, workers, margin = seed_list(seeds), workers_of(workers), margin_of(margin)
     sections = {"data": data, "model": model, "train": train, "evaluate": evaluate}
     short = {"corpus": corpus, "tokenizer": tokenizer, "num_tokens": num_tokens, "device": device, "start": start}
@@ -88,14 +108,19 @@ def compare(
     document = reports.document(found, baseline=baseline, margin=margin, command=command_line())
     page = report or store / "report.html"
     page = page if page.suffix.lower() in (".html", ".htm") else page.with_name(f"{page.name}.html")
-    show({**document, "report": str(page)}, reports.table(document), json)  # first: writing may fail
+    shown = {**document, "report": str(page)}
+    if not (json and names):
+        show(shown, reports.table(document), json)  # first: writing may fail
     reports.write(document, page)
     if not json:
         print(f"\nreport: {page}", flush=True)
+    code = OK
+    if names:
+        code = task_scores(shown, found, names, benchmarks, baseline=baseline, out=store / "tasks.html", json=json)
     statuses: dict[str, list[str]] = {}
     for record in found:
         statuses.setdefault(record.condition, []).append(record.status)
-    return outcome(statuses)
+    return exit_code([outcome(statuses), code])
 
 
 def _no_verdict(losses: tuple[str, ...], seeds: list[int]) -> list[str]:

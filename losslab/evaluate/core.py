@@ -53,6 +53,7 @@ STANDARD = {
     "bigbench_language_identification": Standard(10000, 10, 9.1, 25),
 }
 VERSIONS = ("v1", "v2")
+BEGINNING = "every prompt begins with the end mark, as nanochat has it; the setting prefix is not of CORE"
 # those whose prompts fit a context of 256 GPT-2 tokens; their baselines are the same in both versions
 SHORT = ("hellaswag_zeroshot", "bigbench_qa_wikidata", "copa", "openbook_qa", "lambada_openai", "winograd",
          "winogrande")  # fmt: skip
@@ -192,7 +193,7 @@ def _together(parts, found, labels, problems: list[str], settings: Settings) -> 
         where = [part.name for part in parts if part.counts["skipped"]]
         notes.append(f"{counts['skipped']} items of {', '.join(where)} could not be scored and are left out of every "
                      "mean: not evidence")
-    notes += [note for part in parts for note in part.notes]
+    notes += [*(note for part in parts for note in part.notes), BEGINNING]
     return TaskResult("core", scores, {"tasks": len(accuracies)} | counts, notes, parts,
                       is_evidence=not (settings.limit or problems or counts["skipped"]))
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from losslab.evaluate.requests import Request, answers
+from losslab.evaluate.requests import request as asked
 from losslab.evaluate.tasks import TaskResult
 from losslab.generate import continuation
 from losslab.stats import Score
@@ -24,8 +25,8 @@ def model(model, tokenizer, *, end_mark_first: bool = False, progress: Progress 
     Args:
         model: `model(tokens) -> hidden`, `model.logits(hidden)`, `model.config.max_seq_len`.
         tokenizer: the model's own.
-        end_mark_first: every context begins with the end mark, as losslab's own rulers have it and as its models
-            are trained. The harness puts it only before an empty context and before a rolling text.
+        end_mark_first: every context begins with the end mark, as the documents that a model of losslab is trained on
+            begin. The harness puts it only before an empty context and before a rolling text.
         progress: told (done, of all) now and then.
 
     Raises:
@@ -122,12 +123,7 @@ class Harnessed:
 
     def request(self, context: str, text: str) -> Request:
         """Both are encoded as one text and split where the context's own encoding ends; its last spaces go over."""
-        stripped = context.rstrip()
-        if not context:
-            return Request([self.tokenizer.eot], self.encode(text))
-        whole, before = self.encode(context + text), self.encode(stripped)
-        first = [self.tokenizer.eot] if self.end_mark_first or not before else []
-        return Request(first + before, whole[len(before) :])
+        return asked(self.tokenizer, context, text, "end-of-text" if self.end_mark_first else "none")
 
     def windows(self, text: str) -> Iterator[Request]:
         """Disjoint windows over one text behind an end mark; the last reads a full context and scores the rest."""

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from losslab.evaluate import benchmarks
-from losslab.evaluate.requests import Request, answers
+from losslab.evaluate.requests import answers, prefix_note, prefixed, request
 from losslab.evaluate.tasks import Settings, TaskResult, lines
 from losslab.stats import mean_score, transform_score
 
@@ -14,8 +14,7 @@ FILES = ("eval_data/language_understanding/lambada_openai.jsonl", "core_eval/eva
          "lambada_openai.jsonl", "lambada_openai.jsonl", "lambada/lambada_openai.jsonl", "lambada_test.jsonl")
 HUB = ("EleutherAI/lambada_openai", "default", "test", ("text",))
 RULES = [
-    "the word is the text after the last space, with that space; the passage is read after an end mark, and cut from "
-    "the left where it does not fit",
+    "the word is the text after the last space, with that space; a passage that does not fit is cut from the left",
     "perplexity is per word: exp of the mean nats of the whole word; accuracy counts a word whose every token is "
     "the likeliest one",
 ]
@@ -53,8 +52,7 @@ def score(model, tokenizer, texts: Sequence[str], settings: Settings) -> TaskRes
     requests = []
     for text in texts:
         context, _, word = text.rpartition(" ")
-        requests.append(Request([tokenizer.eot, *tokenizer.encode(context).tolist()],
-                                tokenizer.encode(f" {word}").tolist()))
+        requests.append(request(tokenizer, context, f" {word}", settings.prefix))
     limit = model.config.max_seq_len
     kept = [i for i, request in enumerate(requests) if len(request.continuation) <= limit]
     if not kept:
@@ -71,11 +69,11 @@ def score(model, tokenizer, texts: Sequence[str], settings: Settings) -> TaskRes
     ]
     return TaskResult(
         "lambada",
-        {"perplexity": transform_score(per_word, _exp, _exp, unit="per word"),
-         "accuracy": mean_score(right, "of words")},
+        prefixed({"perplexity": transform_score(per_word, _exp, _exp, unit="per word"),
+                  "accuracy": mean_score(right, "of words")}, settings.prefix),
         {"passages": len(kept), "tokens": sum(item["tokens"] for item in items), "cut": int(cut),
          "skipped": len(texts) - len(kept)},
-        notes=list(RULES), items=items, is_evidence=not settings.limit,
+        notes=[*RULES, prefix_note("lambada", settings.prefix)], items=items, is_evidence=not settings.limit,
     )
 
 

@@ -70,7 +70,7 @@ def score(model, tokenizer, rows: Sequence[dict], settings: Settings) -> TaskRes
 def _result(items: list[dict], skipped: int, *, is_evidence: bool) -> TaskResult:
     by_paradigm = _grouped(items, "paradigm")
     right = [sum(item["right"] for item in group) for group in by_paradigm.values()]
-    total = ratio_score(right, [len(group) for group in by_paradigm.values()], "of pairs")
+    total = ratio_score(right, [len(group) for group in by_paradigm.values()], "of pairs (n = paradigms)")
     parts = [
         _part(phenomenon, group, is_evidence, [
             _part(paradigm, pairs, is_evidence) for paradigm, pairs in _grouped(group, "paradigm").items()

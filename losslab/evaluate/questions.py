@@ -1,18 +1,19 @@
 """Benchmarks of questions without examples: PIQA, ARC and their like, from local files or the hub.
 
-Prompts are those of lm-evaluation-harness 0.4.13 (lm_eval/tasks), except that its COPA puts two spaces before an option
-and this puts one.
+Contexts, continuations and what stands before them are those of lm-evaluation-harness 0.4.13 (lm_eval/tasks), so that
+the same model has the same accuracies on the same items: `accuracy_sum` is its `acc`, `accuracy_per_character` its
+`acc_norm`. The setting `prefix` puts the end mark before every text instead, and is then part of each score's name.
 """
 
+import dataclasses
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from losslab.evaluate import benchmarks
 from losslab.evaluate.choices import Question, common_beginning, multiple_choice, option, too_long
+from losslab.evaluate.requests import begun, prefix_note, prefixed
 from losslab.evaluate.tasks import Settings, TaskResult
 
 
@@ -44,7 +45,8 @@ def _lettered(row: dict, context: str) -> Asked:
 
 def _copa(row: dict) -> Asked:
     connector = {"cause": "because", "effect": "therefore"}[row["question"]]
-    options = [text[0].lower() + text[1:] for text in (row["choice1"], row["choice2"])]
+    # with a space of their own, as the harness has them: two stand before an option
+    options = [" " + text[0].lower() + text[1:] for text in (row["choice1"], row["choice2"])]
     return _options(f"{row['premise'].strip()[:-1]} {connector}", options, row["label"])
 
 
@@ -101,9 +103,10 @@ def run(model, tokenizer, settings: Settings, name: str) -> TaskResult:
 
     Args:
         model: as for `requests.answers`.
-        tokenizer: the model's own; its end mark begins every text.
+        tokenizer: the model's own.
         settings: `benchmarks` holds `NAME.validation.jsonl` or `.gz`, or a CORE bundle where it has the questions;
-            None takes the hub. `limit` keeps the first items.
+            None takes the hub. `limit` keeps the first items. `prefix`: `none` puts nothing before a context;
+            `end-of-text` puts the end mark there.
         name: of `BENCHMARKS`.
 
     Returns:
@@ -124,19 +127,19 @@ def run(model, tokenizer, settings: Settings, name: str) -> TaskResult:
         asked = [benchmark.ask(row) for row in rows]
     except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
         raise ValueError(f"{source} does not hold rows of {name} ({type(error).__name__}: {error})") from None
-    questions = [question(tokenizer, model.config.max_seq_len, one) for one in asked]
+    questions = [question(tokenizer, model.config.max_seq_len, one, settings.prefix) for one in asked]
     one_ending = all(len(set(one.endings)) == 1 and len(set(one.contexts)) > 1 for one in asked)
     result = (
         multiple_choice(name, model, questions, settings, normalizers=("sum",)) if one_ending
         else multiple_choice(name, model, questions, settings)
     )
-    result.notes.insert(0, f"{name}: no examples, {len(rows)} items of {source}")
+    result.notes[:0] = [f"{name}: no examples, {len(rows)} items of {source}", prefix_note(name, settings.prefix)]
     if settings.limit:
         result.notes.append(f"{name}: limited to {settings.limit} items: not evidence")
-    return result
+    return dataclasses.replace(result, scores=prefixed(result.scores, settings.prefix))
 
 
-def question(tokenizer, limit: int, asked: Asked) -> Question:
+def question(tokenizer, limit: int, asked: Asked, prefix: str = "none") -> Question:
     """The question in tokens; skipped where an option does not fit `limit` of them."""
     texts = [f"{context} {ending}" for context, ending in zip(asked.contexts, asked.endings, strict=True)]
     # a context's trailing space belongs to what follows, as the vocabularies have it
@@ -144,11 +147,10 @@ def question(tokenizer, limit: int, asked: Asked) -> Question:
         encoded = tokenizer.encode_batch([context.rstrip() for context in asked.contexts] + texts)
     except ValueError as error:  # a character that this vocabulary has not
         return Question([], asked.gold, str(error))
-    encoded = [np.concatenate([[tokenizer.eot], ids]).astype(np.int32) for ids in encoded]
-    contexts, whole = encoded[: len(texts)], encoded[len(texts) :]
-    shared, options = common_beginning(whole), []
-    for context, tokens, text in zip(contexts, whole, asked.endings, strict=True):
-        start = len(context)
+    pairs = zip(encoded[: len(texts)], encoded[len(texts) :], strict=True)
+    whole = [begun(tokenizer, prefix, context, ids) for context, ids in pairs]
+    shared, options = common_beginning([tokens for tokens, _ in whole]), []
+    for (tokens, start), text in zip(whole, asked.endings, strict=True):
         if len(tokens) - start > limit:
             return Question([], asked.gold, too_long(len(tokens) - start, limit))
         options.append(option(tokens, text, start=start, own_start=max(start, shared), num_cut=0))

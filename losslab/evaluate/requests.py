@@ -1,4 +1,9 @@
-"""What every task comes down to: how likely is this continuation after that context?"""
+"""What every task comes down to: how likely is this continuation after that context?
+
+A text of a task may begin with nothing, as lm-evaluation-harness has it for GPT-2, or with the end mark, as the
+documents that a model of losslab is trained on begin. That can move an accuracy by several hundredths, so it is a
+setting, `prefix`.
+"""
 
 import inspect
 from collections.abc import Callable, Iterator, Sequence
@@ -15,11 +20,12 @@ TOKENS_AT_ONCE = {"cpu": 512}  # read in one pass; on two cores 124M parameters 
 TOKENS_ELSEWHERE = 16384
 LOGITS_BYTES = 64 * 2**20  # of logits held at once
 BLOCK = 8192  # requests laid out at once
+PREFIXES = ("none", "end-of-text")
 
 
 @dataclass(frozen=True)
 class Request:
-    """Token ids; a context begins with the end mark, so that the first token of a text has something before it."""
+    """Token ids; a context has at least one, so that the first token of a continuation has something before it."""
 
     context: Sequence[int]  # at least one token
     continuation: Sequence[int]  # at least one token
@@ -32,6 +38,42 @@ class Answer:
     nats: np.ndarray  # float64 [len(continuation)], minus the log-probability of each token
     is_greedy: np.ndarray  # bool [len(continuation)], whether it was the likeliest token, the first where several tie
     num_cut: int  # context tokens that did not fit, dropped from the left
+
+
+def begun(tokenizer, prefix: str, context: np.ndarray, whole: np.ndarray) -> tuple[np.ndarray, int]:
+    """The ids of a whole text with what stands before it, and how many of them are its context.
+
+    Args:
+        prefix: of `PREFIXES`; with `none` the end mark still stands before a text without a context, since its first
+            token needs something before it (lm-evaluation-harness does the same).
+        context: ids of the context alone.
+        whole: ids of context and continuation, encoded as one text.
+    """
+    if prefix == "none" and len(context):
+        return np.asarray(whole, dtype=np.int32), len(context)
+    return np.concatenate([[tokenizer.eot], whole]).astype(np.int32), len(context) + 1
+
+
+def request(tokenizer, context: str, continuation: str, prefix: str = "none") -> Request:
+    """Both are encoded as one text, cut where the encoded context ends; the context's last spaces go over."""
+    before = tokenizer.encode(context.rstrip()) if context.strip() else np.zeros(0, dtype=np.int32)
+    ids, start = begun(tokenizer, prefix, before, tokenizer.encode(context + continuation))
+    return Request(ids[:start].tolist(), ids[start:].tolist())
+
+
+def prefix_note(name: str, prefix: str) -> str:
+    """What the page of a task says of it."""
+    if prefix == "none":
+        return (f"{name}: nothing stands before a text, as in lm-evaluation-harness (prefix none); only where there is "
+                "no context the end mark does")
+    return f"{name}: the end mark stands before every text (prefix {prefix}), which lm-evaluation-harness does not do"
+
+
+def prefixed(scores: dict, prefix: str) -> dict:
+    """The scores, each with the prefix in its name where it is not the harness's."""
+    if prefix == "none":
+        return scores
+    return {f"{name}_prefix_{prefix.replace('-', '_')}": score for name, score in scores.items()}
 
 
 @torch.no_grad()

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from losslab import machine
 from losslab.config import DataConfig, EvaluateConfig, nearest
+from losslab.evaluate.requests import PREFIXES
 from losslab.evaluate.sweep import Sweep
 from losslab.stats import Score
 
@@ -27,6 +28,8 @@ TASKS = {
         "winogrande",
     )},
 }
+# whose setting `prefix` is
+PREFIXED = ("lambada", *(name for name, room in TASKS.items() if ".questions:" in room))
 
 
 @dataclass(frozen=True)
@@ -40,7 +43,12 @@ class Settings:
     split: str = "val"  # the part of it that is scored; `tune` while training
     text: Path | None = None  # a text file that is scored whole, in place of that part
     evaluate: EvaluateConfig = field(default_factory=EvaluateConfig)  # its stride, batch size and tokens of `tune`
+    prefix: str = "none"  # before the text of a question or passage: none, as lm-evaluation-harness, or end-of-text
     partial: Path | None = None  # a folder where a long pass over a text is kept, so that it can go on
+
+    def __post_init__(self):
+        if self.prefix not in PREFIXES:
+            raise ValueError(f"prefix must be {' or '.join(PREFIXES)}, got {self.prefix!r}")
 
     def sweep(self, progress: Callable[[int, int], None]) -> Sweep:
         return Sweep(machine.rank(), machine.world_size(), self.partial, progress)

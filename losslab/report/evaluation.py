@@ -1,11 +1,13 @@
 """What a model scored on tasks, for people: tables, Markdown, and a page. Takes the dictionaries of the results."""
 
 import math
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 from losslab import __version__
 from losslab.report import evaluation_charts, page, words
+from losslab.untrusted import one_line
 
 SCORES = ("task", "score", "value ± standard error (n)", "unit")
 NO_EVIDENCE = "Not evidence: items were left out, or something was missing; the rules on the page say what."
@@ -21,7 +23,7 @@ def document(results: list[dict], failures: list[dict], about: dict) -> dict:
         about: `run`, `loss`, `num_params`, `tokenizer`, `corpus`, `context`, `command`.
     """
     return {
-        **about, "version": __version__, "tasks": [_finite(_noted(result)) for result in results], "failures": failures,
+        **about, "version": __version__, "tasks": [finite(_noted(result)) for result in results], "failures": failures,
         "is_evidence": bool(results) and all(result["is_evidence"] for result in results),
     }
 
@@ -33,11 +35,12 @@ def _noted(result: dict) -> dict:
     return result | {"notes": result["notes"] + notes}
 
 
-def _finite(value):
+def finite(value):
+    """Without the numbers that JSON has not, at any depth."""
     if isinstance(value, dict):
-        return {key: _finite(one) for key, one in value.items()}
+        return {key: finite(one) for key, one in value.items()}
     if isinstance(value, list):
-        return [_finite(one) for one in value]
+        return [finite(one) for one in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
@@ -110,34 +113,45 @@ def _cell(value) -> str:
 
 def text(document: dict) -> str:
     """For a terminal."""
-    lines = _aligned([SCORES, *rows(document)]) if document["tasks"] else []
+    lines = aligned([SCORES, *rows(document)]) if document["tasks"] else []
     for result in document["tasks"]:
         if result["parts"]:
-            lines += ["", f"{result['name']}:", *_aligned(parts(result, BRIEF))]
+            lines += ["", f"{result['name']}:", *aligned(parts(result, BRIEF))]
     lines += [f"not run: {one['task']}: {one['error']}" for one in document["failures"]]
     if document["tasks"] and not document["is_evidence"]:
         lines += ["", NO_EVIDENCE]
     return "\n".join(lines)
 
 
-def _aligned(table: list[tuple[str, ...]]) -> list[str]:
+def aligned(table: list[tuple[str, ...]]) -> list[str]:
+    """Rows of a table as lines with columns of one width."""
+    table = [tuple(one_line(cell) for cell in row) for row in table]
     widths = [max(len(row[i]) for row in table) for i in range(len(table[0]))]
     return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in table]
 
 
 def markdown(document: dict) -> str:
     """The same as Markdown, with the notes."""
-    out = [f"# {document['run']}", "", lede(document), "", *_markdown_table(SCORES, rows(document)), ""]
-    out += ["## Counted", "", *_markdown_table(("task", "counted"), counted(document)), ""]
+    out = [f"# {escaped(document['run'])}", "", escaped(lede(document)), ""]
+    out += [*markdown_table(SCORES, rows(document)), ""]
+    out += ["## Counted", "", *markdown_table(("task", "counted"), counted(document)), ""]
     for result in document["tasks"]:
         if result["notes"]:
-            out += [f"## Rules of {result['name']}", "", *(f"- {note}" for note in result["notes"]), ""]
+            notes = [f"- {escaped(note)}" for note in result["notes"]]
+            out += [f"## Rules of {escaped(result['name'])}", "", *notes, ""]
     for title, lines in tables(document):
-        out += [f"## {title[0].upper()}{title[1:]}", "", *_markdown_table(lines[0], lines[1:]), ""]
-    out += [f"Not run: {one['task']}: {one['error']}" for one in document["failures"]]
-    return "\n".join([*out, f"`{document['command']}`, losslab {document['version']}", ""])
+        out += [f"## {escaped(title[0].upper() + title[1:])}", "", *markdown_table(lines[0], lines[1:]), ""]
+    out += [escaped(f"Not run: {one['task']}: {one['error']}") for one in document["failures"]]
+    return "\n".join([*out, escaped(f"{document['command']}, losslab {document['version']}"), ""])
 
 
-def _markdown_table(head, lines) -> list[str]:
-    return ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |"
-            for row in (head, ["---"] * len(head), *lines)]
+def escaped(text: str) -> str:
+    """A stranger's words as Markdown that shows them and does nothing else: no markup, no HTML, no new line."""
+    text = one_line(text, 10_000).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return re.sub(r"([\\`*\[\]|]|(?<!\w)_|_(?!\w))", r"\\\1", text)
+
+
+def markdown_table(head, lines) -> list[str]:
+    """A table of cells, each escaped."""
+    return ["| " + " | ".join(cells) + " |"
+            for cells in (map(escaped, head), ["---"] * len(head), *(map(escaped, row) for row in lines))]

@@ -1,4 +1,7 @@
-"""What the numbers of one claim say of each other: each rule gives checks, true or false, with the arithmetic."""
+"""What the numbers of one row say of each other: each rule gives checks, true or false, with the arithmetic.
+
+A row has the numbers of one score alone: columns of one text (`Claim.rows`), or one phrase (`quantities.phrases`).
+"""
 
 import math
 from collections.abc import Iterator
@@ -12,6 +15,11 @@ from losslab.units.reading import Number
 
 ENDS = 0.01  # by which nats per token and bits per byte may differ, since end marks are tokens without bytes
 MOST_BYTES_PER_TOKEN = 20  # on any text that a vocabulary was made for
+OF_BYTES = (
+    r"(?:byte|char(?:acter)?)(?:[- ]level)?[- ](?:perplexity|model|token)|(?:byte|char)[- ]level|"
+    r"perplexity (?:per|a|of a|of each) byte|per[- ]byte|for bytes|byte's"
+)
+SPLITS = ("", "train", "val", "valid", "validation", "dev", "eval", "test")  # parts of the text that a model is of
 FEW = 30  # so small an n may count seeds, not items
 
 
@@ -32,16 +40,20 @@ def overlap(a_low: float, a_high: float, b_low: float, b_high: float) -> bool:
     return a_low <= b_high * (1 + 1e-9) and b_low <= a_high * (1 + 1e-9)
 
 
+def _numbers(row: Claim, quantity: str) -> list[Number]:
+    return [row.columns[quantity]] if quantity in row.columns else []
+
+
 def possible(claim: Claim) -> Iterator[Check]:
     """Each number by itself: a loss is not negative, a perplexity at least 1, bits per byte at most 8."""
     about_change = says(claim, r"differ|improv|change|delta|gain|reduc")
-    for loss in quantities.values(claim, "loss"):
+    for loss in _numbers(claim, "loss"):
         if loss.high < 0 and not about_change:
             yield Check(False, f"a loss of {loss.text} nats/token is below 0, and -ln p of a token cannot be")
-    for ppl in quantities.values(claim, "perplexity"):
+    for ppl in _numbers(claim, "perplexity"):
         if ppl.high < 1:
             yield Check(False, f"a perplexity of {ppl.text} is below 1, which is certainty")
-    for bpb in quantities.values(claim, "bits_per_byte"):
+    for bpb in _numbers(claim, "bits_per_byte"):
         if bpb.low > 8 and not quantities.is_untrained(claim):
             yield Check(False, f"{bpb.text} bits per byte are above 8: storing the text as it is takes 8")
         elif bpb.high < 0 and not about_change:
@@ -55,20 +67,9 @@ def exponential(claim: Claim) -> Iterator[Check]:
     """Perplexity is exp(loss), both per token."""
     if says(claim, r"(?:word|byte|character)(?:[- ]level)?[- ]perplexity|perplexity (?:per|a) (?:word|byte|char)"):
         return
-    text, losses = quantities.mentioned(claim.text), quantities.values(claim, "loss")
-    of_training = says(claim, r"train\w*(?: \w+)? (?:loss|nll)|train\w* perplexity")
-    if of_training and says(claim, r"\b(?:test|val|valid\w*|eval)\b"):
-        return  # of two texts
-    for index, ppl in enumerate(perplexities := quantities.values(claim, "perplexity")):
-        paired = losses[index : index + 1] if len(losses) == len(perplexities) else losses
-        if "perplexity" not in claim.columns and "loss" in claim.columns:
-            paired = losses + text.get("loss", [])
-        if not paired:
-            continue
-        fits = [loss for loss in paired if _is_exp(loss, ppl, claim)]
-        loss = (fits or paired)[0]
+    for loss, ppl in zip(_numbers(claim, "loss"), _numbers(claim, "perplexity"), strict=False):
         said = f"exp({loss.text}) = {figure(conversions.perplexity(loss.value))}"
-        if fits:
+        if _is_exp(loss, ppl, claim):
             yield Check(True, f"{said}, and the perplexity is {ppl.text}")
             continue
         hint = f"; {ppl.text} is a loss of {figure(math.log(ppl.value))}" if ppl.value > 0 else ""
@@ -84,11 +85,11 @@ def _is_exp(loss: Number, ppl: Number, claim: Claim) -> bool:
 
 def per_byte(claim: Claim) -> Iterator[Check]:
     """Loss, perplexity, bits per byte, tokens and bytes: `loss * tokens = bits_per_byte * bytes * ln 2`."""
-    bpbs, losses = quantities.values(claim, "bits_per_byte"), quantities.values(claim, "loss")
-    perplexities = quantities.values(claim, "perplexity")
-    if len(bpbs) != 1 or len(losses) > 1 or len(perplexities) > 1 or not bpbs[0].value > 0:
+    bpbs, losses = _numbers(claim, "bits_per_byte"), _numbers(claim, "loss")
+    perplexities = _numbers(claim, "perplexity")
+    if not bpbs or not bpbs[0].value > 0:
         return
-    bpb, of_bytes = bpbs[0], says(claim, r"\b(?:byte|char\w*)[- ](?:level|perplexity)|per[- ]byte perpl|per byte")
+    bpb, of_bytes = bpbs[0], says(claim, OF_BYTES)
     tokens, num_bytes = claim.columns.get("tokens"), claim.columns.get("bytes")
     if perplexities and not losses and not of_bytes:
         yield from _as_power_of_bpb(claim, bpb, perplexities[0])
@@ -141,14 +142,14 @@ def counts(claim: Claim) -> Iterator[Check]:
 
 def below_uniform(claim: Claim) -> Iterator[Check]:
     """A trained model is not worse than the uniform one, whose loss is ln V."""
-    sizes = quantities.values(claim, "vocab_size")
-    if len(sizes) != 1 or sizes[0].value < 2:
+    sizes = _numbers(claim, "vocab_size")
+    if not sizes or sizes[0].value < 2 or claim.scope not in SPLITS:  # a perplexity of another text may be of words
         return
     size, uniform = sizes[0], math.log(sizes[0].value)
     rows = [(loss.low if "." in loss.text else loss.value, f"a loss of {loss.text}")
-            for loss in quantities.values(claim, "loss")]
+            for loss in _numbers(claim, "loss")]
     rows += [(math.log(ppl.low), f"ln {ppl.text} = {figure(math.log(ppl.value))}")
-             for ppl in quantities.values(claim, "perplexity") if ppl.low > 0]
+             for ppl in _numbers(claim, "perplexity") if ppl.low > 0]
     for low, said in rows:
         base = f"ln {size.value:.0f} = {figure(uniform)}"
         if low <= uniform:

@@ -1,18 +1,22 @@
 """The audit: every rule over every claim, and one finding a claim."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
-from losslab.units import accuracies, arithmetic, benchmarks, definitions, differences, facts, powers
+from losslab.units import accuracies, arithmetic, benchmarks, definitions, differences, facts, powers, quantities
 from losslab.units.claims import Claim
 
-RULES = (  # each gives the checks of one claim; that of improvements sees the other claims too
-    arithmetic.possible, arithmetic.exponential, arithmetic.per_byte, arithmetic.counts, arithmetic.below_uniform,
-    accuracies.fraction, accuracies.whole_items, accuracies.error_of_a_share, accuracies.above_chance,
+# each gives the checks of one claim
+OF_NUMBERS = (arithmetic.possible, arithmetic.exponential, arithmetic.per_byte, arithmetic.counts,
+              arithmetic.below_uniform)  # of a row of columns, or of a phrase
+OF_ITEMS = (accuracies.fraction, accuracies.whole_items, accuracies.error_of_a_share, accuracies.above_chance)
+OF_TEXT = (
     definitions.power_of_bits, definitions.mean_of_perplexities, definitions.always_comparable, definitions.equations,
     powers.power_law, facts.compressors, facts.chinchilla,
     benchmarks.core, benchmarks.gpt2_loss, benchmarks.gpt2_bits, benchmarks.lambada,
 )  # fmt: skip
+LABELS = OK, WRONG, NOT_CHECKED = "ok", "wrong", "not checked"
+NOTHING = "nothing in it could be checked; a column for each number can be, and only numbers of one text are compared"
 
 
 @dataclass(frozen=True)
@@ -20,31 +24,46 @@ class Finding:
     """Whether a claim can be true, and the arithmetic."""
 
     name: str
-    ok: bool
+    label: str
+    """`ok`: something was checked, and all of it can be true; `wrong`: something cannot; or `not checked`."""
     message: str
 
+    @property
+    def ok(self) -> bool | None:
+        """True, False, or None where nothing was checked."""
+        return None if self.label == NOT_CHECKED else self.label == OK
+
     def to_dict(self) -> dict:
-        return asdict(self)
+        return asdict(self) | {"ok": self.ok}
 
 
 def audit(claims: Sequence[Claim]) -> list[Finding]:
     """One finding a claim, in their order.
 
     A claim is refused only where its own numbers, another row's, or a known fact contradict it, each number taken
-    as rounded or cut off at its last written digit.
+    as rounded or cut off at its last written digit. Two numbers are held against each other only where they are said
+    of one score: in columns of one row that name the same text (`val_loss` and `val_ppl`, `loss` and `perplexity`) or
+    in one phrase with nothing between them that may name another.
 
     Example:
         >>> from losslab.units.claims import table
-        >>> for finding in audit(table([{"loss": 1.83, "perplexity": 3.8}, {"loss": 1.83, "perplexity": 6.23}]).claims):
-        ...     print(finding.ok, finding.message)
-        False exp(1.83) = 6.23, not a perplexity of 3.8 (2^1.83 = 3.56 is of the wrong base); 3.8 is a loss of 1.34
-        True exp(1.83) = 6.23, and the perplexity is 6.23
+        >>> rows = [{"loss": 1.83, "perplexity": 3.8}, {"val_loss": 2.34, "lambada_ppl": 72.3}]
+        >>> for finding in audit(table(rows).claims):
+        ...     print(finding.label, finding.message[:33])
+        wrong exp(1.83) = 6.23, not a perplexit
+        not checked nothing in it could be checked; a
     """
-    return [_finding(claim, claims) for claim in claims]
+    rows = [row for claim in claims for row in claim.rows()]
+    return [_finding(claim, rows) for claim in claims]
 
 
 def _finding(claim: Claim, table: Sequence[Claim]) -> Finding:
-    checks = [check for rule in RULES for check in rule(claim)] + list(differences.improvement(claim, table))
+    rows = claim.rows()
+    phrases = [replace(claim, columns=numbers, named={}) for numbers in quantities.phrases(claim.text)]
+    checks = [check for rule in OF_NUMBERS for row in rows + phrases for check in rule(row)]
+    checks += [check for rule in OF_ITEMS for row in rows for check in rule(row)]
+    checks += [check for rule in OF_TEXT for check in rule(claim)]
+    checks += [check for row in rows for check in differences.improvement(row, table)]
     wrong = [check.message for check in checks if not check.ok]
     said = list(dict.fromkeys(wrong or [check.message for check in checks]))
-    return Finding(claim.name, not wrong, "; ".join(said) or "nothing in it could be checked")
+    return Finding(claim.name, WRONG if wrong else OK if checks else NOT_CHECKED, "; ".join(said) or NOTHING)

@@ -129,6 +129,6 @@ def compression_ratio(bits_per_byte: float) -> float:
 
 
 def _positive(name: str, value: float) -> float:
-    if not value > 0:
-        raise ValueError(f"{name} must be above 0, got {value}; was any text scored?")
+    if not 0 < value < math.inf:
+        raise ValueError(f"{name} must be above 0 and finite, got {value}; was any text scored?")
     return value

@@ -10,6 +10,8 @@ from losslab.units.conversions import LN2
 # what a score can be counted over, and how many of the next one each of them has
 CHAIN = ("word", "token", "byte", "character")
 RATIOS = ("tokens_per_word", "bytes_per_token", "characters_per_byte")
+# what a ratio can be, and why; the others only have to be above 0 and finite (an end mark is a token without bytes)
+RANGES = {"characters_per_byte": (0.25, 1.0, "a character has 1 to 4 bytes in UTF-8")}
 
 
 @dataclass(frozen=True)
@@ -122,7 +124,11 @@ def convert(value: float, source: Unit, **ratios: float | None) -> list[Converte
     """
     for name, ratio in ratios.items():
         if ratio is not None and not 0 < ratio < math.inf:
-            raise ValueError(f"{name} must be above 0, got {ratio:g}")
+            raise ValueError(f"{name} must be above 0 and finite, got {ratio:g}")
+        if ratio is not None and name in RANGES:
+            least, most, why = RANGES[name]
+            if not least <= ratio <= most:
+                raise ValueError(f"{name} must be from {least:g} to {most:g}, got {ratio:g}; {why}")
     start = _code_length(value, source)
     same = Converted(source, value, f"{value:g}")
     return [same if target == source else _one(start, source, target, ratios) for target in UNITS.values()]

@@ -4,7 +4,7 @@ import math
 import re
 from collections.abc import Iterator
 
-from losslab.units.arithmetic import Check, figure, overlap
+from losslab.units.arithmetic import OF_BYTES, Check, figure, overlap
 from losslab.units.claims import Claim
 from losslab.units.reading import NUMBER, Number, denied, sentences
 
@@ -13,10 +13,6 @@ _POWER = (
     r"(?:(?:2|e) ?(?:\^ ?|to the (?:power (?:of )?)?(?:the )?|raised to (?:the )?(?:power (?:of )?)?)|"
     rf"\bexp(?:onential of)? ?)[({{]? ?(?:the )?bpb{_TIMES_LENGTH}|"
     rf"rais\w+ 2 to (?:the )?(?:power (?:of )?)?bpb{_TIMES_LENGTH}"
-)
-_OF_BYTES = (
-    r"(?:byte|char(?:acter)?)(?:[- ]level)?[- ](?:perplexity|model|token)|perplexity (?:per|a|of a|of each) byte|"
-    r"per[- ]byte|for bytes|byte's"
 )
 _AVERAGE, _PART = r"(?:average|mean|averaging|averaged)", r"(?:minibatch|batch|window|document|sequence|chunk)"
 _AVERAGED = (
@@ -43,7 +39,7 @@ _EQUATIONS = {
 
 def power_of_bits(claim: Claim) -> Iterator[Check]:
     """2^bpb is a perplexity per byte."""
-    if re.search(_OF_BYTES, claim.about):
+    if re.search(OF_BYTES, claim.about):
         return
     for sentence in sentences(claim.text):
         match = re.search(_POWER, sentence)

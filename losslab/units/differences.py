@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from losslab.units.arithmetic import Check, figure
 from losslab.units.claims import Claim
+from losslab.units.quantities import naming
 from losslab.units.reading import NUMBER, plain, sentences
 
 CORE_SEED_SD = 0.0062  # over 20 seeds of one recipe (karpathy/nanochat, pull request 807)
@@ -26,6 +27,7 @@ _ERROR = (
     r"(?:standard errors?|std ?err(?:or)?|stderr|\bs\.?e\.?m?\.?(?![a-z])|seed noise|noise(?: level| floor)?)"
     rf"[a-z =:~(]{{0,25}}?({NUMBER})|({NUMBER})%? (?:standard error(?!s)|stderr|seed noise|noise)"
 )
+_ITSELF = rf"{_IMPROVES}|differ|^nats?$|^points?$|^bpb$|^0$"  # words for the difference, and for its unit
 _MORE = (
     r"(?:improv\w*|gains?|gained|better|reduc\w*|lower\w*|beats?|wins?|higher|advantage|differ\w*|ahead|drop\w*|down|"
     r"outperform\w*|decreas\w*)"
@@ -83,15 +85,19 @@ def _in_words(claim: Claim) -> _Difference | None:
     """A difference that the text itself states, with the error of the text or of the column."""
     text = re.sub(r"gpt-?\d|v\d\b", "", claim.text)
     column = claim.columns.get("stderr")
-    written = re.search(_ERROR, text)
+    pair = re.search(_PAIR, re.sub(rf"\bby {NUMBER}", lambda match: "-" * len(match[0]), text))
+    size = pair or re.search(_SIZE, text)
+    written = _its_error(text, size) if size else re.search(_ERROR, text)
+    if written is None and re.search(_ERROR, text):
+        return None  # an error of something else, or it cannot be told of what
     error = float(next(filter(None, written.groups()))) if written else column.value if column else None
-    if pair := re.search(_PAIR, re.sub(rf"\bby {NUMBER}", "", text)):
+    if pair:
         return _of_pair(pair, error, is_paired="paired" in text)
     for quantity in ("loss", "bits_per_byte"):
         own = claim.columns.get(quantity)
         if own is not None and own.value < (error or 0):  # the column holds the difference
             return _Difference(abs(own.value), f"the difference is {own.text}", error)
-    if size := re.search(_SIZE, text):
+    if size:
         number = next(filter(None, size.groups()))
         if error and not written and text[size.end() - 1 : size.end() + 1].find("%") >= 0 and error < 0.05:
             error *= 100  # a column of fractions, a text in percent
@@ -102,6 +108,15 @@ def _in_words(claim: Claim) -> _Difference | None:
         if own is not None and own.value / 2 < float(over[1]) < own.value * 2:
             size = abs(own.value - float(over[1]))
             return _Difference(size, f"|{own.text} - {over[1]}| = {figure(size)}", error)
+    return None
+
+
+def _its_error(text: str, difference: re.Match) -> re.Match | None:
+    """The standard error in a text that is said of a difference: nothing that may name another stands between them."""
+    for found in re.finditer(_ERROR, text):
+        between = text[min(found.end(), difference.end()) : max(found.start(), difference.start())]
+        if not [word for word in naming(re.sub(rf"{NUMBER}%?", "0", between)) if not re.search(_ITSELF, word)]:
+            return found
     return None
 
 
@@ -116,9 +131,9 @@ def _of_pair(pair: re.Match, error: float | None, *, is_paired: bool) -> _Differ
 
 
 def _between_rows(claim: Claim, table: Sequence[Claim]) -> _Difference | None:
-    """The difference of two rows, where the text says which is the other, or where there is only one."""
+    """The difference of two rows of one text, where the text says which is the other."""
     for quantity in ("accuracy",) if "accura" in claim.text else QUANTITIES:
-        others = [row for row in table if row is not claim and quantity in row.columns]
+        others = [row for row in table if row != claim and row.scope == claim.scope and quantity in row.columns]
         if quantity in claim.columns and others:
             other = _meant(claim, others)
             return None if other is None else _of_rows(claim, other, quantity)
@@ -126,12 +141,12 @@ def _between_rows(claim: Claim, table: Sequence[Claim]) -> _Difference | None:
 
 
 def _meant(claim: Claim, others: list[Claim]) -> Claim | None:
-    """The row that the text names; else the baseline; else the only one."""
+    """The row that the text names; else the baseline. Any other may be of another text."""
     named = [row for row in others if re.search(rf"(?<![\w.]){re.escape(plain(row.name))}(?!\w)", claim.text)]
     if named:
         return max(named, key=lambda row: len(row.name))
     base = [row for row in others if re.search(r"baseline|reference", plain(row.name))]
-    return base[0] if base else others[0] if len(others) == 1 else None
+    return base[0] if base else None
 
 
 def _of_rows(claim: Claim, other: Claim, quantity: str) -> _Difference | None:

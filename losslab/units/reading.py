@@ -56,10 +56,10 @@ class Number:
     @classmethod
     def read(cls, text: str, scale: float = 1.0) -> "Number":
         """The number that `text` writes, as `1.83`, `3e-4` or `12`; a whole number is taken to a twentieth at most."""
-        value = float(text)
+        value = float(text)  # infinite where it has more digits than a float holds; who reads it bounds it
         digits, _, exponent = text.lower().partition("e")
         whole, point, decimals = digits.partition(".")
-        last = 10.0 ** (int(exponent or 0) - len(decimals))
+        last = 10.0 ** max(-300, min(300, int(exponent or 0) - len(decimals)))
         if not point:
             last = min(last, abs(value) / 20)
         return cls(text, value * scale, (value - last / 2) * scale, (value + last) * scale)

@@ -139,10 +139,11 @@ def test_where_nothing_can_be_scored_there_is_no_score():
 
 def test_an_item_is_cut_where_any_of_its_options_is():
     model = Letters({"a": 2, "b": 3}, seq_len=8)
-    result = multiple_choice("t", model, [ask("a", "b", context="123456"), ask("a", "bb", context="12345")], Settings())
-    # end mark, context, joining space, option: 9 and 9 tokens, of which a model of 8 reads all but the last
+    asked = [ask("a", "b", context="1234567"), ask("a", "bb", context="123456")]
+    result = multiple_choice("t", model, asked, Settings())
+    # context, joining space, option: 9 and 9 tokens, of which a model of 8 reads all but the last
     assert result.counts["cut"] == 0
-    result = multiple_choice("t", model, [ask("a", "bb", context="123456"), ask("a", "b")], Settings())
+    result = multiple_choice("t", model, [ask("a", "bb", context="1234567"), ask("a", "b")], Settings())
     assert result.counts["cut"] == 1 and result.scores["share_cut"].value == 0.5
     assert result.notes == ["t: 1 of 2 items are longer than the context of 8 tokens and lost their beginning"]
 
@@ -175,8 +176,8 @@ def test_prompts_are_those_of_the_harness():
     assert worded("piqa", {"goal": "Open it", "sol1": "push", "sol2": "pull", "label": 1}) == (
         ["Question: Open it\nAnswer: push", "Question: Open it\nAnswer: pull"], 1)
     row = {"premise": "It rained.", "choice1": "It was wet.", "choice2": "I slept.", "question": "effect", "label": 0}
-    assert worded("copa", row) == (["It rained therefore it was wet.", "It rained therefore i slept."], 0)
-    assert worded("copa", row | {"question": "cause"})[0][0] == "It rained because it was wet."
+    assert worded("copa", row) == (["It rained therefore  it was wet.", "It rained therefore  i slept."], 0)
+    assert worded("copa", row | {"question": "cause"})[0][0] == "It rained because  it was wet."
     assert worded("commonsense_qa", {"question": " What swims? ", "choices": choices, "answerKey": "B"}) == (
         [f"Question: What swims?\nA. fish\nB. sharks\nAnswer: {letter}" for letter in "AB"], 1)
     row = {"context": "Sam slept.", "question": "Why?", "answerA": "a", "answerB": "b", "answerC": "c", "label": "3"}
@@ -191,7 +192,7 @@ def test_prompts_are_those_of_the_harness():
 def test_an_option_begins_with_the_space_that_joins_it_and_the_context_keeps_none():
     one = ask("ab", "b", context="Q: ")
     assert bytes(one.options[0].request.continuation.tolist()) == b"  ab" and one.options[0].num_own == 2
-    assert one.options[0].request.context.tolist() == [256, *b"Q:"]
+    assert one.options[0].request.context.tolist() == [*b"Q:"]
 
 
 def test_the_ending_of_winogrande_is_what_is_scored(tmp_path):
@@ -242,7 +243,7 @@ def test_without_a_folder_the_rows_come_from_the_hub(monkeypatch):
         {"goal": "g", "sol1": "a", "sol2": "b", "label": 0}])
     result = tasks.run("piqa", Letters({"a": 2}), BYTES, Settings())
     assert result.scores["accuracy_sum"].value == 1 and asked == [("baber/piqa", None, "validation", ())]
-    assert result.notes == ["piqa: no examples, 1 items of baber/piqa, split validation"]
+    assert result.notes[0] == "piqa: no examples, 1 items of baber/piqa, split validation"
 
 
 def test_a_long_task_says_how_far_it_is_and_how_long_it_still_takes(monkeypatch):

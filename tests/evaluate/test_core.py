@@ -330,7 +330,7 @@ def run_small(folder, limit=0, seq_len=128):
 
 def test_a_whole_bundle_gives_core_under_both_names(small):
     result = run_small(small)
-    assert {"core_v1", "core_v2"} == result.scores.keys() and result.is_evidence and result.notes == []
+    assert {"core_v1", "core_v2"} == result.scores.keys() and result.is_evidence and result.notes == [core.BEGINNING]
     assert result.counts == {"tasks": 3, "items": 12, "skipped": 0, "cut": 0}
     part = result.parts[0]
     assert list(part.scores) == ["accuracy", "centered_v1", "centered_v2", "accuracy_sum", "accuracy_per_token",

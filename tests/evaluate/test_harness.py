@@ -222,7 +222,7 @@ def test_copa_is_the_same_through_our_requests_and_through_the_harness(tasks):
     rows, model = copa_rows(), random_model(limit=256)
     folder = tasks("copa_rows", rows, **CHOICES)
     result = harness.run(model, BYTES, ["copa_rows"], include_path=folder, end_mark_first=True)
-    requests = [Request([256, *row["query"].encode()], f" {choice}".encode())
+    requests = [Request([256, *row["query"].encode()], list(f" {choice}".encode()))
                 for row in rows for choice in row["choices"]]  # fmt: skip
     nats = np.array([answer.nats.sum() for answer in answers(model, requests)]).reshape(-1, 2)
     right = nats.argmin(1) == [row["gold"] for row in rows]

@@ -50,7 +50,8 @@ def test_a_long_passage_is_cut_from_the_left_and_counted():
 
 
 def test_the_end_mark_before_the_passage_takes_a_place():
-    items = lambada.score(Table(torch.zeros(257, 257), 8), Bytes(), ["123456 7", "1234567 8"], Settings()).items
+    texts, settings = ["123456 7", "1234567 8"], Settings(prefix="end-of-text")
+    items = lambada.score(Table(torch.zeros(257, 257), 8), Bytes(), texts, settings).items
     assert [item["cut"] for item in items] == [0, 1]  # a mark, six letters and two to score are the 8 + 1 that fit
 
 

@@ -51,17 +51,22 @@ def test_an_infinity_is_no_number_in_json(capsys):
 
 def test_audit_prints_findings(tmp_path, capsys):
     file = tmp_path / "claims.csv"
-    rows = ["name,loss,perplexity,claim,who", "a,1.83,3.8,,me", "b,1.83,6.23,,", 'c,,,"gzip is 4.5 bpb, on English",']
+    rows = ["name,loss,perplexity,claim,who", "a,1.83,3.8,,me", "b,1.83,6.23,,",
+            'c,,,"gzip is 4.5 bpb, on English",', "d,,,we are best,"]
     file.write_text("\n".join(rows))
     assert losslab("audit", str(file), "--json") == 0
     out, err = capsys.readouterr()
     document = json.loads(out)
-    assert [(row["name"], row["ok"]) for row in document["findings"]] == [("a", False), ("b", True), ("c", False)]
-    assert all(set(row) == {"name", "ok", "message"} and row["message"] for row in document["findings"])
+    assert [(row["name"], row["ok"]) for row in document["findings"]] == [
+        ("a", False), ("b", True), ("c", False), ("d", None)]
+    assert all(set(row) == {"name", "label", "ok", "message"} and row["message"] for row in document["findings"])
+    assert document["counts"] == {"ok": 1, "wrong": 2, "not checked": 1}
     assert document["ok"] is False and document["notes"] == ["columns that are not read: who"] and "who" in err
     assert losslab("audit", str(file)) == 0
     out = capsys.readouterr().out
-    assert "WRONG  a: exp(1.83) = 6.23" in out and "ok     b: " in out and "2 of 3 claims cannot be true" in out
+    assert "WRONG        a: exp(1.83) = 6.23" in out and "ok           b: " in out and "not checked  d: nothing" in out
+    assert out.endswith("2 of 4 claims cannot be true as they stand, 1 can as far as they were checked, 1 were not "
+                        "checked\n")
 
 
 def test_audit_refuses_in_one_sentence(tmp_path, capsys):

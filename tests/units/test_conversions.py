@@ -52,7 +52,7 @@ def test_an_nll_beyond_floats_is_an_infinite_perplexity():
 @pytest.mark.parametrize(
     ("call", "name"),
     [
-        (lambda: units.bits_per_byte(1.0, 0), "num_bytes"),
+        (lambda: units.bits_per_byte(1.0, 0), "num_bytes"), (lambda: units.word_perplexity(1.0, math.inf), "num_words"),
         (lambda: units.word_perplexity(1.0, 0), "num_words"),
         (lambda: units.bits_per_byte_from_nll(1.0, -4), "bytes_per_token"),
         (lambda: units.compression_ratio(0), "bits_per_byte"),

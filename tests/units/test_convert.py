@@ -94,13 +94,23 @@ def test_units_are_spelled_in_many_ways(spelled, key):
         (lambda: convert(0, unit("ratio")), "compression ratio must be above 0"),
         (lambda: convert(math.nan, unit("nats")), "nats/token must be"),
         (lambda: convert(math.inf, unit("nats")), "nats/token must be"),
-        (lambda: convert(1, unit("nats"), bytes_per_token=0), "bytes_per_token must be above 0, got 0"),
+        (lambda: convert(1, unit("nats"), bytes_per_token=0), "bytes_per_token must be above 0 and finite, got 0"),
         (lambda: convert(1, unit("nats"), tokens_per_word=math.nan), "tokens_per_word must be above 0"),
+        (lambda: convert(1, unit("nats"), bytes_per_token=math.inf), "bytes_per_token must be above 0 and finite, got"),
+        (lambda: convert(3, unit("bpc"), characters_per_byte=1.5), "characters_per_byte must be from 0.25 to 1, got "
+                                                                  "1.5; a character has 1 to 4 bytes in UTF-8"),
+        (lambda: convert(3, unit("bpc"), characters_per_byte=0.2), "characters_per_byte must be from 0.25 to 1"),
     ],
 )
 def test_what_cannot_be_is_refused(call, said):
     with pytest.raises(ValueError, match=f"^{said}"):
         call()
+
+
+def test_the_ends_of_what_utf8_allows():
+    """A text of four-byte characters alone, and one of ASCII alone."""
+    assert values(8, "bpc", characters_per_byte=len("\U0001f600") / len("\U0001f600".encode()))["bits_per_byte"] == 2
+    assert values(2, "bpc", characters_per_byte=1)["bits_per_byte"] == 2
 
 
 def test_certainty_and_more_than_a_float_holds():
