@@ -284,7 +284,7 @@ def test_a_large_store_is_drawn_in_part_and_listed_whole(monkeypatch):
     assert len(document["arms"]) == 20 and document["arms"][-1]["name"] == document["baseline"] == names[59]
     assert {a["name"] for a in document["arms"]} | {a["name"] for a in document["others"]} == set(names)
     assert len({path.name.split("-")[0] for path in read}) == 20  # no log of an arm that is only listed
-    assert all(a["difference"]["p_holm"] for a in document["others"])
+    assert all(a["difference"]["n"] == 2 for a in document["others"])
     assert document["environment"]["created"] == "2026-01-01T00:00:00000 to 2026-01-01T00:00:00059"
     text, table = page.html(document), report.table(document)
     assert "and 40 more arms, listed in the report" in table and "40 other arms" in text
@@ -296,7 +296,7 @@ def test_the_work_grows_as_the_number_of_runs_does(monkeypatch):
     monkeypatch.setattr(records.Record, "log", property(lambda run: []))
     report.document(many(30))  # loads what is loaded once
     calls = []
-    for conditions in (250, 500, 1000):
+    for conditions in (100, 200, 400):
         runs, profile = list(many(conditions)), cProfile.Profile()
         profile.runcall(report.document, runs)
         calls.append(pstats.Stats(profile).total_calls)
@@ -313,7 +313,8 @@ def test_several_corpora_are_not_mixed(tmp_path):
     assert (document["corpus"]["name"], document["counts"]["documents"]) == ("tales", 800)
     assert [c["name"] for c in document["corpora"]] == ["novels", "tales"]
     assert "842,496 to 1,000,000 parameters" in report.table(document)
-    assert "several corpora: novels facade (tokenizer bytes), tales c0ffee (tokenizer bytes)" in report.table(document)
+    assert "several corpora: novels facade (tokenizer bytes), tales c0ffee (tokenizer bytes)" in " ".join(
+        report.table(document).split())
     lede = next(x for a, x in Page(page.html(document)).all("p") if a.get("class") == "lede")
     assert "its own corpus; that of cross_entropy is tales: 800 documents" in lede
 
@@ -507,7 +508,7 @@ def test_hostile_words_are_only_words(tmp_path):
 
 
 WORDS = ["a` | <script>alert(1)</script>", "\\| <script>x</script> `", "[x](javascript:alert(1))", "<!--", "](y)",
-         "x\n\n<img src=x onerror=alert(1)>", "``` \n<b>", "\x1b[2J\x9b1m\r\u202e", "\udcff", "- # 1. ~~~", "$x$ &lt;",
+         "x\n\n<img src=x onerror=alert(1)>", "``` \n<i>", "\x1b[2J\x9b1m\r\u202e", "\udcff", "- # 1. ~~~", "$x$ &lt;",
          "</pre>"]
 
 
@@ -528,16 +529,14 @@ def test_whatever_comes_from_a_run_is_only_words_in_every_form(store, word):
     runs.append(dataclasses.replace(runs[-1], path=Path(f"/{word}"), status="failed", result={"error": word}, spec={
         **runs[-1].spec, "condition": "other", "config": {**runs[-1].spec["config"], "loss": f"y{word}"}}))
     document = report.document(runs, command=word)
-    with pytest.MonkeyPatch.context() as patch:
-        if not whole:  # the still drawings take most of the time
-            patch.setattr(page, "still", lambda spec: "")
-        text, html = report.markdown(document), page.html(document)
-    html.encode(), text.encode(), json.dumps(document, allow_nan=False).encode()
+    text = report.markdown(document)
+    text.encode(), json.dumps(document, allow_nan=False).encode()
     table = report.table(document)
     assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e\ud800-\udfff]", table)
     assert all(len(line) <= 100 for line in table.splitlines())
-    parsed = Page(html)
-    assert len(parsed.all("script")) == 4 and not {tag for tag, _ in parsed.elements} & {"img", "b"}
+    if whole:  # a page takes its time
+        parsed = Page(page.html(document))
+        assert len(parsed.all("script")) == 4 and not {tag for tag, _ in parsed.elements} & {"img", "i"}
     # Markdown: the only tags are the <pre> of blocks, and every row of a table has the cells of its heading
     assert set(re.findall(r"<[^\n]{0,4}", text)) <= {"<pre>", "</pre"}, text
     outside = re.sub(r"(?ms)^(`{3,})\n.*?^\1$|^<pre>\n.*?^</pre>$", "", text)
