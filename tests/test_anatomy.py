@@ -21,8 +21,9 @@ def found(text, **options):
 
 
 def minimizers(text):
-    """Truth and softmax of the minimizer, for each truth."""
-    ends = minimizer.find(Objective.parse(text), True)
+    """Truth and softmax of the minimizer, for each truth over few classes."""
+    objective = Objective.parse(text)
+    ends = [minimizer._settle(objective, counts, 1) for counts in minimizer.TRUTHS]
     assert all(one["found"] for one in ends)
     return [tuple(torch.tensor(one[key], dtype=torch.float64) for key in ("truth", "softmax")) for one in ends]
 
@@ -72,7 +73,11 @@ def test_focal_is_biased_toward_the_uniform_and_stationary_in_its_own_slope():
         assert torch.allclose(slopes, slopes.mean().expand_as(slopes), atol=1e-6)
         assert torch.special.entr(p).sum() > torch.special.entr(truth).sum()
     about = found("focal(2)")
-    assert not about.proper and about.bias["direction"] == "flatter" and about.bias["max_abs"] > 0.1
+    few = minimizer.bias(about.minimizers[:-1])
+    assert not about.proper and few["direction"] == "flatter" and few["max_abs"] > 0.1
+    truth, p = (torch.tensor(about.minimizers[-1][key], dtype=torch.float64) for key in ("truth", "softmax"))
+    slopes = truth * ((1 - p) ** 2 / p - 2 * (1 - p) * p.log())  # and over 64 classes
+    assert len(truth) == 64 and torch.allclose(slopes, slopes.mean().expand_as(slopes), atol=1e-9)
 
 
 def test_a_detached_weight_is_followed_and_not_differentiated():

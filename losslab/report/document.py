@@ -117,14 +117,12 @@ def _distinct(records: Iterable[Record]) -> tuple[list[Record], list[str]]:
         kept[key] = run
     if not kept:
         raise ValueError("there is no run to report on; give run folders, or a store that holds some")
-    runs = list(kept.values())
-    measure = readings.score_name(runs, "nll")
-    return [_judged(run, measure) for run in runs], warnings
+    return [_judged(run) for run in kept.values()], warnings
 
 
-def _judged(run: Record, measure: str) -> Record:
-    """The run as it counts: one that finished without a finite nll has lost its seed."""
-    lost = readings.lost(run, measure) if run.status == "finished" else None
+def _judged(run: Record) -> Record:
+    """The run as it counts: one that finished without a finite nll, under whatever stride, has lost its seed."""
+    lost = readings.lost(run, readings.score_name([run], "nll")) if run.status == "finished" else None
     return replace(run, status=lost[0], result={**run.result, "error": lost[1]}) if lost else run
 
 
