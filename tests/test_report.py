@@ -20,7 +20,6 @@ from hypothesis import strategies as st
 from losslab import config as configuration
 from losslab import records, report
 from losslab.report import page, words
-from losslab.report.labels import labels
 from losslab.report.marks import BAND, beyond
 
 CHROMIUM = "/usr/bin/chromium"
@@ -35,7 +34,7 @@ def score(value, unit, stderr=0.01, n=800):
 def write_run(store, loss, seed, nll=1.5, *, status="finished", corpus=None, floor=None, source=None, dtype="float32",
               calibrated=None, cost=1.0, samples=(), prefix="", **train):
     """One run folder as an experiment leaves it; `nll` decides every score, `train` changes settings."""
-    config = configuration.to_dict(configuration.tiny()) | {"loss": loss, "seed": seed}
+    config = configuration.to_dict(configuration.preset("tiny")) | {"loss": loss, "seed": seed}
     config["train"] = config["train"] | train
     corpus = {"name": "tales", "digest": "c0ffee", "tokenizer": "bytes", "vocab_size": 257,
               "floor_bits_per_byte": floor,
@@ -256,14 +255,14 @@ def test_arms_that_nothing_tells_apart_are_named_by_their_condition(tmp_path):
     for run in runs:  # and one formula is the name that another arm would have
         run.spec["condition"] = "a" * 11 + run.path.name[1]
     runs += [write_run(tmp_path, "mse #aaaaaa", 0)]
-    names = labels(runs)
+    names = records.labels(runs)
     assert len(set(names.values())) == len(names) == 3
     assert names["a" * 12] == f"mse #{'a' * 12}" and names["a" * 11 + "b"] == f"mse #{'a' * 11}b"
 
 
 def many(conditions, seeds=2):
     """Records of a large store, as `records.find` would read them."""
-    config = configuration.to_dict(configuration.tiny())
+    config = configuration.to_dict(configuration.preset("tiny"))
     for c, s in ((c, s) for c in range(conditions) for s in range(seeds)):
         train = config["train"] | {"learning_rate": 1e-3 * (1 + c)}
         noise = 1e-4 * ((7919 * s + 104729 * c) % 97)

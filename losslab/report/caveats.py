@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from losslab.config import LOOKS
 from losslab.records import Record
-from losslab.report.labels import flatten
+from losslab.records.labels import flatten
 from losslab.stats import Comparison
 
 Arms = Mapping[str, Sequence[Record]]

@@ -10,7 +10,6 @@ from losslab.report import arms as told
 from losslab.report import readings
 from losslab.report.caveats import caveats, comparable, differing
 from losslab.report.corpora import corpus, several
-from losslab.report.labels import labels
 from losslab.stats import Comparison, compare
 
 FORMAT = 1
@@ -43,7 +42,7 @@ def document(
         ValueError: without any run, or with a baseline that is not an arm.
     """
     runs, repeated = _distinct(records)
-    names = labels(runs)
+    names = folders.labels(runs)
     arms: dict[str, list[Record]] = {}
     for run in runs:
         arms.setdefault(names[run.condition], []).append(run)

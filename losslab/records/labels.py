@@ -3,8 +3,8 @@
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
-from losslab.records import Record
-from losslab.report.escaping import plain
+from losslab.records.record import Record
+from losslab.words import printable
 
 MOST_KEYS = 3  # settings in a name; more are no name
 LONGEST = 40  # characters of a setting's value
@@ -26,7 +26,7 @@ def labels(records: Iterable[Record]) -> dict[str, str]:
         groups.setdefault(record.loss, []).append(record)
     names = {}
     for formula, group in groups.items():
-        formula = plain(formula)
+        formula = printable(formula)
         endings = _endings([_facts(record) for record in group]) if len(group) > 1 else [""]
         names |= {record.condition: formula + ending for record, ending in zip(group, endings, strict=True)}
     count = Counter(names.values())
@@ -60,7 +60,7 @@ def _text(value) -> str:
     if isinstance(value, float):
         return f"{value:g}"
     text = "none" if value in (None, "", ()) else str(value)
-    text = plain(text)
+    text = printable(text)
     return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
 
 
