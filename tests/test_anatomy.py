@@ -21,8 +21,9 @@ def found(text, **options):
 
 
 def minimizers(text):
-    """Truth and softmax of the minimizer, for each truth."""
-    ends = minimizer.find(Objective.parse(text), True)
+    """Truth and softmax of the minimizer, for each truth over few classes."""
+    objective = Objective.parse(text)
+    ends = [minimizer._settle(objective, counts, 1) for counts in minimizer.TRUTHS]
     assert all(one["found"] for one in ends)
     return [tuple(torch.tensor(one[key], dtype=torch.float64) for key in ("truth", "softmax")) for one in ends]
 
@@ -72,7 +73,11 @@ def test_focal_is_biased_toward_the_uniform_and_stationary_in_its_own_slope():
         assert torch.allclose(slopes, slopes.mean().expand_as(slopes), atol=1e-6)
         assert torch.special.entr(p).sum() > torch.special.entr(truth).sum()
     about = found("focal(2)")
-    assert not about.proper and about.bias["direction"] == "flatter" and about.bias["max_abs"] > 0.1
+    few = minimizer.bias(about.minimizers[:-1])
+    assert not about.proper and few["direction"] == "flatter" and few["max_abs"] > 0.1
+    truth, p = (torch.tensor(about.minimizers[-1][key], dtype=torch.float64) for key in ("truth", "softmax"))
+    slopes = truth * ((1 - p) ** 2 / p - 2 * (1 - p) * p.log())  # and over 64 classes
+    assert len(truth) == 64 and torch.allclose(slopes, slopes.mean().expand_as(slopes), atol=1e-9)
 
 
 def test_a_detached_weight_is_followed_and_not_differentiated():
@@ -116,6 +121,55 @@ def test_the_curves_of_cross_entropy_are_its_closed_forms():
 def test_behind_a_soft_cap_the_curve_shows_the_probability_that_comes_out():
     capped = shape.curve(Objective.parse("softcap(5) | cross_entropy"), 4_096)
     assert capped["value"][-1] == pytest.approx(-math.log(capped["p_correct"][-1])) and capped["p_correct"][-1] < 0.2
+
+
+def test_a_classic_mean_is_drawn_point_by_point(tmp_path):
+    body = "def mine(logits, targets):\n    return F.cross_entropy(logits.flatten(0, 1), targets.flatten())\n"
+    curve = shape.curve(Objective.parse(file_of(tmp_path, body)), 27)
+    p = torch.tensor(curve["p_correct"], dtype=torch.float64)  # the mean of all points would be flat
+    assert torch.allclose(torch.tensor(curve["value"], dtype=torch.float64), -p.log(), atol=1e-6)
+    assert torch.allclose(torch.tensor(curve["target_gradient"], dtype=torch.float64), p - 1, atol=1e-6)
+
+
+def test_a_loss_that_fails_on_one_token_has_no_curve_and_says_why(tmp_path):
+    body = "def mine(logits, targets):\n    return F.cross_entropy(logits[:, 1:].flatten(0, 1), "
+    about = found(file_of(tmp_path, body + "targets[:, 1:].flatten())\n")).to_dict()
+    why = "no curve is drawn for 27 classes: the loss fails on a batch of one token, as each point of the curve is"
+    assert about["curves"] == [] and about["left_out"].startswith(why)
+    assert set(anatomy_page.charts(about)) <= {"bias"} and why in " ".join(anatomy_text.text(about).split())
+
+
+TOP_K = "def mine(prediction):\n    top = prediction.logits.topk({}).values\n    return top.logsumexp(-1) - prediction."
+
+
+def test_a_loss_of_the_likeliest_classes_is_tried_where_it_has_as_many(tmp_path):
+    path = file_of(tmp_path, TOP_K.format(50) + "target_logit\n")
+    assert probe.smallest(Objective.parse(path)) == 64
+    about = found(path, sizes=(27, 64)).to_dict()
+    assert [len(one["truth"]) for one in about["minimizers"]] == about["convexity"]["classes"] == [64]
+    assert [curve["vocab_size"] for curve in about["curves"]] == [64]
+    assert about["left_out"] == "no curve is drawn for 27 classes: the loss fails on so many, or is not finite there"
+    told = " ".join(anatomy_text.text(about).split())
+    assert "(tried on 64 classes)" in told and set(anatomy_page.charts(about)) == {"value", "gradient"}
+
+    nowhere = found(file_of(tmp_path, TOP_K.format(200) + "target_logit\n")).to_dict()
+    assert nowhere["proper"] is nowhere["convex"] is None and nowhere["minimizers"] == []
+    assert "not found out: the loss fails on the few classes" in " ".join(anatomy_text.text(nowhere).split())
+    anatomy_text.markdown(nowhere), anatomy_text.gallery([(nowhere, "", None)]), anatomy_page.html(nowhere)
+
+
+def test_a_loss_that_is_another_one_on_few_classes_is_found_out_on_many(tmp_path):
+    body = TOP_K.format("min(8, prediction.logits.shape[-1])") + "target_logit\n"
+    few, many = minimizer.find(Objective.parse(file_of(tmp_path, body)), True)[:-1], found(file_of(tmp_path, body))
+    assert minimizer.is_proper(few) and not many.proper  # cross-entropy on 3 to 5 classes, and not on 64
+    assert "(tried on 3, 4, 5 and 64 classes)" in anatomy_text.proper(many.to_dict())
+
+
+def test_words_of_a_strangers_formula_are_only_words_in_the_markdown(tmp_path):
+    about = found("cross_entropy").to_dict() | {"loss": "a|b <script>x</script> `y`", "inspected": "\x1b[2J"}
+    text = anatomy_text.markdown(about)
+    assert "<script" not in text and "# a&#124;b &lt;script&gt;x" in text
+    assert "\x1b" not in anatomy_text.text(about)
 
 
 def test_a_model_that_knows_nothing_costs_log_vocab():

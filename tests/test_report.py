@@ -1,19 +1,26 @@
 """Documents against hand-made run folders, and the page, the Markdown and the table that show them."""
 
+import copy
+import cProfile
+import dataclasses
 import json
 import math
+import pstats
 import re
 import shutil
 import subprocess
 import sys
 from html.parser import HTMLParser
+from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
 
 from losslab import config as configuration
 from losslab import records, report
 from losslab.report import page, words
-from losslab.report.marks import beyond
+from losslab.report.marks import BAND, beyond
 
 CHROMIUM = "/usr/bin/chromium"
 HOSTILE = "</script><img src=x onerror=alert(1)>"
@@ -27,7 +34,7 @@ def score(value, unit, stderr=0.01, n=800):
 def write_run(store, loss, seed, nll=1.5, *, status="finished", corpus=None, floor=None, source=None, dtype="float32",
               calibrated=None, cost=1.0, samples=(), prefix="", **train):
     """One run folder as an experiment leaves it; `nll` decides every score, `train` changes settings."""
-    config = configuration.to_dict(configuration.tiny()) | {"loss": loss, "seed": seed}
+    config = configuration.to_dict(configuration.preset("tiny")) | {"loss": loss, "seed": seed}
     config["train"] = config["train"] | train
     corpus = {"name": "tales", "digest": "c0ffee", "tokenizer": "bytes", "vocab_size": 257,
               "floor_bits_per_byte": floor,
@@ -81,6 +88,12 @@ def runs(tmp_path):
                                           ("cross_entropy + 0.0001*z_loss", -0.05, 0.0005, 1.1))
         for seed in range(4)
     ]
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    """Two finished runs of one arm."""
+    return [write_run(tmp_path_factory.mktemp("store"), "mse", seed, 1.5 + seed / 100) for seed in (0, 1)]
 
 
 def arm(document, name):
@@ -195,13 +208,128 @@ def test_other_numerics_are_said(tmp_path):
 def test_what_did_not_end_is_not_counted_and_said(runs, tmp_path):
     runs += [write_run(tmp_path, "squentropy", 4, status="failed"), write_run(tmp_path, "mse", 0, status="running")]
     document = report.document(runs, requested={"squentropy": range(6)})
-    assert arm(document, "squentropy")["scores"]["nll"]["n"] == 4
-    assert (arm(document, "squentropy")["outcome"], arm(document, "squentropy")["status"]) == ("worse", "finished")
-    assert any("squentropy: seed 4 failed" in w for w in document["warnings"])
+    failed = arm(document, "squentropy")  # the seed that failed takes the mean and the verdict with it
+    assert (failed["outcome"], failed["status"], failed["scores"]) == ("failed", "1 of 5 failed", {})
+    assert failed["verdict"] == "squentropy failed on 1 of 5 seeds: no mean and no difference"
+    assert [a["name"] for a in document["arms"][-2:]] == ["squentropy", "mse"]
+    assert any("squentropy: seed 4 failed, which counts as a lost seed" in w for w in document["warnings"])
     assert any("squentropy: no run of seed 5" in w for w in document["warnings"])
     assert any("mse: seed 0 stopped early" in w for w in document["warnings"])
     assert arm(document, "mse")["scores"] == {}
     page.html(document)
+
+
+@pytest.mark.parametrize(("value", "status", "why"), [
+    (math.inf, "1 of 4 diverged", "nll is infinite"), (None, "1 of 4 failed", "its result has no nll"),
+])
+def test_a_finished_run_without_a_finite_nll_has_lost_its_seed(runs, value, status, why):
+    worse = next(run for run in runs if run.loss == "squentropy" and run.seed == 2)
+    worse.result["scores"]["nll"]["value"] = value
+    found = arm(report.document(runs), "squentropy")
+    assert (found["status"], found["scores"], found["difference"]) == (status, {}, None)
+    assert found["runs"][2]["error"] == why and found["outcome"] in status
+    assert why in page.html(report.document(runs)) and status in report.table(report.document(runs))
+
+
+def test_seeds_added_after_a_look_are_said(runs):
+    document = report.document(runs, looks=[[0, 1], [0, 1, 2, 3]])
+    assert document["looks"] == [2] and "CAUTION, seeds were added after a look at 2:" in document["verdict"]
+    assert document["warnings"][0].startswith("seeds were added after a look at 2: a verdict here errs more often than")
+    assert report.document(runs)["looks"] == [] and "look" not in report.document(runs)["verdict"]
+
+
+def test_arms_are_named_by_the_settings_in_which_they_differ(tmp_path):
+    grid = [(rate, width) for rate in (2e-3, 1e-3) for width in (0.0, 0.1)]
+    runs = [write_run(tmp_path, "cross_entropy", s, 1.5 + NOISE[s] + rate + 0.1 * s * decay, learning_rate=rate,
+                      weight_decay=decay, log_every=10 + round(1e4 * rate)) for s in (0, 1) for rate, decay in grid]
+    runs += [write_run(tmp_path, "mse", s, 1.7 + s / 100) for s in (0, 1)]
+    document = report.document(runs)
+    assert {a["name"] for a in document["arms"]} == {"mse", *(
+        f"cross_entropy (learning_rate {rate:g}, weight_decay {decay:g})" for rate, decay in grid)}
+    assert document["baseline"] == "cross_entropy (learning_rate 0.002, weight_decay 0)"  # not mse
+    assert "learning_rate 0.001" in report.table(document)
+
+
+def test_arms_that_nothing_tells_apart_are_named_by_their_condition(tmp_path):
+    runs = [write_run(tmp_path, "mse", s, prefix=f"{c}-") for s in (0, 1) for c in ("aa", "ab")]
+    for run in runs:  # and one formula is the name that another arm would have
+        run.spec["condition"] = "a" * 11 + run.path.name[1]
+    runs += [write_run(tmp_path, "mse #aaaaaa", 0)]
+    names = records.labels(runs)
+    assert len(set(names.values())) == len(names) == 3
+    assert names["a" * 12] == f"mse #{'a' * 12}" and names["a" * 11 + "b"] == f"mse #{'a' * 11}b"
+
+
+def many(conditions, seeds=2):
+    """Records of a large store, as `records.find` would read them."""
+    config = configuration.to_dict(configuration.preset("tiny"))
+    for c, s in ((c, s) for c in range(conditions) for s in range(seeds)):
+        train = config["train"] | {"learning_rate": 1e-3 * (1 + c)}
+        noise = 1e-4 * ((7919 * s + 104729 * c) % 97)
+        scores = {name: score(base + 1e-4 * c + noise, "") for name, base in (("nll", 1.5), ("bits_per_byte", 2.1))}
+        yield records.Record(
+            Path(f"/nowhere/{c}-{s}"),
+            {"condition": f"{c:012x}", "config": config | {"loss": "mse", "seed": s, "train": train},
+             "corpus": {"name": "tales", "digest": "c0ffee", "tokenizer": "bytes", "splits": {}}},
+            {"device": "cpu", "created": f"2026-01-01T00:00:{c:05d}"}, {"status": "finished", "scores": scores},
+            "finished")
+
+
+def test_a_large_store_is_drawn_in_part_and_listed_whole(monkeypatch):
+    read = []
+    monkeypatch.setattr(records.Record, "log", property(lambda run: read.append(run.path) or []))
+    document = report.document(many(60), baseline="mse (learning_rate 0.06)")  # the worst of all
+    names = [f"mse (learning_rate {1e-3 * (1 + c):g})" for c in range(60)]
+    assert len(document["arms"]) == 20 and document["arms"][-1]["name"] == document["baseline"] == names[59]
+    assert {a["name"] for a in document["arms"]} | {a["name"] for a in document["others"]} == set(names)
+    assert len({path.name.split("-")[0] for path in read}) == 20  # no log of an arm that is only listed
+    assert all(a["difference"]["n"] == 2 for a in document["others"])
+    assert document["environment"]["created"] == "2026-01-01T00:00:00000 to 2026-01-01T00:00:00059"
+    text, table = page.html(document), report.table(document)
+    assert "and 40 more arms, listed in the report" in table and "40 other arms" in text
+    assert Page(text).all("th")[-1] and report.markdown(document).count("`mse (learning_rate") >= 60
+    assert len(document["warnings"]) < 20
+
+
+def test_the_work_grows_as_the_number_of_runs_does(monkeypatch):
+    monkeypatch.setattr(records.Record, "log", property(lambda run: []))
+    report.document(many(30))  # loads what is loaded once
+    calls = []
+    for conditions in (100, 200, 400):
+        runs, profile = list(many(conditions)), cProfile.Profile()
+        profile.runcall(report.document, runs)
+        calls.append(pstats.Stats(profile).total_calls)
+    assert (calls[2] - calls[1]) < 2.3 * (calls[1] - calls[0]), calls  # quadratic would be 4
+
+
+def test_several_corpora_are_not_mixed(tmp_path):
+    runs = [write_run(tmp_path, "mse", s, 1.4 + s / 100, corpus={"digest": "facade", "name": "novels"}) for s in (0, 1)]
+    for run in runs:
+        run.result["counts"] = {"documents": 7, "tokens": 77, "bytes": 777, "words": 7}
+        run.result["model"] = {"num_params": 1_000_000}
+    runs += [write_run(tmp_path, "cross_entropy", s, 1.5 + s / 100) for s in (0, 1)]
+    document = report.document(runs)
+    assert (document["corpus"]["name"], document["counts"]["documents"]) == ("tales", 800)
+    assert [c["name"] for c in document["corpora"]] == ["novels", "tales"]
+    assert "842,496 to 1,000,000 parameters" in report.table(document)
+    assert "several corpora: novels facade (tokenizer bytes), tales c0ffee (tokenizer bytes)" in " ".join(
+        report.table(document).split())
+    lede = next(x for a, x in Page(page.html(document)).all("p") if a.get("class") == "lede")
+    assert "its own corpus; that of cross_entropy is tales: 800 documents" in lede
+
+
+def test_a_text_without_marks_and_documents_left_out_are_said(tmp_path):
+    one = {"splits": {s: {"documents": 1, "tokens": 9, "bytes": 9} for s in ("train", "tune", "val")}}
+    run = write_run(tmp_path, "mse", 0, corpus=one | {"dropped": {"same text in val": 2869, "too long": 1, "none": 0}})
+    document = report.document([run])
+    cut, dropped = document["corpus"]["notes"]
+    assert cut.startswith("the text of tales has no marks between documents, so it was cut by position")
+    assert dropped == "documents left out: 2,869 (same text in val), 1 (too long)"
+    for shown in (page.html(document), " ".join(report.table(document).split()), report.markdown(document)):
+        assert "cut by position" in shown and "2,869 (same text in val)" in shown
+    old = report.document([write_run(tmp_path, "brier", 0, corpus={"dropped_documents": 2870})])["corpus"]["notes"]
+    assert len(old) == 1 and old[0].startswith("documents left out: 2,870; this run does not say why")
+    assert report.document([write_run(tmp_path, "focal", 0)])["corpus"]["notes"] == []
 
 
 def test_a_run_given_twice_counts_once(runs, tmp_path):
@@ -326,6 +454,27 @@ def test_the_page_carries_the_document_and_one_bundle(runs):
     assert all(f'data-chart="{name}"' in text for name in charts)
 
 
+def test_names_stand_level_with_their_marks_and_nothing_is_drawn_through_them(runs):
+    drawn = page.charts(report.document(runs))
+    for name in ("differences", "finals", "speed"):
+        layers = drawn[name]["layer"]
+        scales = [layer["encoding"]["x"]["scale"] for layer in layers if "scale" in layer["encoding"].get("x", {})]
+        assert scales and all(scale["rangeMin"] == {"expr": f"{BAND} + 14"} for scale in scales)
+        marks = {json.dumps(layer["encoding"]["y"]) for layer in layers if layer["encoding"].get("y", {}).get("field")}
+        words_ = [layer["mark"] for layer in layers if layer["mark"].get("limit")]
+        assert len(marks) == 1 and [mark["limit"] for mark in words_] == [{"expr": BAND}] * 2
+        assert [mark["baseline"] for mark in words_] == ["bottom", "top"]  # on both sides of the mark's height
+
+
+def test_every_seed_is_named_and_captions_stand_outside_wide_tables(runs):
+    text = page.html(report.document(runs))
+    assert [x for _, x in Page(text).all("th") if x.startswith("seed ")] == ["seed 0", "seed 1", "seed 2", "seed 3"]
+    assert "<caption" not in text and text.count('class="caption"') >= 4
+    shown = report.markdown(report.document(runs))
+    assert "| nll, nats/token | seed 0 | seed 1 | seed 2 | seed 3 |" in shown
+    assert "| `squentropy` | 1.5210 | 1.5230 | 1.5180 | 1.5200 |" in shown
+
+
 def test_the_page_asks_the_network_for_nothing(runs):
     parsed = Page(page.html(report.document(runs)))
     loads = [(tag, a) for tag, a in parsed.elements
@@ -355,8 +504,44 @@ def test_hostile_words_are_only_words(tmp_path):
     assert not parsed.all("img") and "<img" not in text.replace(page._bundle(), "")
     assert len(parsed.all("script")) == 4
     assert json.loads(next(x for a, x in parsed.all("script") if a.get("id") == "document")) == document
-    outside_code = re.sub(r"(?s)^(`{3,})\n.*?^\1$|(`+).*?\2", "", report.markdown(document), flags=re.M)
-    assert not re.search(r"(?<!\\)<", outside_code)
+
+
+WORDS = ["a` | <script>alert(1)</script>", "\\| <script>x</script> `", "[x](javascript:alert(1))", "<!--", "](y)",
+         "x\n\n<img src=x onerror=alert(1)>", "``` \n<i>", "\x1b[2J\x9b1m\r\u202e", "\udcff", "- # 1. ~~~", "$x$ &lt;",
+         "</pre>"]
+
+
+@given(st.lists(st.one_of(st.sampled_from(WORDS), st.text(max_size=12)), min_size=1, max_size=4).map("".join))
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@example("".join(WORDS))
+def test_whatever_comes_from_a_run_is_only_words_in_every_form(store, word):
+    runs, whole = [], word == "".join(WORDS)
+    for loss, seed in ((loss, seed) for loss in ("cross_entropy", f"x{word}") for seed in (0, 1)):
+        run = copy.deepcopy(store[seed])
+        run.spec["config"]["loss"], run.spec["condition"] = loss, loss
+        run.spec["config"]["data"]["corpus"], run.spec["corpus"]["name"] = word, word
+        run.spec["losses"] = [{"path": word, "sha256": word, "source": word}]
+        run.environment["torch"] = word
+        run.result["scores"][word] = score(1.0 + seed, word)
+        run.result["samples"] = [{"prompt": word, "text": word}]
+        runs.append(run)
+    runs.append(dataclasses.replace(runs[-1], path=Path(f"/{word}"), status="failed", result={"error": word}, spec={
+        **runs[-1].spec, "condition": "other", "config": {**runs[-1].spec["config"], "loss": f"y{word}"}}))
+    document = report.document(runs, command=word)
+    text = report.markdown(document)
+    text.encode(), json.dumps(document, allow_nan=False).encode()
+    table = report.table(document)
+    assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e\ud800-\udfff]", table)
+    assert all(len(line) <= 100 for line in table.splitlines())
+    if whole:  # a page takes its time
+        parsed = Page(page.html(document))
+        assert len(parsed.all("script")) == 4 and not {tag for tag, _ in parsed.elements} & {"img", "i"}
+    # Markdown: the only tags are the <pre> of blocks, and every row of a table has the cells of its heading
+    assert set(re.findall(r"<[^\n]{0,4}", text)) <= {"<pre>", "</pre"}, text
+    outside = re.sub(r"(?ms)^(`{3,})\n.*?^\1$|^<pre>\n.*?^</pre>$", "", text)
+    assert "](" not in re.sub(r"\\.", "", re.sub(r"`[^`\n]*`", "", outside))
+    for block in re.findall(r"(?m)(?:^\|.*\n)+", outside):
+        assert len({row.count("|") for row in block.splitlines()}) == 1, block
 
 
 def test_a_name_may_not_move_the_cursor(tmp_path):

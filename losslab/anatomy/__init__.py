@@ -21,20 +21,23 @@ class Anatomy:
     """The formula that was asked for."""
     inspected: str
     """The formula that was inspected: `cross_entropy + it` for what cannot be descended alone."""
-    proper: bool
-    """Whether training that has converged says the truth, for every truth that was tried."""
+    proper: bool | None
+    """Whether training that has converged says the truth, for every truth that was tried; None where the loss runs on
+    none of them, because it needs more classes."""
     bias: dict | None
     """The largest distance of the minimizer from the truth, and its direction; None where there is no minimizer."""
     minimizers: list[dict]
     """For each truth, where training from zero logits ends."""
     scored_alone: bool | str
     """Whether a token's loss is its own: True, False, or `by definition` for what the family says of itself."""
-    convex: bool
-    """Whether no counterexample to convexity in the logits was found."""
+    convex: bool | None
+    """Whether no counterexample to convexity in the logits was found; None where the loss ran on no number tried."""
     convexity: dict
-    """How many pairs were tried, and the worst of them as a witness."""
+    """How many pairs were tried, on which numbers of classes, and the worst of them as a witness."""
     curves: list[dict]
-    """Value and gradient against P(correct), one entry a vocabulary size."""
+    """Value and gradient against P(correct), one entry a vocabulary size on which the loss runs."""
+    left_out: str
+    """Why some curve is left out; empty where none is."""
     untrained: list[dict]
     """Value and gradient of a model that knows nothing, one entry a vocabulary size."""
     finite: dict[str, bool]
@@ -68,31 +71,40 @@ def inspect(objective: str | Objective, *, sizes: tuple[int, ...] = shape.SIZES,
         (False, 'flatter', True, True)
     """
     asked = str(objective).strip()
-    objective = _descendable(objective)
-    found = minimizer.find(objective, alone := probe.scored_alone(objective))
+    objective, size = _descendable(objective)
+    found = minimizer.find(objective, alone := probe.scored_alone(objective, size))
     convexity = shape.convexity(objective, bool(alone is True))
+    drawn, left_out = shape.drawable(objective, sizes)
     return Anatomy(
-        loss=asked, inspected=str(objective), proper=minimizer.is_proper(found), bias=minimizer.bias(found),
-        minimizers=found, scored_alone=alone, convex=convexity["witness"] is None, convexity=convexity,
-        curves=[shape.curve(objective, size) for size in sizes],
-        untrained=[shape.untrained(objective, size) for size in sizes], finite=shape.finite(objective),
-        route=costs.route(objective), cost=costs.measure(objective) if measure else None,
+        loss=asked, inspected=str(objective), proper=minimizer.is_proper(found) if found else None,
+        bias=minimizer.bias(found), minimizers=found, scored_alone=alone,
+        convex=convexity["witness"] is None if convexity["classes"] else None, convexity=convexity,
+        curves=[shape.curve(objective, size) for size in drawn], left_out=left_out,
+        untrained=[shape.untrained(objective, size) for size in sizes if probe.runs_on(objective, size, 16)],
+        finite=shape.finite(objective, size), route=costs.route(objective, size),
+        cost=costs.measure(objective) if measure and probe.runs_on(objective, costs.VOCAB_SIZE) else None,
         conventions=shape.CONVENTIONS | minimizer.CONVENTIONS | costs.CONVENTIONS,
     )
 
 
-def _descendable(objective: str | Objective) -> Objective:
-    """The objective itself, or cross-entropy plus it where it is only a term or does not see the target."""
+def _descendable(objective: str | Objective) -> tuple[Objective, int]:
+    """The objective itself, or cross-entropy plus it where it is only a term or does not see the target.
+
+    With it the fewest classes on which it runs.
+    """
     if isinstance(objective, str):
         try:
             objective = Objective.parse(objective)
         except ValueError as error:
             try:
-                return Objective.parse(_beside_cross_entropy(objective))
+                objective = Objective.parse(_beside_cross_entropy(objective))
+                return objective, probe.smallest(objective)
             except ValueError:  # it was not for being a term alone
                 raise error from None
-    probe.check(objective)
-    return objective if probe.sees_the_target(objective) else Objective.parse(_beside_cross_entropy(str(objective)))
+    size = probe.smallest(objective)
+    if not probe.sees_the_target(objective, size):
+        objective = Objective.parse(_beside_cross_entropy(str(objective)))
+    return objective, size
 
 
 def _beside_cross_entropy(text: str) -> str:

@@ -27,11 +27,12 @@ CONVENTIONS = {
 }
 
 
-def route(objective: Objective) -> dict:
+def route(objective: Objective, vocab_size: int = 27) -> dict:
     """How `linear_loss` evaluates a large batch: the name of the way, why, and the row statistics it gathers."""
     targets = torch.arange(6).view(2, 3)
-    hidden, lm_head, given = torch.zeros(2, 3, 1), torch.zeros(27, 1), vectors(27, torch.float32)
-    alone = objective.check(27, given)
+    hidden, lm_head, given = torch.zeros(2, 3, 1), torch.zeros(vocab_size, 1), vectors(
+        vocab_size, torch.float32)
+    alone = objective.check(vocab_size, given)
     try:
         job = Job(hidden, lm_head, targets, objective, given)
         general(hidden, lm_head, job)

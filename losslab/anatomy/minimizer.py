@@ -3,36 +3,46 @@
 import torch
 from torch import Tensor
 
-from losslab.anatomy.probe import losses_and_gradient
+from losslab.anatomy.probe import losses_and_gradient, runs_on
 from losslab.objective import Objective
 
-# tokens of each class among twenty: a batch that holds a truth exactly
+# tokens of each class in a batch that holds a truth exactly
 TRUTHS = ((10, 6, 4), (14, 4, 2), (17, 2, 1), (8, 6, 4, 2), (7, 6, 4, 2, 1))
+# one truth over many classes, falling as words do, on which a loss of the likeliest few classes is what it is in use
+MANY = tuple(max(1, 48 // (1 + i)) for i in range(64))
 TOLERANCE = 1e-5  # in probability; a file that computes in float32 has seven digits
 SETTLED = 1e-5  # of the last step, in logits; in float64 it comes down to 1e-9
 FAR = 40.0  # a gap of logits at which a probability has vanished
 STEPS = 300
+STEPS_OF_MANY = 90  # over 64 classes; a step takes some ten times as long as one over five
 CONVENTIONS = {
-    "proper": "for each truth q over 3 to 5 classes, the gradient is averaged over a batch that holds q exactly and is "
-    "followed from zero logits until it vanishes; what is compared with q is the softmax there. Weights that are not "
-    f"differentiated are followed as training follows them. Proper: no probability is off by more than {TOLERANCE:g}.",
+    "proper": "for each truth q over 3 to 5 classes, and one over 64 for a loss that scores tokens alone, the gradient "
+    "is averaged over a batch that holds q exactly and is followed from zero logits until it vanishes; what is "
+    "compared with q is the softmax there. Weights that are not differentiated are followed as training follows them. "
+    f"Truths on whose classes the loss fails are left out. Proper: no probability is off by more than {TOLERANCE:g}.",
     "neighbors": "a loss that looks at other tokens is given rows of two independent tokens, the second with the truth "
     "of the first shifted by one class, and logits for each.",
 }
 
 
 def find(objective: Objective, alone: bool | str) -> list[dict]:
-    """For each truth, where training from zero logits ends."""
-    return [_settle(objective, counts, 1 if alone is True else 2) for counts in TRUTHS]
+    """For each truth on whose classes the loss runs, where training from zero logits ends.
+
+    A truth over 64 classes is tried where tokens are scored alone: two of them at once are 4,096 rows.
+    """
+    contexts = 1 if alone is True else 2
+    truths = (*TRUTHS, MANY) if contexts == 1 else TRUTHS
+    return [_settle(objective, counts, contexts) for counts in truths if runs_on(objective, len(counts), contexts)]
 
 
 def is_proper(found: list[dict]) -> bool:
-    return all(one["found"] and one["max_abs"] <= TOLERANCE for one in found)
+    """Whether every truth that was tried is where its training ends; False where none could be tried."""
+    return bool(found) and all(one["found"] and one["max_abs"] <= TOLERANCE for one in found)
 
 
 def bias(found: list[dict]) -> dict | None:
     """The worst distance over all truths, in probability and in nats; the direction if all lean alike."""
-    if not all(one["found"] for one in found):
+    if not found or not all(one["found"] for one in found):
         return None
     worst = {key: max(one[key] for one in found) for key in ("max_abs", "kl_nats")}
     leanings = {one["direction"] for one in found if one["max_abs"] > TOLERANCE}
@@ -42,7 +52,9 @@ def bias(found: list[dict]) -> dict | None:
 def _settle(objective: Objective, counts: tuple[int, ...], contexts: int) -> dict:
     truth = torch.tensor(counts, dtype=torch.float64) / sum(counts)
     truths = torch.stack([truth.roll(shift) for shift in range(contexts)])  # [contexts, vocab]
-    tokens = torch.arange(len(counts)).repeat_interleave(torch.tensor(counts))
+    shares = truth if contexts == 1 else None  # of tokens scored alone one of each class is enough, weighted
+    tokens = torch.arange(len(counts)) if contexts == 1 else torch.arange(len(counts)).repeat_interleave(
+        torch.tensor(counts))
     shifted = [(tokens + shift) % len(counts) for shift in range(contexts)]
     targets = torch.stack([axis.flatten() for axis in torch.meshgrid(*shifted, indexing="ij")], -1)  # [rows, contexts]
 
@@ -51,7 +63,9 @@ def _settle(objective: Objective, counts: tuple[int, ...], contexts: int) -> dic
         batch = points.view(-1, 1, *truths.shape).expand(-1, len(targets), -1, -1)
         pieces = [batch.flatten(0, 1)] if contexts == 1 else batch
         gradients = [losses_and_gradient(objective, x, targets.repeat(len(x) // len(targets), 1))[1] for x in pieces]
-        return torch.cat(gradients).view(batch.shape).mean(1).flatten(1)
+        found = torch.cat(gradients).view(batch.shape)
+        mean = found.mean(1) if shares is None else torch.einsum("pr...,r->p...", found, shares)
+        return mean.flatten(1)
 
     z, jacobian, settled = _descend(field, truths.numel())
     with torch.no_grad():
@@ -83,7 +97,7 @@ def _descend(field, size: int) -> tuple[Tensor, Tensor, bool]:
     (tried,) = field(torch.linspace(-1, 1, size, dtype=torch.float64).unsqueeze(0))
     invariant = bool(tried.sum().abs() < 1e-5 * tried.abs().max())
     time, longest, largest = 1 / max(sharpest, 1e-9), 1e6 / max(sharpest, 1e-9), torch.inf
-    for _ in range(STEPS):
+    for _ in range(STEPS if size < len(MANY) else STEPS_OF_MANY):
         before, jacobian, slope = largest, _jacobian(field, z), field(z.unsqueeze(0))[0]
         if not bool(jacobian.isfinite().all() and slope.isfinite().all()):
             return z, jacobian, False

@@ -8,6 +8,7 @@ from torch import Tensor
 from losslab.objective import Objective
 
 TOKENS = (2, 3)  # rows and columns of a batch that is tried
+LADDER = (27, 64, 256, 1_024, 4_096, 50_257)  # classes on which a loss is tried, until it runs
 
 
 def vectors(vocab_size: int, dtype: torch.dtype = torch.float64) -> dict[str, Tensor]:
@@ -27,12 +28,36 @@ def losses_and_gradient(objective: Objective, logits: Tensor, targets: Tensor) -
     return losses.detach(), gradient
 
 
-def check(objective: Objective) -> None:
-    """Raise one clear error for a loss that fails or has no gradient."""
-    objective.check(27, vectors(27, torch.float32))
+def smallest(objective: Objective) -> int:
+    """The fewest classes of the ladder on which the loss runs: 27, unless it needs more, as the top 50 of them do.
+
+    Raises:
+        ValueError: what was wrong with the loss on 27 classes, where it runs on no number of them.
+    """
+    first = None
+    for size in LADDER:
+        try:
+            objective.check(size, vectors(size, torch.float32))
+        except (ValueError, RuntimeError, IndexError) as error:
+            first = first or error
+        else:
+            return size
+    raise first
 
 
-def _batch(vocab_size: int = 27) -> tuple[Tensor, Tensor]:
+def runs_on(objective: Objective, vocab_size: int, tokens: int = 1) -> bool:
+    """Whether the loss gives finite values for so many classes, rows of `tokens` tokens."""
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(4, tokens, vocab_size, generator=generator, dtype=torch.float64)
+    targets = torch.randint(vocab_size, (4, tokens), generator=generator)
+    try:
+        losses, gradient = losses_and_gradient(objective, logits, targets)
+    except (ValueError, RuntimeError, IndexError):
+        return False
+    return bool(losses.isfinite().all() and gradient.isfinite().all())
+
+
+def _batch(vocab_size: int) -> tuple[Tensor, Tensor]:
     generator = torch.Generator().manual_seed(0)
     logits = torch.randn(*TOKENS, vocab_size, generator=generator, dtype=torch.float64)
     targets = torch.arange(TOKENS[0] * TOKENS[1]).view(TOKENS) * 3 + 1
@@ -40,23 +65,23 @@ def _batch(vocab_size: int = 27) -> tuple[Tensor, Tensor]:
     return logits, targets
 
 
-def sees_the_target(objective: Objective) -> bool:
+def sees_the_target(objective: Objective, vocab_size: int) -> bool:
     """Whether another target changes the value or the gradient."""
-    logits, targets = _batch()
-    before, after = (losses_and_gradient(objective, logits, y) for y in (targets, (targets + 5) % 27))
+    logits, targets = _batch(vocab_size)
+    before, after = (losses_and_gradient(objective, logits, y) for y in (targets, (targets + 5) % vocab_size))
     return not all(torch.allclose(a, b, rtol=1e-6, atol=1e-9) for a, b in zip(before, after, strict=True))
 
 
-def scored_alone(objective: Objective) -> bool | str:
+def scored_alone(objective: Objective, vocab_size: int = 27) -> bool | str:
     """True, False, or `by definition` where only losses of the family look beyond their token.
 
     The contract of the family holds each of its losses to scoring every token alone, or to saying why not.
     """
-    objective.check(27, vectors(27, torch.float32))
-    if _is_alone(objective):
+    objective.check(vocab_size, vectors(vocab_size, torch.float32))
+    if _is_alone(objective, vocab_size):
         return True
     strangers = [term for term in objective.terms if term.source]
-    return "by definition" if all(_is_alone(_only(objective, term)) for term in strangers) else False
+    return "by definition" if all(_is_alone(_only(objective, term), vocab_size) for term in strangers) else False
 
 
 def _only(objective: Objective, term) -> Objective:
@@ -65,8 +90,8 @@ def _only(objective: Objective, term) -> Objective:
     return part
 
 
-def _is_alone(objective: Objective) -> bool:
-    logits, targets = _batch()
+def _is_alone(objective: Objective, vocab_size: int) -> bool:
+    logits, targets = _batch(vocab_size)
     value, gradient = losses_and_gradient(objective, logits, targets)
     close = {"rtol": 1e-4, "atol": 1e-6}  # a file may compute in float32
     for row in range(TOKENS[0]):

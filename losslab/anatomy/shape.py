@@ -5,6 +5,7 @@ import math
 import torch
 from torch import Tensor
 
+from losslab.anatomy import probe
 from losslab.anatomy.probe import losses_and_gradient
 from losslab.config import IGNORE_INDEX
 from losslab.objective import Objective
@@ -16,7 +17,8 @@ TARGET = 1
 CONVENTIONS = {
     "curves": "raw logits are log p minus their mean, with the wrong probability spread evenly; gradients are with "
     "respect to raw logits. With a logit transform P(correct) is what comes out of it. All points are one batch, which "
-    "matters to a loss that looks at one.",
+    "matters to a loss that looks at one; of a classic loss, which may give the mean of a batch, each point is a batch "
+    "of its own.",
     "untrained": f"logits all 0, and logits from N(0, {INIT_STD:.3f}^2), as of GPT-2's initial weights at width 768: "
     "means over 16 tokens of one row with distinct targets.",
     "convex": "the gradient is monotone: for pairs of points a and b, (gradient(b) - gradient(a))(b - a) is not "
@@ -34,13 +36,27 @@ def curve(objective: Objective, vocab_size: int) -> dict:
     logits[:, TARGET] = p.log()
     logits -= logits.mean(-1, keepdim=True)
     targets = torch.full((len(p), 1), TARGET)
-    losses, gradient = losses_and_gradient(objective, logits.unsqueeze(1), targets)
+    batches = [(logits.unsqueeze(1), targets)]
+    if objective.takes_logits:  # it may give the mean of its batch, and that of one row is the row's own value
+        batches = zip(logits[:, None, None], targets.unsqueeze(1), strict=True)
+    found = [losses_and_gradient(objective, x, y) for x, y in batches]
+    losses, gradient = (torch.cat(each) for each in zip(*found, strict=True))
     if objective.transforms:
         p = objective.transform(logits).softmax(-1)[:, TARGET]
     return {
         "vocab_size": vocab_size, "p_correct": p.tolist(), "value": losses.flatten().tolist(),
         "target_gradient": gradient[:, 0, TARGET].tolist(), "gradient_norm": gradient.norm(dim=-1).flatten().tolist(),
     }
+
+
+def drawable(objective: Objective, sizes: tuple[int, ...]) -> tuple[tuple[int, ...], str]:
+    """The numbers of classes of which curves can be drawn, and what is to be said of those that are left out."""
+    runs = tuple(size for size in sizes if probe.runs_on(objective, size))
+    if runs == sizes:
+        return runs, ""
+    left = ", ".join(f"{size:,}" for size in sizes if size not in runs)
+    why = " a batch of one token, as each point of the curve is, of" if objective.takes_logits else ""
+    return runs, f"no curve is drawn for {left} classes: the loss fails on{why} so many, or is not finite there"
 
 
 def untrained(objective: Objective, vocab_size: int) -> dict:
@@ -58,8 +74,19 @@ def untrained(objective: Objective, vocab_size: int) -> dict:
     return found
 
 
-def convexity(objective: Objective, alone: bool, pairs: int = 4_000, vocab_size: int = 4) -> dict:
-    """How many pairs of points were tried, and the worst counterexample to convexity in the logits, or None."""
+def convexity(objective: Objective, alone: bool) -> dict:
+    """How many pairs of points were tried, on how many classes, and the worst counterexample to convexity, or None.
+
+    Few classes are searched best; on many a loss of the likeliest classes is what it is in use.
+    """
+    tokens = 1 if alone else 2
+    tried = [(size, pairs) for size, pairs in ((4, 4_000), (64, 400)) if probe.runs_on(objective, size, tokens)]
+    found = [_monotone(objective, alone, pairs, size) for size, pairs in tried]
+    witness = next((one["witness"] for one in found if one["witness"]), None)
+    return {"pairs": sum(one["pairs"] for one in found), "classes": [size for size, _ in tried], "witness": witness}
+
+
+def _monotone(objective: Objective, alone: bool, pairs: int, vocab_size: int) -> dict:
     generator = torch.Generator().manual_seed(0)
     tokens = 1 if alone else 4  # a loss that looks around is tried as a function of all logits of a batch of 2 by 2
     pairs = pairs if alone else pairs // 10

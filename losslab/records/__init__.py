@@ -8,8 +8,9 @@ Each of the three documents carries a checksum of itself, and the result one of 
 when they are read. Who can write a folder can also write its checksums, so they are no seal against forgery.
 """
 
-from losslab.records.arms import baseline, failed, labels, outcomes, score_name
+from losslab.records.arms import baseline, failed, outcomes, score_name
 from losslab.records.files import write_json
+from losslab.records.labels import labels
 from losslab.records.locks import StoreBusy, is_locked, lock
 from losslab.records.record import FORMAT, STATUSES, Record, find, folders, is_run, read
 from losslab.records.writing import Log, check_removable, create, remove, restore, tag, write_result

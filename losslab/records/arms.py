@@ -3,17 +3,11 @@
 from collections.abc import Iterable
 
 from losslab import config as configuration
+from losslab.records.labels import labels
 from losslab.records.record import Record
 from losslab.words import printable
 
 LOST = ("diverged", "failed")  # a loss that gave no number on a seed has not won there
-
-
-def labels(records: Iterable[Record]) -> dict[str, str]:
-    """Condition -> the name of its arm: the formula, with the condition where two share one formula."""
-    formula = {record.condition: record.loss for record in records}
-    shared = list(formula.values())
-    return {c: f if shared.count(f) == 1 else f"{f} #{c[:6]}" for c, f in formula.items()}
 
 
 def score_name(records: Iterable[Record], score: str = "nll") -> str:

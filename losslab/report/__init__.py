@@ -3,8 +3,9 @@
 `document(records)` holds everything that is said; `write(document, path)` and `table(document)` only show it.
 """
 
+from losslab.report.as_markdown import markdown
 from losslab.report.document import document
 from losslab.report.page import write
-from losslab.report.text import markdown, table
+from losslab.report.text import table
 
 __all__ = ["document", "markdown", "table", "write"]

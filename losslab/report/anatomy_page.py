@@ -37,7 +37,8 @@ def drawings(found: dict) -> dict[str, str]:
 
 def charts(found: dict) -> dict[str, dict]:
     """Name -> specification; colors are variables of the page."""
-    made = {"bias": _bars(found)}
+    three = [one for one in found["minimizers"] if len(one["truth"]) == 3]
+    made = {"bias": _bars(found, three)} if three else {}
     if found["curves"]:
         made |= {"value": _curve(found, "value", "value"),
                  "gradient": _curve(found, "gradient_norm", "norm of the gradient")}
@@ -68,13 +69,12 @@ def _curve(found: dict, key: str, title: str):
         f"at {', '.join(names)}")
 
 
-def _bars(found: dict):
+def _bars(found: dict, shown: list[dict]):
     import altair as alt
 
     names = ["truth", "softmax of the minimizer"]
-    if not found["minimizers"][0]["found"]:
+    if not shown[0]["found"]:
         names[1] = "where training was last"
-    shown = [one for one in found["minimizers"] if len(one["truth"]) == 3]
     rows = [{"truth": f"truth {i + 1}", "class": "abc"[k], "of": name, "p": one[key][k]}
             for i, one in enumerate(shown) for key, name in zip(("truth", "softmax"), names, strict=True)
             for k in range(3) if one[key][k] is not None]

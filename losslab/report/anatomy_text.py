@@ -2,15 +2,17 @@
 
 import textwrap
 
+from losslab.report.escaping import code, escape, plain
+
 WIDTH = 100
 SHOWN = (0.001, 0.01, 0.1, 0.5, 0.9, 0.99)  # P(correct) in tables
 
 
 def text(found: dict) -> str:
     """One screen: the findings, then two small tables."""
-    lines = [found["inspected"], ""]
+    lines = [plain(found["inspected"]), ""]
     for name, sentence in findings(found):
-        lines += textwrap.wrap(f"{name:13} {sentence}", WIDTH, subsequent_indent=14 * " ")
+        lines += textwrap.wrap(f"{name:13} {plain(sentence)}", WIDTH, subsequent_indent=14 * " ")
     for title, rows in tables(found):
         lines += ["", title, *_aligned(rows)]
     return "\n".join(lines)
@@ -24,10 +26,19 @@ def findings(found: dict) -> list[tuple[str, str]]:
     if found["inspected"] != found["loss"]:
         told.insert(0, ("note", f"{found['loss']} alone cannot be descended toward the truth, so this is "
                                 f"{found['inspected']}"))
+    told.append(("left out", found["left_out"]))
     return [(name, sentence) for name, sentence in told if sentence]
 
 
 def proper(found: dict) -> str:
+    """Whether the loss is proper, and on how many classes that was tried."""
+    sizes = sorted({len(one["truth"]) for one in found["minimizers"]})
+    if found["proper"] is None:
+        return "not found out: the loss fails on the few classes over which a minimizer is looked for"
+    return f"{_proper(found)} (tried on {_classes(sizes)} classes)"
+
+
+def _proper(found: dict) -> str:
     if found["proper"]:
         return "yes: for every truth that was tried, the softmax of the minimizer is the truth"
     if found["bias"] is None:
@@ -39,7 +50,13 @@ def proper(found: dict) -> str:
     return f"no: the minimizer is {leaning}, by up to {bias['max_abs']:.4f} in probability, {bias['kl_nats']:.4f} nats"
 
 
+def _classes(sizes: list[int]) -> str:
+    return ", ".join(map(str, sizes[:-1])) + f" and {sizes[-1]}" if len(sizes) > 1 else str(sizes[0])
+
+
 def _minimizer(found: dict) -> str:
+    if not found["minimizers"]:
+        return ""
     one = found["minimizers"][0]
     where = "the softmax of the minimizer is" if one["found"] else "no stationary point found; training was last at"
     return f"for the truth {_list(one['truth'])} {where} {_list(one['softmax'])}"
@@ -53,10 +70,14 @@ def _alone(found: dict) -> str:
 
 
 def _convex(found: dict) -> str:
-    pairs, witness = found["convexity"]["pairs"], found["convexity"]["witness"]
+    pairs, witness, sizes = (found["convexity"][key] for key in ("pairs", "witness", "classes"))
+    if not sizes:
+        return "not found out: the loss fails on the numbers of classes that are tried"
+    on = f"(tried on {_classes(sizes)} classes)"
     if witness is None:
-        return f"yes: no counterexample in {pairs:,} pairs of points"
-    return f"no: between two of {pairs:,} pairs of points the gradient turns back, by a slope of {witness['slope']:.3g}"
+        return f"yes: no counterexample in {pairs:,} pairs of points {on}"
+    return (f"no: between two of {pairs:,} pairs of points the gradient turns back, by a slope of "
+            f"{witness['slope']:.3g} {on}")
 
 
 def _finite(found: dict) -> str:
@@ -106,7 +127,8 @@ def number(value: float | None) -> str:
 
 
 def _list(values: list) -> str:
-    return " ".join("?" if value is None else f"{value:.4f}" for value in values)
+    shown = ["?" if value is None else f"{value:.4f}" for value in values]
+    return " ".join(shown) if len(shown) <= 6 else f"{' '.join(shown[:4])} ... {shown[-1]} ({len(shown)} classes)"
 
 
 def _aligned(rows: list[list[str]]) -> list[str]:
@@ -118,13 +140,14 @@ def _aligned(rows: list[list[str]]) -> list[str]:
 
 def markdown(found: dict, sentence: str = "", pictures: dict[str, str] | None = None) -> str:
     """The findings as a page; `pictures` is title -> file of drawings beside it."""
-    lines = [f"# {found['loss']}", ""]
+    lines = [f"# {escape(found['loss'])}", ""]
     lines += [sentence, ""] if sentence else []
-    lines += [f"Inspected by `losslab inspect \"{found['loss'].replace(chr(34), chr(39))}\"`.", "",
-              *_grid([["finding", ""], *([name, told] for name, told in findings(found))]), ""]
+    command = f"losslab inspect \"{found['loss'].replace(chr(34), chr(39))}\""
+    lines += [f"Inspected by {code(command)}.", "",
+              *_grid([["finding", ""], *([name, escape(told)] for name, told in findings(found))]), ""]
     for title, file in (pictures or {}).items():
         lines += [f"![{title}]({file})", ""]
-    lines += ["## Where training ends", "", *_grid(ends(found)), ""]
+    lines += ["## Where training ends", "", *_grid(ends(found)), ""] if found["minimizers"] else []
     for title, rows in tables(found):
         lines += [f"## {title[0].upper()}{title[1:]}", "", *_grid(rows), ""]
     lines += ["## What the numbers mean", "", *(f"- {name}: {told}" for name, told in found["conventions"].items())]
@@ -135,17 +158,17 @@ def gallery(entries: list[tuple[dict, str, str | None]]) -> str:
     """One row for each anatomy, its sentence and its page."""
     rows = [["loss", "what it is", "proper", "bias", "scored alone", "convex", "route"]]
     for found, sentence, page in entries:
-        name = f"`{found['loss']}`" + (" (a term)" if found["inspected"] != found["loss"] else "")
+        name = code(found["loss"]) + (" (a term)" if found["inspected"] != found["loss"] else "")
         bias = found["bias"]
-        told = ("no stationary point" if bias is None else "0" if found["proper"] else
-                f"{bias['max_abs']:.3f}, {bias['direction']}")
+        told = "0" if found["proper"] else _word(None) if found["proper"] is None else "no stationary point" if (
+            bias is None) else f"{bias['max_abs']:.3f}, {bias['direction']}"
         rows.append([f"[{name}]({page})" if page else name, sentence, _word(found["proper"]), told,
                      _word(found["scored_alone"]), _word(found["convex"]), found["route"]["name"]])
     return "\n".join(_grid(rows)) + "\n"
 
 
-def _word(value: bool | str) -> str:
-    return {True: "yes", False: "no"}.get(value, f"no, {value}")
+def _word(value: bool | str | None) -> str:
+    return {True: "yes", False: "no", None: "not found out"}.get(value, f"no, {value}")
 
 
 def _grid(rows: list[list[str]]) -> list[str]:

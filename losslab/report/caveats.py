@@ -4,8 +4,12 @@ from collections.abc import Mapping, Sequence
 
 from losslab.config import LOOKS
 from losslab.records import Record
+from losslab.records.labels import flatten
+from losslab.stats import Comparison
 
 Arms = Mapping[str, Sequence[Record]]
+MOST_NAMED = 6  # in one sentence
+MOST_SENTENCES = 12  # of one kind
 NUMERICS = ("device", "dtype", "torch")
 NOT_TRAINING = (
     "loss", "seed", "train.log_every", "train.checkpoint_every", "evaluate.batch_size",
@@ -20,7 +24,8 @@ def comparable(arms: Arms) -> tuple[bool, bool]:
     digests = {corpus["digest"] for corpus in corpora}
     tokenizers = {corpus["tokenizer"] for corpus in corpora}
     # a digest may cover the tokenizer; the same name and the same size in bytes is the same validation text
-    texts = {(c["name"], c["splits"]["val"]["documents"], c["splits"]["val"]["bytes"]) for c in corpora}
+    vals = [((c.get("splits") or {}).get("val") or {}) for c in corpora]
+    texts = {(c["name"], val.get("documents"), val.get("bytes")) for c, val in zip(corpora, vals, strict=True)}
     same_windows = len(windows) == 1
     same_tokens = same_windows and len(digests) == 1 and len(tokenizers) == 1
     return same_tokens, same_tokens or (same_windows and len(tokenizers) > 1 and len(texts) == 1)
@@ -28,7 +33,7 @@ def comparable(arms: Arms) -> tuple[bool, bool]:
 
 def differing(arms: Arms) -> tuple[dict, dict[str, dict]]:
     """The settings that all arms share, and for each arm those in which it has its own."""
-    flat = {name: _flatten(runs[0].spec["config"]) for name, runs in arms.items()}
+    flat = {name: flatten(runs[0].spec["config"]) for name, runs in arms.items()}
     keys = dict.fromkeys(key for settings in flat.values() for key in settings if key not in ("loss", "seed"))
     shared, own = {}, {name: {} for name in arms}
     for key in keys:
@@ -41,16 +46,13 @@ def differing(arms: Arms) -> tuple[dict, dict[str, dict]]:
     return shared, own
 
 
-def _flatten(settings: Mapping, prefix: str = "") -> dict:
-    flat = {}
-    for key, value in settings.items():
-        flat |= _flatten(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
-    return flat
-
-
-def caveats(arms: Arms, described: Sequence[dict], baseline: str, requested: Mapping[str, Sequence[int]] | None):
+def caveats(
+    arms: Arms, described: Sequence[dict], baseline: str, requested: Mapping[str, Sequence[int]] | None,
+    comparison: Comparison | None,
+) -> list[str]:
     """Sentences, the gravest first."""
     return [
+        *_looked(comparison),
         *_unlike_corpora(arms),
         *_unlike_numerics(arms),
         *_unlike_settings(arms),
@@ -93,20 +95,28 @@ def _unlike_settings(arms: Arms) -> list[str]:
     return [f"arms differ in more than the loss: {_and(told)}"] if told else []
 
 
+def _looked(comparison: Comparison | None) -> list[str]:
+    if comparison is None or not comparison.looks:
+        return []
+    return [f"seeds were added after a look at {_and(map(str, comparison.looks))}: a verdict here errs more often than "
+            f"{comparison.alpha:g} says; a fresh comparison with all seeds planned beforehand does not"]
+
+
 def _incomplete(arms: Arms, requested: Mapping[str, Sequence[int]]) -> list[str]:
+    verbs = {"failed": "failed, which counts as a lost seed", "stopped": "stopped early and is not counted",
+             "running": "still running and is not counted", "waiting": "not started and is not counted"}
     warnings = []
     for name, runs in arms.items():
-        for status in ("failed", "stopped", "running", "waiting"):
+        for status, told in verbs.items():
             seeds = [str(run.seed) for run in runs if run.status == status]
             if seeds:
-                verb = {"failed": "failed", "stopped": "stopped early", "running": "still running",
-                        "waiting": "not started"}[status]
-                warnings.append(f"{name}: seed {_and(seeds)} {verb} and is not counted")
+                warnings.append(f"{name}: seed {_and(seeds)} {told}")
     for name, seeds in requested.items():
         missing = sorted(set(seeds) - {run.seed for run in arms.get(name, ())})
         if missing:
             warnings.append(f"{name}: no run of seed {_and(map(str, missing))}")
-    return warnings
+    more = len(warnings) - MOST_SENTENCES
+    return [*warnings[:MOST_SENTENCES], *([f"{more:,} more sentences like these are left out"] if more > 0 else [])]
 
 
 def _few_seeds(arms: Arms) -> list[str]:
@@ -139,4 +149,6 @@ def _one_learning_rate(arms: Arms) -> list[str]:
 
 def _and(words) -> str:
     words = list(words)
+    if len(words) > MOST_NAMED:
+        words = [*words[: MOST_NAMED - 1], f"{len(words) - MOST_NAMED + 1:,} others"]
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"

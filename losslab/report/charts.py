@@ -1,7 +1,7 @@
 """The charts of a page, as Vega-Lite specifications that hold their data and no color.
 
 Every color is a CSS variable, `var(--ink)`: the page sets them for light, dark and print, and one chart serves all.
-Arms are labelled inside the plot, above their mark, so that a long formula leaves room on a phone.
+Arms are named to the left of the plot, level with their mark; no line is drawn there.
 """
 
 import math
@@ -40,10 +40,10 @@ def differences(document: dict):
     for row in rows:
         if row["far"]:
             row["place"] = math.copysign(0.985 * reach, row["value"])
-    scale = alt.Scale(domain=[-reach, reach], nice=False, zero=False)
+    scale = marks.beside_names(domain=[-reach, reach], zero=False)
     x = alt.X("place:Q", scale=scale, title=f"difference in nll from {marks.short(document['baseline'])}, nats/token",
               axis=alt.Axis(labelExpr=marks.SIGNED, tickCount=5))
-    y = marks.rows_axis(len(rows), head=1.05)
+    y = marks.rows_axis(len(rows), head=0.8)
     base = alt.Chart(alt.InlineData(values=rows))
     tips = [alt.Tooltip(f"{key}:N") for key in ("loss", "difference", "p (Holm)", "verdict")]
     known = base.transform_filter("isValid(datum.place)")
@@ -54,7 +54,7 @@ def differences(document: dict):
             x=alt.X("low:Q", scale=scale), x2="high:Q", y=y, color=marks.by_arm(document), tooltip=tips),
         known.mark_point(filled=True, size=90, opacity=1).encode(
             x=x, y=y, color=marks.by_arm(document), shape=marks.by_shape(document), tooltip=tips),
-        marks.label(base, y), marks.number(base, y, "shown"),
+        *marks.names(base, y, "shown"),
     ]
     if document["noise_band"]:
         band = alt.Chart(alt.InlineData(values=[{"from": -document["noise_band"], "to": document["noise_band"]}]))
@@ -89,14 +89,16 @@ def finals(document: dict):
     import altair as alt
 
     arms = in_finals(document)
-    if not arms:
+    if not any(run["nll"] is not None for arm in arms for run in arm["runs"]):
         return None
     dots = [{"row": i, "arm": arm["name"], "loss": marks.short(arm["name"], 60), "seed": run["seed"], "nll": run["nll"]}
             for i, arm in enumerate(arms) for run in arm["runs"] if run["nll"] is not None]
     labels = [{"row": i, "loss": marks.short(arm["name"], 60),
                "shown": words.score(arm["scores"].get(document["measure"]))} for i, arm in enumerate(arms)]
-    x = alt.X("nll:Q", scale=alt.Scale(zero=False, padding=16), title="nll on val, nats/token (left is better)",
-              axis=alt.Axis(tickCount=5))
+    seen = [row["nll"] for row in dots]
+    room = 0.06 * (max(seen) - min(seen)) or 0.01 * abs(seen[0]) or 1.0
+    scale = marks.beside_names(domain=[min(seen) - room, max(seen) + room], zero=False)
+    x = alt.X("nll:Q", scale=scale, title="nll on val, nats/token (left is better)", axis=alt.Axis(tickCount=5))
     y = marks.rows_axis(len(arms))
     base, text = (alt.Chart(alt.InlineData(values=values)) for values in (dots, labels))
     tips = [alt.Tooltip("loss:N"), alt.Tooltip("seed:N"), alt.Tooltip("nll:Q", format=".4f")]
@@ -105,8 +107,7 @@ def finals(document: dict):
             x=x, y=y, detail="seed:N", order="row:O"),
         base.mark_point(filled=True, size=70, opacity=0.9).encode(
             x=x, y=y, color=marks.by_arm(document), shape=marks.by_shape(document), tooltip=tips),
-        marks.label(text, y, halo=True), marks.number(text, y, "shown", halo=True),
-        marks.label(text, y), marks.number(text, y, "shown"),
+        *marks.names(text, y, "shown"),
     ]
     told = "; ".join(f"{row['loss']} {row['shown']}" for row in labels)
     return marks.sized(alt.layer(*layers), len(arms), f"Final nll of every seed, one row an arm. {told}")
@@ -129,13 +130,14 @@ def speed(document: dict):
     rows = [{"row": i, "arm": arm["name"], "loss": marks.short(arm["name"], 60), "speed": speed,
              "shown": words.number(speed, 3)} for i, (arm, speed) in enumerate(zip(arms, speeds, strict=True))]
     base, y = alt.Chart(alt.InlineData(values=rows)), marks.rows_axis(len(arms))
-    x = alt.X("speed:Q", title="training tokens/s (right is faster)", stack=None, scale=alt.Scale(zero=True),
+    x = alt.X("speed:Q", title="training tokens/s (right is faster)", stack=None,
+              scale=marks.beside_names(domain=[0, max(speeds)]),
               axis=alt.Axis(tickCount=4, format="~s"))
     tips = [alt.Tooltip("loss:N"), alt.Tooltip("shown:N", title="tokens/s")]
     layers = [
         base.mark_bar(orient="horizontal", height=8, cornerRadiusEnd=2).encode(
             x=x, y=y, color=marks.by_arm(document), tooltip=tips),
-        marks.label(base, y), marks.number(base, y, "shown"),
+        *marks.names(base, y, "shown"),
     ]
     told = "; ".join(f"{row['loss']} {row['shown']}" for row in rows)
     return marks.sized(alt.layer(*layers), len(arms), f"Training tokens per second, median over seeds. {told}")

@@ -1,26 +1,27 @@
 """Run records -> one JSON-able document: everything that a page, a table or a program is told of a comparison."""
 
-import dataclasses
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
 from losslab import records as folders
 from losslab.records import Record
+from losslab.report import arms as told
 from losslab.report import readings
 from losslab.report.caveats import caveats, comparable, differing
-from losslab.report.curves import curve, gap
-from losslab.stats import compare
+from losslab.report.corpora import corpus, several
+from losslab.stats import Comparison, compare
 
 FORMAT = 1
 ALPHA = 0.05
-ENDED = ("finished", "diverged")  # what counts as an outcome of a loss; a stopped or failed run says nothing of it
-COSTS = ("tokens_per_second", "peak_memory_bytes", "train_seconds", "loss_seconds", "cross_entropy_seconds",
-         "loss_cost_ratio")
+MOST_DRAWN = 20  # arms in charts and in full; more are listed
+MOST_VALUES = 3  # of a fact of the environment in which runs differ
+ENDED = ("finished", "diverged", "failed")  # what counts as an outcome; a run that was stopped says nothing yet
 
 
 def document(
     records: Iterable[Record], *, baseline: str | None = None, margin: float = 0.002, command: str | None = None,
-    requested: Mapping[str, Sequence[int]] | None = None,
+    requested: Mapping[str, Sequence[int]] | None = None, looks: Sequence[Sequence[int]] | None = None,
 ) -> dict:
     """Group runs by condition, compare the conditions, and write down all that a reader should know.
 
@@ -30,9 +31,12 @@ def document(
         margin: the difference in nats/token that would matter.
         command: what was typed, to be repeated.
         requested: arm -> seeds that were asked for, so that missing ones are said.
+        looks: the seeds of each earlier look at these arms; a verdict from more seeds says that they were added.
 
     Returns:
-        Plain dictionaries, lists, strings, finite numbers and None; `arms` are ordered best first.
+        Plain dictionaries, lists, strings, finite numbers and None. `arms` are ordered best first: at most 20 of
+        them, the baseline always among them, in full; `others` are the rest, with scores and verdicts alone. The
+        statistics are those of all.
 
     Raises:
         ValueError: without any run, or with a baseline that is not an arm.
@@ -42,37 +46,58 @@ def document(
     arms: dict[str, list[Record]] = {}
     for run in runs:
         arms.setdefault(names[run.condition], []).append(run)
-    first = folders.baseline(arms, baseline)
+    first = folders.baseline(arms, baseline or _cross_entropy(arms))
     measure = {score: readings.score_name(runs, score) for score in ("nll", "bits_per_byte")}
     same_tokens, same_text = comparable(arms)
-    by_nll = _compare(arms, first, measure["nll"], margin, "nats/token") if same_tokens else None
+    looks = looks or ()
+    by_nll = _compare(arms, first, measure["nll"], margin, "nats/token", looks) if same_tokens else None
     bits_margin = margin * _bits_in_a_nat(runs, measure)
-    by_bits = _compare(arms, first, measure["bits_per_byte"], bits_margin, "bits/byte") if same_text else None
+    by_bits = _compare(arms, first, measure["bits_per_byte"], bits_margin, "bits/byte", looks) if same_text else None
     shared, differences = differing(arms)
-    ranked = [arm.name for arm in by_nll.arms] if by_nll else []
-    order = ranked + [name for name in arms if name not in ranked]
-    described = [_arm(name, arms, first, by_nll, by_bits, differences[name]) for name in order]
+    nll_of, bits_of = ({arm.name: arm for arm in found.arms} if found else {} for found in (by_nll, by_bits))
+    order = list(dict.fromkeys([*nll_of, *arms]))
+    drawn = dict.fromkeys(_drawn(order, first))
+    described = [told.described(name, arms, first, nll_of.get(name), bits_of.get(name), differences[name])
+                 for name in drawn]
+    others = [told.brief(name, arms[name], False, nll_of.get(name)) for name in order if name not in drawn]
+    same = arms[first]  # facts of the model and the text are those of the baseline's runs
     whole = {
         "format": FORMAT,
         "baseline": first,
-        "corpus": _corpus(arms[first]),
+        "corpus": corpus(same),
+        "corpora": several(runs),
         "verdict": by_nll.verdict if by_nll else _no_verdict(arms, first, same_tokens),
         "note": by_nll.note if by_nll else None,
         "measure": measure["nll"],
         "margin": margin,
         "alpha": by_nll.alpha if by_nll else ALPHA,
         "noise_band": by_nll.noise_band if by_nll else None,
-        "warnings": repeated + caveats(arms, described, first, requested),
+        "looks": list(by_nll.looks) if by_nll else [],
+        "warnings": repeated + caveats(arms, [*described, *others], first, requested, by_nll),
         "arms": described,
+        "others": others,
         "settings": shared,
-        "model": next((run.result["model"] for run in runs if run.result.get("model")), {}),
-        "counts": next((run.result["counts"] for run in runs if run.result.get("counts")), {}),
+        "model": next((run.result["model"] for run in same if run.result.get("model")), {}),
+        "num_params": sorted({readings.num_params(run) for run in runs} - {None}),
+        "counts": next((counts for counts in map(readings.counts, same) if counts), {}),
         "environment": _environment(runs),
         "losses": _sources(runs),
         "command": command,
         "version": runs[0].spec.get("version"),
     }
     return _finite(whole)
+
+
+def _cross_entropy(arms: Mapping[str, Sequence[Record]]) -> str | None:
+    """The first arm of plain cross-entropy, whatever settings its name tells."""
+    return next((name for name, runs in arms.items() if runs[0].loss == "cross_entropy"), None)
+
+
+def _drawn(order: Sequence[str], first: str) -> list[str]:
+    """The names that are drawn, best first: the baseline always."""
+    best = [name for name in order if name != first][: MOST_DRAWN - 1]
+    kept = {*best, first}
+    return [name for name in order if name in kept]
 
 
 def _distinct(records: Iterable[Record]) -> tuple[list[Record], list[str]]:
@@ -85,21 +110,33 @@ def _distinct(records: Iterable[Record]) -> tuple[list[Record], list[str]]:
             continue
         key = (run.condition, run.seed)
         if key in kept and kept[key].path.resolve() != run.path.resolve():
-            worse, better = sorted((kept[key], run), key=lambda r: r.status in ENDED)
+            worse, better = sorted((kept[key], run), key=lambda r: r.status in ("finished", "diverged"))
             warnings.append(f"seed {run.seed} of {run.loss} was given twice; {worse.path} is left out")
             run = better
         kept[key] = run
     if not kept:
         raise ValueError("there is no run to report on; give run folders, or a store that holds some")
-    return list(kept.values()), warnings
+    return [_judged(run) for run in kept.values()], warnings
 
 
-def _compare(arms: Mapping[str, Sequence[Record]], first: str, score: str, margin: float, unit: str):
+def _judged(run: Record) -> Record:
+    """The run as it counts: one that finished without a finite nll, under whatever stride, has lost its seed."""
+    lost = readings.lost(run, readings.score_name([run], "nll")) if run.status == "finished" else None
+    return replace(run, status=lost[0], result={**run.result, "error": lost[1]}) if lost else run
+
+
+def _compare(
+    arms: Mapping[str, Sequence[Record]], first: str, score: str, margin: float, unit: str,
+    looks: Sequence[Sequence[int]],
+) -> Comparison | None:
     """The comparison of the arms that have an outcome on a seed of the baseline; None where there is no other."""
-    outcomes = {name: {run.seed: readings.reading(run, score) for run in runs if run.status in ENDED}
-                for name, runs in arms.items()}
-    outcomes = {name: seeds for name, seeds in outcomes.items() if seeds.keys() & outcomes[first].keys()}
-    return compare(outcomes, first, margin=margin, alpha=ALPHA, unit=unit) if len(outcomes) > 1 else None
+    outcomes = {name: {run.seed: readings.reading(run, score) if run.status == "finished" else None
+                       for run in runs if run.status in ENDED} for name, runs in arms.items()}
+    failed = {name: [run.seed for run in runs if run.status == "failed"] for name, runs in arms.items()}
+    paired = {name: seeds for name, seeds in outcomes.items() if seeds.keys() & outcomes[first].keys()}
+    if len(paired) < 2:
+        return None
+    return compare(paired, first, margin=margin, alpha=ALPHA, unit=unit, failed=failed, looks=looks)
 
 
 def _no_verdict(arms: Mapping[str, Sequence[Record]], first: str, same_tokens: bool) -> str:
@@ -113,86 +150,29 @@ def _no_verdict(arms: Mapping[str, Sequence[Record]], first: str, same_tokens: b
 def _bits_in_a_nat(runs: Sequence[Record], measure: Mapping[str, str]) -> float:
     """Bits per byte of a nat per token on this text, so that one margin serves both."""
     for run in runs:
+        if run.status != "finished":
+            continue
         nll, bits = (readings.reading(run, measure[score]) for score in ("nll", "bits_per_byte"))
         if nll and bits:
             return bits / nll
     return 1 / math.log(2)
 
 
-# --- one arm -----------------------------------------------------------------------------------
-
-def _arm(name: str, arms: Mapping[str, Sequence[Record]], first: str, by_nll, by_bits, differences: dict) -> dict:
-    runs = sorted(arms[name], key=lambda run: run.seed)
-    compared = _find(by_nll, name)
-    scores = readings.means(runs)
-    finished = [run for run in runs if run.status == "finished"]
-    return {
-        "name": name,
-        "loss": runs[0].loss,
-        "objective": runs[0].spec.get("objective", runs[0].loss),
-        "condition": runs[0].condition,
-        "status": compared.status if compared else _status(runs),
-        "seeds": [run.seed for run in runs],
-        "tokens": max((run.result.get("tokens") or 0 for run in runs), default=0),
-        "scores": scores,
-        "difference": _difference(compared, name == first),
-        "difference_bits_per_byte": _difference(_find(by_bits, name), name == first),
-        "outcome": compared.outcome if compared else "not compared",
-        "verdict": compared.verdict if compared else f"{name} is not compared",
-        "cost": {key: readings.median([run.result.get("cost", {}).get(key) for run in finished]) for key in COSTS},
-        "document_perplexity": readings.document_perplexity(finished),
-        "temperature": readings.mean([run.result.get("temperature") for run in finished]),
-        "distance_to_floor": readings.distance_to_floor(finished),
-        "differs": differences,
-        "curve": curve(runs),
-        "gap": None if name == first else gap(runs, arms[first]),
-        "samples": finished[0].result.get("samples", []) if finished else [],
-        "runs": [_run(run) for run in runs],
-    }
-
-
-def _find(comparison, name: str):
-    return next((arm for arm in comparison.arms if arm.name == name), None) if comparison else None
-
-
-def _status(runs: Sequence[Record]) -> str:
-    found = {run.status for run in runs}
-    return next(s for s in ("diverged", "failed", "stopped", "running", "waiting", "finished") if s in found)
-
-
-def _difference(compared, is_baseline: bool) -> dict | None:
-    if compared is None or compared.difference is None or is_baseline:
-        return None
-    return dataclasses.asdict(compared.difference)
-
-
-def _run(run: Record) -> dict:
-    result = run.result
-    described = {
-        "path": str(run.path), "seed": run.seed, "status": run.status, "step": result.get("step"),
-        "num_steps": result.get("num_steps"), "tokens": result.get("tokens"),
-        "nll": readings.reading(run, readings.score_name([run], "nll")),
-    }
-    return described | {key: result.get(key) for key in ("diverged", "error")}
-
-
-# --- what all arms share -----------------------------------------------------------------------
-
-def _corpus(runs: Sequence[Record]) -> dict:
-    corpus = runs[0].spec["corpus"]
-    kept = {key: corpus.get(key) for key in ("name", "digest", "tokenizer", "vocab_size", "splits")}
-    floors = [floor for floor in map(readings.known_floor, runs) if floor is not None]
-    return {**kept, "floor_bits_per_byte": floors[0] if floors else None}
-
-
 def _environment(runs: Sequence[Record]) -> dict:
-    """Every key with its value, or with the list of values where runs differ."""
-    found: dict[str, list] = {}
+    """Every key with its value, or with a list of values where runs differ, cut short where there are many."""
+    found: dict[str, dict] = {}
     for run in runs:
         for key, value in run.environment.items():
-            if value not in found.setdefault(key, []):
-                found[key].append(value)
-    return {key: values[0] if len(values) == 1 else values for key, values in found.items()}
+            found.setdefault(str(key), {})[str(value)] = value
+    created = sorted(found.pop("created", {}))  # each run has its own
+    told = {key: _few(list(values.values())) for key, values in found.items()}
+    return told | ({"created": " to ".join(dict.fromkeys((created[0], created[-1])))} if created else {})
+
+
+def _few(values: list):
+    if len(values) <= MOST_VALUES + 1:
+        return values[0] if len(values) == 1 else values
+    return [*values[:MOST_VALUES], f"and {len(values) - MOST_VALUES:,} others"]
 
 
 def _sources(runs: Sequence[Record]) -> list[dict]:
@@ -202,11 +182,13 @@ def _sources(runs: Sequence[Record]) -> list[dict]:
 def _finite(value):
     """`value` with None for what JSON has no word for: infinities and not-a-number."""
     if isinstance(value, Mapping):
-        return {str(key): _finite(inner) for key, inner in value.items()}
+        return {_finite(str(key)): _finite(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):
         return [_finite(inner) for inner in value]
     if isinstance(value, float) and not math.isfinite(value):
         return None
-    if value is None or isinstance(value, bool | int | float | str):
+    if isinstance(value, str):  # half a character of a file's name cannot be written as UTF-8
+        return value.encode("utf-8", "replace").decode("utf-8")
+    if value is None or isinstance(value, bool | int | float):
         return value
-    return value.item() if hasattr(value, "item") else str(value)
+    return _finite(value.item()) if hasattr(value, "item") else _finite(str(value))

@@ -1,9 +1,12 @@
 """How an arm looks in every chart, and the pieces that charts are made of."""
 
+from losslab.report import escaping
+
 SHAPES = ("circle", "square", "triangle-up", "diamond", "triangle-down", "cross")
 DASHES = ([], [6, 3], [2, 2], [8, 3, 2, 3], [10, 4], [4, 2, 1, 2])
 COLORS = 6  # --arm-1 ... --arm-6; the baseline is --arm-0, in ink
-ROW = 52  # pixels of one arm
+ROW = 46  # pixels of one arm
+BAND = "max(width * 0.36, min(150, width * 0.44))"  # pixels of the names of arms; on a phone nearly half
 FONT = "system-ui, sans-serif"
 SIGNED = "datum.value === 0 ? '0' : format(datum.value, '+~g')"
 BEYOND = 8.0  # an arm this many times further out than the one before it would flatten all others
@@ -38,33 +41,29 @@ def beyond(document: dict) -> list[str]:
 
 # --- pieces of charts ---------------------------------------------------------------------------
 
-def rows_axis(count: int, head: float = 0.75):
+def rows_axis(count: int, head: float = 0.5):
     """One row an arm, the first below `head` rows of room."""
     import altair as alt
 
-    return alt.Y("row:Q", scale=alt.Scale(domain=[count - 0.55, -head], nice=False, zero=False), axis=None)
+    return alt.Y("row:Q", scale=alt.Scale(domain=[count - 0.5, -head], nice=False, zero=False), axis=None)
 
 
-def label(base, y, halo: bool = False):
+def beside_names(**options):
+    """The scale of a chart with one row an arm: its names and numbers stand to the left, where nothing is drawn."""
     import altair as alt
 
-    limit = alt.expr("max(80, width * 0.62)")  # leaves the right third of a row to its number
-    mark = base.mark_text(align="left", baseline="bottom", dy=-9, fontSize=12.5, limit=limit, **_ink("ink", halo))
-    return mark.encode(x=alt.value(4), y=y, text="loss:N")
+    return alt.Scale(rangeMin=alt.expr(f"{BAND} + 14"), rangeMax=alt.expr("width"), nice=False, **options)
 
 
-def number(base, y, field: str, halo: bool = False):
+def names(base, y, field: str) -> list:
+    """The name of each arm and its number below it, on both sides of the height of its marker."""
     import altair as alt
 
-    mark = base.mark_text(align="right", baseline="bottom", dy=-9, dx=-4, fontSize=12, **_ink("muted", halo))
-    return mark.encode(x=alt.value("width"), y=y, text=f"{field}:N")
+    def lines(text: str, color: str, size: float, **place):
+        mark = base.mark_text(align="left", fontSize=size, limit=alt.expr(BAND), color=f"var(--{color})", **place)
+        return mark.encode(x=alt.value(0), y=y, text=f"{text}:N")
 
-
-def _ink(color: str, halo: bool) -> dict:
-    """A halo is the same text in paper, drawn first, so that lines do not run through words."""
-    if halo:
-        return {"color": "var(--paper)", "stroke": "var(--paper)", "strokeWidth": 5, "strokeJoin": "round"}
-    return {"color": f"var(--{color})"}
+    return [lines("loss", "ink", 12.5, baseline="bottom", dy=1), lines(field, "muted", 12, baseline="top", dy=3)]
 
 
 def direction(text: str, side: str, dx: int):
@@ -101,7 +100,9 @@ def sized(chart, count: float, description: str):
 
 
 def short(name: str, most: int = 40) -> str:
-    return name if len(name) <= most else f"{name[: most - 1]}…"
+    """Both ends of a long name: what tells an arm from another may stand last."""
+    tail = (most - 1) // 2
+    return name if len(name) <= most else f"{name[: most - 1 - tail]}…{name[len(name) - tail:]}"
 
 
 def plain(chart) -> dict:
@@ -114,4 +115,13 @@ def plain(chart) -> dict:
     )
     spec = chart.to_dict()
     spec.pop("$schema", None)
-    return spec
+    return _printable(spec)
+
+
+def _printable(part):
+    """Without control characters: the program that draws ends at once, with all its process, where a text has one."""
+    if isinstance(part, dict):
+        return {key: _printable(value) for key, value in part.items()}
+    if isinstance(part, list):
+        return [_printable(value) for value in part]
+    return escaping.plain(part) if isinstance(part, str) else part

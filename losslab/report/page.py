@@ -9,9 +9,10 @@ from pathlib import Path
 
 from losslab import records
 from losslab.report import words
+from losslab.report.as_markdown import markdown
 from losslab.report.charts import charts
 from losslab.report.marks import beyond, styles
-from losslab.report.text import markdown, told
+from losslab.report.text import told
 
 HERE = Path(__file__).parent
 STILL_WIDTH = 760  # pixels of the drawings that stand in where scripts are off

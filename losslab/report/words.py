@@ -55,8 +55,9 @@ def p_value(p: float | None) -> str:
 
 def outcome(arm: dict) -> str:
     """The verdict as a word or two."""
-    return {"open": "no difference shown", "one seed": "no verdict from one seed",
-            "no spread": "no verdict"}.get(arm["outcome"], arm["outcome"])
+    shown = {"open": "no difference shown", "one seed": "no verdict from one seed"}
+    shown |= dict.fromkeys(("no spread", "baseline diverged", "baseline failed"), "no verdict")
+    return shown.get(arm["outcome"], arm["outcome"])
 
 
 def size(num_bytes: float | None) -> str:
@@ -96,13 +97,35 @@ def value(anything) -> str:
     return f"{anything:,}" if isinstance(anything, int) else str(anything)
 
 
+MOST_SEEDS = 12  # columns of a table
+
+
+def seeds(document: dict) -> list[int]:
+    """The seeds that the table of every seed names, at most twelve."""
+    return sorted({run["seed"] for arm in document["arms"] for run in arm["runs"]})[:MOST_SEEDS]
+
+
+def of_seed(arm: dict, seed: int) -> str:
+    """The nll of one seed of an arm, or what became of it."""
+    run = next((run for run in arm["runs"] if run["seed"] == seed), None)
+    if run is None:
+        return "–"
+    return number(run["nll"]) if run["status"] == "finished" else run["status"]
+
+
 def extent(document: dict) -> list[str]:
     """How much was spent on an arm: its seeds, tokens and parameters."""
-    seeds = max(len(arm["seeds"]) for arm in document["arms"])
-    tokens = max(arm["tokens"] for arm in document["arms"])
-    told = [f"{plural(seeds, 'seed')} an arm"]
+    everyone = [*document["arms"], *document["others"]]
+    counts = [len(arm["seeds"]) for arm in everyone]
+    tokens = {arm["tokens"] for arm in document["arms"]} - {0}
+    told = [f"{_span(counts, 'seed')} an arm"]
     if tokens:
-        told.append(f"{tokens:,} training tokens a run")
-    if document["model"].get("num_params"):
-        told.append(f"{document['model']['num_params']:,} parameters")
+        told.append(f"{_span(tokens, 'training token')} a run")
+    if document["num_params"]:
+        told.append(_span(document["num_params"], "parameter"))
     return told
+
+
+def _span(counts, noun: str) -> str:
+    low, high = min(counts), max(counts)
+    return plural(high, noun) if low == high else f"{low:,} to {plural(high, noun)}"

@@ -24,7 +24,10 @@ class Difference:
     equivalent: bool
     """Whether two one-sided tests put the true difference within the margin."""
     seeds_needed: int | None
-    """Seeds in all for a power of 0.9 to show a true difference of the margin, in one test at alpha."""
+    """Seeds in all of a fresh comparison for a power of 0.9 to show a true difference of the margin, in one test at
+    alpha, if the spread is that of the present seeds."""
+    seeds_for_observed: int | None
+    """The same for a true difference as large as the one observed; None where that is 0."""
     detectable: float | None
     """The smallest true difference that the present seeds show with a power of 0.9."""
     identical: bool = False
@@ -37,23 +40,32 @@ class ArmResult:
 
     name: str
     rank: int
-    """1 is best; arms with a diverged seed come last."""
+    """1 is best; arms with a lost seed come last."""
     seeds: tuple[int, ...]
     diverged: tuple[int, ...]
-    """Those of `seeds` that gave no value."""
+    """Those of `seeds` whose training diverged: they gave no value, or none that is finite."""
+    failed: tuple[int, ...]
+    """Those of `seeds` whose run failed."""
     mean: Score | None
-    """Over all seeds; None where one diverged, because a mean of survivors flatters."""
+    """Over all seeds; None where one was lost, because a mean of survivors flatters."""
     difference: Difference | None
-    """None for the baseline, and where this arm or the baseline diverged."""
+    """None for the baseline, and where this arm or the baseline lost a seed."""
     outcome: str
     """For programs: `baseline`, `better`, `worse`, `equivalent`, `open`, `identical`, `one seed`, `no spread`,
-    `diverged` or `baseline diverged`."""
+    `diverged`, `failed` (no seed diverged), `baseline diverged` or `baseline failed`."""
     verdict: str
 
     @property
+    def lost(self) -> tuple[int, ...]:
+        """The seeds without a value, diverged or failed."""
+        return tuple(sorted((*self.diverged, *self.failed)))
+
+    @property
     def status(self) -> str:
-        """`finished`, or `2 of 5 diverged`."""
-        return f"{len(self.diverged)} of {len(self.seeds)} diverged" if self.diverged else "finished"
+        """`finished`, `2 of 5 diverged`, `1 of 5 failed`, or both."""
+        parts = [f"{len(seeds)} of {len(self.seeds)} {word}"
+                 for seeds, word in ((self.diverged, "diverged"), (self.failed, "failed")) if seeds]
+        return ", ".join(parts) or "finished"
 
 
 @dataclass(frozen=True)
@@ -65,6 +77,8 @@ class Terms:
     alpha: float
     unit: str
     higher_is_better: bool
+    looks: tuple[int, ...]
+    """How many seeds earlier looks had, before more were added; the fewest first."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Intervals, paired tests, correction for many of them, and how many seeds a difference takes."""
+"""Intervals, paired tests, and the correction for many of them."""
 
 import math
 from collections.abc import Sequence
@@ -14,7 +14,8 @@ def _sample(values: Sequence[float], what: str) -> tuple[int, float, float]:
     return values.size, float(values.mean()), float(values.std(ddof=1) / math.sqrt(values.size))
 
 
-def _fraction(name: str, value: float) -> None:
+def fraction(name: str, value: float) -> None:
+    """Raise for a level that is no probability."""
     if not 0 < value < 1:
         raise ValueError(f"{name} must lie between 0 and 1, got {value}; 0.05 and 0.9 are usual levels")
 
@@ -49,7 +50,7 @@ def t_interval(values: Sequence[float], alpha: float = 0.05) -> tuple[float, flo
     Reference:
         Student, The probable error of a mean, Biometrika 6, 1908.
     """
-    _fraction("alpha", alpha)
+    fraction("alpha", alpha)
     n, mean, stderr = _sample(values, "a t interval")
     half_width = critical_t(alpha, n - 1) * stderr
     return mean - half_width, mean + half_width
@@ -158,127 +159,6 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return adjusted.tolist()
 
 
-def _power(effect: float, n: float, alpha: float) -> float:
-    """Power of a two-sided paired t test where the true difference is `effect` standard deviations."""
-    from scipy.special import nctdtr
-
-    shift, t = effect * math.sqrt(n), critical_t(alpha, n - 1)
-    # nctdtr is nan where the tail is below some 1e-18, which is 0 to this sum
-    missed, wrong_side = np.nan_to_num([nctdtr(n - 1, shift, t), nctdtr(n - 1, shift, -t)])
-    return float(1 - missed + wrong_side)
-
-
-def power(sd: float, difference: float, n: int, alpha: float = 0.05) -> float:
-    r"""Chance that a two-sided paired t test over n seeds shows a true difference.
-
-    $$P(|T_{n-1}(\delta)| > t_{1-\alpha/2,\,n-1}), \qquad \delta = \sqrt n\,|\Delta| / \sigma_d,$$
-
-    with $T(\delta)$ noncentral t. At $\Delta = 0$ it is alpha.
-
-    Args:
-        sd: standard deviation of the paired differences, above 0.
-        difference: true mean difference, in the same unit.
-        n: seeds in the pair of arms, at least 2.
-        alpha: level of the test.
-
-    Returns:
-        A probability.
-
-    Raises:
-        ValueError: an argument is outside its range.
-
-    Example:
-        >>> round(power(sd=1.0, difference=0.5, n=44), 3)
-        0.9
-
-    Reference:
-        Cohen, Statistical Power Analysis for the Behavioral Sciences, 2nd edition, 1988, chapter 2.
-    """
-    _fraction("alpha", alpha)
-    if not sd > 0 or n < 2:
-        raise ValueError(f"power needs sd above 0 and n of at least 2, got sd={sd} and n={n}")
-    return _power(abs(difference) / sd, n, alpha)
-
-
-def seeds_needed(sd: float, difference: float, alpha: float = 0.05, power: float = 0.9) -> int:
-    r"""How many seeds in all a two-sided paired t test takes to show a true difference.
-
-    The least n with `power(sd, difference, n, alpha) >= power`, by the noncentral t itself: the normal
-    approximation $(z_{1-\alpha/2} + z_{power})^2 \sigma_d^2 / \Delta^2$ is some two seeds short.
-    It is as good as `sd`, which from 3 seeds is known to a factor of two or so only.
-
-    Args:
-        sd: standard deviation of the paired differences, not negative.
-        difference: the true difference that is to be shown, not 0, in the same unit.
-        alpha: level of the test.
-        power: wanted chance of showing it.
-
-    Returns:
-        Seeds, at least 2; also for `sd=0`.
-
-    Raises:
-        ValueError: an argument is outside its range.
-
-    Example:
-        >>> seeds_needed(sd=0.002, difference=0.002)
-        13
-
-    Reference:
-        Faul et al., G*Power 3, Behavior Research Methods 39, 2007 (its 13 and 44 at 1 and 0.5 sd).
-    """
-    _fraction("alpha", alpha)
-    _fraction("power", power)
-    if not sd >= 0 or not abs(difference) > 0:
-        raise ValueError(f"seeds_needed takes sd of at least 0 and a difference not 0, got {sd} and {difference}")
-    if sd == 0:
-        return 2
-    effect = abs(difference) / sd
-    low, high = 1, 2
-    while _power(effect, high, alpha) < power:
-        low, high = high, 2 * high
-    while high - low > 1:  # power grows with n
-        middle = (low + high) // 2
-        low, high = (low, middle) if _power(effect, middle, alpha) >= power else (middle, high)
-    return high
-
-
-def detectable_difference(sd: float, n: int, alpha: float = 0.05, power: float = 0.9) -> float:
-    r"""The smallest true difference that n seeds show with the wanted power.
-
-    The $\Delta$ with `power(sd, difference=$\Delta$, n, alpha) == power`; the other way round of `seeds_needed`.
-
-    Args:
-        sd: standard deviation of the paired differences, not negative.
-        n: seeds, at least 2.
-        alpha: level of the test.
-        power: wanted chance of showing it.
-
-    Returns:
-        A difference in the unit of `sd`; 0 for `sd=0`.
-
-    Raises:
-        ValueError: an argument is outside its range.
-
-    Example:
-        >>> round(detectable_difference(sd=0.002, n=5), 4)
-        0.0039
-
-    Reference:
-        Bloom, Minimum detectable effects, Evaluation Review 19, 1995.
-    """
-    _fraction("alpha", alpha)
-    _fraction("power", power)
-    if not sd >= 0 or n < 2:
-        raise ValueError(f"detectable_difference takes sd of at least 0 and n of at least 2, got {sd} and {n}")
-    low, high = 0.0, 1.0
-    while _power(high, n, alpha) < power:
-        low, high = high, 2 * high
-    for _ in range(50):  # halving a bracket 50 times uses up a float
-        middle = (low + high) / 2
-        low, high = (low, middle) if _power(middle, n, alpha) >= power else (middle, high)
-    return high * sd
-
-
 def bootstrap_interval(
     numerators: Sequence[float],
     denominators: Sequence[float] | None = None,
@@ -314,7 +194,7 @@ def bootstrap_interval(
     Reference:
         Efron and Tibshirani, An Introduction to the Bootstrap, 1993, chapter 13.
     """
-    _fraction("alpha", alpha)
+    fraction("alpha", alpha)
     a = np.asarray(numerators, dtype=float)
     b = np.ones_like(a) if denominators is None else np.asarray(denominators, dtype=float)
     if a.shape != b.shape or a.ndim != 1 or a.size < 2:

@@ -1,7 +1,7 @@
 """Compare arms with a baseline over the same seeds."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -9,13 +9,12 @@ import numpy as np
 from losslab.stats.comparison import ArmResult, Comparison, Difference, Terms, unknown
 from losslab.stats.inference import (
     critical_t,
-    detectable_difference,
     equivalence_p,
     holm,
     paired_p,
-    seeds_needed,
     t_interval,
 )
+from losslab.stats.planning import detectable_difference, seeds_needed
 from losslab.stats.score import mean_score
 from losslab.stats.verdict import POWER, headline, judged, listed, note
 
@@ -28,6 +27,8 @@ def compare(
     alpha: float = 0.05,
     unit: str = "nats/token",
     higher_is_better: bool = False,
+    failed: Mapping[str, Collection[int]] | None = None,
+    looks: Sequence[Collection[int]] = (),
 ) -> Comparison:
     r"""Compare arms with a baseline, seed by seed.
 
@@ -38,25 +39,31 @@ def compare(
 
     Pairing takes out what a seed does to both arms alike (initialization, order of the data). An arm is
     better or worse where Holm's p is below alpha; else equivalent where the $1 - 2\alpha$ interval lies within
-    the margin; else the difference is open and the verdict says how many more seeds would show the margin.
+    the margin; else the difference is open, and the verdict says what these seeds could show and roughly how many
+    seeds a fresh comparison would take for the margin and for the difference observed.
 
     Where a rule comes before the test: differences that are all exactly 0 are `identical`; one seed gives no
     verdict; the same difference on every seed gives none either, since a spread of nothing would claim
-    certainty; an arm with a diverged seed gets no mean and no difference and ranks last.
+    certainty; an arm with a lost seed (diverged or failed) gets no mean and no difference and ranks last. A verdict
+    from two seeds says in its own sentence how little that is.
 
     Args:
-        arms: name -> {seed: value}, the baseline among them; None for a seed that diverged or failed.
+        arms: name -> {seed: value}, the baseline among them; None for a seed that diverged or failed. A value that
+            is not finite counts as diverged.
         baseline: the name that the others are compared with.
         margin: the largest difference that does not matter, in `unit`; what equivalence and seeds needed refer to.
         alpha: level of the tests and, as 1 - alpha, of the intervals.
         unit: unit of the values.
         higher_is_better: whether a larger value is better, as for an accuracy.
+        failed: name -> the seeds that failed, rather than diverged; one that `arms` does not have is added as lost.
+        looks: the seeds of each earlier look at these arms. A look at fewer seeds than now was a chance of a verdict
+            before more were added; the sentences say so, because the error rate is no longer `alpha`.
 
     Returns:
-        The comparison; arms ordered best first by difference, or by mean where the baseline diverged.
+        The comparison; arms ordered best first by difference, or by mean where the baseline lost a seed.
 
     Raises:
-        ValueError: an unknown baseline, an arm without seeds, a value that is not finite,
+        ValueError: an unknown baseline, an arm without seeds, a seed that failed and has a value,
             an arm that shares no seed with the baseline, or a margin or level out of range.
 
     Example:
@@ -76,9 +83,10 @@ def compare(
         raise ValueError(f"margin must be above 0, got {margin}; it is the largest difference that does not matter")
     if not 0 < alpha < 1:
         raise ValueError(f"alpha must lie between 0 and 1, got {alpha}; 0.05 is usual")
-    terms = Terms(baseline, margin, alpha, unit, higher_is_better)
-    runs = {name: _checked(name, values) for name, values in arms.items()}
+    failed = {name: set((failed or {}).get(name, ())) for name in arms}
+    runs = {name: _checked(name, values, failed[name]) for name, values in arms.items()}
     lost = {name: tuple(seed for seed in values if values[seed] is None) for name, values in runs.items()}
+    terms = Terms(baseline, margin, alpha, unit, higher_is_better, _earlier(looks, len(runs[baseline])))
     differences = {}
     if not lost[baseline]:
         candidates = [name for name in runs if name != baseline and not lost[name]]
@@ -90,7 +98,9 @@ def compare(
     results = {}
     for name, values in runs.items():
         mean = None if lost[name] else mean_score(list(values.values()), unit)
-        results[name] = ArmResult(name, 0, tuple(values), lost[name], mean, differences.get(name), "", "")
+        diverged, crashed = ([s for s in lost[name] if (s in failed[name]) is f] for f in (False, True))
+        results[name] = ArmResult(
+            name, 0, tuple(values), tuple(diverged), tuple(crashed), mean, differences.get(name), "", "")
     ranked = sorted(results.values(), key=lambda arm: _order(arm, terms, by_mean=bool(lost[baseline])))
     for rank, arm in enumerate(ranked, 1):
         outcome, sentence = judged(arm, results[baseline], terms, num_tests=len(tested))
@@ -103,19 +113,24 @@ def compare(
         baseline_sd=sd,
         noise_band=band,
         verdict=headline(ranked, baseline),
-        note=note(terms, num_tests=len(tested)),
+        note=note(terms, len(tested), max([differences[name].n for name in tested], default=0)),
     )
 
 
-def _checked(name: str, values: Mapping[int, float | None]) -> dict[int, float | None]:
-    """The values of an arm as plain floats, seeds in order."""
-    if not values:
+def _checked(name: str, values: Mapping[int, float | None], failed: Collection[int]) -> dict[int, float | None]:
+    """The values of an arm as plain floats, seeds in order; None for a seed that was lost."""
+    if not values and not failed:
         raise ValueError(f"arm {name!r} has no seed; give {{seed: value}}, with None for a seed that diverged")
-    plain = {seed: None if values[seed] is None else float(values[seed]) for seed in sorted(values)}
-    for seed, value in plain.items():
-        if value is not None and not math.isfinite(value):
-            raise ValueError(f"arm {name!r} is {value} on seed {seed}; give None for a seed that diverged")
-    return plain
+    both = [seed for seed in sorted(failed) if values.get(seed) is not None]
+    if both:
+        raise ValueError(f"arm {name!r} has a value on seed {listed(both)} and is said to have failed on it; give None")
+    found = {seed: values.get(seed) for seed in sorted({*values, *failed})}
+    return {seed: float(v) if v is not None and math.isfinite(v) else None for seed, v in found.items()}
+
+
+def _earlier(looks: Sequence[Collection[int]], num_seeds: int) -> tuple[int, ...]:
+    """Seeds of the looks that could have given another verdict: at least two, and fewer than now."""
+    return tuple(sorted({len(set(look)) for look in looks if 2 <= len(set(look)) < num_seeds}))
 
 
 def _difference(name: str, candidate: dict, baseline: dict, terms: Terms) -> Difference:
@@ -128,7 +143,7 @@ def _difference(name: str, candidate: dict, baseline: dict, terms: Terms) -> Dif
         )
     d = np.array([candidate[seed] - baseline[seed] for seed in shared])
     n, value = len(shared), float(d.mean())
-    untested = Difference(value, None, None, None, None, n, None, False, None, None, identical=not d.any())
+    untested = Difference(value, None, None, None, None, n, None, False, None, None, None, identical=not d.any())
     if n == 1:
         return untested
     if untested.identical:
@@ -148,15 +163,16 @@ def _difference(name: str, candidate: dict, baseline: dict, terms: Terms) -> Dif
         stderr=sd / math.sqrt(n),
         equivalent=equivalence_p(d, terms.margin) < terms.alpha,
         seeds_needed=seeds_needed(sd, terms.margin, terms.alpha, POWER),
+        seeds_for_observed=seeds_needed(sd, value, terms.alpha, POWER) if value else None,
         detectable=detectable_difference(sd, n, terms.alpha, POWER),
     )
 
 
 def _order(arm: ArmResult, terms: Terms, by_mean: bool) -> tuple[float, float]:
-    """Sorting key: share of diverged seeds, then best first."""
+    """Sorting key: share of lost seeds, then best first."""
     sign = -1 if terms.higher_is_better else 1
-    if arm.diverged:
-        return len(arm.diverged) / len(arm.seeds), 0.0
+    if arm.lost:
+        return len(arm.lost) / len(arm.seeds), 0.0
     if by_mean:
         return 0.0, sign * arm.mean.value
     # the paired difference, not the mean: an arm may have run seeds that the baseline has not

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Sequence
 
 from losslab.stats.comparison import ArmResult, Difference, Terms
 
-POWER = 0.9  # chance of showing the margin that "seeds needed" is planned for
+POWER = 0.9  # chance of showing a difference that "seeds needed" is planned for
+MOST = 10_000  # seeds; nobody plans for more
 
 WORDS = {
     "better": "better",
@@ -17,18 +18,36 @@ WORDS = {
     "one seed": "with one seed only",
     "no spread": "without spread",
     "diverged": "diverged",
+    "failed": "failed",
 }
+
+
+def firm_from(alpha: float) -> int:
+    """The least number of seeds whose signs alone could show a difference at `alpha`: 6 at 0.05.
+
+    Student's test takes the differences for normal, which a few of them cannot show. If they are only symmetric
+    about zero, n of them have one sign with probability 2^(1 - n): 1/2 for two seeds, 1/16 for five, 1/32 for six.
+    The error rate of the test is as large as that where differences take two values only, +x and -x, roughly.
+
+    Example:
+        >>> firm_from(0.05), firm_from(0.01)
+        (6, 8)
+    """
+    return next(n for n in range(2, 1000) if 2.0 ** (1 - n) < alpha)
 
 
 def judged(arm: ArmResult, reference: ArmResult, terms: Terms, num_tests: int) -> tuple[str, str]:
     """Outcome and verdict of an arm beside that of the baseline."""
+    how = "diverged" if arm.diverged else "failed"
     if arm.name == reference.name:
-        return ("diverged", _diverged(arm)) if arm.diverged else ("baseline", "baseline")
-    if reference.diverged:
-        reason = f"no verdict: the baseline {_diverged(reference)}"
-        return ("diverged", f"{_diverged(arm)}; {reason}") if arm.diverged else ("baseline diverged", reason)
-    if arm.diverged:
-        return "diverged", f"{_diverged(arm)}: no mean and no difference"
+        return (how, _lost(arm)) if arm.lost else ("baseline", "baseline")
+    if reference.lost:
+        reason = f"no verdict: the baseline {_lost(reference)}"
+        if arm.lost:
+            return how, f"{_lost(arm)}; {reason}"
+        return f"baseline {'diverged' if reference.diverged else 'failed'}", reason
+    if arm.lost:
+        return how, f"{_lost(arm)}: no mean and no difference"
     return _sentence(arm.name, arm.difference, terms, num_tests)
 
 
@@ -53,6 +72,8 @@ def _sentence(name: str, d: Difference, terms: Terms, num_tests: int) -> tuple[s
     half_width = (d.high - d.low) / 2
     places = max(0, 1 - math.floor(math.log10(half_width)))  # two digits of the half-width
     evidence = f"{_p_text(d, num_tests)}, {paired}"
+    found = f"{number(d.value, '+')}{unit} [{number(d.low)}, {number(d.high)}], {evidence}"
+    warned = _two_seeds(d, terms) + _looked(terms)
     if d.p_holm < terms.alpha:
         outcome = "better" if (d.value > 0) == terms.higher_is_better else "worse"
         low, high = (d.low, d.high) if d.value > 0 else (-d.high, -d.low)
@@ -60,16 +81,44 @@ def _sentence(name: str, d: Difference, terms: Terms, num_tests: int) -> tuple[s
             f"{name} is {number(abs(d.value))}{unit} {outcome} than {terms.baseline} "
             f"[{number(low)}, {number(high)}], {evidence}"
         )
-        return outcome, sentence + (f"; yet equivalent within {margin}" if d.equivalent else "")
-    found = f"{number(d.value, '+')}{unit} [{number(d.low)}, {number(d.high)}], {evidence}"
+        return outcome, sentence + (f"; yet equivalent within {margin}" if d.equivalent else "") + warned
     if d.equivalent:
-        return "equivalent", f"{name} and {terms.baseline} are equivalent within {margin}: {found}"
-    more = d.seeds_needed - d.n
-    if more > 0:
-        outlook = f"{more} more seed{'s' * (more > 1)} would show {margin} (power {POWER:g})"
-    else:
-        outlook = f"{_seeds(d.n)} would show any difference from {d.detectable:.2g} up (power {POWER:g})"
-    return "open", f"no difference shown between {name} and {terms.baseline}: {found}; {outlook}"
+        return "equivalent", f"{name} and {terms.baseline} are equivalent within {margin}: {found}{warned}"
+    return "open", f"no difference shown between {name} and {terms.baseline}: {found}; {_outlook(d, terms)}"
+
+
+def _outlook(d: Difference, terms: Terms) -> str:
+    """What the present seeds could show, and what a fresh comparison would take."""
+    could = f"{_seeds(d.n)} could show {d.detectable:.2g} or more"
+    plans = {d.seeds_needed: f"{_plan(d.seeds_needed)} for {terms.margin:g}"}
+    if d.seeds_for_observed:
+        plans |= {d.seeds_for_observed: f"{_plan(d.seeds_for_observed)} for the observed {abs(d.value):.2g}"}
+    plan = ", ".join(plans[seeds] for seeds in sorted(plans))
+    return f"{could}; a fresh comparison would take, as a rough plan, {plan} (aim: power {POWER:g})"
+
+
+def _plan(seeds: int) -> str:
+    return _seeds(seeds) if seeds <= MOST else f"more than {MOST:,} seeds"
+
+
+def _two_seeds(d: Difference, terms: Terms) -> str:
+    if d.n > 2:
+        return ""
+    return (
+        "; CAUTION, only 2 seeds: p and interval rest on one degree of freedom and on normal differences, which 2 "
+        f"cannot show; 2 signs agree by chance every second time; run {firm_from(terms.alpha)} seeds or more"
+    )
+
+
+def _looked(terms: Terms) -> str:
+    """What adding seeds after a look does to the error rate; the simulation is in the tests."""
+    if not terms.looks:
+        return ""
+    rate = ", near 0.1 for one look at 2 to 5 seeds" if terms.alpha == 0.05 else ""
+    return (
+        f"; CAUTION, seeds were added after a look at {' and at '.join(map(str, terms.looks))}: the error rate of "
+        f"this verdict is above {terms.alpha:g}{rate}"
+    )
 
 
 def headline(arms: Sequence[ArmResult], baseline: str) -> str:
@@ -79,7 +128,7 @@ def headline(arms: Sequence[ArmResult], baseline: str) -> str:
         return f"nothing to compare {baseline} with"
     if len(candidates) == 1:
         return candidates[0].verdict
-    broken = next((arm for arm in arms if arm.name == baseline and arm.diverged), None)
+    broken = next((arm for arm in arms if arm.name == baseline and arm.lost), None)
     if broken:
         return f"no verdict: the baseline {broken.verdict}"
     counts = Counter(arm.outcome for arm in candidates)
@@ -92,13 +141,19 @@ def headline(arms: Sequence[ArmResult], baseline: str) -> str:
     return f"no candidate is shown to be better than {baseline} (of {len(candidates)}: {tally})"
 
 
-def note(terms: Terms, num_tests: int) -> str:
-    """What the intervals, p-values and seeds needed are, for the foot of a table."""
+def note(terms: Terms, num_tests: int, num_seeds: int) -> str:
+    """What the intervals, p-values and seeds needed are, for the foot of a table; `num_seeds` is the most paired."""
     tests = f"verdicts follow Holm's p over {num_tests} arms" if num_tests > 1 else "one test, so Holm's p is its own"
+    few = firm_from(terms.alpha)
+    shaky = (
+        f"; p and intervals take differences for normal, which fewer than {few} seeds cannot show: from {few} on "
+        f"their signs alone could have p < {terms.alpha:g}" if 2 <= num_seeds < few else ""
+    )
     return (
         f"{100 * (1 - terms.alpha):.4g} % t intervals over paired seeds, not adjusted for several arms; {tests}; "
-        f"equivalence within {terms.margin:g} (two one-sided tests) and seeds needed (power {POWER:g}) "
-        f"are for one test at alpha {terms.alpha:g}"
+        f"equivalence within {terms.margin:g} (two one-sided tests) is for one test at alpha {terms.alpha:g}; seeds "
+        f"needed are a rough plan for a fresh comparison, one test aimed at power {POWER:g}: with the spread known "
+        f"from 3 to 5 seeds only, the power reached is some 0.7 to 0.8, and less among several arms{shaky}"
     )
 
 
@@ -106,8 +161,11 @@ def listed(names: Iterable) -> str:
     return ", ".join(map(str, names))
 
 
-def _diverged(arm: ArmResult) -> str:
-    return f"{arm.name} diverged on {len(arm.diverged)} of {_seeds(len(arm.seeds))}"
+def _lost(arm: ArmResult) -> str:
+    """`X diverged on 1 of 3 seeds and failed on 1`."""
+    told = f"{arm.name} {'diverged' if arm.diverged else 'failed'} on {len(arm.diverged or arm.failed)} of "
+    told += _seeds(len(arm.seeds))
+    return told + (f" and failed on {len(arm.failed)}" if arm.diverged and arm.failed else "")
 
 
 def _p_text(d: Difference, num_tests: int) -> str:

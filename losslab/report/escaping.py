@@ -1,0 +1,48 @@
+"""Words of strangers (names, paths, errors, samples) as words and nothing else: for a terminal and for Markdown."""
+
+import re
+
+# what turns the direction of writing, is not to be seen, or is half a character
+UNSEEN = r"\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ufffe\uffff\ud800-\udfff"
+CONTROL = rf"[\x00-\x1f{UNSEEN}]+"  # moves a cursor, too; a byte model writes any of them
+CONTROL_IN_LINES = rf"[\x00-\x08\x0b-\x1f{UNSEEN}]"
+ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;", "|": "&#124;", "\\": "&#92;"}  # then each backslash is ours
+SAFE = re.compile(r"[\w .,:;()=+*/\-\"'^%@]+")  # nothing here ends inline code, opens a tag or parts a table
+
+
+def plain(text) -> str:
+    """One line of text without control characters: a name may not move a terminal's cursor."""
+    return re.sub(CONTROL, " ", str(text))
+
+
+def escape(text) -> str:
+    r"""One line of Markdown that reads as `text`, and is no markup: no tag, link, table, formula or emphasis.
+
+    Example:
+        >>> escape("a_b | <script> [x](y)")
+        'a_b &#124; &lt;script&gt; \\[x\\](y)'
+        >>> escape("# _1_ https://example.org")
+        '\\# \\_1\\_ https&#58;//example.org'
+    """
+    text = re.sub(r"[\\|&<>]", lambda found: ENTITIES[found[0]], plain(text))
+    text = re.sub(r"(?<!\w)_|_(?!\w)|[`*\[\]!$~]", r"\\\g<0>", text)  # inside a word _ is only itself
+    text = text.replace("://", "&#58;//").replace("www.", "www&#46;")
+    # what opens a line may open a heading, a list, a quotation or a rule
+    return re.sub(r"^(\s*)(?=[#+=-]([\s#=-]|$))|^(\s*\d+)(?=[.)](\s|$))", r"\g<0>\\", text)
+
+
+def code(text) -> str:
+    """Inline code; a text in which anything could end it is escaped instead."""
+    text = plain(text).strip()
+    return f"`{text}`" if SAFE.fullmatch(text) else escape(text)
+
+
+def block(text) -> str:
+    """Lines of code, or of a sample; where they hold a tag they are written as entities, which read the same."""
+    text = re.sub(CONTROL_IN_LINES, "\ufffd", str(text).rstrip())
+    if re.search("[<&]", text):
+        for sign, entity in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;")):
+            text = text.replace(sign, entity)
+        return f"<pre>\n{text}\n</pre>"
+    fence = "`" * max(3, 1 + max(map(len, re.findall("`+", text)), default=0))
+    return f"{fence}\n{text}\n{fence}"
