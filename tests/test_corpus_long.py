@@ -100,7 +100,7 @@ def test_pieces_give_the_corpus_of_the_whole(tmp_path_factory, words, size, toke
         assert np.array_equal(whole.stream(split), pieces.stream(split))
 
 
-@pytest.mark.parametrize("val_bytes", [0, 1, 1001, 1002, 5999, 6000, 10**30])
+@pytest.mark.parametrize("val_bytes", [0, 1, 1001, 1002, 5999, 6000, 10**15])
 def test_a_long_validation_text_is_cut_between_characters(tmp_path, monkeypatch, val_bytes):
     shrink(monkeypatch, 61)
     (tmp_path / "set").mkdir()

@@ -141,8 +141,8 @@ class Corpus:
         """`[vocab_size]` float64: how often each token is a target in `train`, one added to each count; sums to 1."""
         counts = np.ones(self.tokenizer.vocab_size)
         targets = self.stream("train")[1:]
-        for start in range(0, len(targets), 1 << 24):  # a part at a time: bincount makes int64 of it
-            counts += np.bincount(targets[start : start + (1 << 24)], minlength=len(counts))
+        for start in range(0, len(targets), 1 << 22):  # a part at a time: bincount makes int64 of it
+            counts += np.bincount(targets[start : start + (1 << 22)], minlength=len(counts))
         return counts / counts.sum()
 
     def prefix_of(self) -> np.ndarray:

@@ -6,7 +6,9 @@ import json
 import os
 import re
 import shutil
+import signal
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -61,7 +63,8 @@ def obtain(
                 _sweep(folder.parent, folder.name)
             temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
             try:
-                build(temporary)
+                with _end_delayed(lambda: shutil.rmtree(temporary, ignore_errors=True)):
+                    build(temporary)
                 assert damage_of(temporary, verify=False) is None, "the build wrote no complete corpus"
                 _replace(temporary, folder, verify)
             except (ValueError, ConnectionError) as error:
@@ -109,6 +112,32 @@ def damage_of(folder: Path, *, verify: bool = True, remember: bool = True) -> st
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return "meta.json is not what was written"
     return None
+
+
+class _End(BaseException):
+    """The process was asked to end."""
+
+
+@contextmanager
+def _end_delayed(remove: Callable[[], None]) -> Iterator[None]:
+    """Call `remove` before the signal SIGTERM ends the process, where nobody else has a plan for that signal."""
+    in_main = threading.current_thread() is threading.main_thread()
+    if not in_main or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
+        yield
+        return
+
+    def end(*_) -> None:
+        raise _End
+
+    signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    except _End:
+        remove()
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        signal.raise_signal(signal.SIGTERM)
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def check_room(folder: Path, what: str) -> None:

@@ -97,12 +97,17 @@ def _lines(path: Path, limit: int) -> Iterator[bytes]:
             read += len(line)
             if packed and read - checked >= PART_BYTES:
                 checked = read
-                if read > FREE_BYTES + MOST_TIMES * stored.tell():
-                    raise ValueError(
-                        f"{path} unpacks to more than {MOST_TIMES} times its size, as no text does ({read:,} bytes "
-                        f"from the first {stored.tell():,}); unpack it yourself if that is what you want"
-                    )
+                check_unpacked(path, read, stored.tell())
             yield line
+
+
+def check_unpacked(path: Path, unpacked: int, stored: int) -> None:
+    """An error if `stored` bytes of a file have become more than text can come from."""
+    if unpacked > FREE_BYTES + MOST_TIMES * stored:
+        raise ValueError(
+            f"{path} unpacks to more than {MOST_TIMES} times its size, as no text does ({unpacked:,} bytes from the "
+            f"first {stored:,}); unpack it yourself if that is what you want"
+        )
 
 
 def _txt(path: Path) -> Iterator[Piece]:

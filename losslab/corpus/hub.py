@@ -4,6 +4,7 @@ import itertools
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from losslab.corpus import files
 from losslab.corpus.splits import Piece
 
 KNOWN = {
@@ -46,12 +47,18 @@ def local(path: Path) -> Iterator[Piece]:
     datasets = _library(str(path))
     if is_saved(path):
         splits = datasets.load_from_disk(str(path))
+        stored = sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
     else:
-        files: dict[str, list[str]] = {}
+        stored = sum(file.stat().st_size for file in parquet_files(path))
+        named: dict[str, list[str]] = {}
         for file in parquet_files(path):
-            files.setdefault("validation" if "val" in file.name.lower() else "train", []).append(str(file))
-        splits = datasets.load_dataset("parquet", data_files=files, streaming=True)
-    yield from _rows(splits, str(path), None)
+            named.setdefault("validation" if "val" in file.name.lower() else "train", []).append(str(file))
+        splits = datasets.load_dataset("parquet", data_files=named, streaming=True)
+    taken = 0
+    for piece in _rows(splits, str(path), None):
+        taken += len(piece.content)
+        files.check_unpacked(path, taken, stored)
+        yield piece
 
 
 def is_saved(path: Path) -> bool:

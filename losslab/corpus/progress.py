@@ -3,21 +3,7 @@
 import time
 from collections.abc import Callable
 
-
-def duration(seconds: float) -> str:
-    """A time as people say it, to the second, and from an hour on to the minute.
-
-    Example:
-        >>> duration(45), duration(512), duration(3840)
-        ('45 s', '8 min 32 s', '1 h 04 min')
-    """
-    whole = max(0, round(seconds))
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60:02} s"
-    minutes = round(whole / 60)
-    return f"{minutes // 60} h {minutes % 60:02} min"
+from losslab.progress import duration
 
 
 def as_lines(tell: Callable[[str], None], *, every_seconds: float = 2.0) -> Callable[[str, int, int], None]:
@@ -39,7 +25,8 @@ def as_lines(tell: Callable[[str], None], *, every_seconds: float = 2.0) -> Call
         state["last"] = now
         rate = (done - state["first"]) / max(now - state["begun"], 1e-9)
         of = f" of {total / 1e6:.1f}" if total else ""
+        fast = f", {rate / 1e6:.1f} MB/s" if rate > 0 else ""
         left = f", {duration((total - done) / rate)} left" if total and rate > 0 else ""
-        tell(f"{what}: {done / 1e6:.1f}{of} MB, {rate / 1e6:.1f} MB/s{left}")
+        tell(f"{what}: {done / 1e6:.1f}{of} MB{fast}{left}")
 
     return progress
