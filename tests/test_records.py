@@ -31,6 +31,9 @@ RESULT = {
 }
 
 
+scored_elsewhere = RESULT | {"scores": {"nll": RESULT["scores"]["nll"] | {"value": 0.1}}}
+
+
 def spec(loss="cross_entropy", seed=0, condition=None, **train):
     settings = config.to_dict(config.preset("tiny")) | {"loss": loss, "seed": seed}
     settings["train"] = settings["train"] | train
@@ -324,6 +327,25 @@ def test_nothing_is_read_or_written_through_what_is_no_plain_file(tmp_path, kind
     assert not attacker.is_alive()
     if failures:
         raise failures[0]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="pipes in folders are Unix's")
+@pytest.mark.parametrize("kind", ["link", "pipe", "folder"])
+def test_what_a_training_process_left_keeps_no_run_from_its_end(tmp_path, kind):
+    run = tmp_path / "run"
+    write_run(run, result=scored_elsewhere)
+    for name in ("spec.json", "environment.json", "result.json"):
+        planted(run / name, kind)
+    records.restore(run, spec())
+    record = records.read(run)
+    assert record.spec["config"] == json.loads(json.dumps(spec()["config"])) and len(record.log) == 3
+    assert record.status == "stopped" and record.environment == {}
+    records.write_result(run, RESULT)
+    assert records.read(run).scores["nll"]["value"] == 1.5
+    assert (tmp_path / "victim").read_text() == "precious"
+    records.write_result(run, scored_elsewhere)  # a forged one is taken away like any other
+    records.restore(run, spec())
+    assert records.read(run).status == "stopped"
 
 
 def test_a_lock_keeps_what_is_not_its_own_and_a_reader_makes_none(tmp_path):

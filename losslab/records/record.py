@@ -95,9 +95,7 @@ def read(path: str | Path) -> Record:
         raise ValueError(printable(f"{path} is not a run folder: it has no spec.json; `losslab runs list STORE` shows "
                                    "the runs"))
     spec, result = read_spec(path), read_result(path)
-    environment = _document(path / "environment.json", checks.environment)
-    environment.pop("format", None)
-    return Record(path, spec, environment, result, status_of(path, result))
+    return Record(path, spec, read_environment(path), result, status_of(path, result))
 
 
 def read_spec(path: Path) -> dict:
@@ -110,6 +108,12 @@ def read_spec(path: Path) -> dict:
 def read_result(path: Path) -> dict:
     """What the run ended in; empty where it has not ended."""
     return _document(path / "result.json", checks.result)
+
+
+def read_environment(path: Path) -> dict:
+    environment = _document(path / "environment.json", checks.environment)
+    environment.pop("format", None)
+    return environment
 
 
 def status_of(path: Path, result: dict) -> str:

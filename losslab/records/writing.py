@@ -10,7 +10,17 @@ from pathlib import Path
 
 from losslab.records import checks, files
 from losslab.records.locks import StoreBusy, is_locked, lock
-from losslab.records.record import FORMAT, folders, is_plain_folder, is_run, is_tag, read, seal_of_log, tags_in
+from losslab.records.record import (
+    FORMAT,
+    folders,
+    is_plain_folder,
+    is_run,
+    is_tag,
+    read,
+    read_environment,
+    seal_of_log,
+    tags_in,
+)
 from losslab.words import printable
 
 OWN = re.compile(r"(spec|environment|result|tags|evaluation.*)\.json|log\.jsonl|checkpoint|worker\.log|"
@@ -78,8 +88,15 @@ def write_result(folder: str | Path, result: dict) -> None:
 
 
 def restore(folder: str | Path, spec: dict) -> None:
-    """Put the specification back, should a training process have changed it."""
+    """Put the folder right after a training process had it, which is believed in its checkpoint and its log alone.
+
+    Its specification is put back, a result that it left is taken away, and so is what it made of `environment.json`
+    where that can no longer be read: neither may keep the run from being read, measured and written down.
+    """
     path = Path(folder) / "spec.json"
+    for name, spoilt in (("result.json", True), ("environment.json", _is_spoilt(path.with_name("environment.json")))):
+        if spoilt:
+            files.set_aside(path.with_name(name))
     try:
         if read(folder).spec == {"format": FORMAT, **json.loads(json.dumps(spec))}:
             return
@@ -88,6 +105,14 @@ def restore(folder: str | Path, spec: dict) -> None:
     if is_plain_folder(path):
         files.set_aside(path)
     _write(path, spec, checks.spec)
+
+
+def _is_spoilt(environment: Path) -> bool:
+    try:
+        read_environment(environment.parent)
+    except ValueError:
+        return True
+    return False
 
 
 def _write(path: Path, value: dict, check) -> None:
