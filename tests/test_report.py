@@ -512,7 +512,7 @@ WORDS = ["a` | <script>alert(1)</script>", "\\| <script>x</script> `", "[x](java
 
 
 @given(st.lists(st.one_of(st.sampled_from(WORDS), st.text(max_size=12)), min_size=1, max_size=4).map("".join))
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @example("".join(WORDS))
 def test_whatever_comes_from_a_run_is_only_words_in_every_form(store, word):
     runs, whole = [], word == "".join(WORDS)
