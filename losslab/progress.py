@@ -60,18 +60,3 @@ def duration(seconds: float) -> str:
         return f"{minutes // 60} h {minutes % 60:02d} min"
     hours = round(whole / 3600)
     return f"{hours // 24} d {hours % 24} h"
-
-
-def printable(text: str) -> str:
-    """A text of somebody else on one line, without what controls a terminal, turns the reading direction or is unseen.
-
-    Example:
-        >>> printable("mse\\x1b[2J\\n: fine")
-        'mse [2J : fine'
-    """
-    return " ".join(visible(text).split())
-
-
-def visible(text: str) -> str:
-    """`text` with a space for every character that is not printed: controls, line ends, formats, halves of pairs."""
-    return "".join(character if character.isprintable() else " " for character in text)

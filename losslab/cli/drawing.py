@@ -3,11 +3,11 @@
 import os
 import sys
 import time
-import unicodedata
 from collections.abc import Callable
 from typing import ClassVar, TextIO
 
-from losslab.progress import Running, State, duration, printable
+from losslab.progress import Running, State, duration
+from losslab.words import printable, shorten
 
 BAR_CELLS = 20
 MIN_WIDTH = 20
@@ -30,24 +30,6 @@ def columns(stream: TextIO) -> int:
     except (OSError, ValueError, AttributeError):  # not a terminal, or a stream without a file
         found = 0
     return max(MIN_WIDTH, found or 80)
-
-
-def fitted(text: str, width: int) -> str:
-    """`text` in at most `width` cells of a terminal; wide characters take two, accents none."""
-    cells = [_cells(character) for character in text]
-    if sum(cells) <= width:
-        return text
-    kept, used = 0, 0
-    while used + cells[kept] <= width - 3:
-        used += cells[kept]
-        kept += 1
-    return f"{text[:kept].rstrip(' ,;')}..."
-
-
-def _cells(character: str) -> int:
-    if unicodedata.combining(character):
-        return 0
-    return 2 if unicodedata.east_asian_width(character) in "WF" else 1
 
 
 def bar(share: float) -> str:
@@ -108,7 +90,7 @@ class Ticker:
         if is_terminal(self.stream):
             text = printable(state) if isinstance(state, str) else line(state, with_bar=True)
             # the last column stays free: a cursor behind it may already have moved to the next line
-            self._drawn, Ticker.current = fitted(text, columns(self.stream) - 1), self
+            self._drawn, Ticker.current = shorten(text, columns(self.stream) - 1), self
             self._write(CLEAR + self._drawn)
         elif self._last is None or self._clock() - self._last >= self.every_seconds:
             self._last = self._clock()

@@ -9,7 +9,8 @@ from collections.abc import Callable, Mapping, Sequence
 
 from losslab.cli import drawing
 from losslab.cli.drawing import Ticker
-from losslab.progress import Running, State, duration, visible
+from losslab.progress import Running, State, duration
+from losslab.words import printable_lines
 
 OK, USER_ERROR, MISSING_EXTRA, DIVERGED, STOPPED, RUNS_FAILED = 0, 2, 3, 4, 5, 6
 EXIT_CODES = {
@@ -42,7 +43,7 @@ def outcome(arms: Mapping[str, Sequence[str]]) -> int:
 
 def tell(text: str) -> None:
     """A line for people: on standard error, so that standard output stays the result's."""
-    text = "\n".join(visible(part) for part in text.split("\n"))
+    text = printable_lines(text)
     if Ticker.current is not None:
         Ticker.current.say(text)
     else:

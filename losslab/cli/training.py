@@ -44,7 +44,8 @@ from losslab.cli.speech import (
     tell,
     wrapped,
 )
-from losslab.progress import duration, printable
+from losslab.progress import duration
+from losslab.words import printable
 
 
 @app.command(sort_key=1)
