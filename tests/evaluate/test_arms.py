@@ -104,14 +104,15 @@ def make(tmp_path, monkeypatch):
         folder = tmp_path / f"run-{len(list(tmp_path.glob('run-*')))}"
         about = config.to_dict(config.ExperimentConfig(loss="cross_entropy", seed=seed, model=MODEL))
         condition = sha256(loss.encode()).hexdigest()[:12]
-        records.create(folder, {"config": about | {"loss": loss}, "condition": condition}, {})
+        corpus = {"name": "tales", "digest": "0" * 12, "tokenizer": "bytes", "splits": {}}
+        records.create(folder, {"config": about | {"loss": loss}, "condition": condition, "corpus": corpus}, {})
         if status == "finished":
             model = random_model(seed if weights is None else weights)
             place = checkpoint.save(folder / "checkpoint", model, BYTES, step=1, tokens=1, seconds=1.0)
             sha = json.loads((place / "manifest.json").read_text())["model.safetensors"]
-            records.write_json(folder / "result.json", {"status": status, "weights": sha, "scores": {}})
+            records.write_result(folder, {"status": status, "weights": sha, "scores": {}})
         else:
-            records.write_json(folder / "result.json", {"status": status})
+            records.write_result(folder, {"status": status})
         return records.read(folder)
 
     run.settings = lambda record: Settings(tmp_path / "bench", data=record.config.data)
