@@ -119,7 +119,7 @@ def _scores(task: str, arms: dict, runs: dict, baseline: str, over: str) -> list
         of_rows = {arm: next(iter(seeds.values())) for arm, seeds in measured.items()}
         entry = {"task": task, "score": name, "unit": unit, "higher_is_better": unit not in NATS.values(),
                  "values": {arm: _mean(seeds, unit) for arm, seeds in values.items()}}
-        found.append(entry | (_over_seeds(values, measured, name, entry, baseline) if over == "seeds"
+        found.append(entry | (_over_seeds(values, measured, name, entry, baseline, arms) if over == "seeds"
                               else _over_items(of_rows, name, entry, baseline)))
     return found
 
@@ -150,7 +150,7 @@ def _mean(seeds: dict, unit: str) -> dict | None:
 
 # --- differences -------------------------------------------------------------------------------
 
-def _over_seeds(values: dict, measured: dict, name: str, entry: dict, baseline: str) -> dict:
+def _over_seeds(values: dict, measured: dict, name: str, entry: dict, baseline: str, arms: dict) -> dict:
     outcome = {arm: {seed: score["value"] if score and math.isfinite(score["value"]) else None
                      for seed, score in seeds.items()} for arm, seeds in values.items()}
     other = _on_other_items(measured, name, baseline)
@@ -163,7 +163,10 @@ def _over_seeds(values: dict, measured: dict, name: str, entry: dict, baseline: 
     if len(kept) < 2:
         return {"differences": found, "note": ""}
     comparison = compare_seeds(kept, baseline, margin=MARGINS.get(entry["unit"], 0.01), alpha=ALPHA,
-                               unit=entry["unit"], higher_is_better=entry["higher_is_better"])
+                               unit=entry["unit"], higher_is_better=entry["higher_is_better"],
+                               failed={arm: [seed for seed, value in kept[arm].items() if value is None
+                                             and values[arm][seed] is None and arms[arm][seed].status != "diverged"]
+                                       for arm in kept})
     for arm in comparison.arms:
         if arm.name != baseline:
             numbers = dataclasses.asdict(arm.difference) if arm.difference else {}

@@ -15,9 +15,10 @@ from losslab.corpus.cache import root
 from losslab.evaluate import tasks
 from losslab.evaluate.paired import outcomes
 from losslab.evaluate.tasks import Settings
-from losslab.records import Record, write_json
+from losslab.records import Record, files
 
 OF_A_TEXT = ("likelihood", "wikitext2")  # tasks that take the run's corpus
+FORMAT = 1  # of a kept result
 MOST_FILES = 10_000  # of a folder of benchmarks
 
 
@@ -113,19 +114,14 @@ def _sha256(path: Path) -> str:
 def _read(file: Path) -> dict | None:
     """What is kept in `file`; None where there is nothing, or not what was written."""
     try:
-        kept = untrusted.read_json(file)
-        return kept["found"] if kept["sha256"] == _digest(kept["found"]) else None
-    except (ValueError, OSError, KeyError, TypeError):
+        return files.read_sealed(file, FORMAT)["found"]
+    except (ValueError, OSError, KeyError):
         return None
 
 
 def _write(file: Path, found: dict) -> None:
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        write_json(file, {"sha256": _digest(found), "found": found})
+        files.write_sealed(file, {"format": FORMAT, "found": found})
     except OSError:
         pass  # the result is there all the same; it is measured again next time
-
-
-def _digest(found: dict) -> str:
-    return hashlib.sha256(json.dumps(found, sort_keys=True).encode()).hexdigest()

@@ -95,7 +95,7 @@ def _tasks(document: dict):
     if not rows:
         return None
     base, y = alt.Chart(alt.InlineData(values=rows)), marks.rows_axis(len(rows))
-    scale = alt.Scale(domain=[0, 1])
+    scale = marks.beside_names(domain=[0, 1])
     x = alt.X("value:Q", title="accuracy", scale=scale, axis=alt.Axis(tickCount=5, format="~g"))
     guessed = base.transform_filter("isValid(datum.guess)")
     layers = [
@@ -103,10 +103,10 @@ def _tasks(document: dict):
         base.mark_rule(color="var(--arm-1)", strokeWidth=2).encode(x=alt.X("low:Q", scale=scale), x2="high:Q", y=y),
         base.mark_point(color="var(--arm-1)", filled=True, size=70, opacity=1).encode(
             x=x, y=y, tooltip=[alt.Tooltip("loss:N", title="part"), alt.Tooltip("shown:N", title="accuracy")]),
-        marks.label(base, y), marks.number(base, y, "shown"),
+        *marks.names(base, y, "shown"),
     ]
     told = "; ".join(f"{row['loss']} {row['shown']}" for row in rows)
-    return alt.layer(*layers).properties(width="container", height=34 * len(rows), description=f"Accuracies. {told}")
+    return marks.sized(alt.layer(*layers), len(rows), f"Accuracies. {told}")
 
 
 def _guess(task: str, part: dict) -> float | None:

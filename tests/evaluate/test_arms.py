@@ -16,6 +16,7 @@ from losslab.evaluate.core import SHORT, STANDARD
 from losslab.evaluate.tasks import Settings
 from losslab.model import GPT2
 from losslab.report import evaluation_compare
+from losslab.words import printable
 
 BYTES = tokenizer.make("bytes")
 HOSTILE = "</script><script>alert(1)</script> | `x` [a](http://b) *c*\n# d \x1b[2J"
@@ -104,14 +105,15 @@ def make(tmp_path, monkeypatch):
         folder = tmp_path / f"run-{len(list(tmp_path.glob('run-*')))}"
         about = config.to_dict(config.ExperimentConfig(loss="cross_entropy", seed=seed, model=MODEL))
         condition = sha256(loss.encode()).hexdigest()[:12]
-        records.create(folder, {"config": about | {"loss": loss}, "condition": condition}, {})
+        corpus = {"name": "tales", "digest": "0" * 12, "tokenizer": "bytes", "splits": {}}
+        records.create(folder, {"config": about | {"loss": loss}, "condition": condition, "corpus": corpus}, {})
         if status == "finished":
             model = random_model(seed if weights is None else weights)
             place = checkpoint.save(folder / "checkpoint", model, BYTES, step=1, tokens=1, seconds=1.0)
             sha = json.loads((place / "manifest.json").read_text())["model.safetensors"]
-            records.write_json(folder / "result.json", {"status": status, "weights": sha, "scores": {}})
+            records.write_result(folder, {"status": status, "weights": sha, "scores": {}})
         else:
-            records.write_json(folder / "result.json", {"status": status})
+            records.write_result(folder, {"status": status, "error": "it was killed"})
         return records.read(folder)
 
     run.settings = lambda record: Settings(tmp_path / "bench", data=record.config.data)
@@ -156,7 +158,9 @@ def test_a_run_that_is_not_finished_is_named_and_leaves_no_mean(make):
     found = arms.evaluate(runs, ["piqa"], make.settings)
     assert found["failures"] == [{"run": str(runs[3].path), "task": "every task",
                                   "error": "its training is failed, and only finished runs are compared"}]
-    assert found["scores"][0]["values"]["focal"] is None and not found["is_evidence"]
+    (one, _), failed = found["scores"], "focal failed on 1 of 2 seeds"
+    assert one["values"]["focal"] is None and not found["is_evidence"]
+    assert failed in one["differences"]["focal"]["verdict"]
 
 
 def test_perplexities_are_not_averaged():
@@ -213,4 +217,4 @@ def test_a_hostile_name_moves_no_page_and_no_terminal(make, tmp_path):
     assert r"\| \`x\` \[a\](http://b) \*c\*" in markdown
     text = evaluation_compare.text(document)
     assert "\x1b" not in text and "not run: " in text and "accuracy_sum" in text
-    assert json.loads(page.with_suffix(".json").read_text())["arms"][1]["name"] == HOSTILE
+    assert json.loads(page.with_suffix(".json").read_text())["arms"][1]["name"] == printable(HOSTILE)
