@@ -1,6 +1,5 @@
 """Weights that a training starts from: those of another run, or of an imported model."""
 
-import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -39,14 +38,14 @@ class Start:
         return given if given.transforms else replace(given, transforms=own)
 
     def load_into(self, model: GPT2) -> None:
-        model.load_state_dict(checkpoint.load(self.path).model.state_dict())
+        model.load_state_dict(checkpoint.load(self.path, weights_sha256=self.weights).model.state_dict())
 
 
 def read(folder: str) -> Start:
     """The newest whole checkpoint of the run or imported model in `folder`."""
     records.read(folder)  # says so where there is none
     path = checkpoint.newest(Path(folder) / "checkpoint")
-    weights = json.loads((path / "manifest.json").read_text(encoding="utf-8"))["model.safetensors"]
+    weights = checkpoint.manifest(path)["model.safetensors"]
     about, model = checkpoint.about(path)
     return Start(path, weights, model, about["transform"], load(path))
 

@@ -97,16 +97,30 @@ def compare(
         planned = plan(conditions, seeds, store, tell=tell)
         execute(planned, workers=workers, threads=threads, tell=tell, show=show or (lambda state: None))
         found = [records.read(folder) for folder in planned.folders]
-    return verdict(found, baseline=baseline, margin=margin), found
+        looks = records.looks(store, {record.condition for record in found})
+        comparison = verdict(found, baseline=baseline, margin=margin, looks=looks)
+        if comparison is not None:
+            shared = {record.seed for record in found if record.status in ("finished", "diverged", "failed")}
+            try:
+                records.note_look(store, {record.condition for record in found}, shared)
+            except OSError as error:  # the verdict is not lost for it
+                tell(f"this look at {store} could not be noted ({error.strerror}); a later one from more seeds will "
+                     "not say that it is a second look")
+    return comparison, found
 
 
-def verdict(found: Sequence[Record], *, baseline: str | None = None, margin: float = 0.002) -> Comparison | None:
-    """The comparison of the runs of a study, on the ruler's `nll`; None where nothing can be paired."""
-    arms = list(records.labels(found).values())
-    first = records.baseline(arms, baseline)
+def verdict(
+    found: Sequence[Record], *, baseline: str | None = None, margin: float = 0.002,
+    looks: Sequence[Sequence[int]] = (),
+) -> Comparison | None:
+    """The comparison of the runs of a study, on plain `nll`; None where nothing can be paired."""
+    names = records.labels(found)
+    plain = next((names[record.condition] for record in found if record.loss == "cross_entropy"), None)
+    first = records.baseline(names.values(), baseline or plain)
     outcomes = records.outcomes(found)
     paired = {name: seeds for name, seeds in outcomes.items() if seeds.keys() & outcomes.get(first, {}).keys()}
-    return compare_outcomes(paired, first, margin=margin) if len(paired) > 1 else None
+    failed = {name: seeds for name, seeds in records.failed(found).items() if name in paired}
+    return compare_outcomes(paired, first, margin=margin, failed=failed, looks=looks) if len(paired) > 1 else None
 
 
 def execute(planned: Plan, *, workers: int, threads: int, tell: Tell, show: Show) -> None:

@@ -458,3 +458,19 @@ def test_a_folder_with_a_name_that_is_no_text(tmp_path):
     assert records.find([tmp_path])[0].status == "finished"
     (folder / "spec.json").write_text("[]")
     assert refused(records.find, [tmp_path]).startswith(printable(str(folder)))
+
+
+def test_a_look_at_two_of_these_arms_is_remembered_once_and_nothing_else_is(tmp_path):
+    assert records.looks(tmp_path, ["a", "b"]) == []
+    records.note_look(tmp_path, ["b", "a"], [2, 0, 1])
+    records.note_look(tmp_path, ["a", "b"], [0, 1, 2])
+    records.note_look(tmp_path, ["a", "b", "c"], [0, 1, 2, 3])
+    assert records.looks(tmp_path, ["a", "b"]) == [[0, 1, 2], [0, 1, 2, 3]]
+    assert records.looks(tmp_path, ["a", "c", "d"]) == [[0, 1, 2, 3]]  # two arms in common
+    assert records.looks(tmp_path, ["a", "d"]) == []
+    rows = [{"conditions": "ab", "seeds": [1], "at": ""}, {"conditions": ["a", "b"], "seeds": [True], "at": ""}, 7,
+            {"conditions": ["a", "b"], "seeds": [5], "at": "now"}]
+    (tmp_path / "looks.json").write_text(json.dumps({"looks": rows}))
+    assert records.looks(tmp_path, ["a", "b"]) == [[5]]
+    (tmp_path / "looks.json").write_text("[" * 100_000)
+    assert records.looks(tmp_path, ["a", "b"]) == []

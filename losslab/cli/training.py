@@ -91,7 +91,7 @@ def compare(
     arms = [configure(preset, None, sections, loss=loss, **short) for loss in losses or ("cross_entropy",)]
     for warning in _no_verdict(losses, numbers):
         tell(warning)
-    from losslab import machine, processes, study
+    from losslab import machine, processes, records, study
     from losslab import report as reports
 
     threads = threads_of(threads, tell)
@@ -106,7 +106,8 @@ def compare(
         arms, numbers, store, workers=workers, threads=threads, baseline=baseline, margin=margin, tell=tell,
         show=Ticker(),
     )
-    document = reports.document(found, baseline=baseline, margin=margin, command=command_line())
+    looks = records.looks(store, {record.condition for record in found})
+    document = reports.document(found, baseline=baseline, margin=margin, command=command_line(), looks=looks)
     page = report or store / "report.html"
     page = page if page.suffix.lower() in (".html", ".htm") else page.with_name(f"{page.name}.html")
     shown = {**document, "report": str(page)}

@@ -33,7 +33,7 @@ def measure_run(request: dict) -> dict:
 
     Args:
         request: JSON-able: `weights` (the path of a safetensors file), `model`, `vocab_size` and `transform` (what the
-            model must be), `corpus` (its name, folder and digest), `evaluate` (settings), `device`.
+            model must be), `corpus` (its name, folder and the sum of its files), `evaluate` (settings), `device`.
 
     Returns:
         what `score` returns, with `weights` (sha256 of the bytes that were scored), `model` (its sizes) and `samples`;
@@ -42,10 +42,12 @@ def measure_run(request: dict) -> dict:
     Raises:
         ValueError: for weights that are not those of such a model, or another corpus.
     """
-    name, folder, digest = request["corpus"]
+    name, folder, written = request["corpus"]
     corpus = Corpus(name, Path(folder))
-    if corpus.digest != digest:
-        raise ValueError(f"the corpus in {folder} is {corpus.digest}, and the run was trained on {digest}")
+    corpus.verify()
+    if corpus.meta["sum"] != written:
+        raise ValueError(f"the cached corpus in {folder} is not the one that this run began with; start again, which "
+                         "makes the corpus anew")
     config = override(EvaluateConfig(), request["evaluate"], source="the request")
     model_config = override(ModelConfig(), request["model"], source="the request")
     tensors, sha256 = checkpoint.read_weights(Path(request["weights"]))

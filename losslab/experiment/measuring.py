@@ -56,7 +56,7 @@ def request(experiment: Experiment, path: Path) -> dict:
     return {
         "weights": str((path / "model.safetensors").absolute()), "model": asdict(config.model),
         "vocab_size": corpus.tokenizer.vocab_size, "transform": experiment.objective.transform_text,
-        "corpus": [corpus.name, str(corpus.folder.absolute()), corpus.digest], "evaluate": asdict(config.evaluate),
+        "corpus": [corpus.name, str(corpus.folder.absolute()), corpus.meta["sum"]], "evaluate": asdict(config.evaluate),
         "device": config.train.device,
     }
 

@@ -12,11 +12,12 @@ from losslab.records.arms import baseline, failed, outcomes, score_name
 from losslab.records.files import write_json
 from losslab.records.labels import labels
 from losslab.records.locks import StoreBusy, is_locked, lock
+from losslab.records.looks import looks, note_look
 from losslab.records.record import FORMAT, STATUSES, Record, find, folders, is_run, read
 from losslab.records.writing import Log, check_removable, create, remove, restore, tag, write_result
 
 __all__ = [
     "FORMAT", "STATUSES", "Log", "Record", "StoreBusy", "baseline", "check_removable", "create", "failed", "find",
-    "folders", "is_locked", "is_run", "labels", "lock", "outcomes", "read", "remove", "restore", "score_name", "tag",
-    "write_json", "write_result",
+    "folders", "is_locked", "is_run", "labels", "lock", "looks", "note_look", "outcomes", "read", "remove", "restore",
+    "score_name", "tag", "write_json", "write_result",
 ]
