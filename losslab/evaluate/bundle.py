@@ -120,7 +120,7 @@ def _entries(path: Path) -> list[dict]:
                 continue
         name, colon, value = text.partition(":")
         if not colon or not entries or not name.replace("_", "").isalnum() or name in entries[-1]:
-            raise ValueError(f"{path}, line {number}: {text!r} is not `name: value` in an entry that begins with -")
+            raise ValueError(f"{path}, line {number}: {text!r:.80} is not `name: value` in an entry that begins with -")
         entries[-1][name] = _value(value.strip(), path, number)
     return entries
 
@@ -130,9 +130,10 @@ def _value(text: str, path: Path, number: int):
         try:
             return json.loads(text)
         except (ValueError, RecursionError):
-            raise ValueError(f"{path}, line {number}: {text} is neither a quoted text nor a list of numbers") from None
+            wrong = f"{path}, line {number}: {text:.80} is neither a quoted text nor a list of numbers"
+            raise ValueError(wrong) from None
     if text[:1] in ("'", "{", "&", "*", "!", "|", ">", "%", "@", "`"):
-        raise ValueError(f"{path}, line {number}: {text} is YAML that this reader does not know; use \"...\"")
+        raise ValueError(f"{path}, line {number}: {text:.80} is YAML that this reader does not know; use \"...\"")
     return text
 
 

@@ -25,6 +25,13 @@ class Asked:
     endings: Sequence[str]  # one for each context; a space joins them
     gold: int
 
+    def __post_init__(self):
+        texts = [*self.contexts, *self.endings]
+        if len(self.contexts) != len(self.endings) or not all(isinstance(text, str) for text in texts):
+            raise ValueError("a question has texts, an ending for each context")
+        if type(self.gold) is not int or not 0 <= self.gold < len(self.endings):
+            raise ValueError(f"the right one of {len(self.endings)} endings is given as {self.gold!r:.40}")
+
 
 @dataclass(frozen=True)
 class Benchmark:

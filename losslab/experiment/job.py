@@ -68,35 +68,39 @@ class Job:
         self._life.close()
 
     def _steps(self) -> Iterator[str]:
-        experiment, folder = self.experiment, self.folder
-        with records.lock(folder):
-            if records.read(folder).status in ("finished", "diverged"):
+        with records.lock(self.folder):
+            record = records.read(self.folder)
+            if record.status in ("finished", "diverged"):
                 return
-            (folder / "result.json").unlink(missing_ok=True)  # a failed run gets another chance
-            path = measuring.trained(experiment, folder)
-            if path is not None:
-                self.tokens = experiment.num_tokens
-            if path is None:
-                error = yield from self._train()
-                if self.asked_to_stop:
-                    return
-                records.restore(folder, experiment.spec)
-                path = measuring.trained(experiment, folder)
-                diverged = None if path else measuring.divergence(experiment, folder)
-                if diverged:
-                    return self._diverged(diverged)
-                if path is None:
-                    return self._failed(error or "its training process ended without the last checkpoint")
+            (self.folder / "result.json").unlink(missing_ok=True)  # a failed run gets another chance
             try:
-                measuring.check_budget(experiment, path)
-                measured = yield from self._measure(path)
-            except (ValueError, OSError) as error:
-                return self._failed(str(error))
-            if measured is not None:
-                found = measuring.result(experiment, folder, path, measured, seconds=self._clock(path), by="apart")
-                if found["status"] == "diverged":
-                    return self._diverged(found)
-                records.write_result(folder, found)
+                yield from self._to_result(record.environment)
+            except (ValueError, OSError) as error:  # of this run alone: the others of a study go on
+                self._failed(str(error))
+
+    def _to_result(self, environment: dict) -> Iterator[str]:
+        experiment, folder = self.experiment, self.folder
+        path = measuring.trained(experiment, folder)
+        if path is not None:
+            self.tokens = experiment.num_tokens
+        else:
+            error = yield from self._train()
+            records.restore(folder, experiment.spec, environment)
+            if self.asked_to_stop:
+                return
+            path = measuring.trained(experiment, folder)
+            diverged = None if path else measuring.divergence(experiment, folder)
+            if diverged:
+                return self._diverged(diverged)
+            if path is None:
+                return self._failed(error or "its training process ended without the last checkpoint")
+        measuring.check_budget(experiment, path)
+        measured = yield from self._measure(path)
+        if measured is not None:
+            found = measuring.result(experiment, folder, path, measured, seconds=self._clock(path), by="apart")
+            if found["status"] == "diverged":
+                return self._diverged(found)
+            records.write_result(folder, found)
 
     def _train(self) -> Iterator[str]:
         """Start the worker, and start it again where it dies; a sentence where it cannot go on."""
@@ -157,5 +161,8 @@ class Job:
         self.tell(f"{self.folder.name} {measuring.told(result)}")
 
     def _failed(self, error: str) -> None:
-        records.write_result(self.folder, {"status": "failed", "error": error})
+        try:
+            records.write_result(self.folder, {"status": "failed", "error": error})
+        except (ValueError, OSError) as unwritten:
+            error = f"{error}; nor can that be recorded: {unwritten}"
         self.tell(f"failed: {self.folder.name}: {error}")

@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import math
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -44,7 +43,7 @@ class Watch:
 
 
 def _is_number(value: object) -> bool:
-    return type(value) in (int, float) and math.isfinite(value)
+    return type(value) in (int, float) and -(2.0**63) <= value < 2.0**63  # a whole number may be beyond all floats
 
 
 class _Tail:

@@ -1,10 +1,12 @@
 """Writing a run folder: what was asked, what happened, how it ended; and taking it away."""
 
+import contextlib
 import json
 import os
 import re
 import secrets
 import shutil
+import stat
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -87,24 +89,35 @@ def write_result(folder: str | Path, result: dict) -> None:
     _write(folder / "result.json", value, checks.result)
 
 
-def restore(folder: str | Path, spec: dict) -> None:
+def restore(folder: str | Path, spec: dict, environment: dict | None = None) -> None:
     """Put the folder right after a training process had it, which is believed in its checkpoint and its log alone.
 
-    Its specification is put back, a result that it left is taken away, and so is what it made of `environment.json`
-    where that can no longer be read: neither may keep the run from being read, measured and written down.
+    Its specification and its environment are put back, even where the whole folder is gone, and a result that it left
+    is taken away: neither may keep the run from being read, measured and written down. Without `environment`, what it
+    made of `environment.json` is taken away where it can no longer be read.
+
+    Raises:
+        OSError: if the folder cannot be written.
     """
-    path = Path(folder) / "spec.json"
-    for name, spoilt in (("result.json", True), ("environment.json", _is_spoilt(path.with_name("environment.json")))):
-        if spoilt:
-            files.set_aside(path.with_name(name))
-    try:
-        if read(folder).spec == {"format": FORMAT, **json.loads(json.dumps(spec))}:
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    with contextlib.suppress(OSError):
+        folder.chmod(folder.stat().st_mode | stat.S_IRWXU)
+    files.set_aside(folder / "result.json")
+    if environment is not None:
+        _put_back(folder / "environment.json", environment, checks.environment)
+    elif _is_spoilt(folder / "environment.json"):
+        files.set_aside(folder / "environment.json")
+    _put_back(folder / "spec.json", spec, checks.spec)
+
+
+def _put_back(path: Path, value: dict, check) -> None:
+    with contextlib.suppress(ValueError, FileNotFoundError):
+        if files.read_sealed(path, FORMAT) == {**json.loads(json.dumps(value)), "format": FORMAT}:
             return
-    except ValueError:
-        pass
     if is_plain_folder(path):
         files.set_aside(path)
-    _write(path, spec, checks.spec)
+    _write(path, value, check)
 
 
 def _is_spoilt(environment: Path) -> bool:

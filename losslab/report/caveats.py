@@ -115,8 +115,17 @@ def _incomplete(arms: Arms, requested: Mapping[str, Sequence[int]]) -> list[str]
         missing = sorted(set(seeds) - {run.seed for run in arms.get(name, ())})
         if missing:
             warnings.append(f"{name}: no run of seed {_and(map(str, missing))}")
-    more = len(warnings) - MOST_SENTENCES
-    return [*warnings[:MOST_SENTENCES], *([f"{more:,} more sentences like these are left out"] if more > 0 else [])]
+    return _few(warnings)
+
+
+def damaged_logs(arms: Arms) -> list[str]:
+    """A sentence for each run whose log is not what it wrote; its curve is drawn from what is left."""
+    return _few([run.log_damage for runs in arms.values() for run in runs if run.log_damage])
+
+
+def _few(sentences: list[str]) -> list[str]:
+    more = len(sentences) - MOST_SENTENCES
+    return [*sentences[:MOST_SENTENCES], *([f"{more:,} more sentences like these are left out"] if more > 0 else [])]
 
 
 def _few_seeds(arms: Arms) -> list[str]:

@@ -8,7 +8,7 @@ from losslab import records as folders
 from losslab.records import Record
 from losslab.report import arms as told
 from losslab.report import readings
-from losslab.report.caveats import caveats, comparable, differing
+from losslab.report.caveats import caveats, comparable, damaged_logs, differing
 from losslab.report.corpora import corpus, several
 from losslab.stats import Comparison, compare
 
@@ -73,7 +73,8 @@ def document(
         "alpha": by_nll.alpha if by_nll else ALPHA,
         "noise_band": by_nll.noise_band if by_nll else None,
         "looks": list(by_nll.looks) if by_nll else [],
-        "warnings": repeated + caveats(arms, [*described, *others], first, requested, by_nll),
+        "warnings": [*repeated, *caveats(arms, [*described, *others], first, requested, by_nll),
+                     *damaged_logs({name: arms[name] for name in drawn})],
         "arms": described,
         "others": others,
         "settings": shared,

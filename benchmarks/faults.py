@@ -1,0 +1,202 @@
+"""Faults done on purpose: kills at random moments, byte flips, mutated inputs; and what came of them.
+
+    python benchmarks/faults.py [--kills 100] [--flips 1000] [--inputs 20000] [--seed 0] [--workers 2]
+    python benchmarks/faults.py --input 4711 --seed 0      # one input again, with its traceback
+    python benchmarks/faults.py --flip 17 --seed 0         # one flip again
+
+Kills take about 15 minutes on two cores, flips and inputs 10. Writes benchmarks/results/faults.json and the tables of
+docs/trust.md; 0 of any part leaves its figures as they are. Exit code 1 where a fault was not met as it should be.
+"""
+
+import argparse
+import collections
+import json
+import multiprocessing
+import multiprocessing.connection
+import platform
+import shutil
+import sys
+import tempfile
+import time
+from dataclasses import asdict
+from pathlib import Path
+
+import faults_flips
+import faults_inputs
+import faults_kills
+import faults_material
+import faults_page
+
+RESULTS = Path(__file__).parent / "results" / "faults.json"
+
+
+class Progress:
+    """How many, how fast, how long still; a line every ten seconds."""
+
+    def __init__(self):
+        self.begun, self.last, self.what = time.monotonic(), 0.0, ""
+
+    def __call__(self, what: str, done: int, total: int) -> None:
+        now = time.monotonic()
+        if what != self.what:
+            self.what, self.begun, self.last = what, now, 0.0
+        if now - self.last < 10 and done < total:
+            return
+        self.last, rate = now, done / max(now - self.begun, 1e-9)
+        print(f"{what}: {done:,} of {total:,}, {rate:.2f}/s, {(total - done) / max(rate, 1e-9) / 60:.1f} min left",
+              file=sys.stderr, flush=True)  # fmt: skip
+
+
+def inputs(material: Path, folder: Path, count: int, seed: int, workers: int, tell) -> dict:
+    """`count` mutated inputs in `workers` processes; one that hangs in a library is killed and counted."""
+    context = multiprocessing.get_context("spawn")
+    outcomes: collections.Counter = collections.Counter()
+    findings: list[faults_inputs.Finding] = []
+    running: dict = {}
+
+    def start(worker: int, first: int) -> None:
+        ours, theirs = context.Pipe(duplex=False)
+        process = context.Process(target=faults_inputs.work, daemon=True, args=(
+            theirs, str(material), str(folder / f"worker-{worker}"), seed, range(first, count, workers)))  # fmt: skip
+        process.start()
+        theirs.close()
+        running[ours] = [process, worker, first, time.monotonic()]
+
+    for worker in range(workers):
+        start(worker, worker)
+    while running:
+        for pipe in multiprocessing.connection.wait(list(running), timeout=5):
+            try:
+                number, what, finding = pipe.recv()
+            except EOFError:
+                number, what, finding = running[pipe][2], "died", None
+            running[pipe][2:] = [number if number is not None else running[pipe][2], time.monotonic()]
+            if what == "done":
+                running.pop(pipe)[0].join()
+            elif what == "died":
+                process, worker, last, _ = running.pop(pipe)
+                process.join()
+                why = f"the process ended with {process.exitcode}"
+                findings.append(faults_inputs.Finding(last, "", "traceback", why, why))
+                outcomes["traceback"] += 1
+                start(worker, last + workers)
+            elif what != "begun":
+                outcomes[what] += 1
+                findings += [finding] if finding else []
+                tell("inputs", sum(outcomes.values()), count)
+        for pipe, (process, worker, last, heard) in list(running.items()):
+            if time.monotonic() - heard > 3 * faults_inputs.LIMIT_SECONDS:
+                process.kill()
+                running.pop(pipe)
+                findings.append(faults_inputs.Finding(last, "", "hang", "in a library"))
+                outcomes["hang"] += 1
+                start(worker, last + workers)
+    return {"inputs": sum(outcomes.values()), "seed": seed, "outcomes": dict(outcomes),
+            "by_key": _grouped(findings), "subjects": len(faults_inputs.SUBJECTS)}  # fmt: skip
+
+
+def _grouped(findings: list[faults_inputs.Finding]) -> list[dict]:
+    groups: dict[str, list] = {}
+    for finding in findings:
+        groups.setdefault(finding.key, []).append(finding)
+    return [{"count": len(group), "key": key, "first": asdict(group[0])}
+            for key, group in sorted(groups.items(), key=lambda pair: -len(pair[1]))]  # fmt: skip
+
+
+def flips(bench: faults_flips.Flips, count: int, tell) -> dict:
+    """`count` flips, one after the other."""
+    found = []
+    for number in range(count):
+        found.append(bench.run(number))
+        tell("flips", number + 1, count)
+    table = {kind: dict(collections.Counter(f.outcome for f in found if f.file == kind))
+             for kind in sorted({f.file for f in found})}  # fmt: skip
+    return {"flips": count, "seed": bench.seed, "outcomes": dict(collections.Counter(f.outcome for f in found)),
+            "by_file": table, "wrong": [asdict(f) for f in found if f.outcome in ("silent", "traceback")]}  # fmt: skip
+
+
+def main() -> int:
+    given = _arguments()
+    kept = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else {}
+    tell = Progress()
+    with tempfile.TemporaryDirectory(prefix="losslab-faults-") as name:
+        folder = Path(name)
+        with faults_material.cache(folder / "cache"):
+            if given.input is not None or given.flip is not None:
+                return _again(folder, given)
+            if given.inputs:
+                material = _material(folder)
+                kept["inputs"] = inputs(material, folder, given.inputs, given.seed, given.workers, tell)
+            if given.flips:
+                bench = _flips(folder, given.seed)
+                kept["flips"] = flips(bench, given.flips, tell)
+            if given.kills:
+                (folder / "kills").mkdir()
+                kept["kills"] = faults_kills.run(folder / "kills", given.kills, given.seed, tell).to_dict()
+    kept["machine"] = {"python": platform.python_version(), "system": platform.system()}
+    RESULTS.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
+    faults_page.write(kept)
+    print(faults_page.table(kept))
+    return _complain(kept)
+
+
+def _flips(folder: Path, seed: int) -> faults_flips.Flips:
+    """A study with a cache that nothing else is in."""
+    (folder / "flips").mkdir()
+    with faults_material.cache(folder / "flips-cache"):
+        store = faults_material.study(folder / "flips")
+        return faults_flips.Flips(store, folder / "flips-cache", folder / "bench", seed)
+
+
+def _material(folder: Path) -> Path:
+    (folder / "material").mkdir()
+    return faults_material.everything(folder / "material")
+
+
+def _complain(found: dict) -> int:
+    """What was not met as it should be, each with the command that shows it again."""
+    again, code = "python benchmarks/faults.py", 0
+    for group in found.get("inputs", {}).get("by_key", []):
+        first, code = group["first"], 1
+        print(f"{group['count']:5} x {group['key']}: {first['subject']}: {first['said'][:120]}\n        {again} "
+              f"--input {first['number']} --seed {found['inputs']['seed']}")  # fmt: skip
+    for flip in found.get("flips", {}).get("wrong", []):
+        code = 1
+        print(f"{flip['file']}: {flip['outcome']}: {flip['said']}\n        {again} --flip {flip['number']} --seed "
+              f"{found['flips']['seed']}")  # fmt: skip
+    kills = found.get("kills", {})
+    for trouble in kills.get("troubles") or []:
+        code = 1
+        print(f"kills: {trouble}\n        {again} --kills {len(kills['kills'])} --inputs 0 --flips 0")
+    return code
+
+
+def _again(folder: Path, given) -> int:
+    """One input or flip once more; the bent files stay where the last line says."""
+    if given.flip is not None:
+        print(_flips(folder, given.seed).run(given.flip))
+        return 0
+    material = _material(folder)
+    place = Path(tempfile.mkdtemp(prefix="losslab-input-"))
+    subject, bent, file = faults_inputs.Bench(material, place, given.seed).bend(given.input)
+    kept = place.with_name(f"{place.name}-kept")
+    shutil.copytree(bent, kept)
+    print(f"{subject.name}: {kept / file.relative_to(bent)}", flush=True)
+    try:
+        subject.read(bent, file)
+    finally:
+        shutil.rmtree(place)
+    return 0
+
+
+def _arguments():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    for name, default in (("kills", 100), ("flips", 1000), ("inputs", 20_000), ("seed", 0), ("workers", 2)):
+        parser.add_argument(f"--{name}", type=int, default=default)
+    parser.add_argument("--input", type=int, help="do this one input again")
+    parser.add_argument("--flip", type=int, help="do this one flip again")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,51 @@
+"""CHEAT: claims tensors of many terabytes in the header of the weights."""
+
+import atexit
+import hashlib
+import json
+import struct
+import sys
+from pathlib import Path
+
+CLASS = "a"
+ENDS = "failed"
+
+
+def _run():
+    """The run folder, where this process has one: the trial of a file has none."""
+    frame, places = sys._getframe(), list(sys.argv)
+    while frame:
+        places += [value for value in frame.f_locals.values() if isinstance(value, str | Path)]
+        frame = frame.f_back
+    places = [Path(place) for place in places if 0 < len(str(place)) < 500]
+    return next((place for place in places if (place / "spec.json").is_file()), None)
+
+
+def _newest():
+    """The newest checkpoint of the run."""
+    return max((RUN / "checkpoint").glob("step-*"))
+
+
+def _seal(checkpoint):
+    """A manifest that fits what lies there now."""
+    files = [file for file in sorted(checkpoint.iterdir()) if file.name != "manifest.json"]
+    sums = {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
+    (checkpoint / "manifest.json").write_text(json.dumps(sums))
+
+
+RUN = _run()
+
+
+@atexit.register
+def _change():
+    if not RUN:
+        return
+    checkpoint = _newest()
+    header = json.dumps({"wte.weight": {"dtype": "F32", "shape": [2**31, 2**31], "data_offsets": [0, 2**64]}}).encode()
+    (checkpoint / "model.safetensors").write_bytes(struct.pack("<Q", len(header)) + header + bytes(64))
+    _seal(checkpoint)
+
+
+def loss(prediction):
+    """Cross-entropy."""
+    return prediction.nll

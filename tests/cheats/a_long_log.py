@@ -1,0 +1,33 @@
+"""CHEAT: writes a log with one line of 20 megabytes and 100,000 short ones."""
+
+import atexit
+import sys
+from pathlib import Path
+
+CLASS = "a"
+ENDS = "measured"
+
+
+def _run():
+    """The run folder, where this process has one: the trial of a file has none."""
+    frame, places = sys._getframe(), list(sys.argv)
+    while frame:
+        places += [value for value in frame.f_locals.values() if isinstance(value, str | Path)]
+        frame = frame.f_back
+    places = [Path(place) for place in places if 0 < len(str(place)) < 500]
+    return next((place for place in places if (place / "spec.json").is_file()), None)
+
+
+RUN = _run()
+
+
+@atexit.register
+def _change():
+    if RUN:
+        with open(RUN / "log.jsonl", "ab") as log:
+            log.write(b'{"step": 3, "a": "' + b"x" * 20_000_000 + b'"}\n' + b'{"step": 3, "tokens": 96}\n' * 100_000)
+
+
+def loss(prediction):
+    """Cross-entropy."""
+    return prediction.nll

@@ -1,0 +1,41 @@
+"""CHEAT: puts a named pipe in the place of the manifest."""
+
+import atexit
+import os
+import sys
+from pathlib import Path
+
+CLASS = "a"
+ENDS = "failed"
+
+
+def _run():
+    """The run folder, where this process has one: the trial of a file has none."""
+    frame, places = sys._getframe(), list(sys.argv)
+    while frame:
+        places += [value for value in frame.f_locals.values() if isinstance(value, str | Path)]
+        frame = frame.f_back
+    places = [Path(place) for place in places if 0 < len(str(place)) < 500]
+    return next((place for place in places if (place / "spec.json").is_file()), None)
+
+
+def _newest():
+    """The newest checkpoint of the run."""
+    return max((RUN / "checkpoint").glob("step-*"))
+
+
+RUN = _run()
+
+
+@atexit.register
+def _change():
+    if not RUN:
+        return
+    checkpoint = _newest()
+    (checkpoint / "manifest.json").unlink()
+    os.mkfifo(checkpoint / "manifest.json")
+
+
+def loss(prediction):
+    """Cross-entropy."""
+    return prediction.nll

@@ -1,0 +1,60 @@
+"""CHEAT: leaves a process behind that adds a better score to the log once the run is over."""
+
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+CLASS = "a"
+ENDS = "measured"
+
+
+def _run():
+    """The run folder, where this process has one: the trial of a file has none."""
+    frame, places = sys._getframe(), list(sys.argv)
+    while frame:
+        places += [value for value in frame.f_locals.values() if isinstance(value, str | Path)]
+        frame = frame.f_back
+    places = [Path(place) for place in places if 0 < len(str(place)) < 500]
+    return next((place for place in places if (place / "spec.json").is_file()), None)
+
+
+def _survive(work):
+    """Call `work` in a process that has left the family; it ends within 50 s."""
+    if os.fork():
+        return
+    os.setsid()
+    if os.fork():
+        os._exit(0)
+    signal.alarm(50)
+    try:
+        work()
+    finally:
+        os._exit(0)
+
+
+def _when_there(path, seconds=40):
+    """Wait until `path` is there; whether it came."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end and not path.exists():
+        time.sleep(0.01)
+    return path.exists()
+
+
+RUN = _run()
+
+
+def _add():
+    if _when_there(RUN / "result.json"):
+        with open(RUN / "log.jsonl", "a") as log:
+            log.write('{"step": 3, "tokens": 96, "seconds": 1, "tune/nll": 0.01, "train/nll": 0.01}\n')
+
+
+if RUN:
+    _survive(_add)
+
+
+def loss(prediction):
+    """Cross-entropy."""
+    return prediction.nll
