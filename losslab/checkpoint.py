@@ -208,8 +208,7 @@ def model_from(
         ValueError: for sizes that are no model's, or an unknown transform.
     """
     _compare(weights, expected_shapes(config, vocab_size), source)
-    with torch.device("meta"):
-        model = GPT2(config, vocab_size, transform)
+    model = GPT2.unfilled(config, vocab_size, transform)
     model.load_state_dict(dict(weights), assign=True)
     return model
 

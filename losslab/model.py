@@ -7,6 +7,7 @@ from dataclasses import fields, replace
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from losslab import formula
 from losslab.config import ModelConfig, override
@@ -90,6 +91,16 @@ class Cache:
         return self.pairs[layer]
 
 
+class _NoInitialization(TorchFunctionMode):
+    """Leaves out `torch.nn.init`: random numbers on the meta device would import torch's compiler, for nothing."""
+
+    def __torch_function__(self, function, types, args=(), kwargs=None):
+        kwargs = kwargs or {}
+        if getattr(function, "__module__", None) == "torch.nn.init":
+            return kwargs["tensor"] if "tensor" in kwargs else args[0]
+        return function(*args, **kwargs)
+
+
 class GPT2(nn.Module):
     """The model of the GPT-2 paper: learned positions, pre-norm blocks, GELU, tied output weights.
 
@@ -124,6 +135,12 @@ class GPT2(nn.Module):
                     depth = 2 * config.n_layer if name.endswith("c_proj.weight") else 1
                     nn.init.normal_(parameter, std=0.02 / math.sqrt(depth))
         return model
+
+    @classmethod
+    def unfilled(cls, config: ModelConfig, vocab_size: int, transform: str = "") -> "GPT2":
+        """A model without memory for its weights, which take their place with `load_state_dict(..., assign=True)`."""
+        with torch.device("meta"), _NoInitialization():
+            return cls(config, vocab_size, transform)
 
     @property
     def lm_head(self) -> Tensor:
@@ -198,8 +215,7 @@ def expected_shapes(config: ModelConfig, vocab_size: int) -> dict[str, tuple[int
         ValueError: for sizes that are no model's.
     """
     check_vocab_size(vocab_size)
-    with torch.device("meta"):
-        state = GPT2(replace(config, n_layer=1), vocab_size).state_dict()
+    state = GPT2.unfilled(replace(config, n_layer=1), vocab_size).state_dict()
     shapes = {}
     for name, tensor in state.items():
         layers = range(config.n_layer) if name.startswith("h.0.") else (0,)
