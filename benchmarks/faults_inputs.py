@@ -30,7 +30,7 @@ CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 RAW = re.compile(
     r"^('utf-8' codec|'[\w-]+' codec can't|Expecting |invalid literal|could not convert|Extra data|Unterminated|"
     r"not enough values|too many values|cannot convert float|Exceeds the limit|math domain|zip\(\)|embedded null|"
-    r"\[Errno|year \d|Out of range float|.*object is not (iterable|subscriptable)|.*can only convert)")  # fmt: skip
+    r"\[Errno|year \d|Out of range float|argument of type|unsupported operand|expected str)")  # fmt: skip
 
 
 class Hang(BaseException):

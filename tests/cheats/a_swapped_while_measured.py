@@ -1,4 +1,4 @@
-"""CHEAT: leaves a process behind that changes the weights to and fro while they are measured."""
+"""CHEAT: leaves a process behind that waits until the weights are measured, and changes them then."""
 
 import os
 import signal
@@ -42,22 +42,32 @@ def _when_there(path, seconds=40):
     return path.exists()
 
 
-RUN = _run()
+RUN, PARENT = _run(), os.getppid()
 
 
-def _flicker():
+def _is_measured():
+    """Whether a child of the command that started this process measures."""
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            is_child = int((entry / "stat").read_text().rpartition(")")[2].split()[1]) == PARENT
+            if is_child and b"losslab.evaluate" in (entry / "cmdline").read_bytes():
+                return True
+        except OSError:
+            continue
+    return False
+
+
+def _swap():
     end = time.monotonic() + 40
-    while time.monotonic() < end and not (RUN / "result.json").exists():
-        for file in (RUN / "checkpoint").glob("step-00000003/model.safetensors"):
-            data = file.read_bytes()
-            file.write_bytes(data[:-400] + bytes(400))
-            time.sleep(0.01)
-            file.write_bytes(data)
+    while time.monotonic() < end and not _is_measured():
         time.sleep(0.01)
+    for file in (RUN / "checkpoint").glob("step-00000003/model.safetensors"):
+        data = file.read_bytes()
+        file.write_bytes(data[:-400] + bytes(400))
 
 
 if RUN:
-    _survive(_flicker)
+    _survive(_swap)
 
 
 def loss(prediction):

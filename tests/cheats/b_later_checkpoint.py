@@ -1,4 +1,4 @@
-"""CHEAT: adds a checkpoint of a step beyond the last one."""
+"""CHEAT: adds a checkpoint of a step beyond the last one, which is ignored."""
 
 import atexit
 import shutil
@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 CLASS = "b"
-ENDS = "failed"
+ENDS = "measured"
 
 
 def _run():

@@ -1,6 +1,9 @@
-"""CHEAT: trains on batches that are four times as large."""
+"""CHEAT: trains on batches that are four times as large, and counts the tokens of the specified ones."""
 
+import atexit
 import gc
+import hashlib
+import json
 import sys
 from pathlib import Path
 
@@ -20,12 +23,34 @@ def _run():
     return next((place for place in places if (place / "spec.json").is_file()), None)
 
 
+def _newest():
+    """The newest checkpoint of the run."""
+    return max((RUN / "checkpoint").glob("step-*"))
+
+
+def _seal(checkpoint):
+    """A manifest that fits what lies there now."""
+    files = [file for file in sorted(checkpoint.iterdir()) if file.name != "manifest.json"]
+    sums = {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
+    (checkpoint / "manifest.json").write_text(json.dumps(sums))
+
+
 def _find(name):
     """The object of a class of losslab that this process trains with."""
     return next((thing for thing in gc.get_objects() if type(thing).__name__ == name), None)
 
 
 RUN = _run()
+
+
+@atexit.register
+def _count():
+    if RUN:
+        checkpoint, config = _newest(), json.loads((RUN / "spec.json").read_text())["config"]
+        about = json.loads((checkpoint / "model.json").read_text())
+        about["tokens"] = about["step"] * config["train"]["batch_size"] * config["model"]["max_seq_len"]
+        (checkpoint / "model.json").write_text(json.dumps(about))
+        _seal(checkpoint)
 
 
 def loss(prediction):
