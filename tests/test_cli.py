@@ -3,12 +3,13 @@
 import gzip
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from test_experiment import place  # noqa: F401 the fixture
+from test_experiment import place, small_text  # noqa: F401 the fixture
 
 from losslab import cli, machine, records, study
 
@@ -36,8 +37,25 @@ def refuses(capsys, *arguments, code=2):
     return lines[0]
 
 
-def test_compare_prints_one_document(capsys):
-    assert losslab(*COMPARE, "cross_entropy + 1e-4*z_loss", "--seeds", "2", "--json", "--report", "page.html") == 0
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A store with three losses and two seeds, trained once for all tests that only read it."""
+    folder = small_text(tmp_path_factory.mktemp("trained"))
+    done = subprocess.run([sys.executable, "-m", "losslab.cli", *COMPARE, "cross_entropy + 1e-4*z_loss", "--seeds", "2",
+                           "--store", "store"], cwd=folder, capture_output=True, text=True)  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return folder / "store"
+
+
+@pytest.fixture
+def store(trained):
+    """A copy of it in the test's own folder."""
+    shutil.copytree(trained, "store")
+
+
+def test_compare_prints_one_document(capsys, store):
+    three = (*COMPARE, "cross_entropy + 1e-4*z_loss", "--seeds", "2", "--store", "store")
+    assert losslab(*three, "--json", "--report", "page.html") == 0
     document = json.loads(capsys.readouterr().out)
     assert document["baseline"] == "cross_entropy"
     assert document["corpus"]["name"] and document["corpus"]["digest"]
@@ -56,7 +74,7 @@ def test_compare_prints_one_document(capsys):
     assert difference["value"] == pytest.approx(means[0] - means[1], abs=1e-9)
 
 
-def test_compare_prints_a_table_and_a_verdict_for_people(capsys, monkeypatch):
+def test_compare_prints_a_table_and_a_verdict_for_people(capsys, monkeypatch, store):
     assert losslab(*COMPARE, "--seeds", "2", "--store", "store") == 0
     out = capsys.readouterr().out
     assert "squentropy" in out and "cross_entropy" in out and "report: store/report.html" in out
@@ -266,11 +284,11 @@ def test_seeds_that_are_not_numbers(capsys):
     assert "at least 1" in refuses(capsys, *COMPARE, "--seeds", "0")
 
 
-def test_one_seed_gives_no_verdict_and_one_arm_nothing_to_compare(capsys):
-    assert losslab(*COMPARE, "--seeds", "1", "--json") == 0
+def test_one_seed_gives_no_verdict_and_one_arm_nothing_to_compare(capsys, store):
+    assert losslab(*COMPARE, "--seeds", "1", "--store", "store", "--json") == 0
     document = json.loads(capsys.readouterr().out)
     assert any("no verdict from one seed" in arm["verdict"] for arm in document["arms"])
-    assert losslab("compare", "squentropy", *COMPARE[3:], "--seeds", "1", "--store", "one", "--json") == 0
+    assert losslab("compare", "squentropy", *COMPARE[3:], "--seeds", "1", "--store", "store", "--json") == 0
     captured = capsys.readouterr()
     assert "only arm" in json.loads(captured.out)["verdict"]
     assert captured.err.splitlines()[:2] == [

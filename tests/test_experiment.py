@@ -28,10 +28,15 @@ SMALL = ExperimentConfig(
 def place(tmp_path, monkeypatch):
     """A folder to work in, with a small text of many documents."""
     monkeypatch.chdir(tmp_path)
+    return small_text(tmp_path)
+
+
+def small_text(folder):
+    """A text of many documents in `folder`."""
     documents = [f"The {a} cat number {n} sat on the {b} mat.\n" * 4
                  for n, (a, b) in enumerate([("big", "red"), ("old", "wet"), ("sad", "new"), ("odd", "tan")] * 30)]
-    (tmp_path / "text.txt").write_text("\n<|endoftext|>\n".join(documents))
-    return tmp_path
+    (folder / "text.txt").write_text("\n<|endoftext|>\n".join(documents))
+    return folder
 
 
 def change(config=SMALL, **sections):
@@ -139,8 +144,9 @@ def final(folder):
     return (path / "model.safetensors").read_bytes()
 
 
-@pytest.mark.parametrize(("kill", "code", "every"), [(signal.SIGTERM, 5, 0), (signal.SIGINT, 5, 0),
-                                                      (signal.SIGKILL, -9, 100)])
+@pytest.mark.parametrize(("kill", "code", "every"), [
+    (signal.SIGTERM, 5, 0), pytest.param(signal.SIGINT, 5, 0, marks=pytest.mark.slow), (signal.SIGKILL, -9, 100),
+])
 def test_a_run_that_was_stopped_ends_in_the_same_bytes(place, kill, code, every):
     (place / "spec.toml").write_text(SPEC.format(steps=600, every=every))
     stopped = launch(place / "stopped", kill=kill, at_step=250)

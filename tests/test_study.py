@@ -21,26 +21,20 @@ def arms(*losses, base=QUICK):
     return [change(base, loss=loss) for loss in losses]
 
 
-def test_two_losses_and_a_verdict():
-    said = []
-    comparison, found = study.compare(arms("cross_entropy", "label_smoothing(0.3)"), [0, 1, 2], "runs", workers=2,
-                                      tell=said.append)
-    assert [record.status for record in found] == ["finished"] * 6
+def test_a_verdict_and_seeds_that_are_added_to_what_is_done():
+    study.compare(arms("cross_entropy", "label_smoothing(0.3)"), [0], "runs", workers=2)
+    stamps = {path: path.stat().st_mtime_ns for path in sorted(Path("runs").glob("*/result.json"))}
+    assert len(stamps) == 2
+    comparison, found = study.compare(arms("cross_entropy", "label_smoothing(0.3)"), [0, 1], "runs", workers=2)
+    assert [record.status for record in found] == ["finished"] * 4
+    assert all(path.stat().st_mtime_ns == stamp for path, stamp in stamps.items())
     assert comparison.baseline == "cross_entropy"
     (candidate,) = [arm for arm in comparison.arms if arm.difference]
     by_seed = {(r.loss, r.seed): r.scores["nll"]["value"] for r in found}
-    expected = sum(by_seed["label_smoothing(0.3)", s] - by_seed["cross_entropy", s] for s in range(3)) / 3
+    expected = sum(by_seed["label_smoothing(0.3)", s] - by_seed["cross_entropy", s] for s in range(2)) / 2
     assert candidate.difference.value == pytest.approx(expected, rel=1e-12)
     assert "label_smoothing(0.3)" in candidate.verdict
-
-
-def test_what_is_done_is_not_run_again_and_more_seeds_are_added():
-    study.compare(arms("cross_entropy", "squentropy"), [0], "runs")
-    stamps = {path: path.stat().st_mtime_ns for path in sorted(Path("runs").glob("*/result.json"))}
-    assert len(stamps) == 2
-    _, found = study.compare(arms("cross_entropy", "squentropy"), [0, 1], "runs")
-    assert len(found) == 4
-    assert all(path.stat().st_mtime_ns == stamp for path, stamp in stamps.items())
+    assert records.looks("runs", {record.condition for record in found}) == [[0], [0, 1]]
 
 
 def test_a_killed_worker_is_started_again(monkeypatch):
@@ -100,9 +94,9 @@ def test_a_worker_that_fails_leaves_the_others_and_says_why():
 def test_a_diverged_seed_is_counted_and_gets_no_mean():
     wild = change(QUICK, loss="1e8*mse + cross_entropy", train={"learning_rate": 1e8, "min_learning_rate": 0.0,
                                                               "grad_clip": 0.0, "warmup_steps": 0})
-    comparison, _ = study.compare([*arms("cross_entropy"), wild], [0, 1], "runs")
+    comparison, _ = study.compare([*arms("cross_entropy"), wild], [0], "runs")
     worst = comparison.arms[-1]
-    assert worst.difference is None and "2 of 2 diverged" in worst.status
+    assert worst.difference is None and "1 of 1 diverged" in worst.status
 
 
 def test_the_same_condition_twice_is_refused():
@@ -112,6 +106,7 @@ def test_the_same_condition_twice_is_refused():
         study.compare(arms("cross_entropy"), [0, 0], "runs")
 
 
+@pytest.mark.slow
 def test_an_edited_loss_file_is_never_mixed_with_old_runs():
     path = Path("mine.py")
     path.write_text("def mine(prediction):\n    return prediction.nll\n")
