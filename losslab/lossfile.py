@@ -19,6 +19,7 @@ from torch import Tensor
 from losslab import formula
 from losslab.config import nearest
 from losslab.prediction import Prediction
+from losslab.untrusted import one_line
 
 MOST_BYTES = 1_000_000  # of a loss file; a longer text is data, not a loss
 
@@ -74,8 +75,10 @@ def read(path: str, files: Mapping[str, str] | None = None) -> Source:
         return Source(path, file.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise LossError(f"there is no loss file {path}; give its path from the current folder") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise LossError(f"cannot read the loss file {path}: {error}") from None
+    except LossError:
+        raise
+    except (OSError, ValueError) as error:  # not UTF-8, or a name that no file can have
+        raise LossError(one_line(f"cannot read the loss file {path}: {error}")) from None
 
 
 def load(call: formula.Call, files: Mapping[str, str] | None = None) -> Loaded:

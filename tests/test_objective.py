@@ -445,6 +445,8 @@ def test_a_missing_file_or_function_is_named(write, tmp_path):
     (tmp_path / "latin.py").write_bytes("# \xe9".encode("latin-1"))
     with pytest.raises(LossError, match="cannot read the loss file latin.py"):
         Objective.parse("latin.py")
+    with pytest.raises(LossError, match="cannot read the loss file .*null byte"):
+        Objective.parse('file("nul\\x00.py")')
 
 
 def test_a_wrong_hyper_parameter_of_a_file_is_answered_with_the_nearest(write):

@@ -183,6 +183,7 @@ def forged(path, statement):
     lambda path: path.write_bytes(path.read_bytes().replace(b"cross_entropy", b"\xff" * 13)),
     lambda path: forged(path, "UPDATE runs SET seed = 'x'"),
     lambda path: forged(path, "UPDATE settings SET text = '[]'"),
+    lambda path: forged(path, "UPDATE settings SET text = NULL"),
     lambda path: forged(path, "UPDATE runs SET tags = NULL"), lambda path: forged(path, "DELETE FROM settings"),
     lambda path: forged(path, "CREATE VIEW v AS SELECT 1"), lambda path: forged(path, "DROP TABLE runs"),
     lambda path: (path.unlink(), os.mkfifo(path)), lambda path: (path.unlink(), path.mkdir()),

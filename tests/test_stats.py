@@ -83,6 +83,7 @@ def test_loads_neither_scipy_nor_torch():
         (12345.6, 678.9, 4, "12346 ± 679 (n=4)"),
         (3.2785123, None, 1, "3.2785 (n=1)"),
         (0.5, 0.0, 3, "0.5 ± 0 (n=3)"),
+        (0.5, 5e-324, 3, "0.50000000000000000 ± 0.00000000000000000 (n=3)"),  # no more digits than a float has
         (math.inf, math.inf, 3, "inf ± inf (n=3)"),
     ],
 )

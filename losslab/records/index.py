@@ -171,6 +171,8 @@ def _load(path: Path) -> tuple[dict, dict]:
 
 
 def _settings(text: str) -> dict:
+    if not isinstance(text, str):
+        raise ValueError("no settings")
     value = files.parse(text.encode())
     if not isinstance(value, dict) or any(isinstance(found, dict) for found in value.values()):
         raise ValueError("no settings")

@@ -6,6 +6,8 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
+MOST_DECIMALS = 17  # a float has no more
+
 
 def decimals(uncertainty: float) -> int:
     """Decimal places worth printing beside an uncertainty, by the Particle Data Group's rule.
@@ -13,11 +15,11 @@ def decimals(uncertainty: float) -> int:
     Two digits of the uncertainty are kept where they begin with 10 to 35 and one where they begin
     with 36 to 94, so that rounding moves it by a seventh at most.
     """
-    exponent = math.floor(math.log10(uncertainty))
-    leading = round(uncertainty / 10.0 ** (exponent - 2))  # 100 to 1000
+    digits, _, power = f"{uncertainty:.2e}".partition("e")  # not by 10**power, which may be beyond all floats
+    leading, exponent = round(100 * float(digits)), int(power)  # 100 to 999
     if leading >= 950:
-        return max(0, -exponent)  # 0.00097 is printed 0.0010
-    return max(0, (1 if leading <= 354 else 0) - exponent)
+        return min(MOST_DECIMALS, max(0, -exponent))  # 0.00097 is printed 0.0010
+    return min(MOST_DECIMALS, max(0, (1 if leading <= 354 else 0) - exponent))
 
 
 @dataclass(frozen=True)

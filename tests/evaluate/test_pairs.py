@@ -82,8 +82,11 @@ def test_the_file_is_found_and_a_damaged_one_named(tmp_path):
     assert tasks.run("blimp", letters(a=1.0), Bytes(), Settings(benchmarks=tmp_path)).scores["accuracy"].value == 1
     whole = (tmp_path / "blimp.jsonl.gz").read_bytes()
     for content, name, message in [
-        (b"{]", "blimp.jsonl", "line 1 of .* is not JSON"), (b'{"UID": 3}', "blimp.jsonl", "line 1 of .* is not a row"),
-        (b"[" * 10_000, "blimp.jsonl", "line 1 of .* is not JSON"), (b"\xff", "blimp.jsonl", "not UTF-8"),
+        (b"{]", "blimp.jsonl", "line 1 of .* is not readable JSON"),
+        (b'{"UID": 3}', "blimp.jsonl", "line 1 of .* is not a row"),
+        (b'{"UID": "\\ud800"}', "blimp.jsonl", "line 1 of .* a string in it is not UTF-8 text"),
+        (b'{"UID": "u", "label": 1e999}', "blimp.jsonl", "line 1 of .* the number '1e999' is too large"),
+        (b"[" * 10_000, "blimp.jsonl", "line 1 of .* is not readable JSON"), (b"\xff", "blimp.jsonl", "not UTF-8"),
         (whole[:-9], "blimp.jsonl.gz", "not a whole gzip file"),
     ]:  # fmt: skip
         for old in tmp_path.iterdir():
