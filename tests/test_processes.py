@@ -1,0 +1,83 @@
+"""Child processes: what an isolated one sees, wherever losslab is installed, and that nothing outlives a child."""
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+import losslab
+
+SPOILED = "raise SystemExit('a planted module was imported')"
+PROBE = """
+import os, subprocess, sys
+from losslab import processes
+done = subprocess.run(processes.isolated("losslab.evaluate.__main__"), input="{}", capture_output=True, text=True,
+                      env=processes.environment(1, sys.argv[1]))
+print(done.stderr)
+"""
+LEAVING = """
+import pathlib, subprocess, sys, time
+from losslab import processes
+processes.adopt_orphans()
+place = pathlib.Path(sys.argv[1])
+code = ("import os, sys, time\\n"
+        "if os.fork() == 0:\\n"
+        "    os.setsid()\\n"
+        "    if os.fork() == 0:\\n"
+        "        open(sys.argv[1], 'w').write(str(os.getpid()))\\n"
+        "        time.sleep(60)\\n"
+        "    os._exit(0)\\n"
+        "while not os.path.exists(sys.argv[1]) or not open(sys.argv[1]).read(): time.sleep(0.01)\\n")
+process = processes.start([sys.executable, "-c", code, str(place / "pid")], "{}", place / "out", place / "err")
+while process.poll() is None:
+    time.sleep(0.01)
+processes.end(process)
+"""
+
+
+def run(python, code, place, **environment):
+    done = subprocess.run([python, "-P", "-c", code, str(place)], cwd=place, capture_output=True, text=True, timeout=99,
+                          env=os.environ | {"PYTHONPATH": "", **environment})  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def plant(folder):
+    for name in ("torch", "json", "numpy", "losslab", "sitecustomize", "usercustomize"):
+        (folder / f"{name}.py").write_text(SPOILED)
+
+
+def test_an_isolated_process_finds_its_packages_in_a_virtual_environment_and_nothing_that_was_planted(tmp_path):
+    plant(tmp_path)
+    root = str(Path(losslab.__file__).parents[1])
+    said = run(sys.executable, f"import sys; sys.path.append({root!r})\n{PROBE}", tmp_path)
+    assert "KeyError: 'corpus'" in said  # it came as far as the empty request
+    assert "planted" not in said
+
+
+def test_an_isolated_process_finds_its_packages_in_a_user_installation(tmp_path):
+    base = getattr(sys, "_base_executable", sys.executable)
+    if base == sys.executable:
+        pytest.skip("this Python is no virtual environment, so there is no other one to try")
+    version = f"python{sys.version_info.major}.{sys.version_info.minor}"
+    site = tmp_path / "user" / "lib" / version / "site-packages"
+    site.mkdir(parents=True)
+    folders = [str(Path(losslab.__file__).parents[1]), *(path for path in sys.path if path.endswith("site-packages"))]
+    (site / "packages.pth").write_text("\n".join(folders))  # what only the user's site folder leads to
+    plant(tmp_path)
+    said = run(base, PROBE, tmp_path, PYTHONUSERBASE=str(tmp_path / "user"))
+    assert "KeyError: 'corpus'" in said and "planted" not in said
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="orphans are adopted on Linux alone")
+def test_a_process_that_left_its_session_ends_with_the_child_that_started_it(tmp_path):
+    root = str(Path(losslab.__file__).parents[1])
+    run(sys.executable, f"import sys; sys.path.append({root!r})\n{LEAVING}", tmp_path)
+    pid = int((tmp_path / "pid").read_text())
+    deadline = time.monotonic() + 10
+    while Path(f"/proc/{pid}").exists() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert not Path(f"/proc/{pid}").exists()
