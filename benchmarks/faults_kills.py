@@ -175,7 +175,7 @@ def _stage(pid: int) -> str:
         words = (Path("/proc") / str(pid) / "cmdline").read_bytes().decode(errors="replace").replace("\0", " ")
     except OSError:
         return "ending"
-    for word, stage in (("measur", "measuring"), ("losslab.evaluate", "measuring"), ("lossfile", "trying the file"),
+    for word, stage in (("losslab.evaluate", "measuring"), ("experiment.trial", "trying the file"),
                         ("experiment", "training"), ("git", "asking git")):  # fmt: skip
         if word in words:
             return stage

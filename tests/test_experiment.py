@@ -246,6 +246,18 @@ def test_an_edited_loss_file_is_another_condition_and_the_old_run_keeps_the_old_
     assert again.condition == first.condition and again.scores == first.scores
 
 
+def test_a_trial_that_is_killed_is_made_again(place):
+    (place / "once.py").write_text(
+        "import os, signal\n"
+        "if not os.path.exists('killed'):\n"
+        "    open('killed', 'w').close()\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+        "def once(prediction, *, weight=2.0):\n    return weight * prediction.nll\n"
+    )
+    made = experiment.Experiment(change(loss="once.py"))
+    assert "once.py:once(weight=2.0)" in made.objective.explicit and (place / "killed").exists()
+
+
 def test_a_loss_file_cannot_reach_the_ruler(place):
     (place / "cheat.py").write_text(
         "import dataclasses, losslab.evaluate.nll, losslab.evaluate.ruler\n"

@@ -21,6 +21,7 @@ from losslab.objective import Objective, Outline
 from losslab.untrusted import one_line
 
 LIMIT_SECONDS = 600.0
+ATTEMPTS = 3  # a trial that is killed from outside is made again
 MOST_BYTES = 100_000  # of an answer
 MOST_LETTERS = 2_000  # of a sentence in it
 
@@ -43,6 +44,22 @@ def outline(parsed: formula.Formula, sources: Sequence[Source], corpus: Corpus) 
 def _said(text: str, files: tuple[tuple[str, str], ...], name: str, folder: str, digest: str) -> tuple[str, ...]:
     request = json.dumps({"formula": text, "files": dict(files), "corpus": [name, folder]})
     names = ", ".join(path for path, _ in files)
+    for _ in range(ATTEMPTS):
+        answer, code = _ask(request, names)
+        if code >= 0:
+            break
+    if isinstance(answer.get("error"), str):
+        raise LossError(one_line(answer["error"], MOST_LETTERS))
+    found = answer.get("said")
+    if not isinstance(found, list) or not all(isinstance(one, str) for one in found):
+        why = f"killed by signal {-code}, {ATTEMPTS} times" if code < 0 else f"exit {code}"
+        raise LossError(f"trying {names} gave no usable answer ({why}); a loss file defines one function and does "
+                        "nothing else")
+    return tuple(one_line(one, MOST_LETTERS) for one in found)
+
+
+def _ask(request: str, names: str) -> tuple[dict, int]:
+    """The answer of one trial, and the exit code of its process."""
     with processes.workplace() as place:
         out, err = place / "answer", place / "said"
         process = processes.start(processes.ordinary("losslab.experiment.trial"), request, out, err,
@@ -56,15 +73,7 @@ def _said(text: str, files: tuple[tuple[str, str], ...], name: str, folder: str,
                 time.sleep(0.02)
         finally:
             processes.end(process)
-        answer = _read(out)
-    if isinstance(answer.get("error"), str):
-        raise LossError(one_line(answer["error"], MOST_LETTERS))
-    found = answer.get("said")
-    if not isinstance(found, list) or not all(isinstance(one, str) for one in found):
-        why = f"killed by signal {-process.returncode}" if process.returncode < 0 else f"exit {process.returncode}"
-        raise LossError(f"trying {names} gave no usable answer ({why}); a loss file defines one function and does "
-                        "nothing else")
-    return tuple(one_line(one, MOST_LETTERS) for one in found)
+        return _read(out), process.returncode
 
 
 def _read(path: Path) -> dict:
