@@ -142,7 +142,7 @@ def about(path: str | Path) -> tuple[dict, ModelConfig]:
         )
     with _damage(path):
         for key, kinds in (("step", (int,)), ("tokens", (int,)), ("vocab_size", (int,)), ("seconds", (int, float))):
-            if type(found.get(key)) not in kinds or found[key] < 0:
+            if type(found.get(key)) not in kinds or not 0 <= found[key] < 2**63:
                 raise ValueError(f"{ABOUT} has {key} {untrusted.shown(found.get(key))}")
         sizes = found.get("model")
         if not isinstance(sizes, dict) or not sizes.keys() >= set(SIZES):

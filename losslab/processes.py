@@ -94,8 +94,10 @@ def start(command: Sequence[str], request: str, out: Path, err: Path, **options)
     os.close(read)
     process.request = os.fdopen(write, "wb", buffering=0)  # closed by the system when this process ends
     _started.add(process.pid)
+    left = memoryview(request.encode() + b"\n")
     with contextlib.suppress(BrokenPipeError):  # it ended before it could read
-        process.request.write(request.encode() + b"\n")
+        while left:  # a signal may cut a write short
+            left = left[process.request.write(left):]
     return process
 
 

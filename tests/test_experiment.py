@@ -1,6 +1,7 @@
 """One run, whole: what it writes, how it stops and goes on, and who measures it."""
 
 import dataclasses
+import hashlib
 import json
 import os
 import signal
@@ -152,6 +153,7 @@ def test_a_run_that_was_stopped_ends_in_the_same_bytes(place, kill, code, every)
     stopped = launch(place / "stopped", kill=kill, at_step=250)
     assert stopped.returncode == code, stopped.said
     assert records.read(place / "stopped").status == "stopped"
+    claim_seconds(place / "stopped", 1000)
     resumed = subprocess.run([sys.executable, "-m", "losslab.cli", "train", "--resume", str(place / "stopped")],
                              capture_output=True, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
     assert resumed.returncode == 0, resumed.stderr
@@ -166,6 +168,17 @@ def test_a_run_that_was_stopped_ends_in_the_same_bytes(place, kill, code, every)
     assert len(logs[0]) == len(set(logs[0]))
     scores = [records.read(place / n).scores["nll"]["value"] for n in ("stopped", "straight")]
     assert scores[0] == scores[1]
+    assert 1000 < records.read(place / "stopped").result["cost"]["train_seconds"] < 1200  # those before it was stopped
+
+
+def claim_seconds(folder, seconds):
+    """Let every checkpoint of a stopped run say that training took so long."""
+    for path in (folder / "checkpoint").glob("step-*"):
+        about = json.loads((path / "model.json").read_text()) | {"seconds": seconds}
+        (path / "model.json").write_text(json.dumps(about))
+        sums = json.loads((path / "manifest.json").read_text())
+        sums["model.json"] = hashlib.sha256((path / "model.json").read_bytes()).hexdigest()
+        (path / "manifest.json").write_text(json.dumps(sums))
 
 
 def test_a_damaged_checkpoint_is_named_and_the_one_before_it_used(place):

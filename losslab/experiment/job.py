@@ -39,7 +39,7 @@ class Job:
         self.phase = "starting"
         self.asked_to_stop = False
         self.process = None
-        self.seconds = 0.0  # of training, by the clock of this process
+        self.seconds = 0.0  # of training, by the clock of this process, and those before a checkpoint it goes on from
         self.tokens = 0  # trained so far, as the log says
         self.is_over = False
         self._life = self._steps()
@@ -84,6 +84,7 @@ class Job:
         if path is not None:
             self.tokens = experiment.num_tokens
         else:
+            self.seconds = measuring.seconds_before(folder)
             error = yield from self._train()
             records.restore(folder, experiment.spec, environment)
             if self.asked_to_stop:

@@ -31,6 +31,14 @@ def trained(experiment: Experiment, folder: Path) -> Path | None:
     return None
 
 
+def seconds_before(folder: Path) -> float:
+    """Seconds of training up to the checkpoint that a run goes on from, as it says; 0 where there is none."""
+    try:
+        return float(checkpoint.about(checkpoint.newest(folder / "checkpoint"))[0]["seconds"])
+    except ValueError:
+        return 0.0
+
+
 def check_budget(experiment: Experiment, path: Path) -> None:
     """An error unless the checkpoint says that it is of this model, after these steps and tokens.
 
