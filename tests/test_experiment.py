@@ -14,7 +14,7 @@ import safetensors.torch
 import torch
 
 from losslab import experiment, records
-from losslab.config import DataConfig, EvaluateConfig, ExperimentConfig, ModelConfig, TrainConfig, digest
+from losslab.config import DataConfig, EvaluateConfig, ExperimentConfig, ModelConfig, TrainConfig, digest, load
 from losslab.corpus import Corpus
 
 SMALL = ExperimentConfig(
@@ -140,15 +140,26 @@ num_samples = 0
 """
 
 
-def final(folder):
-    (path,) = [p for p in (folder / "checkpoint").iterdir() if p.name == "step-00000600"]
+def weights_of(folder, steps=600):
+    (path,) = [p for p in (folder / "checkpoint").iterdir() if p.name == f"step-{steps:08d}"]
     return (path / "model.safetensors").read_bytes()
+
+
+@pytest.fixture(scope="module")
+def straight(tmp_path_factory):
+    """The run of `SPEC` that was never stopped."""
+    folder = small_text(tmp_path_factory.mktemp("straight"))
+    (folder / "spec.toml").write_text(SPEC.format(steps=600, every=0))
+    command = [sys.executable, "-m", "losslab.cli", "train", "spec.toml", "--out", "run", "--threads", "1"]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return folder / "run"
 
 
 @pytest.mark.parametrize(("kill", "code", "every"), [
     (signal.SIGTERM, 5, 0), pytest.param(signal.SIGINT, 5, 0, marks=pytest.mark.slow), (signal.SIGKILL, -9, 100),
 ])
-def test_a_run_that_was_stopped_ends_in_the_same_bytes(place, kill, code, every):
+def test_a_run_that_was_stopped_ends_in_the_same_bytes(place, straight, kill, code, every):
     (place / "spec.toml").write_text(SPEC.format(steps=600, every=every))
     stopped = launch(place / "stopped", kill=kill, at_step=250)
     assert stopped.returncode == code, stopped.said
@@ -158,17 +169,15 @@ def test_a_run_that_was_stopped_ends_in_the_same_bytes(place, kill, code, every)
                              capture_output=True, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
     assert resumed.returncode == 0, resumed.stderr
     assert "going on from step" in resumed.stderr
-    straight = launch(place / "straight", kill=0, at_step=10**9)
-    assert straight.returncode == 0
-    assert final(place / "stopped") == final(place / "straight")
-    logs = [[(line["step"], line.get("train/objective"), line.get("tune/nll")) for line in records.read(place / n).log
-             if line["step"] > 1] for n in ("stopped", "straight")]
+    assert weights_of(place / "stopped") == weights_of(straight)
+    both = [records.read(folder) for folder in (place / "stopped", straight)]
+    logs = [[(line["step"], line.get("train/objective"), line.get("tune/nll")) for line in run.log if line["step"] > 1]
+            for run in both]
     # the line after a resume is logged once more often or not at all, but every number is the same
     assert dict((step, o) for step, o, _ in logs[0] if o) == dict((step, o) for step, o, _ in logs[1] if o)
     assert len(logs[0]) == len(set(logs[0]))
-    scores = [records.read(place / n).scores["nll"]["value"] for n in ("stopped", "straight")]
-    assert scores[0] == scores[1]
-    assert 1000 < records.read(place / "stopped").result["cost"]["train_seconds"] < 1200  # those before it was stopped
+    assert both[0].scores["nll"]["value"] == both[1].scores["nll"]["value"]
+    assert 1000 < both[0].result["cost"]["train_seconds"] < 1200  # those before it was stopped are counted
 
 
 def claim_seconds(folder, seconds):
@@ -182,25 +191,27 @@ def claim_seconds(folder, seconds):
 
 
 def test_a_damaged_checkpoint_is_named_and_the_one_before_it_used(place):
-    (place / "spec.toml").write_text(SPEC.format(steps=600, every=50))
-    launch(place / "run", kill=signal.SIGKILL, at_step=260)
-    newest = sorted((place / "run" / "checkpoint").glob("step-*"))[-1]
-    raw = bytearray((newest / "model.safetensors").read_bytes())
+    config = change(train={"checkpoint_every": 10})
+    whole = experiment.run(config, place / "run")
+    (place / "run" / "result.json").unlink()  # as if it had been killed
+    last = place / "run" / "checkpoint" / "step-00000030"
+    raw = bytearray((last / "model.safetensors").read_bytes())
     raw[-5] ^= 255
-    (newest / "model.safetensors").write_bytes(raw)
+    (last / "model.safetensors").write_bytes(raw)
     said = []
     record = experiment.resume(place / "run", tell=said.append)
-    assert record.status == "finished"
-    assert any(newest.name in line and "damaged" in line for line in said)
+    assert record.status == "finished" and record.scores == whole.scores
+    assert any(last.name in line and "damaged" in line for line in said)
+    assert any("going on from step 20" in line for line in said)
 
 
 def test_a_run_without_a_whole_checkpoint_starts_over(place):
-    (place / "spec.toml").write_text(SPEC.format(steps=600, every=0))
-    launch(place / "run", kill=signal.SIGTERM, at_step=50)
+    whole = experiment.run(SMALL, place / "run")
+    (place / "run" / "result.json").unlink()
     (only,) = (place / "run" / "checkpoint").glob("step-*")
     (only / "model.json").unlink()
     said = []
-    assert experiment.resume(place / "run", tell=said.append).status == "finished"
+    assert experiment.resume(place / "run", tell=said.append).scores == whole.scores
     assert any("model.json is missing" in line for line in said) and any("starting it over" in line for line in said)
     steps = [line["step"] for line in records.read(place / "run").log if "train/nll" in line]
     assert steps[0] == 1 and steps == sorted(set(steps))
@@ -250,13 +261,15 @@ def test_the_condition_is_everything_but_the_seed(place):
 
 def test_an_edited_loss_file_is_another_condition_and_the_old_run_keeps_the_old_code(place):
     loss = place / "my_loss.py"
-    loss.write_text("def my_loss(prediction):\n    return prediction.nll\n")
-    first = experiment.run(change(loss="my_loss.py"), place / "first")
+    loss.write_text("def my_loss(prediction):\n    return 3 * prediction.nll\n")
+    before = experiment.Experiment(change(loss="my_loss.py"))
+    records.create(place / "first", before.spec, experiment.environment(before, 1))  # and stopped before its first step
     loss.write_text("def my_loss(prediction):\n    return 2 * prediction.nll\n")
-    assert experiment.Experiment(change(loss="my_loss.py")).condition != first.condition
-    (place / "first" / "result.json").unlink()  # as if it had to go on after the edit
-    again = experiment.resume(place / "first")
-    assert again.condition == first.condition and again.scores == first.scores
+    assert experiment.Experiment(change(loss="my_loss.py")).condition != before.condition
+    record = experiment.resume(place / "first")
+    assert record.condition == before.condition and record.status == "finished"
+    first = record.log[0]
+    assert first["train/objective"] == pytest.approx(3 * first["train/nll"], rel=1e-5)
 
 
 def test_a_trial_that_is_killed_is_made_again(place):
@@ -271,29 +284,6 @@ def test_a_trial_that_is_killed_is_made_again(place):
     assert "once.py:once(weight=2.0)" in made.objective.explicit and (place / "killed").exists()
 
 
-def test_a_loss_file_cannot_reach_the_ruler(place):
-    (place / "cheat.py").write_text(
-        "import dataclasses, losslab.evaluate.nll, losslab.evaluate.ruler\n"
-        "honest = losslab.evaluate.nll.per_document\n"
-        "def flattering(*a, **k):\n"
-        "    rows = honest(*a, **k)\n"
-        "    return dataclasses.replace(rows, nats=rows.nats / 100, calibrated_nats=rows.calibrated_nats / 100)\n"
-        "losslab.evaluate.nll.per_document = losslab.evaluate.ruler.per_document = flattering\n"
-        "def cheat(prediction):\n    return prediction.nll\n"
-    )
-    # in a process of its own, since the file spoils the modules it reaches
-    code = ("import sys; from losslab import experiment, config; from test_experiment import change; "
-            "r = experiment.run(change(loss='cheat.py', train={'num_steps': 10}), 'cheated'); print(r.status)")
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True,
-                          env=os.environ | {"PYTHONPATH": os.pathsep.join([os.path.dirname(__file__), *sys.path])})
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.split()[-1] == "finished", done.stderr
-    cheated = records.read(place / "cheated")
-    assert cheated.curve("tune/nll")[-1][1] < 0.1  # it did reach the learning curve of its own process
-    honest = experiment.run(change(train={"num_steps": 10}), place / "honest")
-    assert cheated.scores["nll"]["value"] == pytest.approx(honest.scores["nll"]["value"], rel=1e-6)
-
-
 def test_the_same_seed_starts_every_loss_from_the_same_weights_and_batches(place):
     for loss, folder in (("cross_entropy", "a"), ("softcap(15) | mse + cross_entropy", "b")):
         config = change(loss=loss, train={"num_steps": 1, "learning_rate": 0.0, "min_learning_rate": 0.0})
@@ -306,16 +296,15 @@ def test_torchrun_trains_the_same_run_on_two_ranks(place):
     (place / "benchmarks").mkdir()
     pair = {"sentence_good": "It is so.", "sentence_bad": "Is so it.", "linguistics_term": "order", "UID": "one"}
     (place / "benchmarks" / "blimp.jsonl").write_text((json.dumps(pair) + "\n") * 6)
-    looking = ["--evaluate.tasks", "blimp,likelihood", "--evaluate.tasks-every", "40", "--evaluate.benchmarks",
-               "benchmarks"]
-    (place / "spec.toml").write_text(SPEC.format(steps=40, every=0).replace("dropout = 0.1", "dropout = 0.0"))
+    looking = 'tasks = "blimp, likelihood"\ntasks_every = 40\nbenchmarks = "benchmarks"\n'
+    (place / "spec.toml").write_text(SPEC.format(steps=40, every=0).replace("dropout = 0.1", "dropout = 0.0") + looking)
     done = subprocess.run(
         [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "-m", "losslab.cli",
-         "train", "spec.toml", "--out", "together", "--threads", "1", *looking],
+         "train", "spec.toml", "--out", "together", "--threads", "1"],
         capture_output=True, text=True, timeout=120, env=os.environ | {"OMP_NUM_THREADS": "1"},
     )
     assert done.returncode == 0, done.stderr[-2000:]
-    assert launch(place / "alone", kill=0, at_step=10**9, options=looking).returncode == 0
+    experiment.run(load("spec.toml"), place / "alone")
     together, alone = records.read("together"), records.read("alone")
     assert together.environment["world_size"] == 2 and together.condition == alone.condition
     assert together.scores["nll"]["value"] == pytest.approx(alone.scores["nll"]["value"], abs=2e-3)

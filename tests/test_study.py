@@ -1,6 +1,8 @@
 """Arms x seeds in workers: pairs that match, workers that die, work that is not done twice."""
 
+import contextlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -9,7 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
-from test_experiment import SMALL, change, place  # noqa: F401 the fixture
+from test_experiment import SMALL, change, place, small_text  # noqa: F401 the fixture
 
 from losslab import records, study
 
@@ -21,44 +23,40 @@ def arms(*losses, base=QUICK):
     return [change(base, loss=loss) for loss in losses]
 
 
-def test_a_verdict_and_seeds_that_are_added_to_what_is_done():
-    study.compare(arms("cross_entropy", "label_smoothing(0.3)"), [0], "runs", workers=2)
-    stamps = {path: path.stat().st_mtime_ns for path in sorted(Path("runs").glob("*/result.json"))}
-    assert len(stamps) == 2
-    comparison, found = study.compare(arms("cross_entropy", "label_smoothing(0.3)"), [0, 1], "runs", workers=2)
-    assert [record.status for record in found] == ["finished"] * 4
-    assert all(path.stat().st_mtime_ns == stamp for path, stamp in stamps.items())
-    assert comparison.baseline == "cross_entropy"
-    (candidate,) = [arm for arm in comparison.arms if arm.difference]
-    by_seed = {(r.loss, r.seed): r.scores["nll"]["value"] for r in found}
-    expected = sum(by_seed["label_smoothing(0.3)", s] - by_seed["cross_entropy", s] for s in range(2)) / 2
-    assert candidate.difference.value == pytest.approx(expected, rel=1e-12)
-    assert "label_smoothing(0.3)" in candidate.verdict
-    assert records.looks("runs", {record.condition for record in found}) == [[0], [0, 1]]
-
-
-def test_a_killed_worker_is_started_again(monkeypatch):
-    killed = []
-
-    def hunter():
-        deadline = time.monotonic() + 60
-        while not killed and time.monotonic() < deadline:
-            for pid in children():
-                if any("losslab.experiment" in part for part in command(pid)):
-                    time.sleep(1.0)
-                    os.kill(pid, signal.SIGKILL)
-                    killed.append(pid)
-                    return
-            time.sleep(0.05)
-
-    thread = threading.Thread(target=hunter)
-    thread.start()
+@pytest.fixture(scope="module")
+def studied(tmp_path_factory):
+    """A study whose arms end in each way, with one worker killed: folder, comparison, records, what was said."""
+    folder = small_text(tmp_path_factory.mktemp("study"))
+    (folder / "late.py").write_text(
+        "calls = 0\n"
+        "def late(prediction):\n"
+        "    global calls\n"
+        "    calls += 1\n"
+        "    if calls > 6:\n"
+        "        raise RuntimeError('no more')\n"
+        "    return prediction.nll\n"
+    )
+    wild = change(QUICK, loss="1e8*mse + cross_entropy", train={"learning_rate": 1e8, "min_learning_rate": 0.0,
+                                                              "grad_clip": 0.0, "warmup_steps": 0})
+    hunted = threading.Thread(target=kill_one_worker)
     said = []
-    _, found = study.compare(arms("cross_entropy", base=change(train={"num_steps": 400})), [0], "runs",
-                             tell=said.append)
-    thread.join()
-    assert killed and found[0].status == "finished"
-    assert any("killed by signal 9" in line and "starting it again" in line for line in said)
+    with contextlib.chdir(folder):
+        hunted.start()
+        every = [*arms("cross_entropy", "label_smoothing(0.3)", "late.py"), wild]
+        comparison, found = study.compare(every, [0], "runs", workers=2, tell=said.append)
+        hunted.join()
+    return folder, comparison, found, said
+
+
+def kill_one_worker():
+    """SIGKILL to the first training process that this process starts, once it had a second to begin."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        for pid in children():
+            if "losslab.experiment.worker" in command(pid):
+                time.sleep(1.0)
+                return os.kill(pid, signal.SIGKILL)
+        time.sleep(0.05)
 
 
 def children():
@@ -74,29 +72,39 @@ def command(pid):
         return []
 
 
-def test_a_worker_that_fails_leaves_the_others_and_says_why():
-    (Path("late.py")).write_text(
-        "calls = 0\n"
-        "def late(prediction):\n"
-        "    global calls\n"
-        "    calls += 1\n"
-        "    if calls > 6:\n"
-        "        raise RuntimeError('no more')\n"
-        "    return prediction.nll\n"
-    )
-    said = []
-    comparison, found = study.compare(arms("cross_entropy", "late.py"), [0], "runs", tell=said.append)
+def test_a_killed_worker_is_started_again(studied):
+    _, _, found, said = studied
+    assert any("killed by signal 9" in line and "starting it again" in line for line in said)
+    assert {r.loss: r.status for r in found}["cross_entropy"] == "finished"
+
+
+def test_a_worker_that_fails_leaves_the_others_and_says_why(studied):
+    _, _, found, said = studied
     status = {record.loss: record.status for record in found}
-    assert status == {"cross_entropy": "finished", "late.py": "failed"}
+    assert status["label_smoothing(0.3)"] == "finished" and status["late.py"] == "failed"
     assert any("late.py failed at line 6: RuntimeError: no more" in line for line in said)
 
 
-def test_a_diverged_seed_is_counted_and_gets_no_mean():
-    wild = change(QUICK, loss="1e8*mse + cross_entropy", train={"learning_rate": 1e8, "min_learning_rate": 0.0,
-                                                              "grad_clip": 0.0, "warmup_steps": 0})
-    comparison, _ = study.compare([*arms("cross_entropy"), wild], [0], "runs")
-    worst = comparison.arms[-1]
-    assert worst.difference is None and "1 of 1 diverged" in worst.status
+def test_a_diverged_seed_is_counted_and_gets_no_mean(studied):
+    _, comparison, found, _ = studied
+    (wild,) = [arm for arm in comparison.arms if "mse" in arm.name]
+    assert wild.difference is None and "1 of 1 diverged" in wild.status
+
+
+def test_a_verdict_and_seeds_that_are_added_to_what_is_done(studied):
+    shutil.copytree(studied[0] / "runs", "runs")
+    stamps = {path: path.stat().st_mtime_ns for path in sorted(Path("runs").glob("*/result.json"))}
+    assert len(stamps) == 4
+    comparison, found = study.compare(arms("cross_entropy", "label_smoothing(0.3)"), [0, 1], "runs", workers=2)
+    assert [record.status for record in found] == ["finished"] * 4
+    assert all(path.stat().st_mtime_ns == stamp for path, stamp in stamps.items())
+    assert comparison.baseline == "cross_entropy"
+    (candidate,) = [arm for arm in comparison.arms if arm.difference]
+    by_seed = {(r.loss, r.seed): r.scores["nll"]["value"] for r in found}
+    expected = sum(by_seed["label_smoothing(0.3)", s] - by_seed["cross_entropy", s] for s in range(2)) / 2
+    assert candidate.difference.value == pytest.approx(expected, rel=1e-12)
+    assert "label_smoothing(0.3)" in candidate.verdict
+    assert records.looks("runs", {record.condition for record in found}) == [[0], [0, 1]]
 
 
 def test_the_same_condition_twice_is_refused():
