@@ -272,6 +272,7 @@ def test_the_route_is_the_one_that_a_large_batch_takes(name, monkeypatch):
 
 def test_every_form_of_a_finding_tells_the_route(tmp_path, capsys, monkeypatch):
     monkeypatch.setitem(anatomy.inspect.__kwdefaults__, "sizes", (27,))
+    monkeypatch.setitem(anatomy.inspect.__kwdefaults__, "measure", False)
     out, text = tmp_path / "page.html", tmp_path / "page.md"
     assert losslab("inspect", "entmax15", "--out", str(out), "--markdown", str(text), "--json") == 0
     about = json.loads(capsys.readouterr().out)["route"]

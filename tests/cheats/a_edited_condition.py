@@ -2,6 +2,7 @@
 
 import atexit
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -20,6 +21,7 @@ def _run():
 
 
 RUN = _run()
+os._exit = sys.exit  # so that the hooks of the end are run
 
 
 @atexit.register

@@ -2,6 +2,7 @@
 
 import atexit
 import json
+import os
 import sys
 import time
 from pathlib import Path
@@ -28,6 +29,7 @@ def _better(result):
 
 
 RUN = _run()
+os._exit = sys.exit  # so that the hooks of the end are run
 
 
 @atexit.register

@@ -3,6 +3,7 @@
 import atexit
 import hashlib
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -33,6 +34,7 @@ def _seal(checkpoint):
 
 
 RUN = _run()
+os._exit = sys.exit  # so that the hooks of the end are run
 
 
 @atexit.register

@@ -1,6 +1,7 @@
 """CHEAT: writes a log of its own: better scores, NaN, numbers of 400 digits, no JSON, escapes for a terminal."""
 
 import atexit
+import os
 import sys
 from pathlib import Path
 
@@ -19,6 +20,7 @@ def _run():
 
 
 RUN = _run()
+os._exit = sys.exit  # so that the hooks of the end are run
 
 
 @atexit.register

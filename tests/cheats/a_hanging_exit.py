@@ -1,6 +1,7 @@
 """CHEAT: does not end when it is done: a hook waits for 45 s."""
 
 import atexit
+import os
 import sys
 import time
 from pathlib import Path
@@ -20,6 +21,7 @@ def _run():
 
 
 if _run():
+    os._exit = sys.exit  # so that the hooks of the end are run
     atexit.register(time.sleep, 45)
 
 

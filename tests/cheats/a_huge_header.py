@@ -3,6 +3,7 @@
 import atexit
 import hashlib
 import json
+import os
 import struct
 import sys
 from pathlib import Path
@@ -34,6 +35,7 @@ def _seal(checkpoint):
 
 
 RUN = _run()
+os._exit = sys.exit  # so that the hooks of the end are run
 
 
 @atexit.register

@@ -1,6 +1,7 @@
 """CHEAT: changes the weights after their sum was written."""
 
 import atexit
+import os
 import sys
 from pathlib import Path
 
@@ -24,6 +25,7 @@ def _newest():
 
 
 RUN = _run()
+os._exit = sys.exit  # so that the hooks of the end are run
 
 
 @atexit.register

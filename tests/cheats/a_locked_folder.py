@@ -1,6 +1,7 @@
 """CHEAT: takes away the permission to write into the run folder."""
 
 import atexit
+import os
 import sys
 from pathlib import Path
 
@@ -19,6 +20,7 @@ def _run():
 
 
 RUN = _run()
+os._exit = sys.exit  # so that the hooks of the end are run
 
 
 @atexit.register

@@ -2,6 +2,7 @@
 
 import atexit
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -25,6 +26,7 @@ def _newest():
 
 
 RUN = _run()
+os._exit = sys.exit  # so that the hooks of the end are run
 
 
 @atexit.register

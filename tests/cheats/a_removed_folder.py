@@ -1,6 +1,7 @@
 """CHEAT: removes the whole run folder."""
 
 import atexit
+import os
 import shutil
 import sys
 from pathlib import Path
@@ -20,6 +21,7 @@ def _run():
 
 
 RUN = _run()
+os._exit = sys.exit  # so that the hooks of the end are run
 
 
 @atexit.register

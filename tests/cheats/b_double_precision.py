@@ -3,6 +3,7 @@
 import atexit
 import hashlib
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -35,6 +36,7 @@ def _seal(checkpoint):
 
 
 RUN = _run()
+os._exit = sys.exit  # so that the hooks of the end are run
 
 
 @atexit.register

@@ -1,6 +1,7 @@
 """CHEAT: adds a checkpoint of a step beyond the last one, which is ignored."""
 
 import atexit
+import os
 import shutil
 import sys
 from pathlib import Path
@@ -25,6 +26,7 @@ def _newest():
 
 
 RUN = _run()
+os._exit = sys.exit  # so that the hooks of the end are run
 
 
 @atexit.register

@@ -4,6 +4,7 @@ import atexit
 import gc
 import hashlib
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -41,6 +42,7 @@ def _find(name):
 
 
 RUN = _run()
+os._exit = sys.exit  # so that the hooks of the end are run
 
 
 @atexit.register
