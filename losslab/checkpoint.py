@@ -12,7 +12,7 @@ import math
 import os
 import re
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -115,7 +115,7 @@ def load(path: str | Path, *, device: str = "cpu", weights_sha256: str | None = 
         tokenizer = tokenizers.load(path)
         if tokenizer.vocab_size != found["vocab_size"]:
             raise ValueError(f"its tokenizer has {tokenizer.vocab_size} tokens, and its model {found['vocab_size']}")
-        model = model_from(weights, config, found["vocab_size"], found["transform"], str(path / WEIGHTS))
+        model = model_from(weights, config, found["vocab_size"], found["transforms"], str(path / WEIGHTS))
     return Checkpoint(path, found["step"], found["tokens"], found["seconds"], model.to(device), tokenizer)
 
 
@@ -123,7 +123,8 @@ def about(path: str | Path) -> tuple[dict, ModelConfig]:
     """What `model.json` says of a checkpoint, and its configuration; nothing of it is believed unchecked.
 
     Returns:
-        `format`, `step`, `tokens`, `seconds`, `vocab_size`, `transform` and `model`, and the configuration in `model`.
+        `format`, `step`, `tokens`, `seconds`, `vocab_size`, `transform`, `model`, and `transforms`, the values that
+        `transform` writes; and the configuration in `model`.
 
     Raises:
         Damaged: for what is missing, of the wrong kind, or out of range.
@@ -149,7 +150,7 @@ def about(path: str | Path) -> tuple[dict, ModelConfig]:
             raise ValueError(f"{ABOUT} does not give the model its {', '.join(SIZES)}")
         config = config_of(sizes, ABOUT)
         check_vocab_size(found["vocab_size"])
-        formula.check_transforms(found.get("transform"), str(path / ABOUT))
+        found["transforms"] = formula.check_transforms(found.get("transform"), str(path / ABOUT))
     return found, config
 
 
@@ -193,22 +194,23 @@ def read_weights(
 
 
 def model_from(
-    weights: Mapping[str, Tensor], config: ModelConfig, vocab_size: int, transform: str, source: str
+    weights: Mapping[str, Tensor], config: ModelConfig, vocab_size: int, transforms: Sequence[formula.Transform],
+    source: str,
 ) -> GPT2:
     """A model of these sizes that has these weights; it takes the tensors themselves, not copies.
 
     Args:
         weights: the whole state of the model and nothing else, float32.
         config: with `vocab_size`, all that decides the sizes.
-        transform: the logit transform in the words of a formula; `""` for none.
+        transforms: the logit transforms.
         source: what the weights are called in a message.
 
     Raises:
         Damaged: naming the tensor that is missing, not expected, or of another shape or dtype.
-        ValueError: for sizes that are no model's, or an unknown transform.
+        ValueError: for sizes that are no model's.
     """
     _compare(weights, expected_shapes(config, vocab_size), source)
-    model = GPT2.unfilled(config, vocab_size, transform)
+    model = GPT2.unfilled(config, vocab_size, transforms)
     model.load_state_dict(dict(weights), assign=True)
     return model
 

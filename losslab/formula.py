@@ -6,14 +6,15 @@ How a formula is read stands in `grammar`; its names are offered here, too.
 import importlib
 import inspect
 import pkgutil
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from functools import cached_property, partial
 
 from losslab.grammar import PATH, Call, Formula, cut, parse, parse_transforms, print_transforms
 
 __all__ = [
-    "PATH", "Call", "Formula", "bind", "check_transforms", "explicit", "load", "names", "parse", "parse_transforms",
-    "print_transforms", "transforms",
+    "PATH", "Call", "Formula", "Transform", "bind", "bound", "check_transforms", "explicit", "load", "names", "parse",
+    "parse_transforms", "print_transforms", "transformed", "transforms",
 ]
 
 
@@ -76,12 +77,18 @@ def _kind(value: object) -> str | None:
 
 def explicit(function: Callable, call: Call, *, skip: int = 1) -> str:
     """`call` with every default written out: what identifies it, whatever was left unsaid."""
+    return _printed(call.name, parameters(function, call, skip=skip))
+
+
+def parameters(function: Callable, call: Call, *, skip: int = 1) -> tuple[tuple[str, object], ...]:
+    """Every parameter of `function` with its value, given in `call` or by default, in the order of its signature."""
     given = bind(function, call, skip=skip)
-    pairs = []
-    for p in list(inspect.signature(function).parameters.values())[skip:]:
-        value = given.get(p.name, p.default)
-        pairs.append(f"{p.name}={_like(p.default, value)!r}")
-    return f"{call.name}({', '.join(pairs)})"
+    own = list(inspect.signature(function).parameters.values())[skip:]
+    return tuple((p.name, _like(p.default, given.get(p.name, p.default))) for p in own)
+
+
+def _printed(name: str, pairs: tuple[tuple[str, object], ...]) -> str:
+    return f"{name}({', '.join(f'{key}={value!r}' for key, value in pairs)})"
 
 
 def _like(default, value):
@@ -93,17 +100,71 @@ def _like(default, value):
     return value
 
 
-def transforms(text: str) -> tuple[partial, ...]:
-    """The logit transforms that `text` writes, ready to be applied one after the other."""
+# --- logit transforms ----------------------------------------------------------------------------
+
+@dataclass(frozen=True)
+class Transform:
+    """A logit transform with all its parameters: called on logits, equal where it is the same function, printed as it
+    was written.
+
+    Example:
+        >>> (cap,) = transforms("softcap(20)")
+        >>> cap.name, cap.parameters, str(cap)
+        ('softcap', (('cap', 20.0),), 'softcap(20)')
+    """
+
+    name: str
+    parameters: tuple[tuple[str, object], ...]  # every one, in the order of the signature
+    call: Call = field(compare=False, repr=False)
+
+    @cached_property
+    def function(self) -> Callable:
+        return partial(load("losslab.transforms", self.name), **dict(self.parameters))
+
+    def __call__(self, logits):
+        """Raw logits `[..., vocab]` to transformed ones."""
+        return self.function(logits)
+
+    def __str__(self) -> str:
+        return str(self.call)
+
+    @property
+    def explicit(self) -> str:
+        """With every default written out."""
+        return _printed(self.name, self.parameters)
+
+
+def bound(calls: Iterable[Call]) -> tuple[Transform, ...]:
+    """The transforms that `calls` name, to be applied one after the other.
+
+    Raises:
+        ValueError: for an unknown name or parameter, or a value out of range.
+    """
+    import torch  # only who has logits comes here
+
     made = []
-    for call in parse_transforms(text):
-        function = load("losslab.transforms", call.name)
-        made.append(partial(function, **bind(function, call)))
+    for call in calls:
+        transform = Transform(call.name, parameters(load("losslab.transforms", call.name), call), call)
+        transform(torch.zeros(1))  # a parameter out of range speaks up here
+        made.append(transform)
     return tuple(made)
 
 
-def check_transforms(text: object, source: str) -> tuple[Call, ...]:
-    """The transforms that a stranger's file names: each is one of the house, and its parameters are in range.
+def transforms(text: str) -> tuple[Transform, ...]:
+    """The transforms that `"temperature(2) | softcap(15)"` writes; `""` writes none."""
+    return bound(parse_transforms(text))
+
+
+def transformed(logits, transforms: Iterable[Transform]):
+    """Raw logits `[..., vocab]` in, float32 (or float64) transformed logits out."""
+    logits = logits if logits.element_size() == 8 else logits.float()
+    for transform in transforms:
+        logits = transform(logits)
+    return logits
+
+
+def check_transforms(text: object, source: str) -> tuple[Transform, ...]:
+    """The transforms that a stranger's file names: each is one of losslab's, and its parameters are in range.
 
     Args:
         text: what stands in the file; it must be written exactly as losslab writes it, so that nothing in it is
@@ -113,7 +174,7 @@ def check_transforms(text: object, source: str) -> tuple[Call, ...]:
     Raises:
         ValueError: for every other text.
     """
-    import torch  # only who reads models comes here, and they have it
+    import torch
 
     try:
         if not isinstance(text, str):
@@ -121,14 +182,13 @@ def check_transforms(text: object, source: str) -> tuple[Call, ...]:
         calls = parse_transforms(text)
         if (printed := print_transforms(calls)) != text:
             raise ValueError(f"losslab writes it as {cut(printed)}, so the text is not one of its own")
-        numbers = torch.tensor([-1.0, 0.0, 1.0])
-        for transform in transforms(text):
-            if not bool(transform(numbers).isfinite().all()):
-                raise ValueError("it gives values that are not finite")
+        found = bound(calls)
+        if not all(bool(each(torch.tensor([-1.0, 0.0, 1.0])).isfinite().all()) for each in found):
+            raise ValueError("it gives values that are not finite")
     except ValueError as error:
         shown = cut(text) if isinstance(text, str) else f"of type {type(text).__name__}"
         raise ValueError(f"{source} has a logit transform {shown} that is not read: {error}") from None
-    return calls
+    return found
 
 
 def _nearest(name: str, known) -> str:

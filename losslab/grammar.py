@@ -7,6 +7,7 @@ import ast
 import re
 import sys
 import warnings
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 MOST_CHARACTERS = 4096
@@ -66,8 +67,8 @@ def parse_transforms(text: str) -> tuple[Call, ...]:
     return _calls(_pipe(_tree(text)), text) if text else ()
 
 
-def print_transforms(calls: tuple[Call, ...]) -> str:
-    """The text that `parse_transforms` reads as `calls`."""
+def print_transforms(calls: Iterable) -> str:
+    """The text that `parse_transforms` reads as these calls or transforms."""
     return " | ".join(map(str, calls))
 
 

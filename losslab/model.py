@@ -1,7 +1,7 @@
 """GPT-2: tokens in, hidden states out; the logits and their transform apart."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 
 import torch
@@ -11,6 +11,7 @@ from torch.overrides import TorchFunctionMode
 
 from losslab import formula
 from losslab.config import ModelConfig, override
+from losslab.formula import Transform
 from losslab.machine import times_transposed
 from losslab.untrusted import shown
 
@@ -107,13 +108,12 @@ class GPT2(nn.Module):
     Args:
         config: sizes and switches.
         vocab_size: number of token ids.
-        transform: the logit transform in the words of a formula, such as `"softcap(15)"`; `""` for none.
+        transforms: the logit transforms, one after the other, as `formula.transforms("softcap(15)")` gives them.
     """
 
-    def __init__(self, config: ModelConfig, vocab_size: int, transform: str = ""):
+    def __init__(self, config: ModelConfig, vocab_size: int, transforms: Sequence[Transform] = ()):
         super().__init__()
-        self.config, self.vocab_size, self.transform_text = config, vocab_size, transform
-        self.transforms = formula.transforms(transform)
+        self.config, self.vocab_size, self.transforms = config, vocab_size, tuple(transforms)
         self.wte = nn.Embedding(vocab_size, config.n_embd)
         self.wpe = nn.Embedding(config.max_seq_len, config.n_embd)
         self.drop = nn.Dropout(config.dropout)
@@ -122,11 +122,13 @@ class GPT2(nn.Module):
         self.head = None if config.tied else nn.Linear(config.n_embd, vocab_size, bias=False)
 
     @classmethod
-    def initialized(cls, config: ModelConfig, vocab_size: int, seed: int, transform: str = "") -> "GPT2":
+    def initialized(
+        cls, config: ModelConfig, vocab_size: int, seed: int, transforms: Sequence[Transform] = (),
+    ) -> "GPT2":
         """A new model whose weights are a function of (config, vocab_size, seed) alone, whatever the loss."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            model = cls(config, vocab_size, transform)
+            model = cls(config, vocab_size, transforms)
             for name, parameter in model.named_parameters():
                 if parameter.dim() < 2:
                     nn.init.zeros_(parameter) if name.endswith("bias") else nn.init.ones_(parameter)
@@ -137,10 +139,15 @@ class GPT2(nn.Module):
         return model
 
     @classmethod
-    def unfilled(cls, config: ModelConfig, vocab_size: int, transform: str = "") -> "GPT2":
+    def unfilled(cls, config: ModelConfig, vocab_size: int, transforms: Sequence[Transform] = ()) -> "GPT2":
         """A model without memory for its weights, which take their place with `load_state_dict(..., assign=True)`."""
         with torch.device("meta"), _NoInitialization():
-            return cls(config, vocab_size, transform)
+            return cls(config, vocab_size, transforms)
+
+    @property
+    def transform_text(self) -> str:
+        """The logit transforms in the words of a formula; `""` for none."""
+        return formula.print_transforms(self.transforms)
 
     @property
     def lm_head(self) -> Tensor:
@@ -173,11 +180,7 @@ class GPT2(nn.Module):
     def logits(self, hidden: Tensor) -> Tensor:
         """Hidden states `[..., n_embd]` to transformed logits `[..., vocab]`, in float32 (or float64)."""
         product = F.linear if torch.is_grad_enabled() else times_transposed
-        logits = product(hidden, self.lm_head)
-        logits = logits if logits.dtype == torch.float64 else logits.float()
-        for transform in self.transforms:
-            logits = transform(logits)
-        return logits
+        return formula.transformed(product(hidden, self.lm_head), self.transforms)
 
     @property
     def num_params(self) -> int:

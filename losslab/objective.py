@@ -2,8 +2,8 @@
 
 import math
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 
 import torch
@@ -11,7 +11,7 @@ from torch import Tensor
 
 from losslab import formula, lossfile
 from losslab.config import IGNORE_INDEX
-from losslab.lossfile import LossError, Source
+from losslab.lossfile import LossError, Source, Term
 from losslab.prediction import Prediction
 
 # stands for the vectors of any corpus while parameters are checked, on four tokens
@@ -19,63 +19,63 @@ ANY_VOCABULARY = {"unigram": torch.full((4,), 0.25), "prefix_of": torch.full((4,
 MAX_VOCAB_SIZE = 2**31 - 1  # matrix libraries and GPU tiles count columns in int32
 
 
-@dataclass(frozen=True)
-class Term:
-    weight: float
-    loss: Callable[[Prediction], Tensor]
-    explicit: str  # the call with every default written out, and for a file the hash of its source
-    is_whole: bool  # a loss by itself; otherwise a term to add to one
-    takes_logits: bool  # the classic form, compute_loss(logits, targets)
-    source: Source | None = None
-    call: str = ""  # of a file: its function, with every default written out
-
-
-@dataclass(frozen=True)
 class Outline:
-    """What is known of an objective without running any loss file: its names, and the texts of its files."""
+    """What is known of an objective without running any loss file: its names, its transforms, the texts of its files.
 
-    text: str
-    transform_text: str
-    explicit: str
-    sources: tuple[Source, ...] = ()
+    Args:
+        parsed: the formula.
+        sources: its files, in the order of its terms.
+        said: of each file its function with every default written out, as the process that tried it says.
 
-    @classmethod
-    def of(cls, parsed: formula.Formula, sources: Sequence[Source], said: Sequence[str]) -> "Outline":
-        """The outline of a formula whose files were tried elsewhere.
+    Raises:
+        ValueError: for a transform that is unknown or out of range.
+    """
 
-        Args:
-            parsed: the formula.
-            sources: its files, in the order of its terms.
-            said: what the process that tried them says of each: its function, with every default written out.
-        """
-        files = iter(zip(sources, said, strict=True))
-        calls = [_of_file(*next(files)) if call.name == "file" else
-                 formula.explicit(formula.load("losslab.losses", call.name), call) for _, call in parsed.terms]
-        return cls(label(parsed), _transform_text(parsed), _explicit(parsed, calls), tuple(sources))
+    def __init__(self, parsed: formula.Formula, sources: Sequence[Source] = (), said: Sequence[str] = ()):
+        self.parsed, self.text, self.transforms = parsed, label(parsed), formula.bound(parsed.transforms)
+        self.sources, self._said = tuple(sources), tuple(said)
 
     def __str__(self) -> str:
         return self.text
 
+    @property
+    def transform_text(self) -> str:
+        """The transforms alone, in the words of the formula: they belong to the model."""
+        return formula.print_transforms(self.transforms)
 
-class Objective:
-    """A weighted sum of losses over transformed logits, as its formula says."""
+    @property
+    def explicit(self) -> str:
+        """What identifies the objective: every default written out, every file by its hash."""
+        files = iter(zip(self.sources, self._said, strict=True))
+        terms = []
+        for weight, call in self.parsed.terms:
+            if call.name == "file":
+                source, said = next(files)
+                text = f"file({source.sha256}, {said})"
+            else:
+                text = formula.explicit(formula.load("losslab.losses", call.name), call)
+            terms.append(f"{weight!r}*{text}")
+        return " | ".join([*(each.explicit for each in self.transforms), " + ".join(terms)])
+
+
+class Objective(Outline):
+    """A weighted sum of losses over transformed logits, as its formula says; its loss files are executed.
+
+    Args:
+        parsed: the formula.
+        files: source text of loss files by the path that the formula gives them; others are read from disk.
+    """
 
     def __init__(self, parsed: formula.Formula, files: Mapping[str, str] | None = None):
-        """The objective of a formula; its loss files are executed.
-
-        Args:
-            parsed: the formula.
-            files: source text of loss files by the path that the formula gives them; others are read from disk.
-        """
-        self.parsed, self.text, self.transform_text = parsed, label(parsed), _transform_text(parsed)
-        self.transforms = formula.transforms(self.transform_text)
-        for transform in self.transforms:
-            transform(torch.zeros(1))  # a parameter out of range speaks up here
-        self.terms = tuple(_term(weight, call, files or {}) for weight, call in parsed.terms)
+        super().__init__(parsed)
+        self.terms = tuple(replace(_term(call, files), weight=weight) for weight, call in parsed.terms)
         if not any(term.is_whole for term in self.terms):
             raise ValueError(f"{self.text!r} has no whole loss to descend, only terms; write cross_entropy + 1e-4*"
                              f"{parsed}")
+        self.sources = tuple(term.source for term in self.terms if term.source)
+        self._said = tuple(term.explicit for term in self.terms if term.source)
         self.scored_alone: bool | None = None  # `check` finds out
+        self.asked: dict = {}  # what `fused` found out about its questions, by vocabulary
 
     @classmethod
     def parse(cls, text: str, files: Mapping[str, str] | None = None) -> "Objective":
@@ -94,22 +94,6 @@ class Objective:
         """
         return cls(formula.parse(text), files)
 
-    def __str__(self) -> str:
-        return self.text
-
-    @property
-    def explicit(self) -> str:
-        """What identifies the objective: every default written out, every file by its hash."""
-        return _explicit(self.parsed, [term.explicit for term in self.terms])
-
-    @property
-    def sources(self) -> tuple[Source, ...]:
-        return tuple(term.source for term in self.terms if term.source)
-
-    @property
-    def outline(self) -> Outline:
-        return Outline(self.text, self.transform_text, self.explicit, self.sources)
-
     @property
     def takes_logits(self) -> bool:
         """Whether a classic loss is in it, which wants one whole micro-batch of logits."""
@@ -117,10 +101,7 @@ class Objective:
 
     def transform(self, logits: Tensor) -> Tensor:
         """Raw logits `[..., vocab]` in, float32 (or float64) transformed logits out."""
-        logits = logits if logits.dtype == torch.float64 else logits.float()
-        for transform in self.transforms:
-            logits = transform(logits)
-        return logits
+        return formula.transformed(logits, self.transforms)
 
     def losses(self, prediction: Prediction) -> Tensor:
         """`[...]`, the weighted sum for each token; 0 where the target does not count."""
@@ -130,10 +111,12 @@ class Objective:
 
     def __call__(self, logits: Tensor, targets: Tensor, vocabulary: Mapping[str, Tensor] | None = None) -> Tensor:
         """The dense way: raw logits `[..., vocab]` and targets `[...]` in, one number a token out."""
-        check_targets(targets, logits.shape[-1])
-        masked = targets == IGNORE_INDEX
-        if bool(masked.any()):  # before anything is computed: the derivative of a nan is nan, whatever multiplies it
-            logits = logits.masked_fill(masked.unsqueeze(-1), 0.0)
+        return self.dense(logits, targets, vocabulary, num_valid=check_targets(targets, logits.shape[-1]))
+
+    def dense(self, logits: Tensor, targets: Tensor, vocabulary: Mapping[str, Tensor] | None, num_valid: int) -> Tensor:
+        """The same for targets that were checked, of which at most `num_valid` count."""
+        if num_valid < targets.numel():  # before anything is computed: the derivative of a nan is nan, whatever follows
+            logits = logits.masked_fill((targets == IGNORE_INDEX).unsqueeze(-1), 0.0)
         return self.losses(Prediction.dense(self.transform(logits), targets, vocabulary))
 
     def check(
@@ -178,8 +161,14 @@ class Objective:
         return torch.allclose(alone, whole[:, 1:2], rtol=1e-5, atol=1e-7)
 
 
-def check_targets(targets: Tensor, vocab_size: int) -> None:
-    """There are targets, and every one is an id of the vocabulary or `IGNORE_INDEX`."""
+def check_targets(targets: Tensor, vocab_size: int) -> int:
+    """How many targets count, once it is certain that every one is an id of the vocabulary or `IGNORE_INDEX`.
+
+    Where the targets are on a GPU, it is waited for once.
+
+    Raises:
+        ValueError: for another id or dtype, no targets at all, or a vocabulary that cannot be counted in int32.
+    """
     if targets.dtype != torch.int64:
         raise ValueError(f"targets are {targets.dtype}; token ids are int64, as targets.long() makes them")
     if targets.numel() == 0:
@@ -189,12 +178,15 @@ def check_targets(targets: Tensor, vocab_size: int) -> None:
             f"a vocabulary of {vocab_size:,} is more than the int32 columns of a tile can count; the largest is "
             f"{MAX_VOCAB_SIZE:,}"
         )
-    wrong = ((targets < 0) & (targets != IGNORE_INDEX)) | (targets >= vocab_size)
-    if bool(wrong.any()):
+    valid = (targets >= 0) & (targets < vocab_size)
+    num_valid, num_wrong = torch.stack([valid.sum(), (~valid & (targets != IGNORE_INDEX)).sum()]).tolist()
+    if num_wrong:
+        wrong = targets[~valid & (targets != IGNORE_INDEX)][0].item()
         raise ValueError(
-            f"targets has id {targets[wrong][0].item()}, but vocab_size is {vocab_size}; was this corpus tokenized "
-            "with another vocabulary?"
+            f"targets has id {wrong}, but vocab_size is {vocab_size}; was this corpus tokenized with another "
+            "vocabulary?"
         )
+    return num_valid
 
 
 # --- names ---------------------------------------------------------------------------------------
@@ -209,51 +201,29 @@ def label(parsed: formula.Formula) -> str:
     return str(parsed)
 
 
-def _transform_text(parsed: formula.Formula) -> str:
-    """The transforms alone, in the words of the formula: they belong to the model."""
-    return " | ".join(map(str, parsed.transforms))
-
-
-def _explicit(parsed: formula.Formula, calls: Sequence[str]) -> str:
-    transforms = [formula.explicit(formula.load("losslab.transforms", call.name), call) for call in parsed.transforms]
-    weights = [weight for weight, _ in parsed.terms]
-    terms = " + ".join(f"{weight!r}*{call}" for weight, call in zip(weights, calls, strict=True))
-    return " | ".join([*transforms, terms])
-
-
-def _of_file(source: Source, call: str) -> str:
-    return f"file({source.sha256}, {call})"
-
-
 # --- from names to functions -------------------------------------------------------------------
 
-def _term(weight: float, call: formula.Call, files: Mapping[str, str]) -> Term:
+def _term(call: formula.Call, files: Mapping[str, str] | None) -> Term:
     if call.name == "file":
-        found = lossfile.load(call, files)
-        explicit = _of_file(found.source, found.explicit)
-        return Term(weight, found.loss, explicit, found.is_whole, found.takes_logits, found.source,
-                    found.explicit)
+        return lossfile.load(call, files)
     function = formula.load("losslab.losses", call.name)
-    values = formula.bind(function, call)
+    loss = partial(function, **formula.bind(function, call))
+    loss(Prediction.dense(torch.zeros(1, 1, 4), torch.zeros(1, 1, dtype=torch.long), ANY_VOCABULARY))  # range check
     role = getattr(sys.modules[function.__module__], "ROLE", "whole")
-    loss = partial(function, **values)
-    if "losslab.losses" in function.__module__:
-        loss(Prediction.dense(torch.zeros(1, 1, 4), torch.zeros(1, 1, dtype=torch.long), ANY_VOCABULARY))  # range check
-    return Term(weight, loss, formula.explicit(function, call), role == "whole", False)
+    return Term(loss, formula.explicit(function, call), role == "whole")
 
 
 def _per_token(term: Term, prediction: Prediction) -> Tensor:
     value, shape = term.loss(prediction), prediction.targets.shape
     if not torch.is_tensor(value):
-        name = term.source.path if term.source else term.explicit
-        raise LossError(f"{name} returned {type(value).__name__}, not a tensor; a loss gives one number per token")
+        raise LossError(f"{term.name} returned {type(value).__name__}, not a tensor; a loss gives one number per token")
     if term.takes_logits and value.dim() == 0:
         return value.expand(shape)  # a scalar is the mean over the valid tokens
     if term.takes_logits and value.numel() == shape.numel():
         return value.reshape(shape)
     if value.shape != shape:
         raise LossError(
-            f"{term.source.path if term.source else term.explicit} returned shape {list(value.shape)} for targets of "
+            f"{term.name} returned shape {list(value.shape)} for targets of "
             f"shape {list(shape)}; a loss gives one number per token and leaves the reduction to the training loop"
         )
     return value

@@ -16,7 +16,7 @@ class Start:
     path: Path
     weights: str  # their sha256
     model: ModelConfig
-    transform: str
+    transforms: tuple[formula.Transform, ...]
     tokenizer: Tokenizer
 
     def settle(self, config: ExperimentConfig) -> ExperimentConfig:
@@ -30,12 +30,12 @@ class Start:
         Raises:
             ValueError: if the formula has another transform: these weights were trained without it.
         """
-        given, own = formula.parse(loss), formula.parse_transforms(self.transform)
-        if given.transforms and list(map(_explicit, given.transforms)) != list(map(_explicit, own)):
-            texts = " | ".join(map(str, given.transforms))
-            raise ValueError(f"{loss!r} has the logit transform {texts}, and the model it starts from "
-                             f"has {self.transform or 'none'}; leave it out, and the model's own is taken")
-        return given if given.transforms else replace(given, transforms=own)
+        given = formula.parse(loss)
+        if given.transforms and formula.bound(given.transforms) != self.transforms:
+            theirs, own = map(formula.print_transforms, (given.transforms, self.transforms))
+            raise ValueError(f"{loss!r} has the logit transform {theirs}, and the model it starts from has "
+                             f"{own or 'none'}; leave it out, and the model's own is taken")
+        return given if given.transforms else replace(given, transforms=tuple(each.call for each in self.transforms))
 
     def load_into(self, model: GPT2) -> None:
         model.load_state_dict(checkpoint.load(self.path, weights_sha256=self.weights).model.state_dict())
@@ -47,8 +47,4 @@ def read(folder: str) -> Start:
     path = checkpoint.newest(Path(folder) / "checkpoint")
     weights = checkpoint.manifest(path)["model.safetensors"]
     about, model = checkpoint.about(path)
-    return Start(path, weights, model, about["transform"], load(path))
-
-
-def _explicit(call: formula.Call) -> str:
-    return formula.explicit(formula.load("losslab.transforms", call.name), call)
+    return Start(path, weights, model, about["transforms"], load(path))

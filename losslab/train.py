@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from losslab import machine, optim
 from losslab.config import IGNORE_INDEX, TrainConfig
 from losslab.fused import linear_loss
-from losslab.objective import Objective
+from losslab.objective import Objective, check_targets
 
 # what `linear_loss` says of each token -> the name of its mean over the valid tokens of a step
 OBSERVED = {"nll": "nll", "log_z": "log_z", "entropy": "entropy", "max_logit": "max_logit", "p_target": "p_target",
@@ -137,15 +137,15 @@ def accumulate(
     tokens, targets = (torch.as_tensor(part) for part in batch)
     asked = tuple(OBSERVED) if observe else ()
     sums = torch.zeros(2 + len(asked), dtype=torch.float64, device=device)
-    sums[0] = (targets != IGNORE_INDEX).sum()
+    sums[0] = check_targets(targets, model.lm_head.shape[0])  # here and not on the device, which would be waited for
     _all_reduce(sums)
     count = sums[0].item()
     size = config.micro_batch_size or len(tokens)
     for x, y in zip(tokens.split(size), targets.split(size), strict=True):
-        x, y = x.to(device), y.to(device)
+        x, y, num_valid = x.to(device), y.to(device), int((y != IGNORE_INDEX).sum())
         with machine.autocast(device.type, config.dtype if config.dtype != "auto" else "float32"):
             total, _, statistics = linear_loss(
-                model(x), model.lm_head, y, objective, vocabulary=vocabulary, observe=asked
+                model(x), model.lm_head, y, objective, vocabulary=vocabulary, observe=asked, num_valid=num_valid
             )
         # by the valid tokens of the whole step, not a mean of means: that would favor the short micro-batches
         (total / max(count, 1)).backward()

@@ -13,7 +13,7 @@ from forging import mutated
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from losslab import checkpoint, optim
+from losslab import checkpoint, formula, optim
 from losslab import tokenizer as tokenizers
 from losslab.config import ModelConfig, TrainConfig
 from losslab.model import GPT2
@@ -29,7 +29,7 @@ def trained():
         x = torch.randint(257, (2, 9), generator=torch.Generator().manual_seed(step))
         return x[:, :-1], x[:, 1:]
 
-    model = GPT2.initialized(CONFIG, 257, 0, "softcap(15)")
+    model = GPT2.initialized(CONFIG, 257, 0, formula.transforms("softcap(15)"))
     config = TrainConfig(num_steps=3, batch_size=2)
     optimizer = optim.adamw(model, config)
     train(model, batches, Objective.parse("cross_entropy"), config, optimizer=optimizer)
@@ -161,7 +161,7 @@ def test_weights_are_read_once_with_the_sum_of_their_bytes(tmp_path, trained):
     wanted = safetensors.torch.load(raw)
     assert sha256 == hashlib.sha256(raw).hexdigest() and list(weights) and weights.keys() == wanted.keys()
     assert all(torch.equal(weights[name], wanted[name]) for name in wanted)
-    model = checkpoint.model_from(weights, CONFIG, 257, "softcap(15)", "the weights")
+    model = checkpoint.model_from(weights, CONFIG, 257, formula.transforms("softcap(15)"), "the weights")
     assert all(torch.equal(a, b) for a, b in zip(model.parameters(), trained[0].parameters(), strict=True))
     assert all(parameter.requires_grad for parameter in model.parameters())
     assert checkpoint.load(path, weights_sha256=sha256).step == 3
@@ -192,7 +192,7 @@ def test_weights_that_are_not_those_of_the_model_are_refused(trained, change, se
     weights = trained[0].state_dict()
     change(weights)
     with pytest.raises(checkpoint.Damaged, match=sentence):
-        checkpoint.model_from(weights, CONFIG, 257, "", "the weights")
+        checkpoint.model_from(weights, CONFIG, 257, (), "the weights")
 
 
 @pytest.mark.parametrize(
@@ -321,7 +321,7 @@ def test_the_state_of_another_optimizer_is_damage(tmp_path, trained, change, sen
 def whole(tmp_path_factory):
     """A checkpoint whose tokenizer has both of its files in use."""
     tokenizer = tokenizers.make("bpe:260", ["one and one and one"])
-    model = GPT2.initialized(CONFIG, tokenizer.vocab_size, 0, "softcap(15)")
+    model = GPT2.initialized(CONFIG, tokenizer.vocab_size, 0, formula.transforms("softcap(15)"))
     return checkpoint.save(tmp_path_factory.mktemp("whole"), model, tokenizer, step=3, tokens=48, seconds=1.5)
 
 

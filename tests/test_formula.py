@@ -5,6 +5,7 @@ import inspect
 import math
 
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -315,8 +316,22 @@ def test_an_unknown_name_is_answered_with_the_nearest():
 def test_transforms_alone_are_read_apart():
     assert formula.transforms("") == ()
     (cap,) = formula.transforms("softcap(3)")
-    assert cap.func.__name__ == "softcap" and cap.keywords == {"cap": 3}
+    assert cap.name == "softcap" and dict(cap.parameters) == {"cap": 3} and str(cap) == "softcap(3)"
     assert [str(call) for call in formula.parse_transforms("a(2) | b")] == ["a(2)", "b"]
+
+
+def test_a_transform_is_a_value_and_prints_as_it_was_written():
+    texts = ("softcap", "softcap(15)", "softcap(15.0)", "softcap(cap=15)")
+    caps = [formula.transforms(text)[0] for text in texts]
+    assert len(set(caps)) == 1 and tuple(map(str, caps)) == texts
+    assert {cap.explicit for cap in caps} == {"softcap(cap=15.0)"}
+    twice = formula.transforms("softcap(15) | sigmoid_cap(B=0) | softcap(15)")
+    assert twice[0] == twice[2] and twice[1].parameters == (("A", 23.0), ("B", 0.0), ("C", 7.5))
+    z = torch.linspace(-40, 40, 9)
+    inner = 23.0 * torch.sigmoid((15 * torch.tanh(z / 15) + 0.0) / 7.5)
+    assert torch.equal(formula.transformed(z, twice), 15 * torch.tanh(inner / 15))
+    assert formula.transformed(z.bfloat16(), ()).dtype == torch.float32
+    assert formula.transformed(z.double(), twice[:1]).dtype == torch.float64
 
 
 # --- what strangers wrote ----------------------------------------------------------------------

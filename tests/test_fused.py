@@ -6,11 +6,12 @@ Every loss of the family goes through it in `tests/losses/test_contract.py`.
 import pytest
 import torch
 from torch.testing import assert_close
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from losslab import fused
 from losslab.config import IGNORE_INDEX
 from losslab.fused import linear_loss
-from losslab.objective import Objective
+from losslab.objective import Objective, check_targets
 from losslab.prediction import Prediction
 
 TOKENS, WIDTH, V = 507, 6, 123  # sizes that divide no piece
@@ -137,6 +138,33 @@ def test_a_classic_loss_is_called_once_with_a_whole_batch(hidden, lm_head, targe
         torch.autograd.grad(total / count, (hidden, lm_head)),
         torch.autograd.grad(wanted.total / wanted.count, (hidden, lm_head)),
     )
+
+
+class _Readings(TorchDispatchMode):
+    """Counts what makes a GPU wait: a number read back, or a shape that depends on numbers."""
+
+    def __init__(self):
+        super().__init__()
+        self.names = []
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        if any(word in str(function) for word in ("_local_scalar_dense", "nonzero", "masked_select", "equal.default")):
+            self.names.append(str(function))
+        return function(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("route", ["dense", "chunked"])
+def test_of_targets_that_were_checked_nothing_is_read_back(hidden, lm_head, targets, route, pieces):
+    objective = Objective.parse("softcap(3) | squentropy + 0.1*z_loss")
+    objective.check(V)
+    num_valid = check_targets(targets, V)
+    assert num_valid == (targets != IGNORE_INDEX).sum()
+    for given, allowed in ((num_valid, 0), (None, 2)):  # two numbers of one tensor, for which a GPU is waited for once
+        with _Readings() as seen:
+            total, count, _ = linear_loss(hidden, lm_head, targets, objective, route=route, num_valid=given)
+            total.backward()
+        assert len(seen.names) <= allowed and count == num_valid
+    assert_close(total, objective(hidden @ lm_head.T, targets).sum())
 
 
 def test_a_small_batch_is_not_cut(hidden, lm_head, targets, objective, monkeypatch):

@@ -25,8 +25,7 @@ FLOORS = {
     3: "fused checkpoint instruct generate",
     2: "objective",
     1: "lossfile model corpus records scaling optim kernels",
-    0: "losses transforms formula config machine progress processes tokenizer tensors tales stats units prediction"
-       " trust",
+    0: "losses transforms formula config machine progress processes tokenizer tensors tales stats units prediction",
     -1: "bytelevel grammar",
     -2: "untrusted words",
 }
@@ -203,7 +202,8 @@ def test_help_is_shown_without_torch_or_numpy(arguments, word):
 def test_the_ruler_loads_no_loss_even_for_a_model_with_a_transform():
     code = (
         "import losslab.evaluate.ruler, losslab.evaluate.__main__; from losslab.model import GPT2; "
-        "from losslab.config import ModelConfig; GPT2(ModelConfig(n_embd=8), 5, 'softcap(15)')"
+        "from losslab import formula; from losslab.config import ModelConfig; "
+        "GPT2(ModelConfig(n_embd=8), 5, formula.transforms('softcap(15)'))"
     )
     loaded = loaded_by(code)
     assert "losslab.transforms.softcap" in loaded

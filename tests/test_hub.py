@@ -19,10 +19,10 @@ from forging import mutated
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from losslab import checkpoint, hub, records
+from losslab import checkpoint, formula, hub, records
 from losslab import tokenizer as tokenizers
 from losslab.config import ExperimentConfig, ModelConfig, to_dict
-from losslab.formula import Call
+from losslab.formula import Call, Transform
 from losslab.generate import generate
 from losslab.hub import remote_code
 from losslab.model import GPT2
@@ -55,7 +55,7 @@ def theirs(folder, tokenizer="bytes", *, std=0.3, save=True, **options):
 def ours(folder, config=MODEL, transform="", tokenizer="bytes", scores=None, named=""):
     """A run with random weights, all of them alive."""
     made = tokenizers.make(tokenizer, [*TEXTS, STORY])
-    model = GPT2.initialized(config, made.vocab_size, 3, transform).eval()
+    model = GPT2.initialized(config, made.vocab_size, 3, formula.transforms(transform)).eval()
     for parameter in model.parameters():
         parameter.data.normal_(std=0.3)
     corpus = {"name": named or "stories", "digest": "0123456789ab", "tokenizer": made.name}
@@ -493,12 +493,15 @@ def test_exported_code_is_made_of_numbers_and_known_names(tmp_path):
     imported = [node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
     assert imported == ["torch", "transformers", "sigmoid_cap", "softcap"]
     numbers = [node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and type(node.value) is not str]
-    assert sorted(numbers) == [False, 0.5, 2, 4]
+    assert sorted(numbers) == [False, 0.5, 2, 4, 5]  # with the default B=5.0
     for value in ("2", True, (2,), None):
-        with pytest.raises(ValueError, match="takes a number for cap, such as 15.0|not a number"):
-            remote_code.write(tmp_path, (Call("softcap", (value,)),))
+        call = Call("softcap", (value,))
+        with pytest.raises(ValueError, match="takes a number for cap, such as 15.0"):
+            formula.bound([call])
+        with pytest.raises(ValueError, match="not a number"):
+            remote_code.write(tmp_path, (Transform("softcap", (("cap", value),), call),))
     with pytest.raises(ValueError, match="unknown transform 'file'"):
-        remote_code.write(tmp_path, (Call("file", ("x.py",)),))
+        formula.bound([Call("file", ("x.py",))])
 
 
 def test_no_name_breaks_out_of_the_card(tmp_path):

@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch.testing import assert_close
 
+from losslab import formula
 from losslab.config import ModelConfig, preset
 from losslab.model import GPT2, MLP, Cache
 
@@ -21,7 +22,7 @@ def tokens():
 
 def random_model(config=CONFIG, vocab_size=V, transform=""):
     """Weights large enough that every part of the model shows in the outcome."""
-    model = GPT2.initialized(config, vocab_size, seed=1, transform=transform)
+    model = GPT2.initialized(config, vocab_size, seed=1, transforms=formula.transforms(transform))
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.add_(0.2 * torch.randn_like(parameter))
@@ -90,7 +91,7 @@ def weights(**how):
 def test_the_same_seed_gives_the_same_weights_whatever_the_transform_and_the_state_of_torch():
     one = weights(seed=3)
     torch.manual_seed(99)
-    other = weights(seed=3, transform="softcap(15)")
+    other = weights(seed=3, transforms=formula.transforms("softcap(15)"))
     assert one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
 
 
@@ -200,7 +201,8 @@ def test_the_activation_is_the_one_that_is_named(activation, expected):
 
 
 def test_logits_are_the_same_whether_or_not_gradients_are_wanted():
-    model = GPT2.initialized(ModelConfig(n_layer=1, n_head=2, n_embd=16, max_seq_len=8), 50, 0, "softcap(15)")
+    model = GPT2.initialized(ModelConfig(n_layer=1, n_head=2, n_embd=16, max_seq_len=8), 50, 0,
+                             formula.transforms("softcap(15)"))  # fmt: skip
     hidden = model(torch.randint(50, (3, 8), generator=torch.Generator().manual_seed(0))).detach()
     wanted = model.logits(hidden)
     with torch.no_grad():

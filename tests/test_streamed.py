@@ -13,7 +13,7 @@ from torch.testing import assert_close
 
 from losslab import formula, fused
 from losslab.config import IGNORE_INDEX
-from losslab.fused.job import Job, NotStreamable
+from losslab.fused.job import Job
 from losslab.fused.sweep import streamed
 from losslab.kernels import cpu
 from losslab.kernels.gram import Gram
@@ -88,10 +88,8 @@ def text_of(name):
 
 
 def streams(objective):
-    try:
-        hidden, lm_head, targets = problem()
-        streamed(hidden[None], lm_head, targets[None], objective, vocabulary=VOCABULARY)
-    except NotStreamable:
+    hidden, lm_head, targets = problem()
+    if isinstance(streamed(hidden[None], lm_head, targets[None], objective, vocabulary=VOCABULARY), str):
         pytest.skip(f"{objective} looks at the logits")
 
 
@@ -179,8 +177,10 @@ def test_a_batch_without_targets_gives_exactly_zero(text, parse):
 def test_a_loss_over_the_logits_is_refused_by_name(tmp_path):
     path = tmp_path / "raw.py"
     path.write_text("def raw(prediction):\n    return prediction.logits.logsumexp(-1) - prediction.target_logit\n")
-    with pytest.raises(NotStreamable, match="raw.py cannot be streamed: it looks at prediction.logits"):
-        streamed(*problem(), Objective.parse(str(path)))
+    sentence = "raw.py cannot be streamed: it looks at prediction.logits, which is never held; ask for no route, or"
+    assert sentence in streamed(*problem(), Objective.parse(str(path)))
+    with pytest.raises(ValueError, match=sentence):
+        fused.linear_loss(*problem(), Objective.parse(str(path)), route="streamed")
 
 
 def test_a_target_outside_the_vocabulary_is_named():
@@ -202,9 +202,41 @@ def test_a_loss_whose_questions_depend_on_the_answers_is_asked_again(tmp_path):
     assert_close(by_stream(objective, hidden, lm_head, targets), truth)
 
 
+def test_a_loss_that_looks_at_the_logits_once_it_has_answers_is_refused_and_goes_another_way(tmp_path, monkeypatch):
+    path = tmp_path / "late.py"
+    path.write_text("def late(p):\n    known = bool(p.target_logit.detach().any())\n"
+                    "    return p.nll + (p.logits.square().mean(-1) if known else 0)\n")
+    objective = Objective.parse(str(path))
+    hidden, lm_head, targets = problem()
+    assert "late.py cannot be streamed: it looks at prediction.logits" in streamed(hidden, lm_head, targets, objective)
+    monkeypatch.setattr(fused, "DENSE_BYTES", 0)
+    total = fused.linear_loss(hidden, lm_head, targets, objective).total
+    truth = by_dense(objective, hidden, lm_head, targets, torch.ones(TOKENS))
+    assert_close((total, *torch.autograd.grad(total, (hidden, lm_head))), (truth[0].sum(), *truth[1:]))
+
+
+def test_what_a_loss_asks_for_is_found_once_and_not_in_every_batch(parse, monkeypatch):
+    monkeypatch.setattr(cpu, "TILE_BYTES", dict.fromkeys((1, 2, 3), 2**20))  # one tile a batch
+    calls = []
+    for text, first, later in (("squentropy", 2, 1), ("<over_the_batch>", 2, 1), ("multi_token", 3, 2)):
+        objective = parse(text)
+        objective.check(V)
+        losses = objective.losses
+        monkeypatch.setattr(objective, "losses", lambda p, losses=losses: calls.append(1) or losses(p))
+        for expected in (first, later, later):
+            calls.clear()
+            hidden, lm_head, targets = problem()
+            streamed(hidden[None], lm_head, targets[None], objective, vocabulary=VOCABULARY)
+            assert len(calls) == expected, text
+    with pytest.raises(ValueError, match="needs the vocabulary vector 'unigram', but the corpus gave none"):
+        objective = parse("unigram_smoothing")
+        streamed(*problem(), objective, vocabulary=VOCABULARY)
+        streamed(*problem(), objective)
+
+
 def test_only_what_a_loss_asks_for_is_gathered(parse):
     def needs(text):
-        return Job(*problem(), parse(text), VOCABULARY).needs.quantities
+        return Job(*problem(), parse(text), TOKENS - 12, VOCABULARY).needs.quantities
 
     assert needs("cross_entropy") == {"nll"}
     assert needs("squentropy") == {"nll", "sum_squares", "target_logit"}

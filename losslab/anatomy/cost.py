@@ -11,7 +11,7 @@ from torch.utils._pytree import tree_leaves
 from losslab import machine
 from losslab.anatomy.probe import vectors
 from losslab.fused import DENSE_BYTES, linear_loss
-from losslab.fused.job import Job, NotStreamable
+from losslab.fused.job import Job
 from losslab.fused.sweep import general
 from losslab.objective import Objective
 from losslab.prediction import Quantity
@@ -33,10 +33,8 @@ def route(objective: Objective, vocab_size: int = 27) -> dict:
     hidden, lm_head, given = torch.zeros(2, 3, 1), torch.zeros(vocab_size, 1), vectors(
         vocab_size, torch.float32)
     alone = objective.check(vocab_size, given)
-    try:
-        job = Job(hidden, lm_head, targets, objective, given)
-        general(hidden, lm_head, job)
-    except NotStreamable:
+    job = Job(hidden, lm_head, targets, objective, targets.numel(), given)
+    if job.why_not or general(hidden, lm_head, job) is None:
         return {"name": "chunked" if alone else "dense", "why": _unstreamed(objective, alone), "statistics": []}
     needs = sorted({_named(quantity) for quantity in job.needs.quantities})
     sweeps = "value and gradient in one sweep" if alone else (

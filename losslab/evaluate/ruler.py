@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from losslab import checkpoint
+from losslab import checkpoint, formula
 from losslab.config import DataConfig, EvaluateConfig, ModelConfig, override
 from losslab.corpus import Corpus
 from losslab.evaluate.nll import per_document, scores
@@ -51,8 +51,8 @@ def measure_run(request: dict) -> dict:
     config = override(EvaluateConfig(), request["evaluate"], source="the request")
     model_config = override(ModelConfig(), request["model"], source="the request")
     tensors, sha256 = checkpoint.read_weights(Path(request["weights"]))
-    model = checkpoint.model_from(tensors, model_config, request["vocab_size"], request["transform"],
-                                  source=request["weights"]).to(request["device"])
+    model = checkpoint.model_from(tensors, model_config, request["vocab_size"],
+                                  formula.transforms(request["transform"]), request["weights"]).to(request["device"])
     size = {"num_params": model.num_params, "num_params_non_embedding": model.num_params_non_embedding}
     broken = [name for name, tensor in model.state_dict().items() if not bool(torch.isfinite(tensor).all())]
     if broken:

@@ -7,12 +7,11 @@ from pathlib import Path
 
 import losslab
 from losslab import config as configuration
-from losslab import formula, lossfile, machine, start, trust
+from losslab import formula, lossfile, machine, start
 from losslab.config import ExperimentConfig
 from losslab.corpus import Corpus
 from losslab.corpus.progress import as_lines
 from losslab.evaluate import tasks
-from losslab.experiment import trial
 from losslab.experiment.vocabulary import Vocabulary
 from losslab.objective import Objective, Outline
 
@@ -47,9 +46,9 @@ class Experiment:
         parsed = self.start.formula(config.loss) if self.start else formula.parse(config.loss)
         sources = lossfile.sources(parsed, files)
         if trusted is None:
-            trust.allow((source.sha256, source.path) for source in sources)
+            lossfile.allow((source.sha256, source.path) for source in sources)
         else:
-            trust.check(sources, trusted, what=f"the loss {config.loss}")
+            lossfile.check(sources, trusted, what=f"the loss {config.loss}")
         self.trains = trains or machine.world_size() > 1
         self.objective: Objective | Outline | None = None
         if self.trains or not sources:
@@ -63,7 +62,8 @@ class Experiment:
         self.corpus.check(config.model.max_seq_len)
         self.vocabulary = Vocabulary(self.corpus.vocabulary())
         if self.objective is None:
-            self.objective = trial.outline(parsed, sources, self.corpus)
+            place = self.corpus.name, str(self.corpus.folder), self.corpus.digest
+            self.objective = Outline(parsed, sources, lossfile.tried(str(parsed), tuple(sources), place))
         else:
             self.objective.check(self.corpus.tokenizer.vocab_size, self.vocabulary)
         self.config = replace(config, loss=str(self.objective), train=numerics)  # one spelling of a formula

@@ -55,7 +55,7 @@ def main() -> int:
 
 def _timed(experiment: Experiment) -> dict:
     config, tokenizer = experiment.config, experiment.corpus.tokenizer
-    model = GPT2.initialized(config.model, tokenizer.vocab_size, 0, experiment.objective.transform_text)
+    model = GPT2.initialized(config.model, tokenizer.vocab_size, 0, experiment.objective.transforms)
     model = model.to(config.train.device)
     batches = experiment.corpus.batches("train", seed=0, batch_size=config.train.batch_size,
                                         seq_len=config.model.max_seq_len)

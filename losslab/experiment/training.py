@@ -45,8 +45,8 @@ class Training:
             except checkpoint.Damaged:
                 tell("no checkpoint of this run is whole; starting it over")
         if restored is None:
-            transform = self.objective.transform_text
-            self.model = GPT2.initialized(config.model, tokenizer.vocab_size, config.seed, transform)
+            transforms = self.objective.transforms
+            self.model = GPT2.initialized(config.model, tokenizer.vocab_size, config.seed, transforms)
             if experiment.start:
                 experiment.start.load_into(self.model)
             self.model = self.model.to(device)

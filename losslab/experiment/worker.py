@@ -11,7 +11,7 @@ import time
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
-from losslab import machine, processes, records, trust
+from losslab import lossfile, machine, processes, records
 from losslab.experiment.plan import Experiment, Tell, condition
 from losslab.experiment.training import Training
 from losslab.lossfile import Source
@@ -52,7 +52,7 @@ def from_folder(record: records.Record, trusted: Collection[str], *, trains: boo
         if source.sha256 != loss["sha256"]:
             raise ValueError(f"{record.path} is damaged: the loss file in its spec.json is not the one it was written "
                              "with; start a new run")
-    trust.check(sources, trusted, what=f"{record.path}")
+    lossfile.check(sources, trusted, what=f"{record.path}")
     settings = {key: value for key, value in spec["config"].items()}
     told = condition(settings, spec["objective"], spec["corpus"]["digest"], config.num_steps, spec.get("start"))
     if told != record.condition:

@@ -10,8 +10,8 @@ from torch.utils.checkpoint import checkpoint
 
 from losslab import kernels
 from losslab.config import nearest
-from losslab.fused.job import BY_PRODUCTS, NotStreamable, dtype_of
-from losslab.fused.sweep import streamed
+from losslab.fused.job import BY_PRODUCTS, dtype_of
+from losslab.fused.sweep import Streamed, streamed
 from losslab.objective import Objective, check_targets
 from losslab.prediction import Prediction
 
@@ -68,6 +68,7 @@ def linear_loss(
     vocabulary: Mapping[str, Tensor] | None = None,
     route: str | None = None,
     observe: Collection[str] = (),
+    num_valid: int | None = None,
 ) -> LinearLoss:
     """The objective of a batch from its hidden states: the number and gradients of the dense way.
 
@@ -88,6 +89,8 @@ def linear_loss(
         vocabulary: named `[vocab]` vectors that some losses want.
         route: `dense`, `chunked` or `streamed`, to ask for one by hand.
         observe: statistics that will be asked for, such as `entropy`: the streamed sweep gathers them as it goes.
+        num_valid: how many targets count, as `check_targets` says, where they were checked before: on a GPU nothing
+            then waits for it, unless targets are masked. Otherwise they are checked here, which waits for it once.
 
     Returns:
         the sum over valid tokens, their number, and the `Statistics` of each.
@@ -103,32 +106,35 @@ def linear_loss(
         (tensor(1.3863), tensor(1), tensor([[1.3863, 0.0000]]))
     """
     _check(hidden, lm_head, targets, weights, observe)
-    seen: dict[str, Tensor] = {}
-    way = first_route(hidden, lm_head, targets, objective, vocabulary) if route is None else route
+    num_valid = check_targets(targets, lm_head.shape[0]) if num_valid is None else num_valid
     if route is not None:
         _check_route(route, lm_head, objective, vocabulary)
+    way = route or first_route(hidden, lm_head, targets, objective, vocabulary)
+    found: Streamed | str = ""
     if way == "streamed":
-        try:
-            total, losses, seen = streamed(
-                hidden, lm_head, targets, objective, weights=weights, vocabulary=vocabulary, observe=observe
-            )
-        except NotStreamable:
-            if route is not None:
-                raise
-            way = "chunked" if objective.scored_alone else "dense"
-    if way == "chunked":
-        def piece(x: Tensor, y: Tensor) -> Tensor:
-            return objective(F.linear(x, lm_head), y, vocabulary)
+        found = streamed(hidden, lm_head, targets, objective, weights=weights, vocabulary=vocabulary, observe=observe,
+                         num_valid=num_valid)  # fmt: skip
+    if not isinstance(found, Streamed):
+        if found and route is not None:
+            raise ValueError(found)
+        cut = way == "chunked" or (found and objective.scored_alone)
+        losses = (_chunked if cut else _dense)(hidden, lm_head, targets, objective, vocabulary, num_valid)
+        found = Streamed((losses if weights is None else losses * weights).sum(), losses, {})
+    observed = Statistics(found.losses, found.seen, hidden.detach(), lm_head.detach(), targets, objective,
+                          dtype_of(hidden))  # fmt: skip
+    return LinearLoss(found.total, (targets >= 0).sum(), observed)
 
-        flat = hidden.reshape(-1, hidden.shape[-1]), targets.reshape(-1)
-        pieces = _pieces(*flat, lm_head.shape[0], CHUNK_BYTES)
-        losses = torch.cat([checkpoint(piece, x, y, use_reentrant=False) for x, y in pieces]).view(targets.shape)
-    elif way == "dense":
-        losses = objective(F.linear(hidden, lm_head), targets, vocabulary)
-    if way != "streamed":
-        total = (losses if weights is None else losses * weights).sum()
-    observed = Statistics(losses, seen, hidden.detach(), lm_head.detach(), targets, objective, dtype_of(hidden))
-    return LinearLoss(total, (targets >= 0).sum(), observed)
+
+def _dense(hidden, lm_head, targets, objective, vocabulary, num_valid: int) -> Tensor:
+    return objective.dense(F.linear(hidden, lm_head), targets, vocabulary, num_valid)
+
+
+def _chunked(hidden, lm_head, targets, objective, vocabulary, num_valid: int) -> Tensor:
+    def piece(x: Tensor, y: Tensor) -> Tensor:
+        return _dense(x, lm_head, y, objective, vocabulary, len(y) if num_valid == targets.numel() else 0)
+
+    pieces = _pieces(hidden.reshape(-1, hidden.shape[-1]), targets.reshape(-1), lm_head.shape[0], CHUNK_BYTES)
+    return torch.cat([checkpoint(piece, x, y, use_reentrant=False) for x, y in pieces]).view(targets.shape)
 
 
 def first_route(hidden: Tensor, lm_head: Tensor, targets: Tensor, objective: Objective, vocabulary=None) -> str:
@@ -155,7 +161,6 @@ def _check(hidden: Tensor, lm_head: Tensor, targets: Tensor, weights: Tensor | N
         raise ValueError(f"weights {list(weights.shape)} do not fit targets {list(targets.shape)}; give one a token")
     if unknown := [name for name in observe if name not in (*BY_PRODUCTS, "p_target")]:
         raise ValueError(f"observe names {unknown[0]!r}, which is none of {', '.join(BY_PRODUCTS)} and p_target")
-    check_targets(targets, lm_head.shape[0])
 
 
 def _check_route(route: str, lm_head: Tensor, objective: Objective, vocabulary) -> None:

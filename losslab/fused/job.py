@@ -1,6 +1,7 @@
 """One call of the streamed route: what is scored, and what its loss needs to know."""
 
 from collections.abc import Collection, Mapping
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -12,10 +13,6 @@ from losslab.prediction import Needs, Quantity, StreamedPrediction
 # what a sweep can tell of each token beside its loss
 BY_PRODUCTS = ("nll", "log_z", "entropy", "max_logit", "is_correct")
 BESIDE = {"entropy": "entropy", "is_correct": "argmax"}  # by-product -> what a sweep may have to be asked for
-
-
-class NotStreamable(ValueError):
-    """The objective looks at something that the streamed route does not hold."""
 
 
 def dtype_of(hidden: Tensor) -> torch.dtype:
@@ -30,38 +27,86 @@ def by_products(found: Mapping[Quantity, Tensor], targets: Tensor) -> dict[str, 
     return seen | ({"is_correct": found["argmax"] == targets} if "argmax" in found else {})
 
 
-class Job:
-    """One call: what is scored, how, and what the loss needs to know of it."""
+class Questions(NamedTuple):
+    """What an objective asks of row statistics, or why it cannot be answered by them."""
 
-    def __init__(self, hidden: Tensor, lm_head: Tensor, targets: Tensor, objective: Objective,
+    quantities: frozenset[Quantity]
+    why_not: str  # a sentence; empty where the objective can be streamed
+
+
+def questions(
+    objective: Objective, vocab_size: int, vocabulary: Mapping[str, Tensor] | None, device: torch.device,
+    dtype: torch.dtype = torch.float32,
+) -> Questions:
+    """The quantities of an objective, found by running it once over nothing, and kept with it.
+
+    Args:
+        vocabulary: named `[vocab]` vectors on the device.
+        dtype: of the statistics.
+    """
+    key = vocab_size, device, dtype, *sorted(vocabulary or ())
+    if key not in objective.asked:
+        targets = torch.arange(6, device=device).view(2, 3) % vocab_size
+        prediction = StreamedPrediction({}, Needs(), targets, vocab_size, dtype, vocabulary)
+        # the numbers that a loss draws here would not be drawn where a stopped run goes on
+        with torch.random.fork_rng([device] if device.type == "cuda" else []), torch.enable_grad():
+            why_not = why_not_streamed(objective) if score(objective, prediction) is None else ""
+        objective.asked[key] = Questions(frozenset(prediction.missing), why_not)
+    return objective.asked[key]
+
+
+def score(objective: Objective, prediction: StreamedPrediction) -> Tensor | None:
+    """The losses of a prediction; None where the objective looks at the logits, which a sweep does not hold."""
+    try:
+        return objective.losses(prediction)
+    except Exception:  # whatever a loss file makes of it
+        if prediction.wants_logits:
+            return None
+        raise
+
+
+def why_not_streamed(objective: Objective, *, changes: bool = False) -> str:
+    """The sentence for an objective that looks at the logits, or whose questions change."""
+    if changes:
+        return f"{objective} cannot be streamed: what it asks for changes from run to run"
+    what = "takes (logits, targets)" if objective.takes_logits else "looks at prediction.logits"
+    return f"{objective} cannot be streamed: it {what}, which is never held; ask for no route, or dense"
+
+
+class Job:
+    """One call: what is scored, how, and what the loss needs to know of it.
+
+    Args:
+        num_valid: how many of the targets count.
+        observe: by-products that are wanted.
+    """
+
+    def __init__(self, hidden: Tensor, lm_head: Tensor, targets: Tensor, objective: Objective, num_valid: int,
                  vocabulary: Mapping[str, Tensor] | None = None, observe: Collection[str] = ()):  # fmt: skip
         self.targets, self.objective, self.vocabulary = targets, objective, vocabulary or {}
-        self.vocab_size = lm_head.shape[0]
+        self.vocab_size, self.num_valid = lm_head.shape[0], num_valid
         self.kind, self.dtype = hidden.device.type, dtype_of(hidden)
         self.kernels = kernels.swept_by(hidden.device, self.dtype, objective.transforms)
         self.wide = torch.promote_types(self.dtype, torch.float32)
         self.valid = targets.flatten() >= 0
-        self.every = bool(self.valid.all())
+        self.every = num_valid == targets.numel()
         # not among the needs: watching must not change what is computed
         self.also = {quantity for name, quantity in BESIDE.items() if name in observe}
-        self.needs = Needs()
-        self.losses({})  # asks for what it needs
+        asked, self.why_not = questions(objective, self.vocab_size, vocabulary, hidden.device, self.wide)
+        self.needs = Needs(set(asked))
+        if any(quantity[0] == "logit_at" for quantity in asked):  # of which tokens depends on the batch
+            self.needs = Needs()
+            self.losses({})
 
-    def losses(self, known: Mapping[Quantity, Tensor]) -> Tensor:
-        """The objective of the whole batch from its statistics; what is missing joins the needs."""
-        asked = {quantity: known[quantity] for quantity in self.needs.quantities if quantity in known}
+    def losses(self, known: Mapping[Quantity, Tensor]) -> Tensor | None:
+        """The objective of the whole batch from its statistics; what is missing joins the needs. None: `why_not`."""
+        given = {quantity: known[quantity] for quantity in self.needs.quantities if quantity in known}
         prediction = StreamedPrediction(
-            asked, self.needs, self.targets, self.vocab_size, self.wide, self.vocabulary
+            given, self.needs, self.targets, self.vocab_size, self.wide, self.vocabulary
         )
-        try:
-            losses = self.objective.losses(prediction)
-        except Exception as error:
-            if prediction.wants_logits:
-                what = "takes (logits, targets)" if self.objective.takes_logits else "looks at prediction.logits"
-                raise NotStreamable(
-                    f"{self.objective} cannot be streamed: it {what}, which is never held; ask for no route, or dense"
-                ) from error
-            raise
+        losses = score(self.objective, prediction)
+        if losses is None:
+            self.why_not = why_not_streamed(self.objective)
         self.is_complete = not prediction.missing
         self.needs = Needs(self.needs.quantities | prediction.missing, prediction.ids)
         return losses
@@ -79,14 +124,14 @@ class Job:
             values = flat
         return values.view(*self.targets.shape, *values.shape[1:])
 
-    def head(self, hidden: Tensor, lm_head: Tensor):
+    def head(self, hidden: Tensor, lm_head: Tensor) -> kernels.Head:
         hidden = self.rows(hidden.reshape(*self.targets.shape, -1))
         return self.kernels.Head(
             hidden, lm_head, self.rows(self.targets), self.needs, [self.rows(ids) for ids in self.needs.ids],
             self.objective.transforms, self.dtype, self.vocabulary,
         )
 
-    def grads(self, head, hidden: Tensor, lm_head: Tensor) -> tuple[Tensor, Tensor]:
+    def grads(self, head: kernels.Head, hidden: Tensor, lm_head: Tensor) -> tuple[Tensor, Tensor]:
         """What a head has gathered, in the shapes and dtypes of the inputs."""
         if head.grad_hidden is None:
             return torch.zeros_like(hidden), torch.zeros_like(lm_head)

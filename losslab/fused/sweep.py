@@ -1,12 +1,14 @@
 """The streamed route: an objective from row statistics, exact in value and in both gradients."""
 
 from collections.abc import Collection, Mapping
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from losslab.fused.job import Job, NotStreamable, by_products
+from losslab.fused.job import Job, by_products, score, why_not_streamed
+from losslab.kernels import Tile
 from losslab.objective import Objective, check_targets
 from losslab.prediction import Needs, Quantity, StreamedPrediction, uninformed
 
@@ -49,36 +51,57 @@ class _Statistics(torch.autograd.Function):
             return *job.grads(head, hidden, lm_head), None, None, None
 
 
-def general(hidden: Tensor, lm_head: Tensor, job: Job) -> tuple[Tensor, dict[Quantity, Tensor]]:
-    """Losses of the batch, differentiable with any upstream gradient, and the statistics they came from."""
+def general(hidden: Tensor, lm_head: Tensor, job: Job) -> tuple[Tensor, dict[Quantity, Tensor]] | None:
+    """Losses of the batch, differentiable with any upstream gradient, and the statistics they came from.
+
+    None where they cannot be had from statistics: `job.why_not` says why.
+    """
     for _ in range(ROUNDS):
         known = statistics(hidden, lm_head, job)
         losses = job.losses(known)
-        if job.is_complete or not job.valid.any():
+        if losses is None:
+            return None
+        if job.is_complete or not job.num_valid:
             return losses, known
-    raise NotStreamable(f"{job.objective} cannot be streamed: what it asks for changes from run to run")
+    job.why_not = why_not_streamed(job.objective, changes=True)
+    return None
+
+
+class _Swept(NamedTuple):
+    losses: Tensor
+    seen: dict[str, Tensor]
+    grads: tuple[Tensor, Tensor]  # by `hidden` and `lm_head`, of the weighted sum of the losses
+
+
+@torch.no_grad()
+def _in_one_sweep(hidden: Tensor, lm_head: Tensor, weights: Tensor | None, job: Job) -> _Swept | None:
+    """The common case, a scalar whose tokens are scored alone: each tile scores its own rows and forms their gradient
+    at once. None where a tile asks for more than was gathered: the answers of others change the questions."""
+    gathered: dict[str, list[Tensor]] = {}
+    weight = None if weights is None else job.rows(weights.expand(job.targets.shape)).to(job.wide)
+    with torch.autocast(job.kind, enabled=False):
+        head = job.head(hidden, lm_head)
+        for tile in head.tiles():
+            found = tile.observe(job.also)
+            scored = _score(tile, found, job, None if weight is None else weight[tile.at])
+            if scored is None:
+                return None
+            losses, partials = scored
+            for name, value in {"losses": losses, **by_products(found, tile.targets)}.items():
+                gathered.setdefault(name, []).append(value)
+            tile.descend(partials)
+        grads = job.grads(head, hidden, lm_head)
+    seen = {name: job.whole(torch.cat(parts)) for name, parts in gathered.items()}
+    losses = seen.pop("losses", torch.zeros(job.targets.shape, dtype=job.wide, device=hidden.device))
+    return _Swept(losses, seen, grads)
 
 
 class _GradientInForward(torch.autograd.Function):
-    """One sweep for the common case, a scalar whose tokens are scored alone: each tile scores its own rows and forms
-    their gradient at once, for upstream 1. Any other upstream gradient recomputes."""
+    """What one sweep has found, for upstream 1. Any other upstream gradient recomputes."""
 
     @staticmethod
-    def forward(ctx, hidden, lm_head, weights, job, observed):
-        gathered: dict[str, list[Tensor]] = {}
-        weight = None if weights is None else job.rows(weights.detach().expand(job.targets.shape)).to(job.wide)
-        with torch.autocast(job.kind, enabled=False):
-            head = job.head(hidden, lm_head)
-            for tile in head.tiles():
-                found = tile.observe(job.also)
-                losses, partials = _score(tile, found, job, None if weight is None else weight[tile.at])
-                for name, value in {"losses": losses, **by_products(found, tile.targets)}.items():
-                    gathered.setdefault(name, []).append(value)
-                tile.descend(partials)
-            ctx.grads = job.grads(head, hidden, lm_head)
-        whole = {name: job.whole(torch.cat(parts)) for name, parts in gathered.items()}
-        losses = whole.pop("losses", torch.zeros(job.targets.shape, dtype=job.wide, device=hidden.device))
-        observed.update(whole)
+    def forward(ctx, hidden, lm_head, weights, job, swept):
+        losses, _, ctx.grads = swept
         ctx.save_for_backward(hidden, lm_head, weights, losses)
         ctx.job = job
         ctx.set_materialize_grads(False)
@@ -101,13 +124,15 @@ class _GradientInForward(torch.autograd.Function):
             each = each + (upstream if weights is None else upstream * weights)
         with torch.enable_grad():
             again = hidden.detach().requires_grad_(), lm_head.detach().requires_grad_()
-            losses, _ = general(*again, ctx.job)
-        grads = torch.autograd.grad(losses, again, each, allow_unused=True, materialize_grads=True)
+            found = general(*again, ctx.job)
+        if found is None:
+            raise ValueError(ctx.job.why_not)
+        grads = torch.autograd.grad(found[0], again, each, allow_unused=True, materialize_grads=True)
         return *grads, grad_weights, None, None
 
 
-def _score(tile, found, job: Job, weight: Tensor | None) -> tuple[Tensor, dict[Quantity, Tensor]]:
-    """The losses of a tile and their derivatives by its quantities."""
+def _score(tile: Tile, found, job: Job, weight: Tensor | None) -> tuple[Tensor, dict[Quantity, Tensor]] | None:
+    """The losses of a tile and their derivatives by its quantities; None where it asks for others."""
     leaves = {name: found[name] for name in job.needs.quantities}
     floating = [name for name, value in leaves.items() if value.is_floating_point()]
     with torch.enable_grad():
@@ -115,42 +140,43 @@ def _score(tile, found, job: Job, weight: Tensor | None) -> tuple[Tensor, dict[Q
             leaves[name] = leaves[name].detach().requires_grad_()
         here = Needs(job.needs.quantities, tile.ids)
         prediction = StreamedPrediction(leaves, here, tile.targets, job.vocab_size, job.wide, job.vocabulary)
-        losses = job.objective.losses(prediction)
-        if prediction.missing:
-            raise _Surprise
+        losses = score(job.objective, prediction)
+        if losses is None or prediction.missing:
+            return None
         partials = torch.autograd.grad(losses, [leaves[n] for n in floating], torch.ones_like(losses)
                                        if weight is None else weight, allow_unused=True)  # fmt: skip
     return losses.detach(), {n: d for n, d in zip(floating, partials, strict=True) if d is not None}
 
 
-class _Surprise(Exception):
-    """A tile asked for what the first run did not, so the answers of others change the questions."""
+class Streamed(NamedTuple):
+    total: Tensor  # []
+    losses: Tensor  # [...]
+    seen: dict[str, Tensor]  # what else the sweep saw of each token, detached
 
 
 def streamed(
     hidden: Tensor, lm_head: Tensor, targets: Tensor, objective: Objective, *, weights: Tensor | None = None,
-    vocabulary: Mapping[str, Tensor] | None = None, observe: Collection[str] = (),
-) -> tuple[Tensor, Tensor, dict[str, Tensor]]:  # fmt: skip
-    """Total, losses, and what else the sweep saw of each token (detached), by the streamed route.
+    vocabulary: Mapping[str, Tensor] | None = None, observe: Collection[str] = (), num_valid: int | None = None,
+) -> Streamed | str:  # fmt: skip
+    """The objective by the streamed route, or the sentence why it cannot be had that way.
 
     Arguments as those of `linear_loss`, which chooses this route by itself.
-
-    Raises:
-        NotStreamable: a ValueError, for an objective that looks at the logits themselves.
     """
-    check_targets(targets, lm_head.shape[0])
+    num_valid = check_targets(targets, lm_head.shape[0]) if num_valid is None else num_valid
     if objective.scored_alone is None:
         objective.check(lm_head.shape[0], vocabulary, lm_head.device)
-    job = Job(hidden, lm_head, targets, objective, vocabulary, observe)
-    in_forward = (objective.scored_alone and job.kernels.GRADIENT_IN_FORWARD) or not job.valid.any()
+    job = Job(hidden, lm_head, targets, objective, num_valid, vocabulary, observe)
+    if job.why_not:
+        return job.why_not
+    in_forward = (objective.scored_alone and job.kernels.GRADIENT_IN_FORWARD) or not num_valid
     if in_forward and torch.is_grad_enabled() and (hidden.requires_grad or lm_head.requires_grad):
-        observed: dict[str, Tensor] = {}
-        try:
-            total, losses = _GradientInForward.apply(hidden, lm_head, weights, job, observed)
-            return total, losses, observed
-        except _Surprise:
-            pass  # the general path asks until it is answered
-    losses, known = general(hidden, lm_head, job)
+        swept = _in_one_sweep(hidden, lm_head, weights, job)
+        if swept is not None:
+            return Streamed(*_GradientInForward.apply(hidden, lm_head, weights, job, swept), swept.seen)
+    found = general(hidden, lm_head, job)  # asks until it is answered
+    if found is None:
+        return job.why_not
+    losses, known = found
     total = (losses if weights is None else losses * weights).sum()
-    seen = {name: value.where(targets >= 0, 0) for name, value in by_products(known, targets).items()}
-    return total, losses, seen
+    return Streamed(total, losses, {name: value.where(targets >= 0, 0) for name, value in
+                                    by_products(known, targets).items()})  # fmt: skip

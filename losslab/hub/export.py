@@ -8,7 +8,7 @@ import safetensors
 import safetensors.torch
 import torch
 
-from losslab import checkpoint, formula, records
+from losslab import checkpoint, records
 from losslab.hub import layout, remote_code
 from losslab.hub.card import card
 from losslab.model import GPT2
@@ -36,7 +36,6 @@ def export_run(run: str | Path, folder: str | Path, *, with_code: bool = False) 
     loaded = checkpoint.load(checkpoint.newest(run / "checkpoint"))
     model, tokenizer = _folded(loaded.model), loaded.tokenizer
     transform = model.transform_text
-    calls = formula.check_transforms(transform, str(run))
     if transform and not with_code:
         raise ValueError(f"{run} has the logit transform {transform}, which transformers has no setting for; "
                          "--remote-code writes it as code, to be loaded with trust_remote_code=True")
@@ -57,7 +56,7 @@ def export_run(run: str | Path, folder: str | Path, *, with_code: bool = False) 
                             ("tokenizer_config", _tokenizer_settings(model))):
             (temporary / f"{name}.json").write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
         if transform:
-            remote_code.write(temporary, calls)
+            remote_code.write(temporary, model.transforms)
         (temporary / "README.md").write_text(card(record, loaded, transform, weights), encoding="utf-8")
         files = sorted(file.name for file in temporary.iterdir())
     return {"folder": str(folder), "files": files, "num_params": model.num_params, "transform": transform,
@@ -66,8 +65,7 @@ def export_run(run: str | Path, folder: str | Path, *, with_code: bool = False) 
 
 def _folded(model: GPT2) -> GPT2:
     """The same function without its temperature, where that is its only transform: hidden / T gives logits / T."""
-    calls = formula.parse_transforms(model.transform_text)
-    if not calls or any(call.name != "temperature" for call in calls):
+    if {transform.name for transform in model.transforms} != {"temperature"}:
         return model
     factor = 1.0
     for transform in model.transforms:

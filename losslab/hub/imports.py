@@ -45,14 +45,14 @@ def _import(
 ) -> Record:
     settings = source.settings(place)
     config = layout.from_settings(settings, str(place / "config.json"))
-    transform = layout.transform(settings, str(place / "config.json"))
+    transforms = layout.transforms(settings, str(place / "config.json"))
     vocab_size = {**layout.DEFAULTS, **settings}["vocab_size"]
     found = source.tensors(place, lambda entries: layout.check_tensors(entries, config, vocab_size, str(place)),
                            trust_pickle=trust_pickle)
     kinds = sorted({str(tensor.dtype).removeprefix("torch.") for tensor in found.values()} - {"float32"})
     state = layout.from_tensors(found, config, vocab_size, str(place))
     vocabulary = _tokenizer(place, tokenizer, vocab_size, tell)
-    model = checkpoint.model_from(state, config, vocab_size, transform, str(place))
+    model = checkpoint.model_from(state, config, vocab_size, transforms, str(place))
     if kinds:
         tell(f"the weights were in {', '.join(kinds)}; they are float32 now")
     if any(settings.get(key, 0.1) != config.dropout for key in layout.DROPOUTS):

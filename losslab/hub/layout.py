@@ -83,18 +83,18 @@ def from_settings(settings: Mapping, source: str) -> ModelConfig:
     return config
 
 
-def transform(settings: Mapping, source: str) -> str:
-    """The logit transform that a `config.json` names, checked; `""` for none.
+def transforms(settings: Mapping, source: str) -> tuple[formula.Transform, ...]:
+    """The logit transforms that a `config.json` names, checked.
 
     Raises:
         ValueError: for what losslab has not written, or a transform that the type of the model does not apply.
     """
     text = own(settings).get("transform", "")
-    formula.check_transforms(text, source)
+    found = formula.check_transforms(text, source)
     if bool(text) != (settings["model_type"] == CAPPED):
         raise ValueError(f"{source} has the logit transform {text or 'none'} and the type {settings['model_type']}, "
                          f"which do not belong together; {CAPPED} has one, {PLAIN} has none")
-    return text
+    return found
 
 
 def own(settings: Mapping) -> Mapping:

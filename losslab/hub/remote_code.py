@@ -2,9 +2,10 @@
 
 import importlib
 import inspect
+from collections.abc import Sequence
 from pathlib import Path
 
-from losslab import formula
+from losslab.formula import Transform
 from losslab.hub.layout import CAPPED
 
 FILE = "modeling_losslab.py"
@@ -49,22 +50,19 @@ def settings() -> dict:
             "auto_map": {"AutoConfig": f"{module}.LosslabConfig", "AutoModelForCausalLM": f"{module}.LosslabGPT2"}}
 
 
-def write(folder: Path, transforms: tuple[formula.Call, ...]) -> None:
-    """The code files of a model with these transforms: names of the house's own, and numbers, and nothing else.
+def write(folder: Path, transforms: Sequence[Transform]) -> None:
+    """The code files of a model with these transforms: names of losslab's own, and numbers, and nothing else.
 
     Raises:
-        ValueError: for an unknown transform, or a parameter that is not a number.
+        ValueError: for a parameter that is not a number.
     """
-    calls, names = [], []
-    for call in transforms:
-        function = formula.load("losslab.transforms", call.name)
-        values = formula.bind(function, call)
-        if not all(type(value) in (int, float) for value in values.values()):
-            raise ValueError(f"{call} has a parameter that is not a number, and code is made of numbers alone")
-        given = "".join(f", {name}={value!r}" for name, value in values.items())
-        calls.append(f"        logits = {call.name}(logits{given})")
-        names.append(call.name)
-    imports = [f"from .{name} import {name}" for name in sorted(set(names))]
+    calls, names = [], sorted({transform.name for transform in transforms})
+    for transform in transforms:
+        if not all(type(value) in (int, float) for _, value in transform.parameters):
+            raise ValueError(f"{transform} has a parameter that is not a number, and code is made of numbers alone")
+        given = "".join(f", {name}={value!r}" for name, value in transform.parameters)
+        calls.append(f"        logits = {transform.name}(logits{given})")
+    imports = [f"from .{name} import {name}" for name in names]
     code = SOURCE.format(imports="\n".join(imports), kind=CAPPED, calls="\n".join(calls))
     (folder / FILE).write_text(code, encoding="utf-8")
     for name in names:

@@ -11,20 +11,21 @@ from functools import partial
 import torch
 from torch import Tensor
 
+from losslab.formula import Transform
 from losslab.machine import times_transposed
 
 Transformed = tuple[Tensor, Callable[[Tensor], Tensor]]
 FLAT = 0.99  # of a cap
 
 
-def _softcap(x: Tensor, lm_head: Tensor, *, cap: float = 15.0):
+def _softcap(x: Tensor, lm_head: Tensor, *, cap: float):
     t = times_transposed(x / cap, lm_head, "tanh")
     _again_where_flat(t, t.amax(1).abs() > FLAT, lambda rows: torch.tanh(times_transposed(x[rows], lm_head) / cap))
     # the derivative 1 - t**2 from the tanh itself: from a rounded z/c it is wrong where it saturates
     return t * cap, lambda g: torch.ops.aten.tanh_backward.grad_input(g, t, grad_input=g)
 
 
-def _sigmoid_cap(x: Tensor, lm_head: Tensor, *, A: float = 23.0, B: float = 5.0, C: float = 7.5):
+def _sigmoid_cap(x: Tensor, lm_head: Tensor, *, A: float, B: float, C: float):
     s = times_transposed(x / C, lm_head, "sigmoid", x.new_full((len(lm_head),), B / C))
     top = s.amax(1)
     _again_where_flat(s, (top > FLAT) | (top < 1 - FLAT),
@@ -40,18 +41,18 @@ def _again_where_flat(values: Tensor, is_flat: Tensor, plainly: Callable[[Tensor
         values[rows] = plainly(rows)
 
 
-def _isru_cap(x: Tensor, lm_head: Tensor, *, cap: float = 15.0):
+def _isru_cap(x: Tensor, lm_head: Tensor, *, cap: float):
     r = times_transposed(x, lm_head)
     w = (r / cap).square_().add_(1).rsqrt_()
     return r.mul_(w), lambda g: g.mul_(w.pow_(3))
 
 
-def _temperature(x: Tensor, lm_head: Tensor, *, temperature: float = 1.0):
+def _temperature(x: Tensor, lm_head: Tensor, *, temperature: float):
     # after the product: x/T would be rounded in every term of a logit, and large ones would show it
     return times_transposed(x, lm_head).div_(temperature), lambda g: g.div_(temperature)
 
 
-def _any(x: Tensor, lm_head: Tensor, *, transforms: Sequence[partial]):
+def _any(x: Tensor, lm_head: Tensor, *, transforms: Sequence[Transform]):
     raw = times_transposed(x, lm_head)
     if not transforms:
         return raw, lambda g: g
@@ -66,12 +67,11 @@ def _any(x: Tensor, lm_head: Tensor, *, transforms: Sequence[partial]):
 KNOWN = {"softcap": _softcap, "sigmoid_cap": _sigmoid_cap, "isru_cap": _isru_cap, "temperature": _temperature}
 
 
-def product(transforms: Sequence[partial], dtype: torch.dtype) -> Callable[[Tensor, Tensor], Transformed]:
+def product(transforms: Sequence[Transform], dtype: torch.dtype) -> Callable[[Tensor, Tensor], Transformed]:
     """`(x, lm_head) -> z, pull`: transformed logits to be overwritten, and what takes their gradient to the raw ones
     (in place, once)."""
     if len(transforms) == 1 and dtype in (torch.float32, torch.float64):  # in less, x/c would be rounded once more
         (only,) = transforms
-        name = only.func.__name__
-        if name in KNOWN and only.func.__module__ == f"losslab.transforms.{name}" and not only.args:
-            return partial(KNOWN[name], **only.keywords)
+        if only.name in KNOWN:
+            return partial(KNOWN[only.name], **dict(only.parameters))
     return partial(_any, transforms=transforms)

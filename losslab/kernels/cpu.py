@@ -4,11 +4,11 @@ A tile holds whole rows, so that its softmax is one fused pass. Memory is a few 
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from functools import partial
 
 import torch
 from torch import Tensor
 
+from losslab.formula import Transform
 from losslab.kernels.caps import product
 from losslab.kernels.gram import Gram
 from losslab.kernels.rows import Rows, reads_logits
@@ -25,20 +25,10 @@ NARROW = 128  # widths at which the head's gradient is summed transposed: oneDNN
 
 
 class Head:
-    """`hidden x lm_head`, tile by tile, forward and backward.
-
-    Args:
-        hidden: `[n, n_embd]`, of the valid tokens alone.
-        lm_head: `[vocab, n_embd]`.
-        targets: `[n]`.
-        ids: of `logit_at`, `[n, ...]` each.
-        transforms: the logit transform, as `formula.transforms` gives it.
-        dtype: of the matrix products; statistics are at least float32.
-        vocabulary: named `[vocab]` vectors.
-    """
+    """The `kernels.Head` of any device that PyTorch runs on."""
 
     def __init__(self, hidden: Tensor, lm_head: Tensor, targets: Tensor, needs: Needs, ids: Sequence[Tensor],
-                 transforms: Sequence[partial], dtype: torch.dtype, vocabulary: Mapping[str, Tensor]):  # fmt: skip
+                 transforms: Sequence[Transform], dtype: torch.dtype, vocabulary: Mapping[str, Tensor]):  # fmt: skip
         self.hidden, self.lm_head = hidden.detach().to(dtype), lm_head.detach().to(dtype)
         self.targets, self.needs, self.ids = targets, needs, ids
         self.product = product(transforms, dtype)

@@ -5,16 +5,16 @@ columns at a time into one buffer, which two matrix products turn into the gradi
 docs/design/gpu.md says why.
 """
 
-import inspect
 import warnings
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from functools import cache, partial
+from functools import cache
 from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from losslab.formula import Transform
 from losslab.kernels.chain import coefficients
 from losslab.kernels.merge import Part
 from losslab.prediction import Needs, Quantity
@@ -41,13 +41,13 @@ class Block(NamedTuple):
 BLOCKS = {2: Block(128, 128, 64, 8, 3), 4: Block(64, 64, 32, 4, 3), 8: Block(32, 32, 16, 4, 2)}  # by bytes a number
 
 
-def takes(device: torch.device, dtype: torch.dtype, transforms: Sequence[partial]) -> bool:
+def takes(device: torch.device, dtype: torch.dtype, transforms: Sequence[Transform]) -> bool:
     """Whether the kernels can do it: products of at most 32 bits, and transforms that are compiled in."""
     oldest = {torch.float32: (7, 0), torch.float16: (7, 0), torch.bfloat16: (8, 0)}
     return (
         dtype in oldest
         and (torch.version.hip is not None or torch.cuda.get_device_capability(device) >= oldest[dtype])
-        and all(transform.func.__name__ in TRANSFORMS for transform in transforms) and _works(device, dtype)
+        and all(transform.name in TRANSFORMS for transform in transforms) and _works(device, dtype)
     )
 
 
@@ -81,14 +81,14 @@ def _error_of_three_tokens(device: torch.device, dtype: torch.dtype) -> float:
 
 
 class Head:
-    """`hidden x lm_head`, forward and backward; the arguments are those of `cpu.Head`.
+    """The `kernels.Head` of a GPU: one tile of all rows.
 
     Raises:
         ValueError: for a vocabulary that 32-bit ids cannot number.
     """
 
     def __init__(self, hidden: Tensor, lm_head: Tensor, targets: Tensor, needs: Needs, ids: Sequence[Tensor],
-                 transforms: Sequence[partial], dtype: torch.dtype, vocabulary: Mapping[str, Tensor]):  # fmt: skip
+                 transforms: Sequence[Transform], dtype: torch.dtype, vocabulary: Mapping[str, Tensor]):  # fmt: skip
         if lm_head.shape[0] >= 2**31:
             raise ValueError(f"lm_head has {lm_head.shape[0]} rows, more than 32-bit token ids can number; split it")
         self.hidden, self.lm_head = (m.detach().to(dtype).contiguous() for m in (hidden, lm_head))
@@ -220,10 +220,10 @@ def _multiprocessors(device: torch.device) -> int:
     return torch.cuda.get_device_properties(device).multi_processor_count if device.type == "cuda" else 4
 
 
-def _compiled(transform: partial) -> tuple[float, ...]:
+def _compiled(transform: Transform) -> tuple[float, ...]:
     """Four numbers: the place in TRANSFORMS, and the parameters in the order in which the transform names them."""
-    values = [float(p.default) for p in list(inspect.signature(transform).parameters.values())[1:]]
-    return (TRANSFORMS.index(transform.func.__name__), *values, *[0.0] * (3 - len(values)))
+    values = [float(value) for _, value in transform.parameters]
+    return (TRANSFORMS.index(transform.name), *values, *[0.0] * (3 - len(values)))
 
 
 def _transposed(parts: Sequence[Tensor], dtype: torch.dtype) -> Tensor:

@@ -7,6 +7,7 @@ import pytest
 import torch
 from known_models import Bytes, Table, Text, texts
 
+from losslab import formula
 from losslab.config import ModelConfig
 from losslab.evaluate import windows
 from losslab.evaluate.nll import nll, per_document
@@ -132,7 +133,7 @@ def test_the_fitted_temperature_is_a_minimum():
 
 def test_the_models_own_logit_transform_is_part_of_what_is_measured():
     config = ModelConfig(n_layer=1, n_head=1, n_embd=8, max_seq_len=16)
-    plain, capped = (GPT2.initialized(config, 257, 0, t) for t in ("", "softcap(0.05)"))
+    plain, capped = (GPT2.initialized(config, 257, 0, formula.transforms(t)) for t in ("", "softcap(0.05)"))
     with torch.no_grad():
         for model in (plain, capped):
             model.wte.weight.mul_(20)

@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import nn
 
+from losslab import formula
 from losslab.config import ModelConfig
 from losslab.evaluate import requests as room
 from losslab.evaluate.requests import Request, answers
@@ -20,7 +21,8 @@ VOCAB, LIMIT = 61, 24
 
 def gpt2(seed=0, limit=LIMIT, transform="softcap(3)"):
     """Weights far from the tiny ones of a new model, so that every token and position shows."""
-    model = GPT2.initialized(ModelConfig(n_layer=2, n_head=2, n_embd=16, max_seq_len=limit), VOCAB, seed, transform)
+    config = ModelConfig(n_layer=2, n_head=2, n_embd=16, max_seq_len=limit)
+    model = GPT2.initialized(config, VOCAB, seed, formula.transforms(transform))
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         for parameter in model.parameters():

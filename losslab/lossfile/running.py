@@ -1,10 +1,5 @@
-"""A loss file: its text, and the function that it defines. The one place that runs code of a file.
+"""Running a loss file: the one place that executes its text."""
 
-`read` only reads. `load` executes the file, so only a process may call it that measures nothing, compares nothing and
-writes no result.
-"""
-
-import hashlib
 import inspect
 import traceback
 import types
@@ -18,77 +13,34 @@ from torch import Tensor
 
 from losslab import formula
 from losslab.config import nearest
+from losslab.lossfile.source import LossError, Source, read
 from losslab.prediction import Prediction
-from losslab.untrusted import one_line
-
-MOST_BYTES = 1_000_000  # of a loss file; a longer text is data, not a loss
-
-
-class LossError(ValueError):
-    """A loss file that cannot be read, fails, or gives something that is not a loss."""
 
 
 @dataclass(frozen=True)
-class Source:
-    """A loss file as it was read: the run keeps this text, so that an edit cannot change a run midway."""
-
-    path: str
-    text: str
-
-    @property
-    def sha256(self) -> str:
-        return hashlib.sha256(self.text.encode()).hexdigest()
-
-
-@dataclass(frozen=True)
-class Loaded:
-    """What a file gives: a loss of a `Prediction`, and what is to be known of it."""
+class Term:
+    """One loss of a formula, and what is to be known of it."""
 
     loss: Callable[[Prediction], Tensor]
     explicit: str  # the call with every default written out
     is_whole: bool  # a loss by itself; otherwise a term to add to one
-    takes_logits: bool  # the classic form, compute_loss(logits, targets)
-    source: Source
+    takes_logits: bool = False  # the classic form, compute_loss(logits, targets)
+    source: Source | None = None  # where it came from a file
+    weight: float = 1.0
+
+    @property
+    def name(self) -> str:
+        return self.source.path if self.source else self.explicit
 
 
-def sources(parsed: formula.Formula, files: Mapping[str, str] | None = None) -> list[Source]:
-    """The files that a formula names, read and not run.
-
-    Args:
-        parsed: the formula.
-        files: source text by the path that the formula gives; other files are read from disk.
-    """
-    calls = [call for _, call in parsed.terms if call.name == "file"]
-    return [read(_path(call), files) for call in calls]
-
-
-def read(path: str, files: Mapping[str, str] | None = None) -> Source:
-    """The text of a loss file, from `files` where it is there, else from disk."""
-    if files and path in files:
-        return Source(path, files[path])
-    try:
-        file = Path(path)
-        if file.exists() and not file.is_file():
-            raise LossError(f"cannot read the loss file {path}: it is not a file")
-        if file.stat().st_size > MOST_BYTES:
-            raise LossError(f"the loss file {path} has more than {MOST_BYTES:,} bytes; a loss is one function")
-        return Source(path, file.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise LossError(f"there is no loss file {path}; give its path from the current folder") from None
-    except LossError:
-        raise
-    except (OSError, ValueError) as error:  # not UTF-8, or a name that no file can have
-        raise LossError(one_line(f"cannot read the loss file {path}: {error}")) from None
-
-
-def load(call: formula.Call, files: Mapping[str, str] | None = None) -> Loaded:
+def load(call: formula.Call, files: Mapping[str, str] | None = None) -> Term:
     """Execute the file that `call`, such as `file("my_loss.py", name="margin", power=2)`, names, and take its function.
 
     Raises:
         LossError: for a file that cannot be read or fails, or that defines no such function of the right arguments.
     """
-    path, values = _path(call), dict(call.keywords)
-    source = read(path, files)
+    source, values = read(call, files), dict(call.keywords)
+    path = source.path
     module = types.ModuleType(Path(path).stem)
     try:
         exec(compile(source.text, path, "exec"), module.__dict__)
@@ -117,13 +69,7 @@ def load(call: formula.Call, files: Mapping[str, str] | None = None) -> Loaded:
     loss = partial(function, **formula.bind(function, hyper, skip=len(required)))
     guarded = partial(_guarded, path, partial(_classic, path, loss) if takes_logits else loss)
     explicit, role = formula.explicit(function, hyper, skip=len(required)), getattr(module, "ROLE", "whole")
-    return Loaded(guarded, explicit, role == "whole", takes_logits, source)
-
-
-def _path(call: formula.Call) -> str:
-    if not call.positional:
-        raise ValueError(f'{call} names no file; write file("my_loss.py")')
-    return str(call.positional[0])
+    return Term(guarded, explicit, role == "whole", takes_logits, source)
 
 
 def _where(path: str, error: Exception) -> str:

@@ -1,0 +1,71 @@
+"""A loss file is tried in a process of its own; what that process says is data.
+
+A hostile file can make it say anything: the identity of a file is the hash of its text, which the parent takes itself.
+"""
+
+import functools
+import json
+import os
+import time
+
+from losslab import processes
+from losslab.lossfile.source import LossError, Source
+from losslab.untrusted import one_line
+
+CHILD = "losslab.experiment.trial"  # stands higher: it makes an objective and opens a corpus
+LIMIT_SECONDS = 600.0
+ATTEMPTS = 3  # a trial that is killed from outside is made again
+MOST_BYTES = 100_000  # of an answer
+MOST_LETTERS = 2_000  # of a sentence in it
+
+
+@functools.lru_cache(maxsize=64)  # each seed of an arm asks the same
+def tried(text: str, sources: tuple[Source, ...], corpus: tuple[str, str, str]) -> tuple[str, ...]:
+    """What the trial of a formula says of each of its files: the function in it, with every parameter.
+
+    Args:
+        text: the formula.
+        sources: its files, in the order of its terms.
+        corpus: name, folder and digest of the corpus on whose vocabulary the objective is tried.
+
+    Raises:
+        LossError: what the trial found wrong, or that it gave no answer.
+    """
+    files = {source.path: source.text for source in sources}
+    request, names = json.dumps({"formula": text, "files": files, "corpus": corpus}), ", ".join(files)
+    for _ in range(ATTEMPTS):
+        answer, code = _ask(request, names)
+        if code >= 0:
+            break
+    if isinstance(answer.get("error"), str):
+        raise LossError(one_line(answer["error"], MOST_LETTERS))
+    said = answer.get("said")
+    if not isinstance(said, list) or len(said) != len(sources) or not all(isinstance(one, str) for one in said):
+        why = f"killed by signal {-code}, {ATTEMPTS} times" if code < 0 else f"exit {code}"
+        raise LossError(f"trying {names} gave no usable answer ({why}); a loss file defines one function and does "
+                        "nothing else")
+    return tuple(one_line(one, MOST_LETTERS) for one in said)
+
+
+def _ask(request: str, names: str) -> tuple[dict, int]:
+    """The answer of one trial, and the exit code of its process."""
+    with processes.workplace() as place:
+        out, err = place / "answer", place / "said"
+        process = processes.start(processes.ordinary(CHILD), request, out, err,
+                                  env=os.environ | processes.thread_variables(1))
+        try:
+            deadline = time.monotonic() + LIMIT_SECONDS
+            while process.poll() is None:
+                if time.monotonic() > deadline:
+                    raise LossError(f"trying {names} did not end within {LIMIT_SECONDS / 60:.0f} minutes; a loss is "
+                                    "computed in a fraction of a second")
+                time.sleep(0.02)
+        finally:
+            processes.end(process)
+        with open(out, "rb") as file:
+            text = file.read(MOST_BYTES)
+    try:
+        answer = json.loads(text)
+    except (ValueError, RecursionError):
+        answer = None
+    return answer if isinstance(answer, dict) else {}, process.returncode
