@@ -145,7 +145,7 @@ def bound(calls: Iterable[Call]) -> tuple[Transform, ...]:
     made = []
     for call in calls:
         transform = Transform(call.name, parameters(load("losslab.transforms", call.name), call), call)
-        transform(torch.zeros(1))  # a parameter out of range speaks up here
+        transform(torch.zeros(1))  # a parameter out of range is an error here
         made.append(transform)
     return tuple(made)
 
@@ -164,7 +164,7 @@ def transformed(logits, transforms: Iterable[Transform]):
 
 
 def check_transforms(text: object, source: str) -> tuple[Transform, ...]:
-    """The transforms that a stranger's file names: each is one of losslab's, and its parameters are in range.
+    """The transforms that somebody else's file names: each is one of losslab's, and its parameters are in range.
 
     Args:
         text: what stands in the file; it must be written exactly as losslab writes it, so that nothing in it is

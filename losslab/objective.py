@@ -110,7 +110,7 @@ class Objective(Outline):
         return torch.where(prediction.valid, total, 0.0)
 
     def __call__(self, logits: Tensor, targets: Tensor, vocabulary: Mapping[str, Tensor] | None = None) -> Tensor:
-        """The dense way: raw logits `[..., vocab]` and targets `[...]` in, one number a token out."""
+        """The dense way: raw logits `[..., vocab]` and targets `[...]` in, one value per token out."""
         return self.dense(logits, targets, vocabulary, num_valid=check_targets(targets, logits.shape[-1]))
 
     def dense(self, logits: Tensor, targets: Tensor, vocabulary: Mapping[str, Tensor] | None, num_valid: int) -> Tensor:
@@ -125,7 +125,7 @@ class Objective(Outline):
         """Try the objective on the logits of an untrained model, before anything is spent on training.
 
         Returns:
-            whether each token is scored alone, so that a batch may be cut into pieces.
+            whether the loss is token-wise independent, so that a batch may be cut into pieces.
 
         Raises:
             LossError: if a loss gives nan, the wrong shape, or nothing to differentiate.

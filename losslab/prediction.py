@@ -12,7 +12,7 @@ from torch import Tensor
 
 
 class Prediction:
-    """The one argument of a loss: quantities of the (transformed) logits, one number a token.
+    """The one argument of a loss: quantities of the (transformed) logits, one value per token.
 
     Every quantity is a differentiable expression and is computed when it is first asked for. Tokens whose
     target id is negative do not count: `valid` is False there, and their quantities speak of token 0.
@@ -138,7 +138,7 @@ class Needs:
 class StreamedPrediction(Prediction):
     """The same quantities from statistics that were gathered over the vocabulary; there are no logits.
 
-    A quantity that was not gathered is noted in `missing` and answered with that of a model that knows nothing.
+    A quantity that was not gathered is noted in `missing` and answered with that of an untrained (uniform) model.
     So a first run over no statistics at all finds out what a loss needs.
     """
 
@@ -163,11 +163,13 @@ class StreamedPrediction(Prediction):
     def vocab_size(self) -> int:
         return self._vocab_size
 
-    def _get(self, quantity: Quantity) -> Tensor:
+    def _get(self, quantity: Quantity, shape: torch.Size | None = None) -> Tensor:
         if quantity not in self._known:
             self.missing.add(quantity)
-            value = uninformed(quantity, self._vocab_size)
-            self._known[quantity] = torch.full(self.targets.shape, value, dtype=self._dtype, device=self.targets.device)
+            self._known[quantity] = torch.full(
+                shape or self.targets.shape, uninformed(quantity, self._vocab_size), dtype=self._dtype,
+                device=self.targets.device,
+            )
             self._known[quantity].requires_grad_()  # a loss may ask for its own derivative
         return self._known[quantity]
 
@@ -190,7 +192,7 @@ class StreamedPrediction(Prediction):
         return self._get(("power_sum", float(alpha)))
 
     def dot(self, name: str) -> Tensor:
-        self.vocabulary(name)  # a missing vector speaks up here
+        self.vocabulary(name)  # an error where it is missing
         return self._get(("dot", name))
 
     def logit_at(self, ids: Tensor) -> Tensor:
@@ -198,11 +200,7 @@ class StreamedPrediction(Prediction):
                      len(self.ids))  # fmt: skip
         if place == len(self.ids):
             self.ids.append(ids)
-        quantity = ("logit_at", place)
-        if quantity not in self._known:
-            self.missing.add(quantity)
-            self._known[quantity] = torch.zeros(ids.shape, dtype=self._dtype, device=ids.device).requires_grad_()
-        return self._known[quantity]
+        return self._get(("logit_at", place), ids.shape)
 
 
 def uninformed(quantity: Quantity, vocab_size: int) -> float:

@@ -1,6 +1,6 @@
 """What a loss is, found by trying it: curves, minimizer and its bias, convexity, what stays finite, cost.
 
-Nothing here knows a loss by its name, so a stranger's file gets the same findings as the family.
+Nothing here knows a loss by its name, so a loss file gets the same findings as the family.
 """
 
 import dataclasses
@@ -39,13 +39,13 @@ class Anatomy:
     left_out: str
     """Why some curve is left out; empty where none is."""
     untrained: list[dict]
-    """Value and gradient of a model that knows nothing, one entry a vocabulary size."""
+    """Value and gradient of an untrained (uniform) model, one entry per vocabulary size."""
     finite: dict[str, bool]
     """Whether value and gradient stay finite in float32, by case."""
     route: dict
     """How `linear_loss` evaluates a large batch, why, and the row statistics that it gathers for it."""
     cost: dict | None
-    """Time and memory beside cross-entropy, measured here; None where it was not measured."""
+    """Time and memory compared with cross-entropy, measured here; None where it was not measured."""
     conventions: dict[str, str]
     """What the numbers above mean."""
 
@@ -60,7 +60,7 @@ def inspect(objective: str | Objective, *, sizes: tuple[int, ...] = shape.SIZES,
     Args:
         objective: a formula, the path of a loss file, or an objective.
         sizes: numbers of classes for the curves and the untrained model.
-        measure: whether to time it beside cross-entropy, which takes a second or two.
+        measure: whether to time it and cross-entropy, which takes a second or two.
 
     Raises:
         ValueError: for a formula that cannot be read, or a loss that fails or has no gradient.

@@ -1,4 +1,4 @@
-"""Which way an objective is evaluated, and what that costs beside cross-entropy."""
+"""Which way an objective is evaluated, and what that costs compared with cross-entropy."""
 
 import statistics
 import time
@@ -23,7 +23,7 @@ CONVENTIONS = {
     "made again in the backward pass. Dense: all logits are held.",
     "cost": f"forward and backward of `linear_loss` by this route on a CPU, float32, {TOKENS} tokens, width {WIDTH}, "
     f"vocabulary {VOCAB_SIZE}, {REPEATS} runs in turn with streamed cross-entropy: medians, and the quartiles of the "
-    "ratio. Memory is the most that is held at a time beside the inputs.",
+    "ratio. Memory is the most that is held at a time besides the inputs.",
 }
 
 
@@ -61,7 +61,7 @@ def _named(quantity: Quantity) -> str:
 
 
 def measure(objective: Objective) -> dict:
-    """Time and memory of one call, beside cross-entropy in the same process."""
+    """Time and memory of one call, and of cross-entropy in the same process."""
     generator = torch.Generator().manual_seed(0)
     hidden = torch.randn(4, TOKENS // 4, WIDTH, generator=generator)
     lm_head = 0.02 * torch.randn(VOCAB_SIZE, WIDTH, generator=generator)

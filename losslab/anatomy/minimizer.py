@@ -16,7 +16,7 @@ FAR = 40.0  # a gap of logits at which a probability has vanished
 STEPS = 300
 STEPS_OF_MANY = 90  # over 64 classes; a step takes some ten times as long as one over five
 CONVENTIONS = {
-    "proper": "for each truth q over 3 to 5 classes, and one over 64 for a loss that scores tokens alone, the gradient "
+    "proper": "for each truth q over 3 to 5 classes, and one over 64 for a token-wise independent loss, the gradient "
     "is averaged over a batch that holds q exactly and is followed from zero logits until it vanishes; what is "
     "compared with q is the softmax there. Weights that are not differentiated are followed as training follows them. "
     f"Truths on whose classes the loss fails are left out. Proper: no probability is off by more than {TOLERANCE:g}.",
@@ -28,7 +28,7 @@ CONVENTIONS = {
 def find(objective: Objective, alone: bool | str) -> list[dict]:
     """For each truth on whose classes the loss runs, where training from zero logits ends.
 
-    A truth over 64 classes is tried where tokens are scored alone: two of them at once are 4,096 rows.
+    A truth over 64 classes is tried where the loss is token-wise independent: two of them at once are 4,096 rows.
     """
     contexts = 1 if alone is True else 2
     truths = (*TRUTHS, MANY) if contexts == 1 else TRUTHS
@@ -52,14 +52,14 @@ def bias(found: list[dict]) -> dict | None:
 def _settle(objective: Objective, counts: tuple[int, ...], contexts: int) -> dict:
     truth = torch.tensor(counts, dtype=torch.float64) / sum(counts)
     truths = torch.stack([truth.roll(shift) for shift in range(contexts)])  # [contexts, vocab]
-    shares = truth if contexts == 1 else None  # of tokens scored alone one of each class is enough, weighted
+    shares = truth if contexts == 1 else None  # of independent tokens one of each class is enough, weighted
     tokens = torch.arange(len(counts)) if contexts == 1 else torch.arange(len(counts)).repeat_interleave(
         torch.tensor(counts))
     shifted = [(tokens + shift) % len(counts) for shift in range(contexts)]
     targets = torch.stack([axis.flatten() for axis in torch.meshgrid(*shifted, indexing="ij")], -1)  # [rows, contexts]
 
     def field(points: Tensor) -> Tensor:
-        """`[points, size]` logits to the mean gradient at each, in one batch where tokens are scored alone."""
+        """`[points, size]` logits to the mean gradient at each, in one batch where tokens are independent."""
         batch = points.view(-1, 1, *truths.shape).expand(-1, len(targets), -1, -1)
         pieces = [batch.flatten(0, 1)] if contexts == 1 else batch
         gradients = [losses_and_gradient(objective, x, targets.repeat(len(x) // len(targets), 1))[1] for x in pieces]

@@ -60,7 +60,7 @@ def drawable(objective: Objective, sizes: tuple[int, ...]) -> tuple[tuple[int, .
 
 
 def untrained(objective: Objective, vocab_size: int) -> dict:
-    """Value and norm of the gradient of a model that knows nothing, and that norm in units of cross-entropy's."""
+    """Value and norm of the gradient of an untrained model, and that norm in units of cross-entropy's."""
     generator = torch.Generator().manual_seed(0)
     noise = INIT_STD * torch.randn(1, 16, vocab_size, generator=generator, dtype=torch.float64)
     targets = torch.randperm(vocab_size, generator=generator)[:16].unsqueeze(0)

@@ -28,7 +28,7 @@ class LinearLoss(NamedTuple):
 
 class Statistics:
     """What else is known of each token. `losses` is differentiable. The rest is read off the sweep where it saw it: on
-    the streamed route `nll`, `log_z`, `max_logit` and what `observe` named. Anything else is worked out when it is
+    the streamed route `nll`, `log_z`, `max_logit` and what `observe` named. Anything else is computed when it is
     first asked for, all at once and by another product of hidden and head."""
 
     def __init__(self, losses: Tensor, seen: Mapping[str, Tensor], *inputs):
@@ -110,15 +110,16 @@ def linear_loss(
     if route is not None:
         _check_route(route, lm_head, objective, vocabulary)
     way = route or first_route(hidden, lm_head, targets, objective, vocabulary)
-    found: Streamed | str = ""
     if way == "streamed":
         found = streamed(hidden, lm_head, targets, objective, weights=weights, vocabulary=vocabulary, observe=observe,
                          num_valid=num_valid)  # fmt: skip
-    if not isinstance(found, Streamed):
-        if found and route is not None:
-            raise ValueError(found)
-        cut = way == "chunked" or (found and objective.scored_alone)
-        losses = (_chunked if cut else _dense)(hidden, lm_head, targets, objective, vocabulary, num_valid)
+        if isinstance(found, str):
+            if route is not None:
+                raise ValueError(found)
+            way = "chunked" if objective.scored_alone else "dense"
+    if way != "streamed":
+        how = _chunked if way == "chunked" else _dense
+        losses = how(hidden, lm_head, targets, objective, vocabulary, num_valid)
         found = Streamed((losses if weights is None else losses * weights).sum(), losses, {})
     observed = Statistics(found.losses, found.seen, hidden.detach(), lm_head.detach(), targets, objective,
                           dtype_of(hidden))  # fmt: skip

@@ -10,9 +10,9 @@ from losslab import kernels
 from losslab.objective import Objective
 from losslab.prediction import Needs, Quantity, StreamedPrediction
 
-# what a sweep can tell of each token beside its loss
+# what a sweep can tell of each token besides its loss
 BY_PRODUCTS = ("nll", "log_z", "entropy", "max_logit", "is_correct")
-BESIDE = {"entropy": "entropy", "is_correct": "argmax"}  # by-product -> what a sweep may have to be asked for
+ASKED_AS = {"entropy": "entropy", "is_correct": "argmax"}  # by-product -> what a sweep may have to be asked for
 
 
 def dtype_of(hidden: Tensor) -> torch.dtype:
@@ -48,7 +48,7 @@ def questions(
     if key not in objective.asked:
         targets = torch.arange(6, device=device).view(2, 3) % vocab_size
         prediction = StreamedPrediction({}, Needs(), targets, vocab_size, dtype, vocabulary)
-        # the numbers that a loss draws here would not be drawn where a stopped run goes on
+        # random numbers that a loss draws here must not change those of training, which draws none here after a resume
         with torch.random.fork_rng([device] if device.type == "cuda" else []), torch.enable_grad():
             why_not = why_not_streamed(objective) if score(objective, prediction) is None else ""
         objective.asked[key] = Questions(frozenset(prediction.missing), why_not)
@@ -91,7 +91,7 @@ class Job:
         self.valid = targets.flatten() >= 0
         self.every = num_valid == targets.numel()
         # not among the needs: watching must not change what is computed
-        self.also = {quantity for name, quantity in BESIDE.items() if name in observe}
+        self.also = {quantity for name, quantity in ASKED_AS.items() if name in observe}
         asked, self.why_not = questions(objective, self.vocab_size, vocabulary, hidden.device, self.wide)
         self.needs = Needs(set(asked))
         if any(quantity[0] == "logit_at" for quantity in asked):  # of which tokens depends on the batch

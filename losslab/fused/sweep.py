@@ -75,8 +75,8 @@ class _Swept(NamedTuple):
 
 @torch.no_grad()
 def _in_one_sweep(hidden: Tensor, lm_head: Tensor, weights: Tensor | None, job: Job) -> _Swept | None:
-    """The common case, a scalar whose tokens are scored alone: each tile scores its own rows and forms their gradient
-    at once. None where a tile asks for more than was gathered: the answers of others change the questions."""
+    """The common case, a scalar of a token-wise independent loss: each tile scores its own rows and forms their
+    gradient at once. None where a tile asks for more than was gathered: the answers of others change the questions."""
     gathered: dict[str, list[Tensor]] = {}
     weight = None if weights is None else job.rows(weights.expand(job.targets.shape)).to(job.wide)
     with torch.autocast(job.kind, enabled=False):

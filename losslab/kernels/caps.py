@@ -1,6 +1,6 @@
 """Logit transforms that join a matrix product: their forward and backward in as few passes as there are.
 
-What autograd would do in six passes over a tile takes two or three, and oneDNN works out a tanh or sigmoid where the
+What autograd would do in six passes over a tile takes two or three, and oneDNN computes a tanh or sigmoid where the
 product leaves its sums, in a tenth of the time of PyTorch's own. A transform that is not known here goes through
 autograd, so that a new one needs nothing of this.
 """
@@ -15,12 +15,12 @@ from losslab.formula import Transform
 from losslab.machine import times_transposed
 
 Transformed = tuple[Tensor, Callable[[Tensor], Tensor]]
-FLAT = 0.99  # of a cap
+SATURATED = 0.99  # of a cap
 
 
 def _softcap(x: Tensor, lm_head: Tensor, *, cap: float):
     t = times_transposed(x / cap, lm_head, "tanh")
-    _again_where_flat(t, t.amax(1).abs() > FLAT, lambda rows: torch.tanh(times_transposed(x[rows], lm_head) / cap))
+    _repeat_saturated(t, t.amax(1).abs() > SATURATED, lambda rows: torch.tanh(times_transposed(x[rows], lm_head) / cap))
     # the derivative 1 - t**2 from the tanh itself: from a rounded z/c it is wrong where it saturates
     return t * cap, lambda g: torch.ops.aten.tanh_backward.grad_input(g, t, grad_input=g)
 
@@ -28,15 +28,15 @@ def _softcap(x: Tensor, lm_head: Tensor, *, cap: float):
 def _sigmoid_cap(x: Tensor, lm_head: Tensor, *, A: float, B: float, C: float):
     s = times_transposed(x / C, lm_head, "sigmoid", x.new_full((len(lm_head),), B / C))
     top = s.amax(1)
-    _again_where_flat(s, (top > FLAT) | (top < 1 - FLAT),
+    _repeat_saturated(s, (top > SATURATED) | (top < 1 - SATURATED),
                       lambda rows: torch.sigmoid((times_transposed(x[rows], lm_head) + B) / C))  # fmt: skip
     return s * A, lambda g: torch.ops.aten.sigmoid_backward.grad_input(g, s, grad_input=g).mul_(A / C)
 
 
-def _again_where_flat(values: Tensor, is_flat: Tensor, plainly: Callable[[Tensor], Tensor]) -> None:
-    """Rows whose likeliest token lies in the flat of a cap, worked out as PyTorch does: their gradient is what is left
-    of a derivative near 0, which shows the last digit of the logit and of its tanh or sigmoid."""
-    rows = is_flat.nonzero()[:, 0]
+def _repeat_saturated(values: Tensor, is_saturated: Tensor, plainly: Callable[[Tensor], Tensor]) -> None:
+    """Rows whose likeliest token lies in the saturated region of a cap, computed as PyTorch does: their gradient is what
+    is left of a derivative near 0, which shows the last digit of the logit and of its tanh or sigmoid."""
+    rows = is_saturated.nonzero()[:, 0]
     if len(rows):
         values[rows] = plainly(rows)
 

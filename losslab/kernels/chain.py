@@ -4,8 +4,8 @@ A loss is a function of row statistics, so its gradient in a row of logits `z` i
 
     c0 + c1*z + p*(a0 + a1*z) + sum_k a_k*p**alpha_k + sum_u cu*u + sum_t b_t*[j = t]
 
-whose coefficients are numbers a row: the derivatives of the loss with respect to the statistics, times what each
-statistic adds. Columns `t` may coincide; their coefficients add.
+whose coefficients are one number per row each: the derivatives of the loss with respect to the statistics, times what
+each statistic adds. Columns `t` may coincide; their coefficients add.
 """
 
 from collections.abc import Mapping, Sequence

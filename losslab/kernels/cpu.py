@@ -40,7 +40,8 @@ class Head:
         buffers = 1 + bool(transforms) + (reads_logits(self.wanted) or ("power_sum", 2.0) in self.wanted)
         self._size = max(1, min(MAX_ROWS // buffers, TILE_BYTES[buffers] // (len(lm_head) * self.wide.itemsize)))
         # kept, since malloc gives pages back to the system when two tiles are free
-        self.room = self.hidden.new_empty(self._size if reads_logits(self.wanted) else 0, len(lm_head), dtype=self.wide)
+        rows = self._size if reads_logits(self.wanted) else 0
+        self.scratch = self.hidden.new_empty(rows, len(lm_head), dtype=self.wide)
         self.vectors = {
             q[1]: vocabulary[q[1]].to(dtype=self.wide, device=hidden.device) for q in needs.quantities if q[0] == "dot"
         }
@@ -54,7 +55,7 @@ class Head:
     def descend(self, at: slice, g: Tensor, heavy: Sequence[Tensor]) -> None:
         """Add what the gradient `g` of the logits of a tile gives to `hidden` and `lm_head`.
 
-        `heavy` are the columns `[n]`, one a row, whose entries may weigh as much as all others together.
+        `heavy` are the columns `[n]`, one per row, whose entries may weigh as much as all others together.
         """
         x, g = self.hidden[at], g.to(self.hidden.dtype)
         self._descend_lm_head(x, g)
@@ -96,10 +97,10 @@ class Tile:
         self.head, self.at = head, at
         self.targets, self.ids = head.targets[at], [ids[at] for ids in head.ids]
         z, self._pull = head.product(head.hidden[at], head.lm_head)
-        self.rows = Rows(z, self.targets, self.ids, head.vectors, head.room[: len(z)])
+        self.rows = Rows(z, self.targets, self.ids, head.vectors, head.scratch[: len(z)])
 
     def observe(self, also: Collection[Quantity] = ()) -> dict[Quantity, Tensor]:
-        """What the loss needs, and what costs nothing or is asked for beside."""
+        """What the loss needs, and what costs nothing or is in `also`."""
         found, head = dict(self.rows.observe(self.head.wanted)), self.head
         if head.gram is not None:
             found["sum_squares"] = head.gram.sum_squares(head.hidden[self.at]).to(head.wide)

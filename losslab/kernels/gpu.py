@@ -1,6 +1,6 @@
 """The head on a GPU: one tile of all rows, swept over the vocabulary by two Triton kernels.
 
-Of the logits only a few numbers a row ever leave the multiprocessors. Their gradient is worked out a few thousand
+Of the logits only a few numbers per row ever leave the multiprocessors. Their gradient is computed a few thousand
 columns at a time into one buffer, which two matrix products turn into the gradients of `hidden` and `lm_head`.
 docs/design/gpu.md says why.
 """
@@ -148,7 +148,7 @@ class Tile:
         self.found = dict(found)
 
     def observe(self, also: Collection[Quantity] = ()) -> dict[Quantity, Tensor]:
-        """What the loss needs, and what costs nothing or is asked for beside."""
+        """What the loss needs, and what costs nothing or is in `also`."""
         wanted = self.head.needs.quantities | set(also)
         columns = [self.targets[:, None], *(ids.flatten(1) for ids in self.ids)]
         part, logits = self._sweep(_transposed(columns, torch.int32), wanted)

@@ -1,12 +1,11 @@
-"""Row statistics of a part of the vocabulary, and how two parts make one.
+"""Row statistics of a part of the vocabulary, and how parts make one.
 
-What split-vocabulary kernels, threads and ranks share: each sees some columns, and the merge is associative and
-commutative, so they may meet in any order. Exponentials are counted from the largest logit of the part, and `s1` is
+What split-vocabulary kernels share: each sees some columns, and the merge is associative and commutative, so parts may
+be joined in any order and in any groups. Exponentials are counted from the largest logit of the part, and `s1` is
 the sum of `exp(z - top) * (z - top)`; the plain sum of `exp(z) * z` would cancel.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -22,45 +21,11 @@ class Part:
     argmax: Tensor  # its column, the first where several tie
     s0: Tensor  # sum exp(z - top)
     s1: Tensor  # sum exp(z - top)*(z - top)
-    powers: dict[float, Tensor] = field(default_factory=dict)  # sum exp(alpha*(z - top))
-    sums: dict[Quantity, Tensor] = field(default_factory=dict)  # what simply adds: sums, squares, dots, gathered logits
-
-    @classmethod
-    def of(cls, z: Tensor, first: int, targets: Tensor, alphas: Sequence[float] = (),
-           vectors: Mapping[str, Tensor] | None = None) -> "Part":  # fmt: skip
-        """Of `z`, `[n, columns]`, whose first column is `first`; a target elsewhere gives 0 to `target_logit`."""
-        top, argmax = z.max(1)
-        shifted = z - top[:, None]
-        e = shifted.exp()
-        at = targets - first
-        here = (at >= 0) & (at < z.shape[1])
-        sums = {
-            "sum_logits": z.sum(1),
-            "sum_squares": z.square().sum(1),
-            "target_logit": z.gather(1, at.where(here, 0)[:, None])[:, 0].where(here, 0.0),
-        }
-        for name, vector in (vectors or {}).items():
-            sums["dot", name] = z @ vector[first : first + z.shape[1]]
-        powers = {alpha: (alpha * shifted).exp().sum(1) for alpha in alphas}
-        return cls(top, argmax + first, e.sum(1), (e * shifted).sum(1), powers, sums)
-
-    def merge(self, other: "Part") -> "Part":
-        """Both parts as one."""
-        top = torch.maximum(self.top, other.top)
-        ours, theirs = self.top - top, other.top - top  # one of them is 0
-        a, b = ours.exp(), theirs.exp()
-        earlier = (self.top > other.top) | ((self.top == other.top) & (self.argmax < other.argmax))
-        return Part(
-            top,
-            torch.where(earlier, self.argmax, other.argmax),
-            a * self.s0 + b * other.s0,
-            a * (self.s1 + ours * self.s0) + b * (other.s1 + theirs * other.s0),
-            {k: (k * ours).exp() * q + (k * theirs).exp() * other.powers[k] for k, q in self.powers.items()},
-            {k: q + other.sums[k] for k, q in self.sums.items()},
-        )
+    powers: dict[float, Tensor]  # sum exp(alpha*(z - top))
+    sums: dict[Quantity, Tensor]  # what simply adds: sums, squares, dots, gathered logits
 
     def joined(self) -> "Part":
-        """Parts that are stacked along the first dimension, `[parts, n]`, as one: what merging them in turn gives."""
+        """Parts that are stacked along the first dimension, `[parts, n]`, as one."""
         top = self.top.amax(0)
         down = self.top - top
         scale = down.exp()

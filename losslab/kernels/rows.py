@@ -17,15 +17,18 @@ SPAN = 128  # columns of which the largest is found before it is looked for
 
 
 def reads_logits(quantities: Iterable[Quantity]) -> bool:
-    """Whether a statistic or its gradient wants `z` beside `p`; otherwise `p` may overwrite it."""
+    """Whether a statistic or its gradient wants `z` besides `p`; otherwise `p` may overwrite it."""
     return any(q in ("sum_squares", "entropy") or _is_power(q) for q in quantities)
 
 
 class Rows:
-    """Logits `[n, vocab]`, which are overwritten, and what is known of them; `room` holds `p` where `z` is read too."""
+    """Logits `[n, vocab]`, which are overwritten, and what is known of them.
 
-    def __init__(self, z: Tensor, targets: Tensor, ids: list[Tensor], vectors: Mapping[str, Tensor], room: Tensor):
-        self.z, self.targets, self.ids, self.vectors, self.room = z, targets, ids, vectors, room
+    `scratch` holds `p` where `z` is read too.
+    """
+
+    def __init__(self, z: Tensor, targets: Tensor, ids: list[Tensor], vectors: Mapping[str, Tensor], scratch: Tensor):
+        self.z, self.targets, self.ids, self.vectors, self.scratch = z, targets, ids, vectors, scratch
         self.found: dict[Quantity, Tensor] = {}
 
     def observe(self, wanted: set[Quantity]) -> dict[Quantity, Tensor]:
@@ -58,7 +61,7 @@ class Rows:
         return found
 
     def recall(self, found: Mapping[Quantity, Tensor], wanted: set[Quantity]) -> None:
-        """What an earlier sweep found, so that only `p` is to be worked out again, for a gradient by `wanted`."""
+        """What an earlier sweep found, so that only `p` is to be computed again, for a gradient by `wanted`."""
         self.found = dict(found)
         self._soften(wanted)
         if "entropy" in wanted:
@@ -96,7 +99,7 @@ class Rows:
         self._is_free = not powers and "sum_squares" not in wanted  # to make p*z of z
         if self.is_shifted:
             self.z.sub_(self.found["max_logit"][:, None])
-        self.p = torch.softmax(self.z, 1, out=self.room if keeps else self.z)
+        self.p = torch.softmax(self.z, 1, out=self.scratch if keeps else self.z)
 
     def _p_times_z(self) -> Tensor:
         self.pz = self.z.mul_(self.p) if self._is_free else self.z * self.p

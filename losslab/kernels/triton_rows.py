@@ -69,7 +69,7 @@ def _tanh(u):
 
 @triton.jit
 def _one_transform(r, KIND: tl.constexpr, A: tl.constexpr, B: tl.constexpr, C: tl.constexpr):
-    """A transform of the house and its derivative."""
+    """One of the transforms in `losslab.transforms` and its derivative."""
     if KIND == TEMPERATURE:
         z, slope = r / A, tl.full(r.shape, 1.0, r.dtype) / A
     elif KIND == SOFTCAP:

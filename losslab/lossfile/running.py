@@ -83,7 +83,7 @@ def _guarded(path: str, loss: Callable, prediction: Prediction) -> Tensor:
         return loss(prediction)
     except LossError:
         raise
-    except (Exception, SystemExit) as error:  # a stranger's file may raise anything; its line is what helps
+    except (Exception, SystemExit) as error:  # a file may raise anything; its line is what helps
         raise LossError(_where(path, error)) from None
 
 

@@ -13,7 +13,7 @@ def sigmoid_cap(logits, *, A=23.0, B=5.0, C=7.5):
 
     With $A = 2c$, $B = 0$ and $C = c/2$ it is `softcap` with cap $c$, plus $c$: the same
     probabilities, but not the same `z_loss`, since $\log Z$ is larger by $c$. A positive
-    $B$ leaves negative logits more room than positive ones.
+    $B$ leaves negative logits a wider range than positive ones.
 
     Args:
         logits: `[..., vocab]`, as the head gave them.

@@ -10,7 +10,7 @@ def temperature(logits, *, temperature=1.0):
 
     $T > 1$ flattens what the model predicts, $T < 1$ sharpens it, and $T = 1$ is the identity.
     It is part of the model, and training can undo it: what it changes is how fast
-    logits move beside the other weights.
+    logits move compared with the other weights.
 
     Args:
         logits: `[..., vocab]`, as the head gave them.
