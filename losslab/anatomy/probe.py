@@ -86,7 +86,7 @@ def scored_alone(objective: Objective, vocab_size: int = 27) -> bool | str:
 
 def _only(objective: Objective, term) -> Objective:
     part = copy.copy(objective)
-    part.terms = (term,)
+    part.terms, part.asked = (term,), {}
     return part
 
 

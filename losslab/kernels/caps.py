@@ -34,8 +34,8 @@ def _sigmoid_cap(x: Tensor, lm_head: Tensor, *, A: float, B: float, C: float):
 
 
 def _repeat_saturated(values: Tensor, is_saturated: Tensor, plainly: Callable[[Tensor], Tensor]) -> None:
-    """Rows whose likeliest token lies in the saturated region of a cap, computed as PyTorch does: their gradient is what
-    is left of a derivative near 0, which shows the last digit of the logit and of its tanh or sigmoid."""
+    """Rows whose likeliest token lies in the saturated region of a cap, computed as PyTorch does: their gradient is
+    what is left of a derivative near 0, which shows the last digit of the logit and of its tanh or sigmoid."""
     rows = is_saturated.nonzero()[:, 0]
     if len(rows):
         values[rows] = plainly(rows)
