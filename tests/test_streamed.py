@@ -234,6 +234,19 @@ def test_what_a_loss_asks_for_is_found_once_and_not_in_every_batch(parse, monkey
         streamed(*problem(), objective)
 
 
+def test_the_parts_of_a_gradient_are_added_in_one_order_in_every_process(parse, monkeypatch):
+    orders, descend = [], cpu.Tile.descend
+    monkeypatch.setattr(cpu.Tile, "descend", lambda tile, given: orders.append([*given]) or descend(tile, given))
+    objective = parse("squentropy + 0.1*entropy + power(0.5) + 0.1*power(0.3) + 0.1*power(0.7) + 0.1*max_z_loss")
+    streamed(*problem(), objective)  # in one sweep
+    assert len(orders) == 5 and len(orders[0]) == 8 and all(names == sorted(names, key=str) for names in orders)
+    orders.clear()
+    hidden, lm_head, targets = problem()
+    streamed(hidden, lm_head, targets, parse("<every>"), vocabulary=VOCABULARY).total.backward()  # in two
+    pairs = [[name for name in names if isinstance(name, tuple)] for names in orders]
+    assert len(pairs) == 5 and all(len(names) == 5 and names == sorted(names) for names in pairs)
+
+
 def test_only_what_a_loss_asks_for_is_gathered(parse):
     def needs(text):
         return Job(*problem(), parse(text), TOKENS - 12, VOCABULARY).needs.quantities

@@ -126,9 +126,11 @@ class Job:
 
     def head(self, hidden: Tensor, lm_head: Tensor) -> kernels.Head:
         hidden = self.rows(hidden.reshape(*self.targets.shape, -1))
+        names = [quantity[1] for quantity in self.needs.quantities if quantity[0] == "dot"]
         return self.kernels.Head(
             hidden, lm_head, self.rows(self.targets), self.needs, [self.rows(ids) for ids in self.needs.ids],
-            self.objective.transforms, self.dtype, self.vocabulary,
+            self.objective.transforms, self.dtype,
+            {name: self.vocabulary[name].to(dtype=self.wide, device=hidden.device) for name in names},
         )
 
     def grads(self, head: kernels.Head, hidden: Tensor, lm_head: Tensor) -> tuple[Tensor, Tensor]:

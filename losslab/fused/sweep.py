@@ -1,6 +1,6 @@
 """The streamed route: an objective from row statistics, exact in value and in both gradients."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import NamedTuple
 
 import torch
@@ -24,8 +24,16 @@ def statistics(hidden: Tensor, lm_head: Tensor, job: Job) -> dict[Quantity, Tens
                 gathered.setdefault(name, []).append(value)
     values = {name: job.whole(torch.cat(parts), uninformed(name, job.vocab_size)) for name, parts in gathered.items()}
     names = [name for name, value in values.items() if value.is_floating_point() and name != "log_s0"]
+    pairs = iter(_ordered(name for name in names if isinstance(name, tuple)))  # the others come in one order
+    names = [next(pairs) if isinstance(name, tuple) else name for name in names]
     leaves = _Statistics.apply(hidden, lm_head, job, names, values)
     return {**values, **dict(zip(names, leaves, strict=True))}
+
+
+def _ordered(quantities: Iterable[Quantity]) -> list[Quantity]:
+    """Quantities in one order: the parts of a gradient are added in it, and that of a set changes from process to
+    process, and with it the last digit of the gradient."""
+    return sorted(quantities, key=str)
 
 
 class _Statistics(torch.autograd.Function):
@@ -78,12 +86,13 @@ def _in_one_sweep(hidden: Tensor, lm_head: Tensor, weights: Tensor | None, job: 
     """The common case, a scalar of a token-wise independent loss: each tile scores its own rows and forms their
     gradient at once. None where a tile asks for more than was gathered: the answers of others change the questions."""
     gathered: dict[str, list[Tensor]] = {}
+    wanted = _ordered(job.needs.quantities)
     weight = None if weights is None else job.rows(weights.expand(job.targets.shape)).to(job.wide)
     with torch.autocast(job.kind, enabled=False):
         head = job.head(hidden, lm_head)
         for tile in head.tiles():
             found = tile.observe(job.also)
-            scored = _score(tile, found, job, None if weight is None else weight[tile.at])
+            scored = _score(tile, found, job, wanted, None if weight is None else weight[tile.at])
             if scored is None:
                 return None
             losses, partials = scored
@@ -131,9 +140,11 @@ class _GradientInForward(torch.autograd.Function):
         return *grads, grad_weights, None, None
 
 
-def _score(tile: Tile, found, job: Job, weight: Tensor | None) -> tuple[Tensor, dict[Quantity, Tensor]] | None:
+def _score(
+    tile: Tile, found: Mapping[Quantity, Tensor], job: Job, wanted: list[Quantity], weight: Tensor | None
+) -> tuple[Tensor, dict[Quantity, Tensor]] | None:
     """The losses of a tile and their derivatives by its quantities; None where it asks for others."""
-    leaves = {name: found[name] for name in job.needs.quantities}
+    leaves = {name: found[name] for name in wanted}
     floating = [name for name, value in leaves.items() if value.is_floating_point()]
     with torch.enable_grad():
         for name in floating:

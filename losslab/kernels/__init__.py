@@ -41,14 +41,14 @@ class Head(Protocol):
         ids: of `logit_at`, `[n, ...]` each.
         transforms: the logit transforms, one after the other.
         dtype: of the matrix products; statistics are at least float32.
-        vocabulary: named `[vocab]` vectors.
+        vectors: the `[vocab]` vectors of the needs by name, on the same device and in the dtype of the statistics.
     """
 
     grad_hidden: Tensor | None  # [n, n_embd], None before a tile has descended
     grad_lm_head: Tensor | None  # [vocab, n_embd]
 
     def __init__(self, hidden: Tensor, lm_head: Tensor, targets: Tensor, needs: Needs, ids: Sequence[Tensor],
-                 transforms: Sequence[Transform], dtype: dtype, vocabulary: Mapping[str, Tensor]): ...  # fmt: skip
+                 transforms: Sequence[Transform], dtype: dtype, vectors: Mapping[str, Tensor]): ...  # fmt: skip
 
     def tiles(self) -> Iterator[Tile]:
         """All rows, each in one tile."""

@@ -28,9 +28,9 @@ class Head:
     """The `kernels.Head` of any device that PyTorch runs on."""
 
     def __init__(self, hidden: Tensor, lm_head: Tensor, targets: Tensor, needs: Needs, ids: Sequence[Tensor],
-                 transforms: Sequence[Transform], dtype: torch.dtype, vocabulary: Mapping[str, Tensor]):  # fmt: skip
+                 transforms: Sequence[Transform], dtype: torch.dtype, vectors: Mapping[str, Tensor]):  # fmt: skip
         self.hidden, self.lm_head = hidden.detach().to(dtype), lm_head.detach().to(dtype)
-        self.targets, self.needs, self.ids = targets, needs, ids
+        self.targets, self.ids, self.vectors = targets, ids, vectors
         self.product = product(transforms, dtype)
         self.wide = torch.promote_types(dtype, torch.float32)
         self._is_narrow = hidden.shape[1] <= NARROW and has_onednn(self.hidden)
@@ -42,9 +42,6 @@ class Head:
         # kept, since malloc gives pages back to the system when two tiles are free
         rows = self._size if reads_logits(self.wanted) else 0
         self.scratch = self.hidden.new_empty(rows, len(lm_head), dtype=self.wide)
-        self.vectors = {
-            q[1]: vocabulary[q[1]].to(dtype=self.wide, device=hidden.device) for q in needs.quantities if q[0] == "dot"
-        }
         self.grad_hidden: Tensor | None = None
         self._grad_lm_head: Tensor | None = None
 

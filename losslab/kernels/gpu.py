@@ -88,17 +88,14 @@ class Head:
     """
 
     def __init__(self, hidden: Tensor, lm_head: Tensor, targets: Tensor, needs: Needs, ids: Sequence[Tensor],
-                 transforms: Sequence[Transform], dtype: torch.dtype, vocabulary: Mapping[str, Tensor]):  # fmt: skip
+                 transforms: Sequence[Transform], dtype: torch.dtype, vectors: Mapping[str, Tensor]):  # fmt: skip
         if lm_head.shape[0] >= 2**31:
             raise ValueError(f"lm_head has {lm_head.shape[0]} rows, more than 32-bit token ids can number; split it")
         self.hidden, self.lm_head = (m.detach().to(dtype).contiguous() for m in (hidden, lm_head))
-        self.targets, self.needs, self.ids = targets, needs, ids
+        self.targets, self.needs, self.ids, self.vectors = targets, needs, ids, vectors
         self.wide = torch.promote_types(dtype, torch.float32)
         self.grad_dtype = lm_head.dtype if lm_head.dtype in (dtype, self.wide) else self.wide
         self.transforms = sum(map(_compiled, transforms), ())
-        self.vectors = {
-            q[1]: vocabulary[q[1]].to(dtype=self.wide, device=hidden.device) for q in needs.quantities if q[0] == "dot"
-        }
         self.block = BLOCKS[self.hidden.element_size()]
         self.row_blocks = _ceil(len(hidden), self.block.n)
         self.grad_hidden: Tensor | None = None
