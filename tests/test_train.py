@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
+import losslab.objective
 from losslab import fused
 from losslab.config import IGNORE_INDEX, ModelConfig, TrainConfig
 from losslab.model import GPT2
@@ -74,6 +75,19 @@ def test_a_step_without_a_valid_token_is_named_and_moves_nothing():
     assert len(seen) == 1
     for old, new in zip(seen[0], model.parameters(), strict=True):
         assert torch.equal(old, new)
+
+
+@pytest.mark.parametrize("size", [0, 8 * 2**20], ids=["streamed", "dense"])
+def test_targets_are_checked_once_and_where_the_batch_is_made(monkeypatch, size):
+    for place in (fused, fused.sweep, losslab.objective):  # all that could make a GPU wait
+        monkeypatch.setattr(place, "check_targets", None)
+    monkeypatch.setattr(fused, "DENSE_BYTES", size)
+    objective = Objective.parse("cross_entropy")
+    objective.scored_alone = True
+    outcome = train(fresh(), batches, objective, TrainConfig(num_steps=1, micro_batch_size=2))
+    assert outcome.step == 1 and outcome.tokens == (batches(0)[1] >= 0).sum()
+    with pytest.raises(ValueError, match=f"targets has id {VOCAB}, but vocab_size is {VOCAB}; was this corpus token"):
+        train(fresh(), lambda step: (batches(0)[0], batches(0, masked=False)[1] + 1), objective, TrainConfig(num_steps=1))
 
 
 def test_a_micro_batch_of_masked_targets_alone_is_as_if_it_were_not_there():
