@@ -87,7 +87,8 @@ def test_targets_are_checked_once_and_where_the_batch_is_made(monkeypatch, size)
     outcome = train(fresh(), batches, objective, TrainConfig(num_steps=1, micro_batch_size=2))
     assert outcome.step == 1 and outcome.tokens == (batches(0)[1] >= 0).sum()
     with pytest.raises(ValueError, match=f"targets has id {VOCAB}, but vocab_size is {VOCAB}; was this corpus token"):
-        train(fresh(), lambda step: (batches(0)[0], batches(0, masked=False)[1] + 1), objective, TrainConfig(num_steps=1))
+        train(fresh(), lambda step: (batches(0)[0], batches(0, masked=False)[1] + 1), objective,
+              TrainConfig(num_steps=1))  # fmt: skip
 
 
 def test_a_micro_batch_of_masked_targets_alone_is_as_if_it_were_not_there():
