@@ -1,7 +1,6 @@
 """One call of the streamed route: what is scored, and what its loss needs to know."""
 
 from collections.abc import Collection, Mapping
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -27,22 +26,13 @@ def by_products(found: Mapping[Quantity, Tensor], targets: Tensor) -> dict[str, 
     return seen | ({"is_correct": found["argmax"] == targets} if "argmax" in found else {})
 
 
-class Questions(NamedTuple):
-    """What an objective asks of row statistics, or why it cannot be answered by them."""
-
-    quantities: frozenset[Quantity]
-    why_not: str  # a sentence; empty where the objective can be streamed
-
-
 def questions(
     objective: Objective, vocab_size: int, vocabulary: Mapping[str, Tensor] | None, device: torch.device,
     dtype: torch.dtype = torch.float32,
-) -> Questions:
-    """The quantities of an objective, found by running it once over nothing, and kept with it.
+) -> frozenset[Quantity] | None:
+    """The quantities that an objective asks for, found by running it once over nothing, and kept with it.
 
-    Args:
-        vocabulary: named `[vocab]` vectors on the device.
-        dtype: of the statistics.
+    None where it looks at the logits. `dtype` is that of the statistics.
     """
     key = vocab_size, device, dtype, *sorted(vocabulary or ())
     if key not in objective.asked:
@@ -50,8 +40,8 @@ def questions(
         prediction = StreamedPrediction({}, Needs(), targets, vocab_size, dtype, vocabulary)
         # random numbers that a loss draws here must not change those of training, which draws none here after a resume
         with torch.random.fork_rng([device] if device.type == "cuda" else []), torch.enable_grad():
-            why_not = why_not_streamed(objective) if score(objective, prediction) is None else ""
-        objective.asked[key] = Questions(frozenset(prediction.missing), why_not)
+            scored = score(objective, prediction)
+        objective.asked[key] = None if scored is None else frozenset(prediction.missing)
     return objective.asked[key]
 
 
@@ -63,14 +53,6 @@ def score(objective: Objective, prediction: StreamedPrediction) -> Tensor | None
         if prediction.wants_logits:
             return None
         raise
-
-
-def why_not_streamed(objective: Objective, *, changes: bool = False) -> str:
-    """The sentence for an objective that looks at the logits, or whose questions change."""
-    if changes:
-        return f"{objective} cannot be streamed: what it asks for changes from run to run"
-    what = "takes (logits, targets)" if objective.takes_logits else "looks at prediction.logits"
-    return f"{objective} cannot be streamed: it {what}, which is never held; ask for no route, or dense"
 
 
 class Job:
@@ -92,22 +74,30 @@ class Job:
         self.every = num_valid == targets.numel()
         # not among the needs: watching must not change what is computed
         self.also = {quantity for name, quantity in ASKED_AS.items() if name in observe}
-        asked, self.why_not = questions(objective, self.vocab_size, vocabulary, hidden.device, self.wide)
-        self.needs = Needs(set(asked))
-        if any(quantity[0] == "logit_at" for quantity in asked):  # of which tokens depends on the batch
+        asked = questions(objective, self.vocab_size, vocabulary, hidden.device, self.wide)
+        self.looks_at_logits = asked is None
+        self.needs = Needs(set(asked or ()))
+        if any(quantity[0] == "logit_at" for quantity in self.needs.quantities):  # of which tokens depends on the batch
             self.needs = Needs()
             self.losses({})
 
+    @property
+    def why_not(self) -> str:
+        """The sentence for an objective that cannot be had from statistics."""
+        if not self.looks_at_logits:
+            return f"{self.objective} cannot be streamed: what it asks for changes from run to run"
+        what = "takes (logits, targets)" if self.objective.takes_logits else "looks at prediction.logits"
+        return f"{self.objective} cannot be streamed: it {what}, which is never held; ask for no route, or dense"
+
     def losses(self, known: Mapping[Quantity, Tensor]) -> Tensor | None:
-        """The objective of the whole batch from its statistics; what is missing joins the needs. None: `why_not`."""
+        """The objective of the whole batch from its statistics, None where it looks at the logits; what is missing
+        joins the needs."""
         given = {quantity: known[quantity] for quantity in self.needs.quantities if quantity in known}
         prediction = StreamedPrediction(
             given, self.needs, self.targets, self.vocab_size, self.wide, self.vocabulary
         )
         losses = score(self.objective, prediction)
-        if losses is None:
-            self.why_not = why_not_streamed(self.objective)
-        self.is_complete = not prediction.missing
+        self.looks_at_logits, self.is_complete = losses is None, not prediction.missing
         self.needs = Needs(self.needs.quantities | prediction.missing, prediction.ids)
         return losses
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from losslab.fused.job import Job, by_products, score, why_not_streamed
+from losslab.fused.job import Job, by_products, score
 from losslab.kernels import Tile
 from losslab.objective import Objective, check_targets
 from losslab.prediction import Needs, Quantity, StreamedPrediction, uninformed
@@ -67,24 +67,18 @@ def general(hidden: Tensor, lm_head: Tensor, job: Job) -> tuple[Tensor, dict[Qua
     for _ in range(ROUNDS):
         known = statistics(hidden, lm_head, job)
         losses = job.losses(known)
-        if losses is None:
-            return None
-        if job.is_complete or not job.num_valid:
-            return losses, known
-    job.why_not = why_not_streamed(job.objective, changes=True)
+        if losses is None or job.is_complete or not job.num_valid:
+            return None if losses is None else (losses, known)
     return None
 
 
-class _Swept(NamedTuple):
-    losses: Tensor
-    seen: dict[str, Tensor]
-    grads: tuple[Tensor, Tensor]  # by `hidden` and `lm_head`, of the weighted sum of the losses
-
-
 @torch.no_grad()
-def _in_one_sweep(hidden: Tensor, lm_head: Tensor, weights: Tensor | None, job: Job) -> _Swept | None:
+def _in_one_sweep(
+    hidden: Tensor, lm_head: Tensor, weights: Tensor | None, job: Job
+) -> tuple[Tensor, tuple[Tensor, Tensor], dict[str, Tensor]] | None:
     """The common case, a scalar of a token-wise independent loss: each tile scores its own rows and forms their
-    gradient at once. None where a tile asks for more than was gathered: the answers of others change the questions."""
+    gradient at once. Losses, the gradients of their weighted sum by `hidden` and `lm_head`, and what was seen; None
+    where a tile asks for more than was gathered: the answers of others change the questions."""
     gathered: dict[str, list[Tensor]] = {}
     wanted = _ordered(job.needs.quantities)
     weight = None if weights is None else job.rows(weights.expand(job.targets.shape)).to(job.wide)
@@ -102,17 +96,16 @@ def _in_one_sweep(hidden: Tensor, lm_head: Tensor, weights: Tensor | None, job: 
         grads = job.grads(head, hidden, lm_head)
     seen = {name: job.whole(torch.cat(parts)) for name, parts in gathered.items()}
     losses = seen.pop("losses", torch.zeros(job.targets.shape, dtype=job.wide, device=hidden.device))
-    return _Swept(losses, seen, grads)
+    return losses, grads, seen
 
 
 class _GradientInForward(torch.autograd.Function):
     """What one sweep has found, for upstream 1. Any other upstream gradient recomputes."""
 
     @staticmethod
-    def forward(ctx, hidden, lm_head, weights, job, swept):
-        losses, _, ctx.grads = swept
+    def forward(ctx, hidden, lm_head, weights, job, losses_and_grads):
+        (losses, ctx.grads), ctx.job = losses_and_grads, job  # one argument: as tensors they would be inputs
         ctx.save_for_backward(hidden, lm_head, weights, losses)
-        ctx.job = job
         ctx.set_materialize_grads(False)
         return (losses if weights is None else losses * weights).sum(), losses
 
@@ -177,13 +170,12 @@ def streamed(
     if objective.scored_alone is None:
         objective.check(lm_head.shape[0], vocabulary, lm_head.device)
     job = Job(hidden, lm_head, targets, objective, num_valid, vocabulary, observe)
-    if job.why_not:
+    if job.looks_at_logits:
         return job.why_not
     in_forward = (objective.scored_alone and job.kernels.GRADIENT_IN_FORWARD) or not num_valid
     if in_forward and torch.is_grad_enabled() and (hidden.requires_grad or lm_head.requires_grad):
-        swept = _in_one_sweep(hidden, lm_head, weights, job)
-        if swept is not None:
-            return Streamed(*_GradientInForward.apply(hidden, lm_head, weights, job, swept), swept.seen)
+        if (swept := _in_one_sweep(hidden, lm_head, weights, job)) is not None:
+            return Streamed(*_GradientInForward.apply(hidden, lm_head, weights, job, swept[:2]), swept[2])
     found = general(hidden, lm_head, job)  # asks until it is answered
     if found is None:
         return job.why_not
