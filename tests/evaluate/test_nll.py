@@ -1,4 +1,4 @@
-"""The ruler against closed forms: models whose every probability is known beforehand."""
+"""Scores against closed forms: models whose every probability is known beforehand."""
 
 import math
 
@@ -9,9 +9,8 @@ from known_models import Bytes, Table, Text, texts
 
 from losslab.config import ModelConfig
 from losslab.evaluate import windows
-from losslab.evaluate.nll import nll, per_document
-from losslab.evaluate.ruler import first_tokens
-from losslab.evaluate.temperature import fit_temperature
+from losslab.evaluate.document_scores import nll, per_document
+from losslab.evaluate.temperature import first_tokens, fit_temperature
 from losslab.model import GPT2
 
 DOCUMENTS = texts("Once upon a time", "the cat sat on the mat, and the mat sat still", "naïve 🙂 café", "a", "")
