@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-EVEN = 3 / 4  # a batch of some size takes no row that is shorter than this beside its longest
+EVEN = 3 / 4  # a batch of some size takes no row that is shorter than this share of its longest
 WORTHWHILE = 1 / 4  # a sequence joins others where it is spared this much of its reading
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from losslab import untrusted
-from losslab.corpus.cache import root
+from losslab.corpus.disk import root
 from losslab.evaluate import benchmark_rows
 from losslab.evaluate.benchmark_rows import MAX_BYTES
 

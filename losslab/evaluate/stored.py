@@ -11,7 +11,7 @@ import torch
 
 from losslab import __version__, checkpoint, untrusted
 from losslab.corpus import Corpus
-from losslab.corpus.cache import root
+from losslab.corpus.disk import root
 from losslab.evaluate import tasks
 from losslab.evaluate.paired import outcomes
 from losslab.evaluate.sharing import Ranks

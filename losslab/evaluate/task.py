@@ -44,7 +44,7 @@ class TaskResult:
     name: str
     scores: dict[str, Score]  # named with their normalizer or denominator; a score has its n and standard error
     counts: dict[str, int]  # items, cut, tied, skipped, ...
-    notes: list[str] = field(default_factory=list)  # sentences that belong beside the numbers
+    notes: list[str] = field(default_factory=list)  # sentences that belong to the numbers
     parts: list["TaskResult"] = field(default_factory=list)  # of a task that has several
     items: list[dict] = field(default_factory=list)  # one row per item
     is_evidence: bool = True  # False where a limit was set

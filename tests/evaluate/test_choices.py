@@ -12,7 +12,7 @@ from torch import nn
 
 from losslab import tokenizer as tokenizers
 from losslab.config import ModelConfig
-from losslab.evaluate import questions, tasks
+from losslab.evaluate import questions, task, tasks
 from losslab.evaluate.choices import Option, Question, language_modeling, multiple_choice, option, pick
 from losslab.evaluate.requests import Request
 from losslab.evaluate.task import Settings, lines
@@ -248,7 +248,7 @@ def test_without_a_folder_the_rows_come_from_the_hub(monkeypatch):
 
 def test_a_long_task_says_how_far_it_is_and_how_long_it_still_takes(monkeypatch):
     said, clock = [], iter([0.0, 1.0, 9.0, 10.0])
-    monkeypatch.setattr(tasks.time, "monotonic", lambda: next(clock))
+    monkeypatch.setattr(task.time, "monotonic", lambda: next(clock))
     progress = lines(said.append, "piqa", "requests")
     for done in (0, 1800, 1900):
         progress(done, 3600)
