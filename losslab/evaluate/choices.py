@@ -159,18 +159,14 @@ def _answered(name: str, model, questions, settings: Settings) -> tuple[list[Que
 
 
 def _counts(model, questions: Sequence[Question], scored: Sequence[Question]) -> dict[str, int]:
-    return {
-        "items": len(scored), "skipped": len(questions) - len(scored),
-        "cut": sum(_is_cut(question, model.config.max_seq_len) for question in scored),
-    }
+    cut = sum(_is_cut(question, model.config.max_seq_len) for question in scored)
+    return {"items": len(scored), "skipped": len(questions) - len(scored), "cut": cut}
 
 
 def _result(name: str, model, questions, settings: Settings, correct: dict, counts: dict, items: list) -> TaskResult:
     context_length, notes, numbers = model.config.max_seq_len, [], iter(items)
-    rows = [
-        {"index": index, **({"skipped": question.skipped} if question.skipped else next(numbers))}
-        for index, question in enumerate(questions)
-    ]
+    rows = [{"index": index, **({"skipped": question.skipped} if question.skipped else next(numbers))}
+            for index, question in enumerate(questions)]
     scores = {}
     if counts["items"]:
         scores = {key: mean_score(values, "share of items") for key, values in correct.items()}

@@ -45,7 +45,9 @@ class DocumentScores:
             return np.exp(self.all_nats / np.maximum(self.all_tokens, 1))
 
 
-def nll(model, documents: Sequence, tokenizer, *, stride: int = 0, batch_size: int = 32, temperature: float = 1.0):
+def nll(
+    model, documents: Sequence, tokenizer, *, stride: int = 0, batch_size: int = 32, temperature: float = 1.0,
+) -> dict[str, Score]:
     """The number that a verdict is on and its relatives, on a whole set of documents.
 
     With the model's softmax at temperature 1, logit transform included, in float32 and summed in float64:

@@ -44,10 +44,7 @@ def score(model, tokenizer, rows: Sequence[dict], settings: Settings) -> TaskRes
     Raises:
         ValueError: if no pair fits the model's context.
     """
-    paradigms: dict[str, list[dict]] = {}
-    for row in rows:
-        paradigms.setdefault(row["UID"], []).append(row)
-    chosen = [row for group in paradigms.values() for row in group[: settings.limit or None]]
+    chosen = [row for group in _grouped(rows, "UID").values() for row in group[: settings.limit or None]]
     sentences = [tokenizer.encode(row[side]).tolist() for row in chosen for side in COLUMNS[:2]]
     context_length = model.config.max_seq_len
     fits = [0 < len(good) <= context_length and 0 < len(bad) <= context_length
@@ -63,8 +60,7 @@ def score(model, tokenizer, rows: Sequence[dict], settings: Settings) -> TaskRes
          "bad_nats": float(bad), "right": bool(good < bad), "tied": bool(good == bad)}
         for i, (good, bad) in zip(kept, nats, strict=True)
     ]
-    skipped = len(chosen) - len(kept)
-    return _result(items, skipped, is_evidence=not settings.limit)
+    return _result(items, len(chosen) - len(kept), is_evidence=not settings.limit)
 
 
 def _result(items: list[dict], skipped: int, *, is_evidence: bool) -> TaskResult:
@@ -91,7 +87,7 @@ def _counts(items: list[dict]) -> dict[str, int]:
     return {"pairs": len(items), "tied": sum(item["tied"] for item in items)}
 
 
-def _grouped(items: list[dict], key: str) -> dict[str, list[dict]]:
+def _grouped(items: Sequence[dict], key: str) -> dict[str, list[dict]]:
     groups: dict[str, list[dict]] = {}
     for item in items:
         groups.setdefault(item[key], []).append(item)

@@ -1,5 +1,6 @@
 """Scores against closed forms: models whose every probability is known beforehand."""
 
+import inspect
 import math
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 import torch
 from known_models import Bytes, Table, Text, texts
 
+import losslab
 from losslab.config import ModelConfig
 from losslab.evaluate import windows
 from losslab.evaluate.document_scores import nll, per_document
@@ -163,6 +165,11 @@ def test_a_target_that_was_never_scored_is_noticed_though_it_has_no_bytes(monkey
     document = texts("x" * 49)[0]  # seven windows, and one for the end mark alone
     with pytest.raises(AssertionError):
         nll(Table(torch.zeros(257, 257), 7), [document], Bytes())
+
+
+def test_the_package_offers_nll_with_its_signature():
+    assert losslab.evaluate.nll is nll
+    assert list(inspect.signature(losslab.evaluate.nll).parameters)[:3] == ["model", "documents", "tokenizer"]
 
 
 def test_no_document_is_an_error():
