@@ -24,7 +24,7 @@ import numpy as np
 import torch
 
 from losslab import config, machine, tokenizer
-from losslab.evaluate import benchmarks, bundle, prompts, questions
+from losslab.evaluate import benchmark_rows, bundle, prompts, questions
 from losslab.evaluate.requests import Request, answers
 from losslab.model import GPT2
 
@@ -57,7 +57,7 @@ WAYS = (together, alone, alone_scored)
 
 def zero_shot(data, encoder, limit):
     for name in ("piqa", "arc_easy"):
-        for row in benchmarks.rows(data / "hf_eval" / f"{name}.validation.jsonl.gz", ()):
+        for row in benchmark_rows.rows(data / "hf_eval" / f"{name}.validation.jsonl.gz", ()):
             yield lambda ask=questions.BENCHMARKS[name].ask, row=row: questions.question(encoder, limit, ask(row))
 
 

@@ -21,7 +21,7 @@ import pytest
 from losslab import records, report
 from losslab.config import DataConfig, EvaluateConfig, ModelConfig
 from losslab.corpus import Corpus
-from losslab.evaluate.ruler import measure_run
+from losslab.evaluate.evaluator import measure_run
 from losslab.experiment.watching import Watch
 
 ROOT = Path(__file__).parents[1]

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from losslab.config import DataConfig
-from losslab.corpus import Corpus, build, cache, progress
+from losslab.corpus import Corpus, build, cache, disk, progress
 from losslab.tokenizer import END_OF_TEXT
 
 
@@ -132,7 +132,7 @@ def test_damage_that_cannot_be_mended_is_one_sentence(path, monkeypatch):
 def test_a_big_shard_is_read_once_by_a_process_and_again_before_a_verdict(path, monkeypatch):
     import os
 
-    monkeypatch.setattr(cache, "REMEMBER_BYTES", 1)
+    monkeypatch.setattr(disk, "REMEMBER_BYTES", 1)
     corpus = Corpus.open(DataConfig(corpus=path))
     Corpus.open(DataConfig(corpus=path)).verify()
     shard = corpus.folder / "val.bin"
@@ -186,7 +186,7 @@ def test_four_processes_that_want_the_same_corpus_build_it_once(path, root):
 
 
 def test_without_locks_the_loser_of_the_race_takes_the_winners_corpus(path, root, monkeypatch):
-    monkeypatch.setattr(cache, "fcntl", None)
+    monkeypatch.setattr(disk, "fcntl", None)
     original = cache.seal
 
     def another_process_is_faster(folder, meta):
@@ -270,8 +270,8 @@ def test_a_process_that_is_asked_to_end_leaves_nothing(path, root):
 
 @pytest.mark.parametrize("free", [10, 10**12])
 def test_a_disk_is_not_filled_to_the_brim(path, root, monkeypatch, free):
-    monkeypatch.setattr(cache, "ROOM_BYTES", 1000)
-    monkeypatch.setattr(cache.shutil, "disk_usage", lambda _: SimpleNamespace(total=2 * 10**12, free=free))
+    monkeypatch.setattr(disk, "ROOM_BYTES", 1000)
+    monkeypatch.setattr(disk.shutil, "disk_usage", lambda _: SimpleNamespace(total=2 * 10**12, free=free))
     if free > 10:
         Corpus.open(DataConfig(corpus=path))
         return
@@ -303,7 +303,7 @@ def test_a_corpus_in_an_unwritable_cache_can_still_be_read(path, monkeypatch):
     def refuse(*_, **__):
         raise PermissionError(errno.EACCES, "Permission denied")
 
-    monkeypatch.setattr(cache.Path, "mkdir", refuse)
+    monkeypatch.setattr(disk.Path, "mkdir", refuse)
     assert Corpus.open(DataConfig(corpus=path)).digest == digest
 
 
@@ -318,20 +318,20 @@ def test_the_digest_of_a_big_file_is_remembered_until_it_changes(tmp_path, root,
     import os
     import time
 
-    monkeypatch.setattr(cache, "REMEMBER_BYTES", 1)
+    monkeypatch.setattr(disk, "REMEMBER_BYTES", 1)
     big = tmp_path / "big.txt"
     big.write_text("one")
-    first = cache.file_digest(big)
+    first = disk.file_digest(big)
     assert not (root / "files").exists()  # changed a moment ago: not to be trusted yet
     old = time.time_ns() - 10**10
     os.utime(big, ns=(old, old))
-    assert cache.file_digest(big) == first and len(list((root / "files").iterdir())) == 1
-    monkeypatch.setattr(cache.hashlib, "file_digest", None)
-    assert cache.file_digest(big) == first  # remembered
+    assert disk.file_digest(big) == first and len(list((root / "files").iterdir())) == 1
+    monkeypatch.setattr(disk.hashlib, "file_digest", None)
+    assert disk.file_digest(big) == first  # remembered
     monkeypatch.undo()
     monkeypatch.setenv("LOSSLAB_CACHE", str(root))
     big.write_text("two")
-    assert cache.file_digest(big) != first
+    assert disk.file_digest(big) != first
 
 
 def test_progress_is_told_in_bytes(tmp_path):
@@ -361,10 +361,10 @@ def test_times_are_said_as_people_say_them(monkeypatch):
 
 def test_the_cache_follows_the_users_settings(monkeypatch):
     monkeypatch.setenv("LOSSLAB_CACHE", "/a/b")
-    assert str(cache.root()) == "/a/b"
+    assert str(disk.root()) == "/a/b"
     monkeypatch.delenv("LOSSLAB_CACHE")
     monkeypatch.setenv("XDG_CACHE_HOME", "/x")
-    assert str(cache.root()) == "/x/losslab"
+    assert str(disk.root()) == "/x/losslab"
     monkeypatch.delenv("XDG_CACHE_HOME")
     monkeypatch.setenv("HOME", "/home/someone")
-    assert str(cache.root()) == "/home/someone/.cache/losslab"
+    assert str(disk.root()) == "/home/someone/.cache/losslab"

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from losslab.config import DataConfig
-from losslab.corpus import Corpus, build, cuts, files, spool
+from losslab.corpus import Corpus, build, cuts, encoding, files, spool
 from losslab.tokenizer import END_OF_TEXT, BytePairs, make
 
 NASTY = [
@@ -32,7 +32,7 @@ def shrink(patch, size):
     """What is read and tokenized at once becomes `size` bytes, so that a short text is a long one."""
     for module, name, value in (
         (files, "PART_BYTES", size), (spool, "BLOCK_BYTES", size), (spool, "PIECE_BYTES", size), (spool, "LONGEST", 8),
-        (spool, "BATCH_BYTES", 3 * size),
+        (encoding, "BATCH_BYTES", 3 * size), (encoding, "PIECE_BYTES", size),
     ):  # fmt: skip
         patch.setattr(module, name, value)
 

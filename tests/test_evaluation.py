@@ -119,7 +119,7 @@ def test_tasks_of_a_run(run, capsys):
 def test_sums_that_a_training_left_in_its_folder_are_not_taken_up(run, monkeypatch):
     """The folder of partial sums is the cache's; what lies in the run folder under the right name is ignored."""
     seen = []
-    monkeypatch.setattr("losslab.evaluate.sweep._restore", lambda file, sums: seen.append(file) or 0)
+    monkeypatch.setattr("losslab.evaluate.summing._restore", lambda file, sums: seen.append(file) or 0)
     assert losslab("evaluate", run, "--tasks", "likelihood") == 0
     assert seen and not any(Path(run).resolve() in file.resolve().parents for file in seen)
 

@@ -26,7 +26,7 @@ FLOORS = {
     2: "objective",
     1: "lossfile model corpus records scaling optim kernels",
     0: "losses transforms formula config machine progress processes tokenizer tensors tales stats units prediction",
-    -1: "bytelevel grammar",
+    -1: "grammar",
     -2: "untrusted words",
 }
 FLOOR = {room: floor for floor, rooms in FLOORS.items() for room in rooms.split()}
@@ -199,9 +199,9 @@ def test_help_is_shown_without_torch_or_numpy(arguments, word):
     assert not loaded_by(code) & {"torch", "numpy", "scipy", "pandas", "altair", "datasets", "transformers"}
 
 
-def test_the_ruler_loads_no_loss_even_for_a_model_with_a_transform():
+def test_the_evaluator_loads_no_loss_even_for_a_model_with_a_transform():
     code = (
-        "import losslab.evaluate.ruler, losslab.evaluate.__main__; from losslab.model import GPT2; "
+        "import losslab.evaluate.evaluator, losslab.evaluate.__main__; from losslab.model import GPT2; "
         "from losslab import formula; from losslab.config import ModelConfig; "
         "GPT2(ModelConfig(n_embd=8), 5, formula.transforms('softcap(15)'))"
     )

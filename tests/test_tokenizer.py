@@ -323,8 +323,8 @@ def test_a_file_that_is_none_is_refused_and_never_waited_for(tmp_path, name):
 
 
 def test_changed_gpt2_files_are_refused(monkeypatch):
-    from losslab import tokenizer
+    from losslab.tokenizer import gpt2
 
-    monkeypatch.setitem(tokenizer.GPT2_SHA256, "vocab.bpe", "0" * 64)
+    monkeypatch.setitem(gpt2.SHA256, "vocab.bpe", "0" * 64)
     with pytest.raises(ValueError, match="not GPT-2's file"):
-        tokenizer._gpt2_file("vocab.bpe")
+        gpt2.read("vocab.bpe")

@@ -191,7 +191,7 @@ def _run_tasks(names: list[str], loaded, settings: dict, items: bool) -> tuple[l
 
 def _likelihood(record, data, rules, device: str, json: bool) -> None:
     from losslab.evaluate import stored
-    from losslab.evaluate.ruler import measure
+    from losslab.evaluate.evaluator import measure
 
     run, (newest, _) = record.path, stored.find(record, tell)
     measured = measure(newest, data, rules, device=device)

@@ -11,7 +11,7 @@ import numpy as np
 
 from losslab.config import DataConfig, digest
 from losslab.corpus import build, cache, sources
-from losslab.corpus.cache import Progress
+from losslab.corpus.disk import Progress
 from losslab.corpus.splits import RULE, SPLITS
 from losslab.tokenizer import FIXED, Tokenizer, check_name, load, make
 

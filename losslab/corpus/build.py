@@ -8,10 +8,11 @@ from pathlib import Path
 import numpy as np
 
 from losslab.config import DataConfig, digest
-from losslab.corpus import cache
+from losslab.corpus import cache, disk
+from losslab.corpus.encoding import Part, encoded
 from losslab.corpus.sources import Source
 from losslab.corpus.splits import RULE, SPLITS, assign, cut_by_position, rule_of
-from losslab.corpus.spool import TOLD_BYTES, Part, Spool
+from losslab.corpus.spool import TOLD_BYTES, Spool
 from losslab.tokenizer import Tokenizer, make
 
 FORMAT = 2  # raised when the files below change their meaning
@@ -45,7 +46,7 @@ def write(folder: Path, source: Source, config: DataConfig, tokenizer: Tokenizer
                 progress(f"tokenizing {source.name}", before + done, sum(spool.sizes))
 
             ends = [bool(spool.ends[i]) for i in numbers[split]]
-            parts = spool.encoded(numbers[split], tokenizer)
+            parts = encoded(spool, numbers[split], tokenizer)
             counts[split] = _write_split(folder, split, parts, ends, tokenizer.eot, dtype, told)
         floor = source.floor_bits_per_byte
         meta = {
@@ -123,9 +124,9 @@ def _write_split(
             before, counts["bytes"] = counts["bytes"], counts["bytes"] + part.num_bytes
             if before // TOLD_BYTES != counts["bytes"] // TOLD_BYTES:
                 told(counts["bytes"])
-            if (position - checked) * size >= cache.ROOM_BYTES:
+            if (position - checked) * size >= disk.ROOM_BYTES:
                 checked = position
-                cache.check_room(folder, split)
+                disk.check_room(folder, split)
             if not part.last:
                 continue
             end = ends[counts["documents"]]

@@ -1,38 +1,15 @@
 """Tokenized corpora on disk: written once, under a name that says what is in them, never half-written."""
 
-import errno
 import hashlib
 import json
-import os
 import re
 import shutil
-import signal
 import tempfile
-import threading
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
-try:
-    import fcntl
-except ImportError:  # Windows: two processes then build the same corpus, and the second finds it done
-    fcntl = None
-
-Progress = Callable[[str, int, int], None]  # (what is being done, bytes done, bytes in all or 0)
-
-REMEMBER_BYTES = 64_000_000  # below it, hashing a file again costs less than a tenth of a second
-ROOM_BYTES = 16_000_000  # of a file that grows, between two looks at the room on its disk
-KEPT_FREE = 500_000_000, 0.05  # of a disk, for others: the smaller of so many bytes and this share of it
-UNWRITABLE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EEXIST,
-              errno.ELOOP}  # a link in place of a lock
-
-
-def root() -> Path:
-    """The cache folder: `LOSSLAB_CACHE`, or `losslab` in the user's cache."""
-    if given := os.environ.get("LOSSLAB_CACHE"):
-        return Path(given).expanduser()
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "losslab"
+from losslab.corpus.disk import Progress, end_delayed, explained, held_by_none, locked, root, sha256
 
 
 def obtain(
@@ -51,19 +28,19 @@ def obtain(
     damage = damage_of(folder, verify=verify)
     if damage is None:
         return folder
-    with _explained(folder.parent):
+    with explained(folder.parent):
         folder.parent.mkdir(parents=True, exist_ok=True)
-        with _locked(folder.with_name(f"{folder.name}.lock"), progress) as alone:
+        with locked(folder.with_name(f"{folder.name}.lock"), progress) as alone:
             damage = damage_of(folder, verify=verify)
             if damage is None:  # another process has built it meanwhile
                 return folder
             if damage:
                 progress(f"the cached corpus {name} is damaged ({damage}); it is made again", 0, 0)
             if alone:
-                _sweep(folder.parent, folder.name)
+                _remove_abandoned(folder.parent, folder.name)
             temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
             try:
-                with _end_delayed(lambda: shutil.rmtree(temporary, ignore_errors=True)):
+                with end_delayed(lambda: shutil.rmtree(temporary, ignore_errors=True)):
                     build(temporary)
                 assert damage_of(temporary, verify=False) is None, "the build wrote no complete corpus"
                 _replace(temporary, folder, verify)
@@ -77,8 +54,8 @@ def obtain(
 
 
 def seal(folder: Path, meta: dict) -> None:
-    """Write `meta.json` last, with the size and the sha256 of every file beside it, and a sum of its own."""
-    files = {path.relative_to(folder).as_posix(): {"bytes": path.stat().st_size, "sha256": _sha256(path)}
+    """Write `meta.json` last, with the size and the sha256 of every other file, and a sum of its own."""
+    files = {path.relative_to(folder).as_posix(): {"bytes": path.stat().st_size, "sha256": sha256(path)}
              for path in sorted(folder.rglob("*")) if path.is_file()}  # fmt: skip
     meta = {**meta, "files": files}
     (folder / "meta.json").write_text(json.dumps({**meta, "sum": _sum(meta)}, indent=1), encoding="utf-8")
@@ -105,7 +82,7 @@ def damage_of(folder: Path, *, verify: bool = True, remember: bool = True) -> st
                 return f"{name} is missing"
             if path.stat().st_size != written["bytes"]:
                 return f"{name} has {path.stat().st_size:,} bytes instead of {written['bytes']:,}"
-            if verify and _sha256(path, remember=remember) != written["sha256"]:
+            if verify and sha256(path, remember=remember) != written["sha256"]:
                 return f"{name} is not what was written"
     except OSError as error:
         return f"it cannot be read: {error.strerror}"
@@ -114,94 +91,19 @@ def damage_of(folder: Path, *, verify: bool = True, remember: bool = True) -> st
     return None
 
 
-class _End(BaseException):
-    """The process was asked to end."""
-
-
-@contextmanager
-def _end_delayed(remove: Callable[[], None]) -> Iterator[None]:
-    """Call `remove` before the signal SIGTERM ends the process, where nobody else has a plan for that signal."""
-    in_main = threading.current_thread() is threading.main_thread()
-    if not in_main or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
-        yield
-        return
-
-    def end(*_) -> None:
-        raise _End
-
-    signal.signal(signal.SIGTERM, end)
-    try:
-        yield
-    except _End:
-        remove()
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        signal.raise_signal(signal.SIGTERM)
-    finally:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
-
-
-def check_room(folder: Path, what: str) -> None:
-    """An error if the disk of `folder` has hardly any room left while `what` is being written there."""
-    disk = shutil.disk_usage(folder)
-    if disk.free < min(KEPT_FREE[0], KEPT_FREE[1] * disk.total):
-        raise OSError(
-            f"the disk of the corpus cache {root()} has only {disk.free / 1e6:,.0f} MB left while {what} is written to "
-            "it; make room there, set LOSSLAB_CACHE to a folder on a larger disk, or give a smaller text"
-        )
-
-
 def _sum(meta: dict) -> str:
     return hashlib.sha256(json.dumps(meta, sort_keys=True).encode()).hexdigest()
 
 
-_found_whole: dict[tuple, str] = {}  # sha256 of big files that this process has read
-
-
-def _sha256(path: Path, *, remember: bool = False) -> str:
-    stat = path.stat()
-    key = str(path), stat.st_size, stat.st_mtime_ns, stat.st_ino
-    if remember and key in _found_whole:
-        return _found_whole[key]
-    with open(path, "rb") as file:
-        found = hashlib.file_digest(file, "sha256").hexdigest()
-    if stat.st_size >= REMEMBER_BYTES:
-        _found_whole[key] = found
-    return found
-
-
-def _sweep(corpora: Path, own: str) -> None:
+def _remove_abandoned(corpora: Path, own: str) -> None:
     """Remove what killed processes left: of the corpus `own`, whose lock is held, and of others that no one builds."""
     for abandoned in corpora.glob(".*-*.*"):
         name = abandoned.name[1:].rpartition(".")[0]
         if name == own:
             shutil.rmtree(abandoned, ignore_errors=True)
             continue
-        try:
-            with open(corpora / f"{name}.lock", "r+") as file:  # a build without its lock is none of this version
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                shutil.rmtree(abandoned, ignore_errors=True)
-        except OSError:
-            pass
-
-
-def file_digest(path: Path) -> str:
-    """sha256 of a file; that of a big one is remembered under its path, size and time of change."""
-    stat = path.stat()
-    # a file changed a moment ago may change again without its time moving
-    remember = stat.st_size >= REMEMBER_BYTES and time.time_ns() - stat.st_mtime_ns > 2 * 10**9
-    where = f"{path.resolve()}\0{stat.st_size}\0{stat.st_mtime_ns}\0{stat.st_ino}"
-    note = root() / "files" / hashlib.sha256(where.encode()).hexdigest()[:24]
-    if remember and note.is_file() and len(known := note.read_text()) == 64:
-        return known
-    with open(path, "rb") as file:
-        found = hashlib.file_digest(file, "sha256").hexdigest()
-    if remember:
-        with _explained(note.parent):
-            note.parent.mkdir(parents=True, exist_ok=True)
-            partial = note.with_name(f".{note.name}.{os.getpid()}")
-            partial.write_text(found)
-            partial.replace(note)
-    return found
+        with suppress(OSError), held_by_none(corpora / f"{name}.lock"):
+            shutil.rmtree(abandoned, ignore_errors=True)
 
 
 def _replace(temporary: Path, folder: Path, verify: bool) -> None:
@@ -217,36 +119,3 @@ def _replace(temporary: Path, folder: Path, verify: bool) -> None:
                 return
             shutil.rmtree(folder, ignore_errors=True)
     raise OSError(f"the damaged corpus {folder} cannot be replaced; remove that folder and try again")
-
-
-@contextmanager
-def _locked(path: Path, progress: Progress) -> Iterator[bool]:
-    """Hold the lock while the block runs; gives whether there is one. The rename is safe without it."""
-    with open(os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o666), "w") as file:
-        alone = False
-        if fcntl:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                alone = True
-            except BlockingIOError:
-                progress("waiting for the process that prepares this corpus", 0, 0)
-                fcntl.flock(file, fcntl.LOCK_EX)
-                alone = True
-            except OSError:  # a file system without locks
-                pass
-        yield alone  # closing the file releases the lock
-
-
-@contextmanager
-def _explained(folder: Path) -> Iterator[None]:
-    """Say which folder cannot be written, and what would do."""
-    try:
-        yield
-    except OSError as error:
-        ours = error.filename is None or str(root()) in str(error.filename)
-        if error.errno in UNWRITABLE and ours:
-            raise OSError(
-                f"the corpus cache {folder} cannot be written ({error.strerror}); make room there, or set "
-                "LOSSLAB_CACHE to a folder that can be"
-            ) from None
-        raise

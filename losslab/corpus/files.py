@@ -87,13 +87,13 @@ def texts(paths: list[Path]) -> Iterator[Piece]:
             document, size = [], 0
 
 
-def _lines(path: Path, limit: int) -> Iterator[bytes]:
-    """The lines of a file, unpacked if it is `.gz`; one longer than `limit` comes in parts."""
+def _lines(path: Path, most: int) -> Iterator[bytes]:
+    """The lines of a file, unpacked if it is `.gz`; one longer than `most` comes in parts."""
     with open(path, "rb") as stored:
         packed = path.suffix.lower() == ".gz"
         file = gzip.GzipFile(fileobj=stored) if packed else stored
         read = checked = 0
-        while line := file.readline(limit):
+        while line := file.readline(most):
             read += len(line)
             if packed and read - checked >= PART_BYTES:
                 checked = read

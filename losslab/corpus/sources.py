@@ -10,7 +10,7 @@ from pathlib import Path
 
 from losslab import tales
 from losslab.config import DataConfig, nearest
-from losslab.corpus import cache, files, hub
+from losslab.corpus import disk, files, hub_datasets
 from losslab.corpus.splits import Piece
 from losslab.tokenizer import Tokenizer
 
@@ -38,7 +38,7 @@ def find(config: DataConfig, tokenizer: Tokenizer | None) -> Source:
         return _tales(config)
     if name == "pydoc":
         return _pydoc()
-    if name in hub.KNOWN:
+    if name in hub_datasets.KNOWN:
         return _hub(name, config)
     path = Path(os.path.expanduser(name))
     if os.path.isdir(path):
@@ -53,10 +53,10 @@ def find(config: DataConfig, tokenizer: Tokenizer | None) -> Source:
     is_file_name = files.suffix(path) in (*files.TEXT_SUFFIXES, files.SHARD_SUFFIX, ".parquet")
     if re.fullmatch(r"[A-Za-z0-9][\w.-]*/[\w.-]+(:[\w.-]+)?", name) and not is_file_name:
         return _hub(name, config)
-    known = f"the corpora are {', '.join((*EMBEDDED, *hub.KNOWN))}, any `owner/name` of the hub, or a path"
+    known = f"the corpora are {', '.join((*EMBEDDED, *hub_datasets.KNOWN))}, any `owner/name` of the hub, or a path"
     if is_file_name or "/" in name or "\\" in name:
         raise FileNotFoundError(f"there is no file or folder {name}; {known}")
-    raise ValueError(f"unknown corpus {name!r}{nearest(name, (*EMBEDDED, *hub.KNOWN))}; {known}")
+    raise ValueError(f"unknown corpus {name!r}{nearest(name, (*EMBEDDED, *hub_datasets.KNOWN))}; {known}")
 
 
 def _tales(config: DataConfig) -> Source:
@@ -92,9 +92,9 @@ def _pydoc() -> Source:
 
 
 def _hub(name: str, config: DataConfig) -> Source:
-    identity = ["hub", hub.KNOWN.get(name, name), config.max_bytes]
+    identity = ["hub", hub_datasets.KNOWN.get(name, name), config.max_bytes]
     extent = f"the first documents, up to data.max_bytes={config.max_bytes:,} bytes in a split of the source"
-    return Source(name, identity, lambda: hub.stream(name, config.max_bytes), extent=extent)
+    return Source(name, identity, lambda: hub_datasets.stream(name, config.max_bytes), extent=extent)
 
 
 def _file(path: Path, config: DataConfig, tokenizer: Tokenizer | None) -> Source:
@@ -113,9 +113,9 @@ def _file(path: Path, config: DataConfig, tokenizer: Tokenizer | None) -> Source
 
 
 def _folder(path: Path, config: DataConfig, tokenizer: Tokenizer | None) -> Source:
-    if hub.is_saved(path):
+    if hub_datasets.is_saved(path):
         return _local(path, sorted(file for file in path.rglob("*") if file.is_file()))
-    if parquet := hub.parquet_files(path):
+    if parquet := hub_datasets.parquet_files(path):
         return _local(path, parquet)
     train, val = files.split_files(path)
     read = files.parts
@@ -151,7 +151,7 @@ def _state(path: Path) -> tuple[int, int, int]:
 
 
 def _local(path: Path, parts: list[Path]) -> Source:
-    return Source(path.resolve().name, _identity(parts), lambda: hub.local(path))
+    return Source(path.resolve().name, _identity(parts), lambda: hub_datasets.local(path))
 
 
 def _of_shards(path: Path, config: DataConfig, tokenizer: Tokenizer | None) -> Tokenizer:
@@ -164,4 +164,4 @@ def _of_shards(path: Path, config: DataConfig, tokenizer: Tokenizer | None) -> T
 
 
 def _identity(paths: list[Path]) -> list:
-    return ["files", [[path.name, cache.file_digest(path)] for path in paths]]
+    return ["files", [[path.name, disk.file_digest(path)] for path in paths]]

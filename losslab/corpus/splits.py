@@ -112,10 +112,10 @@ def assign(
     return [of(role, key) for role, key in zip(roles, keys, strict=True)]
 
 
-def _fill(numbers: Iterable[int], keys: Sequence[bytes], sizes: Sequence[int], limit: int) -> set[bytes]:
-    """Digests of the documents that fit into `limit` bytes, in the order of the digests.
+def _fill(numbers: Iterable[int], keys: Sequence[bytes], sizes: Sequence[int], most: int) -> set[bytes]:
+    """Digests of the documents that fit into `most` bytes, in the order of the digests.
 
-    One that does not fit is passed over until half of `limit` is used, and ends the search after that: to go on would
+    One that does not fit is passed over until half of `most` is used, and ends the search after that: to go on would
     fill the rest with ever shorter documents.
     """
     groups: dict[bytes, int] = {}  # equal documents go together
@@ -123,19 +123,19 @@ def _fill(numbers: Iterable[int], keys: Sequence[bytes], sizes: Sequence[int], l
         groups[keys[i]] = groups.get(keys[i], 0) + sizes[i]
     taken, used = set(), 0
     for key in sorted(groups):
-        if used + groups[key] <= limit:
+        if used + groups[key] <= most:
             taken.add(key)
             used += groups[key]
-        elif 2 * used >= limit:
+        elif 2 * used >= most:
             break
     return taken
 
 
-def _every(step: int, numbers: Sequence[int], keys: Sequence[bytes], sizes: Sequence[int], limit: int) -> set[bytes]:
-    """Digests of every `step`-th document until `limit` bytes are reached; one at least."""
+def _every(step: int, numbers: Sequence[int], keys: Sequence[bytes], sizes: Sequence[int], most: int) -> set[bytes]:
+    """Digests of every `step`-th document until `most` bytes are reached; one at least."""
     taken, used = set(), 0
     for i in numbers[::step]:
-        if taken and used + sizes[i] > limit:
+        if taken and used + sizes[i] > most:
             break
         taken.add(keys[i])
         used += sizes[i]

@@ -1,33 +1,21 @@
 """Documents on disk in the order they came, so that neither a corpus nor a document has to fit into memory."""
 
-import codecs
 import hashlib
 from array import array
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
-from losslab.corpus import cache
+from losslab.corpus import disk
 from losslab.corpus.cuts import LONGEST, PIECE_BYTES, pieces
 from losslab.corpus.splits import Piece
 from losslab.tokenizer import Tokenizer
 
 BLOCK_BYTES = 1 << 20  # read from disk at once
-BATCH_BYTES = 1_000_000  # of text given to the tokenizer at once, which needs a hundred times as much memory
 TOLD_BYTES = 4_000_000  # of text between two words of progress
 MOST_DOCUMENTS = 2**24  # each takes a few hundred bytes of memory; the largest data sets known here have 15 million
-
-
-class Part(NamedTuple):
-    """Some or all of a document, tokenized."""
-
-    tokens: np.ndarray  # ids, without end marks
-    num_bytes: int
-    num_words: int  # a word that began in an earlier part of the document is not counted again
-    last: bool  # whether it is the last of its document
 
 
 class Spool:
@@ -72,9 +60,9 @@ class Spool:
         if self.end - self.told >= TOLD_BYTES:
             self.told = self.end
             progress(f"reading {self.name}", self.total + self._size, 0)
-        if self.end - self.checked >= cache.ROOM_BYTES:
+        if self.end - self.checked >= disk.ROOM_BYTES:
             self.checked = self.end
-            cache.check_room(self.path.parent, self.name)
+            disk.check_room(self.path.parent, self.name)
 
     def _stored(self, content: str | np.ndarray) -> bytes:
         if not self.are_texts:
@@ -120,9 +108,9 @@ class Spool:
             if start == stop:
                 continue
             sha, size = hashlib.sha256(), 0
-            for block in self._blocks(start, stop):
+            for block in self.blocks(start, stop):
                 sha.update(block)
-                size += len(block) if self.are_texts else int(self.tokenizer.token_bytes[_ids(block)].sum())
+                size += len(block) if self.are_texts else int(self.tokenizer.token_bytes[ids_of(block)].sum())
             rows.append((start, stop, size, edges[i + 1] - edges[i], role, sha.digest(), end))
         self._put(number, number + 1, rows)
 
@@ -131,7 +119,7 @@ class Spool:
         start, stop, left = self.starts[number], self.stops[number], unit
         if not self.are_texts:
             return start + 2 * unit
-        for block in self._blocks(start, stop):
+        for block in self.blocks(start, stop):
             begins = np.flatnonzero(_is_first_byte(block))
             if left < len(begins):
                 return start + int(begins[left])
@@ -141,11 +129,11 @@ class Spool:
     def units_within(self, number: int, num_bytes: int) -> int:
         """How many characters or tokens from the beginning of a document have at most `num_bytes` bytes of text."""
         units, used = 0, 0
-        for block in self._blocks(self.starts[number], self.stops[number]):
+        for block in self.blocks(self.starts[number], self.stops[number]):
             if self.are_texts:  # those that begin within, but the last one if it does not end there too
                 sizes = np.diff(np.append(np.flatnonzero(_is_first_byte(block)), len(block)))
             else:
-                sizes = self.tokenizer.token_bytes[_ids(block)]
+                sizes = self.tokenizer.token_bytes[ids_of(block)]
             up_to = used + np.cumsum(sizes)
             fitting = int(np.searchsorted(up_to, min(num_bytes, self.sizes[number]), side="right"))
             units += fitting
@@ -156,7 +144,7 @@ class Spool:
 
     # --- reading ----------------------------------------------------------------------------------
 
-    def _blocks(self, start: int, stop: int, size: int = BLOCK_BYTES) -> Iterator[bytes]:
+    def blocks(self, start: int, stop: int, size: int = BLOCK_BYTES) -> Iterator[bytes]:
         """The bytes of a part of the file; no character is cut in two."""
         while start < stop:
             self.file.seek(start)
@@ -168,7 +156,7 @@ class Spool:
 
     def texts(self, number: int) -> Iterator[str]:
         """A document in parts of about a quarter of a megabyte."""
-        for block in self._blocks(self.starts[number], self.stops[number], PIECE_BYTES):
+        for block in self.blocks(self.starts[number], self.stops[number], PIECE_BYTES):
             yield block.decode()
 
     def text(self, number: int) -> str:
@@ -192,37 +180,6 @@ class Spool:
             sha.update(self.keys[i] + bytes([self.ends[i]]))
         return sha.hexdigest()
 
-    def encoded(self, numbers: list[int], tokenizer: Tokenizer) -> Iterator[Part]:
-        """The documents, tokenized, a part at a time."""
-        parts = self._text_parts(numbers, tokenizer) if self.are_texts else self._shard_parts(numbers, tokenizer)
-        kept, before = 0, " "
-        for number, text, tokens, num_bytes, last in parts:
-            kept += num_bytes
-            if last and kept != self.sizes[number]:
-                raise ValueError(
-                    f"the tokenizer {tokenizer.name} does not keep the text: document {number + 1} of {self.name} has "
-                    f"{self.sizes[number]} bytes and its tokens have {kept}, so no bits per byte could be right; take "
-                    "`bytes`, `gpt2` or `bpe:N`"
-                )
-            goes_on = bool(text) and not (text[0].isspace() or before.isspace())  # the word that began before
-            yield Part(tokens, num_bytes, len(text.split()) - goes_on, last)
-            kept, before = (0, " ") if last else (kept, text[-1:] or before)
-
-    def _text_parts(self, numbers: list[int], tokenizer: Tokenizer):
-        """(document, text, ids, bytes of the ids, last) of each piece."""
-        documents = (_marked(i, self.pieces(i, tokenizer.cuts, tokenizer.name)) for i in numbers)
-        for batch in _batches(documents):
-            for (number, text, last), tokens in zip(batch, tokenizer.encode_batch([b[1] for b in batch]), strict=True):
-                yield number, text, tokens, int(tokenizer.token_bytes[tokens].sum()), last
-
-    def _shard_parts(self, numbers: list[int], tokenizer: Tokenizer):
-        for i in numbers:
-            decoder = codecs.getincrementaldecoder("utf-8")("replace")
-            for _, block, last in _marked(i, self._blocks(self.starts[i], self.stops[i], PIECE_BYTES)):
-                tokens = _ids(block)
-                text = decoder.decode(tokenizer.decode_bytes(tokens), last)
-                yield i, text, tokens, int(tokenizer.token_bytes[tokens].sum()), last
-
     def __enter__(self) -> "Spool":
         return self
 
@@ -231,33 +188,10 @@ class Spool:
         self.path.unlink(missing_ok=True)
 
 
-def _marked(number: int, parts: Iterable) -> Iterator[tuple]:
-    """(number, part, whether it is the last) of each part."""
-    parts = iter(parts)
-    part = next(parts)
-    for following in parts:
-        yield number, part, False
-        part = following
-    yield number, part, True
-
-
-def _batches(documents: Iterable[Iterable[tuple]]) -> Iterator[list[tuple]]:
-    batch, used = [], 0
-    for document in documents:
-        for part in document:
-            batch.append(part)
-            used += len(part[1].encode())
-            if used >= BATCH_BYTES:
-                yield batch
-                batch, used = [], 0
-    if batch:
-        yield batch
-
-
 def _is_first_byte(block: bytes) -> np.ndarray:
     """Whether each byte begins a character of UTF-8."""
     return np.frombuffer(block, dtype=np.uint8) & 0xC0 != 0x80
 
 
-def _ids(block: bytes) -> np.ndarray:
+def ids_of(block: bytes) -> np.ndarray:
     return np.frombuffer(block, dtype="<u2")

@@ -1,13 +1,13 @@
 """The evaluator in a process of its own, which has run no loss file and knows the specification and the weights alone.
 
-Reads one JSON object from standard input, as `ruler.measure_run` takes it, and prints another. It is started by
+Reads one JSON object from standard input, as `evaluator.measure_run` takes it, and prints another. It is started by
 `losslab.processes.isolated`, so that neither the environment nor the working directory reaches it.
 """
 
 import json
 import sys
 
-from losslab.evaluate.ruler import measure_run
+from losslab.evaluate.evaluator import measure_run
 
 CANNOT = 2  # a sentence on standard error says why
 

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from losslab import untrusted
-from losslab.corpus.cache import root
-from losslab.evaluate import benchmarks
-from losslab.evaluate.benchmarks import MAX_BYTES
+from losslab.corpus.disk import root
+from losslab.evaluate import benchmark_rows
+from losslab.evaluate.benchmark_rows import MAX_BYTES
 
 URL = "https://karpathy-public.s3.us-west-2.amazonaws.com/eval_bundle.zip"  # where nanochat has it from
 REACH_SECONDS = 20
@@ -76,8 +76,8 @@ def rows(folder: Path, task: BundleTask) -> list[dict]:
     Raises:
         ValueError, OSError: the file is missing or damaged; the sentence names it.
     """
-    path = benchmarks.find(folder / "eval_data", [task.dataset_uri])
-    found = list(benchmarks.rows(path, ()))
+    path = benchmark_rows.find(folder / "eval_data", [task.dataset_uri])
+    found = list(benchmark_rows.rows(path, ()))
     for number, row in enumerate(found, start=1):
         if not _is_whole(row, task.icl_task_type):
             wanted = ", ".join(FIELDS[task.icl_task_type])

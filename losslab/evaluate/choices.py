@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from losslab.evaluate.beginnings import common_length
 from losslab.evaluate.requests import Answer, Request, answers, num_cut
-from losslab.evaluate.sharing import common_length
-from losslab.evaluate.tasks import Settings, TaskResult, lines
+from losslab.evaluate.task import Settings, TaskResult, lines
 from losslab.stats import mean_score
 
 TIE = 1e-9  # of the smaller cost: two costs closer than this are one number, rounded twice
@@ -108,9 +108,9 @@ def language_modeling(name: str, model, questions: Sequence[Question], settings:
     return _result(name, model, questions, settings, {"accuracy": correct}, counts, items)
 
 
-def too_long(num_tokens: int, limit: int) -> str:
+def too_long(num_tokens: int, context_length: int) -> str:
     """Why a question is skipped whose answer has more tokens than a model can see."""
-    return f"an answer of {num_tokens} tokens does not fit a context of {limit}"
+    return f"an answer of {num_tokens} tokens does not fit a context of {context_length}"
 
 
 def option(tokens: np.ndarray, text: str, *, start: int, own_start: int, num_cut: int) -> Option:
@@ -159,26 +159,22 @@ def _answered(name: str, model, questions, settings: Settings) -> tuple[list[Que
 
 
 def _counts(model, questions: Sequence[Question], scored: Sequence[Question]) -> dict[str, int]:
-    return {
-        "items": len(scored), "skipped": len(questions) - len(scored),
-        "cut": sum(_is_cut(question, model.config.max_seq_len) for question in scored),
-    }
+    cut = sum(_is_cut(question, model.config.max_seq_len) for question in scored)
+    return {"items": len(scored), "skipped": len(questions) - len(scored), "cut": cut}
 
 
 def _result(name: str, model, questions, settings: Settings, correct: dict, counts: dict, items: list) -> TaskResult:
-    limit, notes, numbers = model.config.max_seq_len, [], iter(items)
-    rows = [
-        {"index": index, **({"skipped": question.skipped} if question.skipped else next(numbers))}
-        for index, question in enumerate(questions)
-    ]
+    context_length, notes, numbers = model.config.max_seq_len, [], iter(items)
+    rows = [{"index": index, **({"skipped": question.skipped} if question.skipped else next(numbers))}
+            for index, question in enumerate(questions)]
     scores = {}
     if counts["items"]:
         scores = {key: mean_score(values, "share of items") for key, values in correct.items()}
-        cut = [_is_cut(question, limit) for question in questions if not question.skipped]
+        cut = [_is_cut(question, context_length) for question in questions if not question.skipped]
         scores["share_cut"] = mean_score(cut, "share of items")
     if counts["cut"]:
-        notes.append(f"{name}: {counts['cut']} of {counts['items']} items are longer than the context of {limit} "
-                     "tokens and lost their beginning")
+        notes.append(f"{name}: {counts['cut']} of {counts['items']} items are longer than the context of "
+                     f"{context_length} tokens and lost their beginning")
     if counts["skipped"]:
         reason = next(question.skipped for question in questions if question.skipped)
         notes.append(f"{name}: {counts['skipped']} of {len(questions)} items were skipped, the first because {reason}")
@@ -191,8 +187,9 @@ def _result(name: str, model, questions, settings: Settings, correct: dict, coun
     return TaskResult(name, scores, counts, notes, items=rows, is_evidence=not settings.limit)
 
 
-def _is_cut(question: Question, limit: int) -> bool:
-    return any(one.num_cut or (one.request is not None and num_cut(one.request, limit)) for one in question.options)
+def _is_cut(question: Question, context_length: int) -> bool:
+    return any(one.num_cut or (one.request is not None and num_cut(one.request, context_length))
+               for one in question.options)
 
 
 def _same_options(question: Question) -> bool:

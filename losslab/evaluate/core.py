@@ -14,7 +14,7 @@ from losslab.evaluate import bundle
 from losslab.evaluate.bundle import BundleTask
 from losslab.evaluate.choices import language_modeling, multiple_choice
 from losslab.evaluate.prompts import chosen, question
-from losslab.evaluate.tasks import Settings, TaskResult
+from losslab.evaluate.task import Settings, TaskResult
 from losslab.stats import Score, transform_score
 
 

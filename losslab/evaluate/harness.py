@@ -9,7 +9,7 @@ from pathlib import Path
 
 from losslab.evaluate.requests import Request, answers
 from losslab.evaluate.requests import request as asked
-from losslab.evaluate.tasks import TaskResult
+from losslab.evaluate.task import TaskResult
 from losslab.generate import continuation
 from losslab.stats import Score
 
@@ -127,11 +127,11 @@ class Harnessed:
 
     def windows(self, text: str) -> Iterator[Request]:
         """Disjoint windows over one text behind an end mark; the last reads a full context and scores the rest."""
-        limit, tokens = self.model.config.max_seq_len, self.encode(text)
+        context_length, tokens = self.model.config.max_seq_len, self.encode(text)
         stream = [self.tokenizer.eot, *tokens]
-        for begin in range(0, len(tokens), limit):
-            end = min(begin + limit, len(tokens))
-            yield Request(stream[max(0, end - limit) : begin + 1], stream[begin + 1 : end + 1])
+        for begin in range(0, len(tokens), context_length):
+            end = min(begin + context_length, len(tokens))
+            yield Request(stream[max(0, end - context_length) : begin + 1], stream[begin + 1 : end + 1])
 
     def written(self, context: str, settings: dict, *, seed: int = 0) -> str:
         """A continuation under the settings of a task; greedy unless it asks for samples."""

@@ -5,9 +5,9 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from losslab.evaluate import benchmarks
+from losslab.evaluate import benchmark_rows
 from losslab.evaluate.requests import answers, prefix_note, prefixed, request
-from losslab.evaluate.tasks import Settings, TaskResult, lines
+from losslab.evaluate.task import Settings, TaskResult, lines
 from losslab.stats import mean_score, transform_score
 
 FILES = ("eval_data/language_understanding/lambada_openai.jsonl", "core_eval/eval_data/language_understanding/"
@@ -26,8 +26,8 @@ def run(model, tokenizer, settings: Settings) -> TaskResult:
     Reference:
         Paperno et al., The LAMBADA dataset, ACL 2016; the texts as OpenAI released them.
     """
-    path = benchmarks.find(settings.benchmarks, FILES)
-    rows = list(benchmarks.rows(path, ())) if path else benchmarks.hub_rows(*HUB)
+    path = benchmark_rows.find(settings.benchmarks, FILES)
+    rows = list(benchmark_rows.rows(path, ())) if path else benchmark_rows.hub_rows(*HUB)
     return score(model, tokenizer, passages(rows), settings)
 
 
@@ -53,10 +53,10 @@ def score(model, tokenizer, texts: Sequence[str], settings: Settings) -> TaskRes
     for text in texts:
         context, _, word = text.rpartition(" ")
         requests.append(request(tokenizer, context, f" {word}", settings.prefix))
-    limit = model.config.max_seq_len
-    kept = [i for i, request in enumerate(requests) if len(request.continuation) <= limit]
+    context_length = model.config.max_seq_len
+    kept = [i for i, request in enumerate(requests) if len(request.continuation) <= context_length]
     if not kept:
-        raise ValueError(f"no word of LAMBADA fits the model's context of {limit} tokens")
+        raise ValueError(f"no word of LAMBADA fits the model's context of {context_length} tokens")
     found = answers(model, [requests[i] for i in kept], progress=lines(settings.progress, "lambada", "passages"))
     nats = np.array([answer.nats.sum() for answer in found])
     right = np.array([answer.is_greedy.all() for answer in found])

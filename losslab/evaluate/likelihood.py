@@ -6,11 +6,11 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from losslab.corpus import Corpus, Document, files
-from losslab.evaluate.nll import DocumentScores, document_scores, scores, tally
+from losslab.evaluate.document_scores import DocumentScores, per_document, scores, with_stride
 from losslab.evaluate.profile import CALIBRATION_BINS, calibration_error, confidence_axis, frequency_axis, position_axis
-from losslab.evaluate.ruler import tuned_temperature
-from losslab.evaluate.sweep import Sums
-from losslab.evaluate.tasks import Settings, TaskResult, lines
+from losslab.evaluate.summing import ratio
+from losslab.evaluate.task import Settings, TaskResult, lines
+from losslab.evaluate.temperature import tuned_temperature
 from losslab.stats import Score, bootstrap_interval, ratio_score, transform_score
 
 NAME = "likelihood"
@@ -55,53 +55,41 @@ def measure(
         `mean_context`; tables `position`, `frequency`, `confidence`, `interval` and `tokens_needed`; the
         documents as items.
     """
-    rules, limit = settings.evaluate, model.config.max_seq_len
+    rules, context_length = settings.evaluate, model.config.max_seq_len
     if settings.limit:
         documents = documents[: settings.limit]
-    axes = [position_axis(limit), confidence_axis()] + ([frequency_axis(corpus.unigram())] if corpus else [])
+    axes = [position_axis(context_length), confidence_axis()] + ([frequency_axis(corpus.unigram())] if corpus else [])
     is_fitted = corpus is not None and settings.split != "tune"  # which is the text that it would be fitted on
-    temperature = tuned_temperature(model, tokenizer, corpus, rules) if is_fitted else 1.0
-    sums = tally(
-        model, documents, tokenizer, stride=rules.stride, batch_size=rules.batch_size, temperature=temperature,
-        sweep=settings.sweep(lines(settings.progress, name, "tokens")), axes=axes,
+    rows = per_document(
+        model, documents, tokenizer, stride=rules.stride, batch_size=rules.batch_size, axes=axes,
+        temperature=tuned_temperature(model, tokenizer, corpus, rules) if is_fitted else 1.0,
+        summing=settings.summing(lines(settings.progress, name, "tokens")),
     )
-    rows = document_scores(sums, documents)
-    suffix = f"_stride_{rules.stride}" if rules.stride else ""
-    named = scores(rows) | _more_scores(rows, sums)
+    named = scores(rows)
+    named |= _more_scores(rows, named["bits_per_byte"])
     if not is_fitted:
         del named["nll_calibrated"]
+    how = f"windows of {context_length} that move by {rules.stride}" if rules.stride else (
+        f"disjoint windows of {context_length}")
     return TaskResult(
-        name, {key + suffix: score for key, score in named.items()},
+        name, with_stride(named, rules.stride),
         {"documents": len(documents), "tokens": int(rows.num_tokens.sum()), "end_marks": int(rows.num_ends.sum()),
-         "bytes": int(rows.num_bytes.sum()), "words": int(rows.num_words.sum()), "context": limit},
-        notes=[*RULES, _windows_note(limit, rules.stride)],
+         "bytes": int(rows.num_bytes.sum()), "words": int(rows.num_words.sum()), "context": context_length},
+        notes=[*RULES, f"longer documents are read in {how} tokens"],
         items=_items(rows), is_evidence=not settings.limit,
-        tables={axis.name: axis.table(sums) for axis in axes}
-        | {"interval": _intervals(rows), "tokens_needed": tokens_needed(rows, float(sums["seconds"][0]))},
+        tables={axis.name: axis.table(rows.sums) for axis in axes}
+        | {"interval": _intervals(rows), "tokens_needed": tokens_needed(rows, float(rows.sums["seconds"][0]))},
     )
 
 
-def _windows_note(limit: int, stride: int) -> str:
-    how = f"windows of {limit} that move by {stride}" if stride else f"disjoint windows of {limit}"
-    return f"longer documents are read in {how} tokens"
-
-
-def _more_scores(rows: DocumentScores, sums: Sums) -> dict[str, Score]:
-    tokens = rows.num_tokens + rows.num_ends
-    bits = scores(rows)["bits_per_byte"]
+def _more_scores(rows: DocumentScores, bits: Score) -> dict[str, Score]:
     return {
-        "nll_without_eot": _ratio(rows.nats, rows.num_tokens, "nats/token"),
+        "nll_without_eot": ratio(rows.nats, rows.num_tokens, "nats/token"),
         "byte_perplexity": transform_score(bits, _exp2, lambda x: math.log(2) * _exp2(x), unit="per byte"),
-        "accuracy": ratio_score(sums["confidence/hits"].sum(0), tokens, "of tokens"),
-        "expected_calibration_error": calibration_error(sums),
-        "mean_context": ratio_score(sums["context"], tokens, "tokens"),
+        "accuracy": ratio_score(rows.sums["confidence/hits"].sum(0), rows.all_tokens, "of tokens"),
+        "expected_calibration_error": calibration_error(rows.sums),
+        "mean_context": ratio_score(rows.sums["context"], rows.all_tokens, "tokens"),
     }
-
-
-def _ratio(nats: np.ndarray, count: np.ndarray, unit: str) -> Score:
-    if not np.isfinite(nats).all():
-        return Score(math.inf, None, len(nats), unit)
-    return ratio_score(nats, count, unit)
 
 
 def _exp2(bits: float) -> float:
@@ -109,7 +97,7 @@ def _exp2(bits: float) -> float:
 
 
 def _items(rows: DocumentScores) -> list[dict]:
-    """A row a document; its end mark stands in columns of its own."""
+    """A row for each document; its end mark stands in columns of its own."""
     with np.errstate(divide="ignore", invalid="ignore"):
         bits = rows.nats / math.log(2) / rows.num_bytes
     return [
@@ -125,7 +113,7 @@ def _items(rows: DocumentScores) -> list[dict]:
 def _fractions(rows: DocumentScores) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """What the two main scores divide by what, document by document."""
     return {
-        "nll": (rows.nats + rows.end_nats, rows.num_tokens + rows.num_ends),
+        "nll": (rows.all_nats, rows.all_tokens),
         "bits_per_byte": (rows.nats / math.log(2), rows.num_bytes),
     }
 
@@ -151,7 +139,7 @@ def tokens_needed(rows: DocumentScores, seconds: float, *, draws: int = 400, see
         seconds: that all documents took; a set takes its share.
 
     Returns:
-        A row a size: `documents`, mean `tokens`, and mean and standard deviation of both scores over the draws.
+        A row for each size: `documents`, mean `tokens`, and mean and standard deviation of both scores over the draws.
     """
     fractions, total = _fractions(rows), len(rows.nats)
     columns = np.array([column for fraction in fractions.values() for column in fraction])  # [4, documents]

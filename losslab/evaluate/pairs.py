@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from losslab.evaluate import benchmarks
+from losslab.evaluate import benchmark_rows
 from losslab.evaluate.requests import Request, answers
-from losslab.evaluate.tasks import Settings, TaskResult, lines
+from losslab.evaluate.task import Settings, TaskResult, lines
 from losslab.stats import Score, mean_score, ratio_score
 
 FILES = ("blimp/blimp.jsonl", "blimp.jsonl")
@@ -26,8 +26,8 @@ def run(model, tokenizer, settings: Settings) -> TaskResult:
     Reference:
         Warstadt et al., BLiMP: The Benchmark of Linguistic Minimal Pairs for English, TACL 8, 2020.
     """
-    path = benchmarks.find(settings.benchmarks, FILES)
-    rows = benchmarks.rows(path, COLUMNS) if path else benchmarks.hub_rows(HUB, None, "train", COLUMNS)
+    path = benchmark_rows.find(settings.benchmarks, FILES)
+    rows = benchmark_rows.rows(path, COLUMNS) if path else benchmark_rows.hub_rows(HUB, None, "train", COLUMNS)
     return score(model, tokenizer, list(rows), settings)
 
 
@@ -44,16 +44,13 @@ def score(model, tokenizer, rows: Sequence[dict], settings: Settings) -> TaskRes
     Raises:
         ValueError: if no pair fits the model's context.
     """
-    paradigms: dict[str, list[dict]] = {}
-    for row in rows:
-        paradigms.setdefault(row["UID"], []).append(row)
-    chosen = [row for group in paradigms.values() for row in group[: settings.limit or None]]
+    chosen = [row for group in _grouped(rows, "UID").values() for row in group[: settings.limit or None]]
     sentences = [tokenizer.encode(row[side]).tolist() for row in chosen for side in COLUMNS[:2]]
-    limit = model.config.max_seq_len
-    fits = [0 < len(good) <= limit and 0 < len(bad) <= limit
+    context_length = model.config.max_seq_len
+    fits = [0 < len(good) <= context_length and 0 < len(bad) <= context_length
             for good, bad in zip(sentences[::2], sentences[1::2], strict=True)]
     if not any(fits):
-        raise ValueError(f"no pair of sentences fits the model's context of {limit} tokens")
+        raise ValueError(f"no pair of sentences fits the model's context of {context_length} tokens")
     kept = [i for i, fit in enumerate(fits) if fit]
     requests = [Request([tokenizer.eot], sentences[2 * i + side]) for i in kept for side in (0, 1)]
     found = answers(model, requests, progress=lines(settings.progress, "blimp", "sentences"))
@@ -63,8 +60,7 @@ def score(model, tokenizer, rows: Sequence[dict], settings: Settings) -> TaskRes
          "bad_nats": float(bad), "right": bool(good < bad), "tied": bool(good == bad)}
         for i, (good, bad) in zip(kept, nats, strict=True)
     ]
-    skipped = len(chosen) - len(kept)
-    return _result(items, skipped, is_evidence=not settings.limit)
+    return _result(items, len(chosen) - len(kept), is_evidence=not settings.limit)
 
 
 def _result(items: list[dict], skipped: int, *, is_evidence: bool) -> TaskResult:
@@ -91,7 +87,7 @@ def _counts(items: list[dict]) -> dict[str, int]:
     return {"pairs": len(items), "tied": sum(item["tied"] for item in items)}
 
 
-def _grouped(items: list[dict], key: str) -> dict[str, list[dict]]:
+def _grouped(items: Sequence[dict], key: str) -> dict[str, list[dict]]:
     groups: dict[str, list[dict]] = {}
     for item in items:
         groups.setdefault(item[key], []).append(item)

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from losslab.evaluate.reading import Tokens
-from losslab.evaluate.sweep import Sums
-from losslab.stats import Score, ratio_score
+from losslab.evaluate.logprobs import Tokens
+from losslab.evaluate.summing import Sums, ratio
+from losslab.stats import Score
 
 CALIBRATION_BINS = 15  # of equal width in confidence, as in Guo et al., On Calibration of Modern Neural Networks, 2017
 FREQUENCY_BINS = 7  # decades of the training unigram; the last is everything rarer
@@ -40,8 +40,7 @@ class Axis:
         for (low, high), (count, nats, hits, confidence) in zip(self.bounds, columns, strict=True):
             if count.any():
                 here = count > 0
-                finite = np.isfinite(nats).all()
-                nll = ratio_score(nats[here], count[here]) if finite else Score(float("inf"), None, int(here.sum()))
+                nll = ratio(nats[here], count[here], "nats/token")
                 rows.append({
                     "from": low, "to": high, "tokens": int(count.sum()), "nll": nll.value, "stderr": nll.stderr,
                     "documents": nll.n, "accuracy": float(hits.sum() / count.sum()),
@@ -50,10 +49,10 @@ class Axis:
         return rows
 
 
-def position_axis(limit: int) -> Axis:
+def position_axis(context_length: int) -> Axis:
     """By tokens read before the token: 1, 2 to 3, 4 to 7, ... up to the context length."""
-    starts = [2**k for k in range(int(limit).bit_length())]
-    bounds = [(start, min(2 * start - 1, limit)) for start in starts]
+    starts = [2**k for k in range(int(context_length).bit_length())]
+    bounds = [(start, min(2 * start - 1, context_length)) for start in starts]
     return Axis("position", bounds, lambda tokens: np.log2(tokens.context).astype(np.int64))
 
 

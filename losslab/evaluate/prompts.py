@@ -28,15 +28,15 @@ def shots(items: Sequence[dict], index: int, num_fewshot: int) -> list[dict]:
     return [items[number + (number >= index)] for number in drawn]
 
 
-def question(tokenizer, limit: int, items: Sequence[dict], index: int, task: BundleTask) -> Question:
-    """Item `index` behind its examples, cut to the last `limit` tokens; skipped where its answer does not fit them."""
+def question(tokenizer, context_length: int, items: Sequence[dict], index: int, task: BundleTask) -> Question:
+    """Item `index` behind its examples, cut from the left to the context length; skipped where its answer is longer."""
     try:
-        return _KINDS[task.icl_task_type](tokenizer, limit, items, index, task)
+        return _KINDS[task.icl_task_type](tokenizer, context_length, items, index, task)
     except ValueError as error:  # a character that this vocabulary has not
         return Question([], 0, str(error))
 
 
-def _multiple_choice(tokenizer, limit: int, items: Sequence[dict], index: int, task: BundleTask) -> Question:
+def _multiple_choice(tokenizer, context_length: int, items: Sequence[dict], index: int, task: BundleTask) -> Question:
     """The options have one context; what they all begin with is not scored."""
     row, delimiter = items[index], task.continuation_delimiter
     shown = _shown(items, index, task, lambda one: one["query"] + delimiter + one["choices"][one["gold"]])
@@ -44,10 +44,10 @@ def _multiple_choice(tokenizer, limit: int, items: Sequence[dict], index: int, t
     context, *whole = _encoded(tokenizer, [stem.rstrip(), *(stem + choice for choice in row["choices"])])
     own_start = common_beginning(whole)
     starts = [(min(len(context), own_start), own_start)] * len(whole)
-    return _question(whole, row["choices"], starts, row["gold"], limit)
+    return _question(whole, row["choices"], starts, row["gold"], context_length)
 
 
-def _schema(tokenizer, limit: int, items: Sequence[dict], index: int, task: BundleTask) -> Question:
+def _schema(tokenizer, context_length: int, items: Sequence[dict], index: int, task: BundleTask) -> Question:
     """The options are contexts of one continuation; what they all end with is scored."""
     row, delimiter = items[index], task.continuation_delimiter
     shown = _shown(items, index, task, lambda one: (
@@ -56,10 +56,10 @@ def _schema(tokenizer, limit: int, items: Sequence[dict], index: int, task: Bund
     # the end mark has nothing before it and is never scored
     ending = min(common_beginning([tokens[::-1] for tokens in whole]), *(len(tokens) - 1 for tokens in whole))
     starts = [(len(tokens) - ending,) * 2 for tokens in whole]
-    return _question(whole, [row["continuation"]] * len(whole), starts, row["gold"], limit)
+    return _question(whole, [row["continuation"]] * len(whole), starts, row["gold"], context_length)
 
 
-def _language_modeling(tokenizer, limit: int, items: Sequence[dict], index: int, task: BundleTask) -> Question:
+def _language_modeling(tokenizer, context_length: int, items: Sequence[dict], index: int, task: BundleTask) -> Question:
     """One continuation, of which every token must be the likeliest; contexts lose the space around them."""
     row, delimiter = items[index], task.continuation_delimiter
     shown = _shown(items, index, task, lambda one: one["context"].strip() + delimiter + one["continuation"])
@@ -67,7 +67,7 @@ def _language_modeling(tokenizer, limit: int, items: Sequence[dict], index: int,
     context, whole = _encoded(tokenizer, [stem.strip(), stem + row["continuation"]])
     if len(context) >= len(whole) or not np.array_equal(context, whole[: len(context)]):
         return Question([], 0, "its text without the answer is, in tokens, not how its text with the answer begins")
-    return _question([whole], [row["continuation"]], [(len(context),) * 2], 0, limit)
+    return _question([whole], [row["continuation"]], [(len(context),) * 2], 0, context_length)
 
 
 _KINDS = {"multiple_choice": _multiple_choice, "schema": _schema, "language_modeling": _language_modeling}
@@ -82,13 +82,13 @@ def _encoded(tokenizer, texts: list[str]) -> list[np.ndarray]:
 
 
 def _question(
-    whole: Sequence[np.ndarray], texts: Sequence[str], starts: Sequence[tuple[int, int]], gold: int, limit: int
+    whole: Sequence[np.ndarray], texts: Sequence[str], starts: Sequence[tuple[int, int]], gold: int, context_length: int
 ) -> Question:
-    """Of whole texts in tokens, and where in each the option begins and where it is its own; the last `limit` stay."""
+    """Of whole texts in tokens, and where in each the option begins and where it is its own, cut from the left."""
     options = []
     for tokens, text, (start, own_start) in zip(whole, texts, starts, strict=True):
-        num_cut = max(0, len(tokens) - limit)
+        num_cut = max(0, len(tokens) - context_length)
         if own_start <= num_cut:
-            return Question([], gold, too_long(len(tokens) - own_start, limit))
+            return Question([], gold, too_long(len(tokens) - own_start, context_length))
         options.append(option(tokens, text, start=start, own_start=own_start, num_cut=num_cut))
     return Question(options, gold)

@@ -11,10 +11,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from losslab.evaluate import benchmarks
+from losslab.evaluate import benchmark_rows
 from losslab.evaluate.choices import Question, common_beginning, multiple_choice, option, too_long
 from losslab.evaluate.requests import begun, prefix_note, prefixed
-from losslab.evaluate.tasks import Settings, TaskResult
+from losslab.evaluate.task import Settings, TaskResult
 
 
 @dataclass(frozen=True)
@@ -146,8 +146,8 @@ def run(model, tokenizer, settings: Settings, name: str) -> TaskResult:
     return dataclasses.replace(result, scores=prefixed(result.scores, settings.prefix))
 
 
-def question(tokenizer, limit: int, asked: Asked, prefix: str = "none") -> Question:
-    """The question in tokens; skipped where an option does not fit `limit` of them."""
+def question(tokenizer, context_length: int, asked: Asked, prefix: str = "none") -> Question:
+    """The question in tokens; skipped where an option does not fit `context_length` of them."""
     texts = [f"{context} {ending}" for context, ending in zip(asked.contexts, asked.endings, strict=True)]
     # a context's trailing space belongs to what follows, as the vocabularies have it
     try:
@@ -158,8 +158,8 @@ def question(tokenizer, limit: int, asked: Asked, prefix: str = "none") -> Quest
     whole = [begun(tokenizer, prefix, context, ids) for context, ids in pairs]
     shared, options = common_beginning([tokens for tokens, _ in whole]), []
     for (tokens, start), text in zip(whole, asked.endings, strict=True):
-        if len(tokens) - start > limit:
-            return Question([], asked.gold, too_long(len(tokens) - start, limit))
+        if len(tokens) - start > context_length:
+            return Question([], asked.gold, too_long(len(tokens) - start, context_length))
         options.append(option(tokens, text, start=start, own_start=max(start, shared), num_cut=0))
     return Question(options, asked.gold)
 
@@ -169,8 +169,8 @@ def _rows(name: str, benchmark: Benchmark, folder: Path | None) -> tuple[list[di
     names = [f"{name}.validation.jsonl", f"hf_eval/{name}.validation.jsonl"]
     if benchmark.in_bundle:
         names += [f"{inside}eval_data/{benchmark.in_bundle}" for inside in ("", "core_eval/", "eval_bundle/")]
-    path = benchmarks.find(folder, names)
+    path = benchmark_rows.find(folder, names)
     if path is not None:
-        return list(benchmarks.rows(path, ())), path.name
+        return list(benchmark_rows.rows(path, ())), path.name
     repository, configuration = benchmark.hub
-    return benchmarks.hub_rows(repository, configuration, "validation", ()), f"{repository}, split validation"
+    return benchmark_rows.hub_rows(repository, configuration, "validation", ()), f"{repository}, split validation"

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from losslab import machine
-from losslab.evaluate.sharing import Row, batches, rows
+from losslab.evaluate.beginnings import Row, batches, rows
+from losslab.evaluate.logprobs import evaluation_mode
+from losslab.evaluate.sharing import Ranks
 from losslab.model import Cache
 
 TOKENS_AT_ONCE = {"cpu": 512}  # read in one pass; on two cores 124M parameters read 2048 at once a fifth slower
@@ -76,9 +77,8 @@ def prefixed(scores: dict, prefix: str) -> dict:
     return {f"{name}_prefix_{prefix.replace('-', '_')}": score for name, score in scores.items()}
 
 
-@torch.no_grad()
 def answers(model, requests: Sequence[Request], *, progress: Callable[[int, int], None] | None = None) -> list[Answer]:
-    """One answer a request, in their order.
+    """One answer for each request, in their order.
 
     What requests begin with in common is read once, through the key-value cache of a `GPT2`; any other model reads
     each different request whole. Under `torchrun` all ranks must call this: each takes every so many-th batch, and
@@ -91,57 +91,55 @@ def answers(model, requests: Sequence[Request], *, progress: Callable[[int, int]
     Raises:
         ValueError: for an empty context or continuation, or a continuation that is longer than the model's context.
     """
-    was_training, limit = model.training, model.config.max_seq_len
+    ranks, context_length, device = Ranks.here(), model.config.max_seq_len, next(model.parameters()).device
     for request in requests:
-        _check(request, limit)
+        _check(request, context_length)
     lengths = [len(request.continuation) for request in requests]
     ends = np.cumsum(lengths)
     nats, is_greedy = np.zeros(sum(lengths)), np.zeros(sum(lengths))
-    model.eval()
-    try:
+    with evaluation_mode(model):
         for first in range(0, len(requests), BLOCK):
             block = slice(first, first + BLOCK)
-            for done in _answer(model, requests[block], (ends - lengths)[block], nats, is_greedy):
+            for done in _answer(model, requests[block], (ends - lengths)[block], nats, is_greedy, ranks):
                 if progress is not None:
                     progress(first + done, len(requests))
-    finally:
-        model.train(was_training)
-    device = str(next(model.parameters()).device)
-    nats = machine.sum_over_ranks(torch.from_numpy(nats), device).numpy()
-    is_greedy = machine.sum_over_ranks(torch.from_numpy(is_greedy), device).numpy() > 0
+    nats, is_greedy = ranks.summed(nats, device), ranks.summed(is_greedy, device) > 0
     return [
-        Answer(nats[end - length : end], is_greedy[end - length : end], num_cut(request, limit))
+        Answer(nats[end - length : end], is_greedy[end - length : end], num_cut(request, context_length))
         for request, length, end in zip(requests, lengths, ends.tolist(), strict=True)
     ]
 
 
-def num_cut(request: Request, limit: int) -> int:
-    """Tokens that `answers` drops from the left: a model reads `limit` tokens, and never the last of a request."""
-    return max(0, len(request.context) + len(request.continuation) - 1 - limit)
+def num_cut(request: Request, context_length: int) -> int:
+    """Tokens that `answers` drops from the left: a model reads a full context, and never the last of a request."""
+    return max(0, len(request.context) + len(request.continuation) - 1 - context_length)
 
 
-def _check(request: Request, limit: int) -> None:
+def _check(request: Request, context_length: int) -> None:
     if not len(request.context) or not len(request.continuation):
         raise ValueError("a request needs at least one token of context and one to score")
-    if len(request.continuation) > limit:
-        raise ValueError(f"a continuation of {len(request.continuation)} tokens does not fit a context of {limit}")
+    if (length := len(request.continuation)) > context_length:
+        raise ValueError(f"a continuation of {length} tokens does not fit a context of {context_length}")
 
 
-def _answer(model, requests, offsets: np.ndarray, nats: np.ndarray, is_greedy: np.ndarray) -> Iterator[int]:
+def _answer(
+    model, requests, offsets: np.ndarray, nats: np.ndarray, is_greedy: np.ndarray, ranks: Ranks
+) -> Iterator[int]:
     """Fill `nats` and `is_greedy` from `offsets` on with what this rank's batches say; how many requests are done."""
-    limit, device = model.config.max_seq_len, next(model.parameters()).device
+    context_length, device = model.config.max_seq_len, next(model.parameters()).device
     at_once = TOKENS_AT_ONCE.get(device.type, TOKENS_ELSEWHERE)
     read = [
-        np.concatenate([request.context, request.continuation]).astype(np.int64)[num_cut(request, limit) : -1]
+        np.concatenate([request.context, request.continuation]).astype(np.int64)[num_cut(request, context_length) : -1]
         for request in requests
     ]
     shares = {"positions", "mask"} <= inspect.signature(getattr(model, "forward", model)).parameters.keys()
-    found = rows(read, max_tokens=max(at_once, 2 * limit), shares=shares)  # also the longest beginning is shared
+    # so that the longest beginning is shared, too
+    found = rows(read, max_tokens=max(at_once, 2 * context_length), shares=shares)
     every = list(batches(found, max_tokens=at_once))
     done = 0
     for turn, batch in enumerate(every):
         done += sum(len(row.members) for row in batch)
-        if turn % machine.world_size() != machine.rank():
+        if not ranks.takes(turn):
             continue
         hidden = (_hidden_sharing if shares else _hidden)(model, batch, device)
         slots, targets, places = [], [], []

@@ -9,12 +9,13 @@ from pathlib import Path
 
 import torch
 
-from losslab import __version__, checkpoint, machine, untrusted
+from losslab import __version__, checkpoint, untrusted
 from losslab.corpus import Corpus
-from losslab.corpus.cache import root
+from losslab.corpus.disk import root
 from losslab.evaluate import tasks
 from losslab.evaluate.paired import outcomes
-from losslab.evaluate.tasks import Settings
+from losslab.evaluate.sharing import Ranks
+from losslab.evaluate.task import Settings
 from losslab.records import Record, files
 
 OF_A_TEXT = ("likelihood", "wikitext2")  # tasks that take the run's corpus
@@ -56,7 +57,7 @@ def run(name: str, record: Record, settings: Settings, *, device: str = "cpu") -
     """
     path, weights = find(record)
     file = None
-    if machine.world_size() == 1:  # ranks must measure together, or none of them
+    if Ranks.here().world == 1:  # ranks must measure together, or none of them
         file = root() / "evaluations" / f"{_key(name, path, record, settings, device)}.json"
         if (kept := _read(file)) is not None:
             return kept | {"weights": weights, "is_stored": True}
@@ -88,9 +89,9 @@ def _key(name: str, path: Path, record: Record, settings: Settings, device: str)
 @functools.cache
 def _code() -> str:
     """Names the code that measures: the version, and the sources that a score depends on."""
-    here = Path(__file__).parent
-    files = [*sorted(here.glob("*.py")), here.parent / "model.py", here.parent / "tokenizer.py"]
-    sources = b"".join(file.name.encode() + b"\0" + file.read_bytes() for file in files)
+    package = Path(__file__).parents[1]
+    files = [package / "model.py", *package.glob("evaluate/*.py"), *package.glob("tokenizer/*.py")]
+    sources = b"".join(file.name.encode() + b"\0" + file.read_bytes() for file in sorted(files))
     return f"{__version__} {hashlib.sha256(sources).hexdigest()}"
 
 

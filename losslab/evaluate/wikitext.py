@@ -4,9 +4,9 @@ import re
 from dataclasses import replace
 
 from losslab.corpus import Corpus
-from losslab.evaluate import benchmarks
+from losslab.evaluate import benchmark_rows
 from losslab.evaluate.likelihood import measure, text_documents
-from losslab.evaluate.tasks import Settings, TaskResult
+from losslab.evaluate.task import Settings, TaskResult
 
 FILES = ("wikitext2/wiki.test.raw", "wiki.test.raw", "wikitext2/test.raw", "wikitext2/validation.raw.stripped.txt",
          "validation.raw.stripped.txt")
@@ -27,10 +27,10 @@ def run(model, tokenizer, settings: Settings) -> TaskResult:
     Reference:
         Merity et al., Pointer Sentinel Mixture Models, ICLR 2017.
     """
-    path = benchmarks.find(settings.benchmarks, FILES)
+    path = benchmark_rows.find(settings.benchmarks, FILES)
     if path is not None:
-        return score(model, tokenizer, benchmarks.text(path), path.name, settings)
-    lines = (row["text"] for row in benchmarks.hub_rows(*HUB))
+        return score(model, tokenizer, benchmark_rows.text(path), path.name, settings)
+    lines = (row["text"] for row in benchmark_rows.hub_rows(*HUB))
     return score(model, tokenizer, "".join(line or " \n" for line in lines), "test, from the hub", settings)
 
 

@@ -28,24 +28,24 @@ class Windows:
     documents: list[int]
 
 
-def plan(documents: Sequence, limit: int, stride: int, batch_size: int) -> list[list[Place]]:
+def plan(documents: Sequence, context_length: int, stride: int, batch_size: int) -> list[list[Place]]:
     """The batches in which documents are read: fixed by their lengths, and the same for any number of processes.
 
     Args:
         documents: each with `tokens` and `ends`.
-        limit: the context length.
+        context_length: of the model.
         stride: tokens between windows; 0 means disjoint windows of the context length.
         batch_size: windows in a batch.
     """
-    if not 0 <= stride <= limit:
-        raise ValueError(f"evaluate.stride must be between 0 and the context length {limit}, got {stride}")
-    stride = stride or limit
+    if not 0 <= stride <= context_length:
+        raise ValueError(f"evaluate.stride must be between 0 and the context length {context_length}, got {stride}")
+    stride = stride or context_length
     places = []
     for index, document in enumerate(documents):
         length, done = len(document.tokens) + int(document.ends), 0  # number of targets
         while done < length:
-            end = min(length, limit if done == 0 else done + stride)
-            begin = max(0, end - limit) if stride < limit else done
+            end = min(length, context_length if done == 0 else done + stride)
+            begin = max(0, end - context_length) if stride < context_length else done
             places.append(Place(end - begin, index, begin, done))
             done = end
     places.sort(reverse=True)  # equal lengths together, so that little is padding; the order changes no sum

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from losslab import checkpoint, processes, records
-from losslab.evaluate.ruler import measure_run
+from losslab.evaluate.evaluator import measure_run
 from losslab.experiment.plan import Experiment
 from losslab.untrusted import one_line
 

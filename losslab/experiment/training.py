@@ -11,8 +11,8 @@ import torch
 
 from losslab import checkpoint, machine, optim, records
 from losslab.evaluate import tasks
-from losslab.evaluate.nll import nll
-from losslab.evaluate.ruler import first_tokens
+from losslab.evaluate.document_scores import nll
+from losslab.evaluate.temperature import first_tokens
 from losslab.experiment.plan import Experiment, Tell
 from losslab.fused import linear_loss
 from losslab.model import GPT2

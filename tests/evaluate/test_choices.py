@@ -12,10 +12,10 @@ from torch import nn
 
 from losslab import tokenizer as tokenizers
 from losslab.config import ModelConfig
-from losslab.evaluate import questions, tasks
+from losslab.evaluate import questions, task, tasks
 from losslab.evaluate.choices import Option, Question, language_modeling, multiple_choice, option, pick
 from losslab.evaluate.requests import Request
-from losslab.evaluate.tasks import Settings
+from losslab.evaluate.task import Settings, lines
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
 BYTES = tokenizers.make("bytes")
@@ -239,7 +239,7 @@ def test_a_folder_without_the_benchmark_is_one_sentence(tmp_path):
 
 def test_without_a_folder_the_rows_come_from_the_hub(monkeypatch):
     asked = []
-    monkeypatch.setattr(questions.benchmarks, "hub_rows", lambda *names: asked.append(names) or [
+    monkeypatch.setattr(questions.benchmark_rows, "hub_rows", lambda *names: asked.append(names) or [
         {"goal": "g", "sol1": "a", "sol2": "b", "label": 0}])
     result = tasks.run("piqa", Letters({"a": 2}), BYTES, Settings())
     assert result.scores["accuracy_sum"].value == 1 and asked == [("baber/piqa", None, "validation", ())]
@@ -248,8 +248,8 @@ def test_without_a_folder_the_rows_come_from_the_hub(monkeypatch):
 
 def test_a_long_task_says_how_far_it_is_and_how_long_it_still_takes(monkeypatch):
     said, clock = [], iter([0.0, 1.0, 9.0, 10.0])
-    monkeypatch.setattr(tasks.time, "monotonic", lambda: next(clock))
-    progress = tasks.lines(said.append, "piqa", "requests")
+    monkeypatch.setattr(task.time, "monotonic", lambda: next(clock))
+    progress = lines(said.append, "piqa", "requests")
     for done in (0, 1800, 1900):
         progress(done, 3600)
     assert said == ["piqa: 1,800 of 3,600 requests, 200 requests/s, 9 s left"]

@@ -13,7 +13,7 @@ import torch
 from losslab import tokenizer as tokenizers
 from losslab.config import ModelConfig
 from losslab.evaluate import harness
-from losslab.evaluate.nll import nll
+from losslab.evaluate.document_scores import nll
 from losslab.evaluate.requests import Request, answers
 from losslab.model import GPT2
 

@@ -73,5 +73,5 @@ def test_lambada_itself_has_5153_words():
     model = Table(torch.zeros(257, 257), 64)
     assert not tasks.run("lambada", model, Bytes(), Settings(benchmarks=DATA, limit=4)).is_evidence
     path = DATA / lambada.FILES[1]
-    texts = lambada.passages(lambada.benchmarks.rows(path.with_name(path.name + ".gz"), ()))
+    texts = lambada.passages(lambada.benchmark_rows.rows(path.with_name(path.name + ".gz"), ()))
     assert len(texts) == 5153 and all(text.rpartition(" ")[2].strip() for text in texts)

@@ -13,14 +13,12 @@ from losslab import tales
 from losslab import tokenizer as tokenizers
 from losslab.config import DataConfig, EvaluateConfig, ModelConfig
 from losslab.corpus import Corpus, files
-from losslab.evaluate import nll as ruler
-from losslab.evaluate import tasks
+from losslab.evaluate import document_scores, tasks
+from losslab.evaluate.document_scores import per_document
 from losslab.evaluate.likelihood import measure, text_documents, tokens_needed
-from losslab.evaluate.nll import per_document
-from losslab.evaluate.reading import Tokens
-from losslab.evaluate.ruler import first_tokens, tuned_temperature
-from losslab.evaluate.tasks import Settings, csv_text
-from losslab.evaluate.temperature import fit_temperature
+from losslab.evaluate.logprobs import Tokens
+from losslab.evaluate.task import Settings, csv_text
+from losslab.evaluate.temperature import first_tokens, fit_temperature, tuned_temperature
 from losslab.model import GPT2
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
@@ -96,7 +94,7 @@ def test_tokens_of_half_a_byte_more_or_less_do_not_move_bits_per_byte():
                     for i in range(0, 400, 2)])
     told = texts(text, ends=False)[0]
     as_pairs = type(told)(ids, 400, 1, ends=False)
-    bits = [ruler.nll(Table(row.repeat(len(row), 1), 32), [document], tokenizer)["bits_per_byte"].value
+    bits = [document_scores.nll(Table(row.repeat(len(row), 1), 32), [document], tokenizer)["bits_per_byte"].value
             for row, document, tokenizer in ((byte, told, Bytes()), (pair, as_pairs, Pairs()))]
     assert bits[0] == pytest.approx(bits[1], rel=1e-6)
 
@@ -130,7 +128,7 @@ def test_the_bytes_that_are_scored_are_those_of_the_text(name, num_bytes, num_to
         return Tokens(np.repeat(window.documents, window.scored.sum(1)), zeros, window.targets[window.scored].numpy(),
                       window.is_end[window.scored].numpy(), zeros, zeros, zeros, zeros.astype(bool))
 
-    monkeypatch.setattr(ruler, "read", nothing)  # all the counting, and none of the arithmetic
+    monkeypatch.setattr(document_scores, "scored_tokens", nothing)  # all the counting, and none of the arithmetic
     rows = per_document(Table(torch.zeros(1, 1), 1024), text_documents(strings, tokenizer), tokenizer, stride=300)
     assert rows.num_bytes.tolist() == [len(text.encode()) for text in strings]
     assert rows.num_bytes.sum() == (num_bytes or sum(len(text.encode()) for text in strings))
@@ -219,10 +217,10 @@ def test_the_error_falls_with_the_root_of_the_tokens():
     tokens = rng.integers(50, 150, 640)
     nats = tokens * rng.normal(3, 0.2, 640)
     zeros = np.zeros(640)
-    rows = ruler.DocumentScores(nats, zeros, nats, tokens, zeros.astype(int), 4 * tokens, tokens)
+    rows = document_scores.DocumentScores(nats, zeros, nats, tokens, zeros.astype(int), 4 * tokens, tokens)
     table = tokens_needed(rows, seconds=64.0)
     assert [row["documents"] for row in table] == [10, 20, 40, 80, 160, 320, 640, 1280]
-    stderr = ruler.scores(rows)["nll"].stderr
+    stderr = document_scores.scores(rows)["nll"].stderr
     for row in table:
         assert row["nll_sd"] == pytest.approx(stderr * math.sqrt(640 / row["documents"]), rel=0.15)
         assert row["nll_mean"] == pytest.approx(3, abs=0.03)

@@ -1,5 +1,6 @@
-"""The ruler against closed forms: models whose every probability is known beforehand."""
+"""Scores against closed forms: models whose every probability is known beforehand."""
 
+import inspect
 import math
 
 import numpy as np
@@ -7,12 +8,12 @@ import pytest
 import torch
 from known_models import Bytes, Table, Text, texts
 
+import losslab
 from losslab import formula
 from losslab.config import ModelConfig
 from losslab.evaluate import windows
-from losslab.evaluate.nll import nll, per_document
-from losslab.evaluate.ruler import first_tokens
-from losslab.evaluate.temperature import fit_temperature
+from losslab.evaluate.document_scores import nll, per_document
+from losslab.evaluate.temperature import first_tokens, fit_temperature
 from losslab.model import GPT2
 
 DOCUMENTS = texts("Once upon a time", "the cat sat on the mat, and the mat sat still", "naïve 🙂 café", "a", "")
@@ -165,6 +166,11 @@ def test_a_target_that_was_never_scored_is_noticed_though_it_has_no_bytes(monkey
     document = texts("x" * 49)[0]  # seven windows, and one for the end mark alone
     with pytest.raises(AssertionError):
         nll(Table(torch.zeros(257, 257), 7), [document], Bytes())
+
+
+def test_the_package_offers_nll_with_its_signature():
+    assert losslab.evaluate.nll is nll
+    assert list(inspect.signature(losslab.evaluate.nll).parameters)[:3] == ["model", "documents", "tokenizer"]
 
 
 def test_no_document_is_an_error():

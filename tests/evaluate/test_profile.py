@@ -7,7 +7,7 @@ import pytest
 import torch
 from known_models import Bytes, Table, Text, texts
 
-from losslab.evaluate.nll import tally
+from losslab.evaluate.document_scores import tally
 from losslab.evaluate.profile import calibration_error, confidence_axis, frequency_axis, position_axis
 
 A, B, C = b"abc"

@@ -12,8 +12,8 @@ from torch import nn
 from losslab import formula
 from losslab.config import ModelConfig
 from losslab.evaluate import requests as room
+from losslab.evaluate.beginnings import batches, rows
 from losslab.evaluate.requests import Request, answers
-from losslab.evaluate.sharing import batches, rows
 from losslab.model import GPT2, Cache
 
 VOCAB, LIMIT = 61, 24

@@ -66,8 +66,8 @@ def test_a_limited_run_has_pages_only():
 
 @pytest.mark.skipif(not DATA.is_dir(), reason="the shared data are not here")
 def test_the_validation_text_has_60_articles_and_its_published_words():
-    path = wikitext.benchmarks.find(DATA, wikitext.FILES)
-    text = wikitext.benchmarks.text(path)
+    path = wikitext.benchmark_rows.find(DATA, wikitext.FILES)
+    text = wikitext.benchmark_rows.text(path)
     pages = wikitext.pages(text)
     assert len(pages) == 60 and "".join(pages) == text  # Merity et al., table 1
     documents = text_documents(pages, Bytes())

@@ -1,6 +1,7 @@
-"""What a model says of each token of a batch of windows, without all of its logits at once."""
+"""The log-probability that a model gives each target of a batch of windows, without all of its logits at once."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,12 +28,23 @@ class Tokens:
     is_greedy: np.ndarray  # bool, whether it was the likeliest token, the first where several tie
 
 
-@torch.no_grad()
-def read(model, windows: Windows, vocab_size: int, *, temperature: float = 1.0) -> Tokens:
-    """The rows that count, in float32, tile by tile."""
+@contextmanager
+def evaluation_mode(model) -> Iterator[None]:
+    """Without dropout and gradients; afterwards the model is in the mode in which it was."""
+    was_training = model.training
+    model.eval()
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        model.train(was_training)
+
+
+def scored_tokens(model, windows: Windows, vocab_size: int, *, temperature: float = 1.0) -> Tokens:
+    """The targets that count, in float32, tile by tile."""
     hidden = scored_hidden(model, windows)
     targets = windows.targets[windows.scored].to(hidden.device)
-    found = torch.zeros(4, len(targets))  # a column a token
+    found = torch.zeros(4, len(targets))  # a column for each token
     for at, z in logit_tiles(model, hidden, vocab_size):
         found[:, at] = _of_tile(z, targets[at, None], temperature).cpu()
     log_p, calibrated, log_top, is_greedy = found.double().numpy()

@@ -1,4 +1,4 @@
-"""A long evaluation: shared by processes, killed and gone on with, and the same numbers in the end."""
+"""A long evaluation: shared by processes, killed and resumed, and the same numbers in the end."""
 
 import json
 import subprocess
@@ -11,9 +11,10 @@ import torch
 from known_models import Bytes, Table, texts
 
 from losslab.config import ModelConfig
-from losslab.evaluate import nll as room
-from losslab.evaluate.nll import per_document
-from losslab.evaluate.sweep import Sweep, fingerprint
+from losslab.evaluate import document_scores as room
+from losslab.evaluate.document_scores import per_document
+from losslab.evaluate.sharing import Ranks
+from losslab.evaluate.summing import Summing, fingerprint
 from losslab.model import GPT2
 
 WORDS = "the cat sat on the red mat while an old dog slept near a warm stove and dreamed of rain".split()
@@ -27,17 +28,23 @@ def model(seed=0):
     return made
 
 
-def table(sweep=None, made=None, **rules):
-    return per_document(made or model(), DOCUMENTS, Bytes(), batch_size=3, temperature=1.3, sweep=sweep, **rules)
+def table(summing=None, made=None, **rules):
+    return per_document(made or model(), DOCUMENTS, Bytes(), batch_size=3, temperature=1.3, summing=summing, **rules)
+
+
+def columns(rows):
+    """All that was found but how long it took."""
+    found = vars(rows) | rows.sums
+    return {name: found[name] for name in found.keys() - {"sums", "seconds"}}
 
 
 def same(a, b):
-    return all(np.array_equal(getattr(a, name), getattr(b, name)) for name in vars(a))
+    return all(np.array_equal(value, columns(b)[name]) for name, value in columns(a).items())
 
 
 def killed_after(monkeypatch, batches):
-    """`read` as it is, until it has been called so often; gives the list of calls."""
-    calls, read = [], room.read
+    """`scored_tokens` as it is, until it has been called so often; gives the list of calls."""
+    calls, read = [], room.scored_tokens
 
     def counting(*arguments, **options):
         if batches is not None and len(calls) == batches:
@@ -45,20 +52,20 @@ def killed_after(monkeypatch, batches):
         calls.append(1)
         return read(*arguments, **options)
 
-    monkeypatch.setattr(room, "read", counting)
+    monkeypatch.setattr(room, "scored_tokens", counting)
     return calls
 
 
 @pytest.mark.parametrize("at", [1, 4, 9])
 def test_a_killed_evaluation_goes_on_and_ends_in_the_same_bits(tmp_path, monkeypatch, at):
     straight = table()
-    sweep = Sweep(partial=tmp_path / "run", save_seconds=0)
+    summing = Summing(partial=tmp_path / "run", save_seconds=0)
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         killed_after(patch, at)
-        table(sweep)
+        table(summing)
     assert len(list((tmp_path / "run").iterdir())) == 1
     calls = killed_after(monkeypatch, None)
-    resumed = table(sweep)
+    resumed = table(summing)
     whole = len(calls)
     assert same(straight, resumed) and list((tmp_path / "run").iterdir()) == []
     table()
@@ -66,12 +73,12 @@ def test_a_killed_evaluation_goes_on_and_ends_in_the_same_bits(tmp_path, monkeyp
 
 
 def test_nothing_of_another_model_text_or_rule_is_taken_up(tmp_path, monkeypatch):
-    sweep = Sweep(partial=tmp_path, save_seconds=0)
+    summing = Summing(partial=tmp_path, save_seconds=0)
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         killed_after(patch, 5)
-        table(sweep)
-    assert same(table(sweep, made=model(1)), table(made=model(1)))
-    assert same(table(sweep, stride=5), table(stride=5))
+        table(summing)
+    assert same(table(summing, made=model(1)), table(made=model(1)))
+    assert same(table(summing, stride=5), table(stride=5))
     keys = {fingerprint(model(seed), documents, rules) for seed, documents, rules in [
         (0, DOCUMENTS, {}), (1, DOCUMENTS, {}), (0, DOCUMENTS[1:], {}), (0, DOCUMENTS, {"stride": 1}),
         (0, texts("ab", "c"), {}), (0, texts("a", "bc"), {}), (0, texts("ab", "c", ends=False), {}),
@@ -81,22 +88,22 @@ def test_nothing_of_another_model_text_or_rule_is_taken_up(tmp_path, monkeypatch
 
 @pytest.mark.parametrize("damage", [b"", b"PK\x03\x04 no archive", None])
 def test_a_damaged_note_is_not_believed(tmp_path, monkeypatch, damage):
-    sweep = Sweep(partial=tmp_path, save_seconds=0)
+    summing = Summing(partial=tmp_path, save_seconds=0)
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         killed_after(patch, 5)
-        table(sweep)
+        table(summing)
     (note,) = tmp_path.iterdir()
     if damage is None:  # arrays of another shape, as of another program
         with open(note, "wb") as file:
             np.savez(file, done=np.array(5), **{name: np.zeros(2) for name in (*room.PER_DOCUMENT, "seconds")})
     else:
         note.write_bytes(damage)
-    assert same(table(sweep), table())
+    assert same(table(summing), table())
 
 
 def test_progress_counts_the_tokens_that_are_scored():
     said = []
-    table(Sweep(progress=lambda done, total: said.append((done, total))), stride=4)
+    table(Summing(progress=lambda done, total: said.append((done, total))), stride=4)
     total = sum(len(document.tokens) + 1 for document in DOCUMENTS)
     assert said[-1] == (total, total) and [done for done, _ in said] == sorted({done for done, _ in said})
 
@@ -104,12 +111,12 @@ def test_progress_counts_the_tokens_that_are_scored():
 RANKS = """
 import json, sys, torch
 sys.path.insert(0, {tests!r})
-import test_sweep as t
+import test_summing as t
 from losslab import machine
 machine.join_ranks("cpu")
-rows = t.table(t.Sweep(machine.rank(), machine.world_size()))
+rows = t.table(t.Summing(t.Ranks.here()))
 if machine.rank() == 0:
-    print(json.dumps({{name: column.tolist() for name, column in vars(rows).items()}}))
+    print(json.dumps({{name: column.tolist() for name, column in t.columns(rows).items()}}))
 torch.distributed.barrier()
 machine.leave(0)
 """
@@ -124,7 +131,7 @@ def test_two_ranks_find_what_one_finds(tmp_path):
         capture_output=True, text=True, timeout=120,
     )
     assert done.returncode == 0, done.stderr[-2000:]
-    together, alone = json.loads(done.stdout.splitlines()[-1]), vars(table())
+    together, alone = json.loads(done.stdout.splitlines()[-1]), columns(table())
     for name, column in alone.items():
         np.testing.assert_allclose(together[name], column, rtol=1e-9, atol=0)
 
@@ -132,11 +139,10 @@ def test_two_ranks_find_what_one_finds(tmp_path):
 def test_the_number_of_batches_does_not_depend_on_who_reads_them():
     halves = []
     for rank in (0, 1):  # two processes that never meet: their tables add up to the whole
-        seen = []
-        sweep = Sweep(rank, 2)
+        summing = Summing(Ranks(rank, 2))
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(torch.distributed, "all_reduce", lambda tensor: None)
-            sums = room.tally(Table(torch.zeros(257, 257), 8), DOCUMENTS, Bytes(), batch_size=4, sweep=sweep)
+            sums = room.tally(Table(torch.zeros(257, 257), 8), DOCUMENTS, Bytes(), batch_size=4, summing=summing)
         halves.append(sums["num_bytes"])
-        assert not seen and (sums["num_bytes"] > 0).any()
+        assert (sums["num_bytes"] > 0).any()
     assert np.array_equal(halves[0] + halves[1], [document.num_bytes for document in DOCUMENTS])

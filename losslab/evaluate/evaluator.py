@@ -1,8 +1,6 @@
 """A saved model and a text in, every likelihood score out: all that a verdict rests on."""
 
-import dataclasses
 import math
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,12 +9,11 @@ import torch
 from losslab import checkpoint, formula
 from losslab.config import DataConfig, EvaluateConfig, ModelConfig, override
 from losslab.corpus import Corpus
-from losslab.evaluate.nll import per_document, scores
-from losslab.evaluate.temperature import fit_temperature
+from losslab.evaluate.document_scores import per_document, scores
+from losslab.evaluate.temperature import tuned_temperature
 from losslab.generate import generate
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
-FIT_LOGITS = 2**28  # that a temperature is fitted on: one number needs no more, and a large vocabulary has them soon
 
 
 def measure(
@@ -78,13 +75,12 @@ def score(model, corpus: Corpus, tokenizer, config: EvaluateConfig) -> dict:
         model, corpus.documents("val"), tokenizer, stride=config.stride, batch_size=config.batch_size,
         temperature=temperature,
     )
-    named = scores(rows, suffix=f"_stride_{config.stride}" if config.stride else "")
     return {
-        "scores": {name: score.to_dict() for name, score in named.items()},
+        "scores": {name: score.to_dict() for name, score in scores(rows, stride=config.stride).items()},
         "temperature": temperature,
         "counts": {
             "documents": len(rows.nats),
-            "tokens": int((rows.num_tokens + rows.num_ends).sum()),
+            "tokens": int(rows.all_tokens.sum()),
             "bytes": int(rows.num_bytes.sum()),
             "words": int(rows.num_words.sum()),
         },
@@ -111,27 +107,3 @@ def _prompt(corpus: Corpus, index: int) -> str:
         return ""
     words = corpus.tokenizer.decode(documents[0].tokens[200 * index : 200 * index + 200]).split(" ")
     return " ".join(words[1:6])
-
-
-def tuned_temperature(model, tokenizer, corpus: Corpus, config: EvaluateConfig) -> float:
-    """The temperature that reads a model best on a fixed part of `tune`; 1 where there is none."""
-    num_tokens = min(config.tune_tokens, max(2048, FIT_LOGITS // tokenizer.vocab_size))
-    tune = first_tokens(corpus.documents("tune"), tokenizer, num_tokens)
-    return fit_temperature(model, tune, tokenizer, batch_size=config.batch_size) if tune else 1.0
-
-
-def first_tokens(documents: Sequence, tokenizer, num_tokens: int) -> list:
-    """The first documents up to `num_tokens` tokens; the last of them is cut where the tokens run out."""
-    taken, left = [], num_tokens
-    for document in documents:
-        if left <= 0:
-            break
-        if len(document.tokens) > left:
-            tokens = np.asarray(document.tokens[:left])
-            document = dataclasses.replace(
-                document, tokens=tokens, num_bytes=int(tokenizer.token_bytes[tokens].sum()),
-                num_words=len(tokenizer.decode(tokens).split()), ends=False,
-            )
-        taken.append(document)
-        left -= len(document.tokens)
-    return taken

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from losslab import untrusted
+from losslab.corpus.hub_datasets import REACH_SECONDS, library, one_line
 
 MAX_BYTES = 2**30
-REACH_SECONDS = 10  # the hub's library itself would try for minutes
 
 
 def find(folder: Path | None, names: Iterable[str]) -> Path | None:
@@ -59,21 +59,16 @@ def rows(path: Path, columns: Iterable[str]) -> Iterator[dict]:
 def hub_rows(repository: str, configuration: str | None, split: str, columns: Iterable[str]) -> list[dict]:
     """The rows of a data set of the hub, of all its configurations if none is named; needs the extra `hf`."""
     where, offline = f"the hub data set {repository}", "or name a local folder of benchmarks"
-    try:
-        import datasets
-        from huggingface_hub import HfApi
-    except ModuleNotFoundError:
-        raise ModuleNotFoundError(
-            f'{where} needs the package `datasets`: run `pip install "losslab[hf]"`, {offline}', name="datasets"
-        ) from None
+    datasets = library(where, offline)
+    from huggingface_hub import HfApi
+
     try:
         HfApi().dataset_info(repository, timeout=REACH_SECONDS)
         names = [configuration] if configuration else datasets.get_dataset_config_names(repository)
         found = [row for name in names for row in datasets.load_dataset(repository, name, split=split)]
     except Exception as error:  # each layer below (sockets, http, the hub, the library) has exceptions of its own
-        why = next(iter(str(error).splitlines()), "no reason given").strip()
         raise ConnectionError(
-            f"{where} cannot be read ({type(error).__name__}: {why}); connect to the network, {offline}"
+            f"{where} cannot be read ({type(error).__name__}: {one_line(error)}); connect to the network, {offline}"
         ) from None
     columns = tuple(columns)
     if not all(isinstance(row.get(column), str) for row in found for column in columns):

@@ -13,13 +13,13 @@ KNOWN = {
     "fineweb-edu": "HuggingFaceFW/fineweb-edu:sample-10BT",
     "openwebtext": "Skylion007/openwebtext",
 }
-OFFLINE = "take `tales`, `pydoc` or the path of a text file or folder"
+OFFLINE = "or take `tales`, `pydoc` or the path of a text file or folder"
 REACH_SECONDS = 10  # the library itself would try for minutes
 
 
 def stream(name: str, max_bytes: int) -> Iterator[Piece]:
     """The documents of a hub data set, `owner/name` or `owner/name:configuration`, up to `max_bytes` of them."""
-    datasets = _library(f"the hub data set {name}")
+    datasets = library(f"the hub data set {name}", OFFLINE)
     from huggingface_hub import HfApi
     from huggingface_hub.errors import RepositoryNotFoundError
 
@@ -33,18 +33,18 @@ def stream(name: str, max_bytes: int) -> Iterator[Piece]:
             f"the hub has no data set {repository} that this login may read; check its name, or run `hf auth login`"
         ) from None
     except (ValueError, ImportError) as error:  # an unknown configuration, a script, a missing decoder, a column
-        raise ValueError(f"the hub data set {name} could not be read: {_one_line(error)}") from None
+        raise ValueError(f"the hub data set {name} could not be read: {one_line(error)}") from None
     except Exception as error:  # each layer below (sockets, http, the hub, the library) has exceptions of its own
         here = "" if name in KNOWN else ", and no file or folder here has that name"
         raise ConnectionError(
-            f"the hub data set {name} cannot be reached ({type(error).__name__}: {_one_line(error)}){here}; connect to "
-            f"the network, or {OFFLINE}, which need none"
+            f"the hub data set {name} cannot be reached ({type(error).__name__}: {one_line(error)}){here}; connect to "
+            f"the network, {OFFLINE}, which need none"
         ) from None
 
 
 def local(path: Path) -> Iterator[Piece]:
     """The documents of a folder written by `save_to_disk`, or of parquet files."""
-    datasets = _library(str(path))
+    datasets = library(str(path), OFFLINE)
     if is_saved(path):
         splits = datasets.load_from_disk(str(path))
         stored = sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
@@ -73,12 +73,13 @@ def parquet_files(path: Path) -> list[Path]:
     return [file for file in found if file.is_file()]  # a pipe would be waited for
 
 
-def _library(what: str):
+def library(what: str, instead: str):
+    """The package `datasets`; where it is missing, an error that says `instead`, what works without it."""
     try:
         import datasets
     except ModuleNotFoundError:
         raise ModuleNotFoundError(
-            f'{what} needs the package `datasets`: run `pip install "losslab[hf]"`, or {OFFLINE}', name="datasets"
+            f'{what} needs the package `datasets`: run `pip install "losslab[hf]"`, {instead}', name="datasets"
         ) from None
     return datasets
 
@@ -114,5 +115,6 @@ def _texts(rows: Iterable[dict], name: str, role: str, max_bytes: int | None) ->
             yield Piece(text, role)
 
 
-def _one_line(error: BaseException) -> str:
+def one_line(error: BaseException) -> str:
+    """What an error of the library says first."""
     return next(iter(str(error).splitlines()), "no reason given").strip()

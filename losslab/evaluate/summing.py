@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 import os
 import time
 import zipfile
@@ -12,21 +13,21 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from losslab import machine
+from losslab.evaluate.sharing import Ranks
+from losslab.stats import Score, ratio_score
 
 Sums = dict[str, np.ndarray]  # float64 arrays that batches are added to
 
 
 @dataclass(frozen=True)
-class Sweep:
-    """How a pass over a text is done: by whom, where it is kept so that a killed one goes on, and who is told.
+class Summing:
+    """How a pass over a text is done: by whom, where its sums are kept so that a killed one resumes, and who is told.
 
     Batches are fixed beforehand and each is read whole by one process, so that any number of processes, and any
     number of interruptions, adds up the same numbers; only the order of float64 sums differs.
     """
 
-    rank: int = 0
-    world: int = 1
+    ranks: Ranks = Ranks()
     partial: Path | None = None  # a folder for the sums so far; None keeps nothing
     progress: Callable[[int, int], None] = lambda done, total: None  # tokens read, of all that this process reads
     save_seconds: float = 10.0
@@ -43,8 +44,8 @@ class Sweep:
             key: names model, data and rules; sums of another key are not taken up again.
             device: where processes exchange tensors.
         """
-        own = range(len(sizes))[self.rank :: self.world]
-        file = self.partial and self.partial / f".sums-{key()}-{self.rank}of{self.world}.npz"
+        own = [number for number in range(len(sizes)) if self.ranks.takes(number)]
+        file = self.partial and self.partial / f".sums-{key()}-{self.ranks.rank}of{self.ranks.world}.npz"
         sums["seconds"] = np.zeros(1)
         done = _restore(file, sums) if file else 0
         total, read, saved = sum(sizes[i] for i in own), sum(sizes[i] for i in own[:done]), time.monotonic()
@@ -57,12 +58,18 @@ class Sweep:
             if file and time.monotonic() - saved >= self.save_seconds:
                 _save(file, sums, done)
                 saved = time.monotonic()
-        if self.world > 1:
-            for name in sorted(sums):
-                sums[name] = machine.sum_over_ranks(torch.from_numpy(sums[name]), device).numpy()
+        for name in sorted(sums):
+            sums[name] = self.ranks.summed(sums[name], device)
         if file:
             file.unlink(missing_ok=True)
         return sums
+
+
+def ratio(nats: np.ndarray, count: np.ndarray, unit: str) -> Score:
+    """`stats.ratio_score`; infinite and without an error where a token that came was called impossible."""
+    if not np.isfinite(nats).all():
+        return Score(math.inf, None, len(nats), unit)
+    return ratio_score(nats, count, unit)
 
 
 def fingerprint(model, documents: Sequence, rules: dict) -> str:
