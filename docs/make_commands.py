@@ -1,0 +1,38 @@
+"""Write docs/commands.md: what each command of losslab says of itself.
+
+    python docs/make_commands.py
+"""
+
+import contextlib
+import io
+import os
+from pathlib import Path
+from unittest import mock
+
+from losslab.cli import app
+
+COMMANDS = (
+    "compare", "train", "evaluate", "generate", "inspect", "losses", "corpus", "report", "runs list", "runs show",
+    "runs tag", "runs rm", "export", "import", "convert", "audit",
+)
+INTRODUCTION = """# Commands
+
+What `losslab COMMAND --help` prints, for every command. Made by `python docs/make_commands.py`.
+"""
+
+
+def page() -> str:
+    with mock.patch.dict(os.environ, COLUMNS="100", NO_COLOR="1"):
+        return "\n".join([INTRODUCTION, *map(section, COMMANDS)])
+
+
+def section(command: str) -> str:
+    out = io.StringIO()
+    with contextlib.redirect_stdout(out):
+        app([*command.split(), "--help"], result_action="return_value")
+    lines = [line.rstrip() for line in out.getvalue().splitlines()]
+    return f"## losslab {command}\n\n```\n" + "\n".join(lines).strip() + "\n```\n"
+
+
+if __name__ == "__main__":
+    (Path(__file__).parent / "commands.md").write_text(page(), encoding="utf-8")
