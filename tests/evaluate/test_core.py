@@ -248,7 +248,8 @@ def test_items_are_shuffled_and_cut_and_examples_are_drawn_from_the_rest():
 
 @pytest.mark.slow
 def test_core_item_by_item(real_data):
-    result = assert_item_by_item(real_data / "core_eval", 20, tuple(core.STANDARD), little_gpt2(), tokenizers.make("gpt2"))
+    folder, gpt2 = real_data / "core_eval", tokenizers.make("gpt2")
+    result = assert_item_by_item(folder, 20, tuple(core.STANDARD), little_gpt2(), gpt2)
     assert {"core_v1", "core_v2", "short_seven"} == result.scores.keys() and not result.is_evidence
     by_name = {part.name: part for part in result.parts}
     for label in ("squad", "boolq", "bigbench_language_identification"):  # at GPT-2's own window, always cut

@@ -11,7 +11,6 @@ from losslab.evaluate import lambada, tasks
 from losslab.evaluate.tasks import Settings
 
 
-
 def test_perplexity_is_of_whole_words_and_accuracy_of_every_token():
     table = torch.randn(257, 257, generator=torch.Generator().manual_seed(0))
     text = "who let the dog out"

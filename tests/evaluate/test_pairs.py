@@ -13,7 +13,6 @@ from losslab.evaluate import pairs, tasks
 from losslab.evaluate.tasks import Settings
 
 
-
 def letters(seq_len=32, **logits):
     row = torch.zeros(257)
     for letter, value in logits.items():

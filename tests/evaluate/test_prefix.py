@@ -158,7 +158,9 @@ def columns(name, row):
 
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("name", SOURCES)
-def test_the_harness_asks_the_same_tokens_and_finds_the_same_accuracies(name, tmp_path, monkeypatch, said, benchmark_data):
+def test_the_harness_asks_the_same_tokens_and_finds_the_same_accuracies(
+    name, tmp_path, monkeypatch, said, benchmark_data
+):
     lm_eval = pytest.importorskip("lm_eval", reason="the extra `eval` is not installed")
     import datasets
     from lm_eval.api.model import TemplateLM
