@@ -3,6 +3,7 @@
 import os
 import shutil
 import tempfile
+from pathlib import Path
 
 CACHE = tempfile.mkdtemp(prefix="losslab-tests-")
 os.environ["LOSSLAB_CACHE"] = CACHE  # before anything of the house is imported, and for every process it starts
@@ -13,6 +14,7 @@ os.environ["OMP_NUM_THREADS"] = "1"
 import numpy  # noqa: E402
 import pytest  # noqa: E402
 import torch  # noqa: E402
+from data import benchmark_rows  # noqa: E402
 from hypothesis import settings  # noqa: E402
 
 if not torch.cuda.is_available():
@@ -31,3 +33,20 @@ def pytest_unconfigure(config):
 def seeded():
     torch.manual_seed(0)
     numpy.random.seed(0)
+
+
+REAL = Path(__file__).parents[2] / "shared" / "data"
+
+
+@pytest.fixture(scope="session")
+def benchmark_data(tmp_path_factory):
+    """A folder of benchmarks and corpora in the published layouts, with invented rows."""
+    return benchmark_rows.write(tmp_path_factory.mktemp("benchmarks"))
+
+
+@pytest.fixture(scope="session")
+def real_data():
+    """The published data sets: for what only they can show, such as that they have the published numbers of rows."""
+    if not REAL.is_dir():
+        pytest.skip("shows something of the published data alone, which are not on this machine")
+    return REAL

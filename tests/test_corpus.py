@@ -5,7 +5,6 @@ import json
 import math
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,8 +15,6 @@ from losslab.corpus import Batches, Corpus
 from losslab.corpus.splits import assign
 from losslab.tokenizer import END_OF_TEXT, make
 
-DATA = Path(__file__).parents[2] / "shared" / "data"
-needs_data = pytest.mark.skipif(not DATA.is_dir(), reason="the real texts are not on this machine")
 SPLITS = ("train", "val", "tune")
 
 
@@ -102,10 +99,10 @@ def test_a_text_of_one_document_is_split_as_nanogpt_does(tmp_path):
     assert corpus.stream("val").tolist() == [corpus.tokenizer.eot, *val.tokens]
 
 
-@needs_data
-def test_shakespeare_has_nanogpts_validation_tenth():
-    corpus = Corpus.open(DataConfig(corpus=str(DATA / "tinyshakespeare" / "input.txt"), tokenizer="char"))
-    data = (DATA / "tinyshakespeare" / "input.txt").read_text(encoding="utf-8")
+def test_shakespeare_has_nanogpts_validation_tenth(real_data):
+    path = real_data / "tinyshakespeare" / "input.txt"
+    corpus = Corpus.open(DataConfig(corpus=str(path), tokenizer="char"))
+    data = path.read_text(encoding="utf-8")
     assert corpus.tokenizer.vocab_size == 65 + 1  # nanoGPT's characters, and the end mark
     assert texts(corpus, "val") == [data[int(len(data) * 0.9) :]] and corpus.num_bytes["val"] == 111_540
 
@@ -153,16 +150,18 @@ def test_a_folder_of_two_long_texts_is_cut_by_position(tmp_path):
     assert texts(whole, "val") == [val] and whole.documents("val")[0].ends
 
 
-@needs_data
-@pytest.mark.parametrize(("name", "num_bytes"), [("openwebtext", 429_795 - 100 * 15), ("tinystories", 999_000)])
-def test_real_folders_keep_every_byte(name, num_bytes):
-    corpus = Corpus.open(DataConfig(corpus=str(DATA / name), tokenizer="gpt2"))
-    assert num_bytes <= corpus.num_bytes["val"] <= max(num_bytes, 1_000_000)
-    for split in ("val", "tune"):
-        assert sum(len(text.encode()) for text in texts(corpus, split)) == corpus.num_bytes[split]
-    unpacked = gzip.decompress((DATA / name / "train.txt.gz").read_bytes())
-    marks = unpacked.count(END_OF_TEXT.encode())
-    assert corpus.num_bytes["train"] + corpus.num_bytes["tune"] == len(unpacked) - marks * len(f"\n{END_OF_TEXT}\n")
+def test_packed_folders_keep_every_byte(benchmark_data):
+    inside = benchmark_data / "text"
+    corpora = [Corpus.open(DataConfig(corpus=str(inside / name), tokenizer="gpt2")) for name in ("marked", "rows")]
+    mark, unpacked = f"\n{END_OF_TEXT}\n", {name: gzip.decompress((inside / "marked" / f"{name}.txt.gz").read_bytes())
+                                            for name in ("train", "valid")}  # fmt: skip
+    size = {name: len(text) - text.count(mark.encode()) * len(mark) for name, text in unpacked.items()}
+    for corpus in corpora:
+        assert corpus.num_bytes["val"] == size["valid"] == 4500
+        assert corpus.num_bytes["train"] + corpus.num_bytes["tune"] == size["train"]
+        for split in SPLITS:
+            assert sum(len(text.encode()) for text in texts(corpus, split)) == corpus.num_bytes[split]
+    assert texts(corpora[0], "val") == texts(corpora[1], "val")
 
 
 def test_jsonl_gives_the_same_corpus_as_text(tmp_path, many):

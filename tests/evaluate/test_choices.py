@@ -3,7 +3,6 @@
 import gzip
 import json
 import math
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,7 +16,6 @@ from losslab.evaluate.choices import Option, Question, language_modeling, multip
 from losslab.evaluate.requests import Request
 from losslab.evaluate.task import Settings, lines
 
-DATA = Path(__file__).parents[3] / "shared" / "data"
 BYTES = tokenizers.make("bytes")
 
 
@@ -213,9 +211,8 @@ def test_an_answer_that_does_not_fit_is_skipped_with_the_reason(tmp_path):
 
 @pytest.mark.parametrize("name", ["arc_easy", "arc_challenge", "commonsense_qa", "copa", "openbookqa", "piqa",
                                   "social_i_qa", "hellaswag", "winogrande"])
-@pytest.mark.skipif(not DATA.is_dir(), reason="needs ../shared/data")
-def test_every_benchmark_runs_from_local_files(name):
-    result = tasks.run(name, Letters({"a": 2, "e": 1.5}, seq_len=1024), BYTES, Settings(DATA, limit=8))
+def test_every_benchmark_runs_from_local_files(name, benchmark_data):
+    result = tasks.run(name, Letters({"a": 2, "e": 1.5}, seq_len=1024), BYTES, Settings(benchmark_data, limit=8))
     assert result.name == name and result.counts["items"] == 8 and not result.is_evidence
     assert 0 <= result.scores["accuracy_sum"].value <= 1 and result.scores["accuracy_sum"].n == 8
     assert result.notes[0].startswith(f"{name}: no examples, 8 items of ") and "not evidence" in result.notes[-1]

@@ -6,7 +6,6 @@ import json
 import math
 import random
 import shutil
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -20,19 +19,21 @@ from losslab.evaluate.tasks import Settings
 from losslab.model import GPT2
 from losslab.stats import Score
 
-BUNDLE = Path(__file__).parents[3] / "shared" / "data" / "core_eval"
-needs_bundle = pytest.mark.skipif(not BUNDLE.is_dir(), reason="needs ../shared/data/core_eval")
+
+@pytest.fixture
+def folder(benchmark_data):
+    """A bundle of all 22 tasks with invented rows."""
+    return benchmark_data / "core_eval"
 
 
 # --- published numbers -------------------------------------------------------------------------
 
-@needs_bundle
 @pytest.mark.parametrize(("size", "v1", "v2"), [
     ("", 0.1139, 0.0881), ("-medium", 0.1849, None), ("-large", 0.2146, None), ("-xl", 0.2565, 0.2309),
 ])  # fmt: skip
-def test_core_of_the_real_gpt2_models(size, v1, v2):
+def test_core_of_the_real_gpt2_models(size, v1, v2, real_data):
     """v1 as the files have it, v2 as DCLM's corrected baselines give for the same accuracies."""
-    with open(BUNDLE / f"openai-community-gpt2{size}.csv", encoding="utf-8") as file:
+    with open(real_data / "core_eval" / f"openai-community-gpt2{size}.csv", encoding="utf-8") as file:
         table = {row[0].strip(): [cell.strip() for cell in row[1:]] for row in list(csv.reader(file))[1:]}
     printed = table.pop("CORE")
     accuracies = {label: Score(float(cells[0]), None, 1000) for label, cells in table.items()}
@@ -45,26 +46,36 @@ def test_core_of_the_real_gpt2_models(size, v1, v2):
         assert ours == pytest.approx(float(cells[1]), abs=2e-6)
 
 
-@needs_bundle
-def test_what_the_house_knows_of_core_is_what_the_bundle_says():
-    found = {task.label: task for task in bundle.tasks(BUNDLE)}
+def test_core_is_the_mean_of_accuracies_between_chance_and_1():
+    """By hand, for accuracies of 40 to 61 %: the baselines of both versions, written out."""
+    v1 = [25, 0, 0, 25, 25, 50, 20, 50, 25, 0, 25, 50, 50, 0, 20, 0, 0, 0, 0, 0, 62, 9.1]
+    v2 = [25, 0, 0, 25, 25, 50, 40.3, 50, 25, 0, 25, 50, 50, 0, 25, 0, 0, 0, 0, 0, 62, 25]
+    accuracies = {label: Score((40 + place) / 100, 0.01, 500) for place, label in enumerate(core.STANDARD)}
+    for version, baselines in (("v1", v1), ("v2", v2)):
+        by_hand = [(40 + place - chance) / (100 - chance) for place, chance in enumerate(baselines)]
+        assert core.core(accuracies, version).value == pytest.approx(sum(by_hand) / 22, rel=1e-12)
+
+
+@pytest.mark.parametrize("published", [False, True], ids=["invented", "published"])
+def test_what_losslab_knows_of_core_is_what_the_bundle_says(published, request):
+    folder = request.getfixturevalue("real_data" if published else "benchmark_data") / "core_eval"
+    found = {task.label: task for task in bundle.tasks(folder)}
     assert list(found) == list(core.STANDARD)
-    given = bundle.baselines(BUNDLE)
+    given = bundle.baselines(folder)
     for label, standard in core.STANDARD.items():
         assert (found[label].num_fewshot, given[label]) == (standard.num_fewshot, standard.v1)
         assert found[label].continuation_delimiter == ("\nAnswer: " if label in (
             "jeopardy", "arc_easy", "arc_challenge", "piqa", "boolq") else " ")
 
 
-@needs_bundle
-def test_a_random_guesser_is_below_zero():
-    """-0.001 and -0.026, by each item's own number of options."""
-    accuracies = {}
-    for task in bundle.tasks(BUNDLE):
+def test_a_random_guesser_is_below_zero(real_data):
+    """-0.001 and -0.026, by each item's own number of options; and the published numbers of rows."""
+    accuracies, folder = {}, real_data / "core_eval"
+    for task in bundle.tasks(folder):
         if task.icl_task_type == "language_modeling":
             accuracies[task.label] = Score(0.0, 0.01, 1)
             continue
-        rows = bundle.rows(BUNDLE, task)
+        rows = bundle.rows(folder, task)
         chance = [1 / len(row.get("choices") or row["context_options"]) for row in rows]
         accuracies[task.label] = Score(float(np.mean(chance)), 0.01, len(rows))
         assert len(rows) == core.STANDARD[task.label].num_rows
@@ -142,13 +153,13 @@ def little_gpt2():
     return GPT2.initialized(config, 50257, seed=0).eval()
 
 
-def assert_item_by_item(limit, labels, model, tokenizer):
-    result = core.run(model, tokenizer, Settings(BUNDLE, limit=limit), labels)
+def assert_item_by_item(folder, limit, labels, model, tokenizer):
+    result = core.run(model, tokenizer, Settings(folder, limit=limit), labels)
     assert [part.name for part in result.parts] == [label for label in core.STANDARD if label in labels]
-    found = {task.label: task for task in bundle.tasks(BUNDLE)}
+    found = {task.label: task for task in bundle.tasks(folder)}
     for part in result.parts:
         task = found[part.name]
-        wanted = list(plain(task, bundle.rows(BUNDLE, task), limit, tokenizer, model))
+        wanted = list(plain(task, bundle.rows(folder, task), limit, tokenizer, model))
         assert len(part.items) == len(wanted) == part.counts["items"]
         for item, (picked, said) in zip(part.items, wanted, strict=True):
             if picked is None:
@@ -160,21 +171,19 @@ def assert_item_by_item(limit, labels, model, tokenizer):
     return result
 
 
-@needs_bundle
-def test_core_item_by_item_on_few_items():
+def test_core_item_by_item_on_few_items(folder):
     labels = ("piqa", "copa", "winograd", "bigbench_repeat_copy_logic", "bigbench_language_identification", "squad")
-    result = assert_item_by_item(3, labels, little_gpt2(), tokenizers.make("gpt2"))
+    result = assert_item_by_item(folder, 3, labels, little_gpt2(), tokenizers.make("gpt2"))
     assert not result.is_evidence and "core_v1" not in result.scores and "short_seven" not in result.scores
     assert any("limited to 3 items of each task: not evidence" in note for note in result.notes)
     assert any("piqa: 2 shots" in note for note in result.notes)
 
 
-@needs_bundle
-def test_core_item_by_item_in_a_context_that_cuts():
+def test_core_item_by_item_in_a_context_that_cuts(folder):
     """Bytes in a context of 100; noise, so that every token counts."""
     labels = ("copa", "openbook_qa", "winograd", "winogrande", "commonsense_qa", "agi_eval_lsat_ar", "boolq",
               "bigbench_language_identification", "bigbench_operators", "coqa")
-    result = assert_item_by_item(6, labels, Chance(seq_len=100), tokenizers.make("bytes"))
+    result = assert_item_by_item(folder, 6, labels, Chance(seq_len=100), tokenizers.make("bytes"))
     shares = {part.name: part.scores["share_cut"].value for part in result.parts}
     assert 0 < shares["copa"] < 1 and shares["boolq"] == 1 and shares["winograd"] < 1
 
@@ -237,10 +246,10 @@ def test_items_are_shuffled_and_cut_and_examples_are_drawn_from_the_rest():
         assert [item["number"] for item in prompts.shots(items, index, 10)] == drawn
 
 
-@needs_bundle
 @pytest.mark.slow
-def test_core_item_by_item():
-    result = assert_item_by_item(20, tuple(core.STANDARD), little_gpt2(), tokenizers.make("gpt2"))
+def test_core_item_by_item(real_data):
+    folder, gpt2 = real_data / "core_eval", tokenizers.make("gpt2")
+    result = assert_item_by_item(folder, 20, tuple(core.STANDARD), little_gpt2(), gpt2)
     assert {"core_v1", "core_v2", "short_seven"} == result.scores.keys() and not result.is_evidence
     by_name = {part.name: part for part in result.parts}
     for label in ("squad", "boolq", "bigbench_language_identification"):  # at GPT-2's own window, always cut
@@ -274,9 +283,8 @@ SAMPLED = ("copa", "winograd", "winogrande", "openbook_qa", "hellaswag_zeroshot"
            "lambada_openai")
 
 
-@needs_bundle
-def test_a_model_that_says_anything_scores_one_in_k():
-    result = core.run(Chance(), tokenizers.make("bytes"), Settings(BUNDLE, limit=200), SAMPLED)
+def test_a_model_that_says_anything_scores_one_in_k(folder):
+    result = core.run(Chance(), tokenizers.make("bytes"), Settings(folder, limit=200), SAMPLED)
     for part in result.parts:
         baseline = core.STANDARD[part.name].v1 / 100
         accuracy = part.scores["accuracy"]
@@ -290,9 +298,8 @@ def test_a_model_that_says_anything_scores_one_in_k():
             assert part.counts[f"tied_{normalizer}"] == 0
 
 
-@needs_bundle
-def test_a_model_that_knows_nothing_takes_the_first_option_and_every_tie_is_counted():
-    result = core.run(Chance(scale=0.0), tokenizers.make("bytes"), Settings(BUNDLE, limit=100), SAMPLED[:5])
+def test_a_uniform_model_takes_the_first_option_and_every_tie_is_counted(folder):
+    result = core.run(Chance(scale=0.0), tokenizers.make("bytes"), Settings(folder, limit=100), SAMPLED[:5])
     for part in result.parts:
         first = [item["gold"] == 0 for item in part.items]
         assert part.scores["accuracy"].value == pytest.approx(sum(first) / len(first))
@@ -505,9 +512,8 @@ def test_what_is_no_zip_file_is_said_to_be_none(tmp_path):
         bundle.unpack(tmp_path / "b.zip", tmp_path / "out")
 
 
-@needs_bundle
-def test_the_short_seven_are_a_task_of_their_own_and_never_called_core():
-    result = tasks.run("short_seven", Chance(), tokenizers.make("bytes"), Settings(BUNDLE, limit=10))
+def test_the_short_seven_are_a_task_of_their_own_and_never_called_core(folder):
+    result = tasks.run("short_seven", Chance(), tokenizers.make("bytes"), Settings(folder, limit=10))
     assert result.name == "short_seven" and list(result.scores) == ["short_seven"]
     assert len(result.parts) == 7 and result.scores["short_seven"].n == 7
     expected = np.mean([part.scores["centered_v1"].value for part in result.parts])

@@ -3,7 +3,6 @@
 import gzip
 import json
 import math
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -17,7 +16,6 @@ from losslab.evaluate.document_scores import nll
 from losslab.evaluate.requests import Request, answers
 from losslab.model import GPT2
 
-COPA = Path(__file__).parents[3] / "shared" / "data" / "hf_eval" / "copa.validation.jsonl.gz"
 BYTES = tokenizers.make("bytes")
 TEXT = "Once there was a cat, and the cat was not a dog. " * 20
 LIMIT = 32
@@ -206,10 +204,8 @@ ROLLING = dict(output_type="loglikelihood_rolling", doc_to_text="", doc_to_targe
 inside = pytest.mark.filterwarnings("ignore")
 
 
-def copa_rows():
-    if not COPA.exists():
-        pytest.skip("the COPA rows are not here")
-    rows = [json.loads(line) for line in gzip.open(COPA, "rt", encoding="utf-8")]
+def copa_rows(path):
+    rows = [json.loads(line) for line in gzip.open(path, "rt", encoding="utf-8")]
     joined = {"cause": "because", "effect": "therefore"}
     return [{"query": f"{row['premise'].rstrip('.')} {joined[row['question']]}",
              "choices": [row[c][0].lower() + row[c][1:] for c in ("choice1", "choice2")], "gold": row["label"]}
@@ -217,9 +213,10 @@ def copa_rows():
 
 
 @inside
-def test_copa_is_the_same_through_our_requests_and_through_the_harness(tasks):
+def test_copa_is_the_same_through_our_requests_and_through_the_harness(tasks, benchmark_data):
     """Agree: the accuracy of summed log-probabilities, over contexts that begin with the end mark."""
-    rows, model = copa_rows(), random_model(limit=256)
+    rows = copa_rows(benchmark_data / "hf_eval" / "copa.validation.jsonl.gz")
+    model = random_model(limit=256)
     folder = tasks("copa_rows", rows, **CHOICES)
     result = harness.run(model, BYTES, ["copa_rows"], include_path=folder, end_mark_first=True)
     requests = [Request([256, *row["query"].encode()], list(f" {choice}".encode()))

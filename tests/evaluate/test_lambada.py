@@ -2,7 +2,6 @@
 
 import json
 import math
-from pathlib import Path
 
 import pytest
 import torch
@@ -10,8 +9,6 @@ from known_models import Bytes, Table
 
 from losslab.evaluate import lambada, tasks
 from losslab.evaluate.tasks import Settings
-
-DATA = Path(__file__).parents[3] / "shared" / "data"
 
 
 def test_perplexity_is_of_whole_words_and_accuracy_of_every_token():
@@ -68,10 +65,13 @@ def test_a_local_file_is_found(tmp_path):
     assert result.scores["perplexity"].value == pytest.approx(257**3, rel=1e-5) and result.is_evidence
 
 
-@pytest.mark.skipif(not DATA.is_dir(), reason="the shared data are not here")
-def test_lambada_itself_has_5153_words():
-    model = Table(torch.zeros(257, 257), 64)
-    assert not tasks.run("lambada", model, Bytes(), Settings(benchmarks=DATA, limit=4)).is_evidence
-    path = DATA / lambada.FILES[1]
+def test_a_limited_run_takes_the_passages_of_a_bundle_and_is_no_evidence(benchmark_data):
+    model = Table(torch.zeros(257, 257), 512)
+    result = tasks.run("lambada", model, Bytes(), Settings(benchmarks=benchmark_data, limit=4))
+    assert result.counts["passages"] == 4 and not result.is_evidence
+
+
+def test_lambada_itself_has_5153_words(real_data):
+    path = real_data / lambada.FILES[1]
     texts = lambada.passages(lambada.benchmark_rows.rows(path.with_name(path.name + ".gz"), ()))
     assert len(texts) == 5153 and all(text.rpartition(" ")[2].strip() for text in texts)

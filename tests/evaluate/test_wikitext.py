@@ -1,7 +1,6 @@
 """WikiText-2 by pages and as a stream: what is divided by what."""
 
 import math
-from pathlib import Path
 
 import pytest
 import torch
@@ -11,7 +10,6 @@ from losslab.evaluate import tasks, wikitext
 from losslab.evaluate.likelihood import text_documents
 from losslab.evaluate.tasks import Settings
 
-DATA = Path(__file__).parents[3] / "shared" / "data"
 TEXT = "\n = Cats = \n \n A cat = a pet \n = = Food = = \n Fish .\n = Dogs = \n Dogs bark .\n"
 
 
@@ -64,9 +62,8 @@ def test_a_limited_run_has_pages_only():
     assert [part.name for part in result.parts] == ["pages"] and not result.is_evidence
 
 
-@pytest.mark.skipif(not DATA.is_dir(), reason="the shared data are not here")
-def test_the_validation_text_has_60_articles_and_its_published_words():
-    path = wikitext.benchmark_rows.find(DATA, wikitext.FILES)
+def test_the_validation_text_has_60_articles_and_its_published_words(real_data):
+    path = wikitext.benchmark_rows.find(real_data, wikitext.FILES)
     text = wikitext.benchmark_rows.text(path)
     pages = wikitext.pages(text)
     assert len(pages) == 60 and "".join(pages) == text  # Merity et al., table 1
