@@ -64,6 +64,6 @@ def test_the_comparison_has_what_a_page_needs(done):
     assert candidate.bits_per_byte.difference.value == pytest.approx(0.1 / math.log(2))
     assert candidate.scores["nll"]["value"] == pytest.approx(1.605) and candidate.cost["train_seconds"] == 55.0
     assert found.nll.looks == () and comparison.compare(done, looks=[[0, 1]]).nll.looks == ()
-    assert found.warnings[-1] == "all arms at learning rate 0.002; tuned separately the order may change"
+    assert found.warnings[-1] == "all arms at learning rate 0.004; tuned separately the order may change"
     with pytest.raises(ValueError, match="unknown arm 'squentropi'.*did you mean 'squentropy'"):
         found.arm("squentropi")
