@@ -98,9 +98,10 @@ def _counts(path: Path) -> bool:
 
 def _document(store: Path, said: list[str]) -> dict:
     """The report of the store; caveats that name damage are sentences."""
-    from losslab import records, report
+    from losslab import comparison, records, report
 
-    document = json.loads(json.dumps(report.document(records.find([store])), default=str).replace(str(store), "STORE"))
+    found = report.document(comparison.compare(records.find([store])))
+    document = json.loads(json.dumps(found, default=str).replace(str(store), "STORE"))
     said += [text for text in _texts(document) if any(word in text for word in SAYS)]
     return document
 

@@ -176,9 +176,9 @@ def _show(folder: Path, file: Path) -> None:
 
 def _report(folder: Path, file: Path) -> None:
     """All that a page is made from, without the drawing of it."""
-    from losslab import records, report
+    from losslab import comparison, records, report
 
-    document = report.document(records.find([folder]))
+    document = report.document(comparison.compare(records.find([folder])))
     check_output(report.table(document))
     json.dumps(document, allow_nan=False)
 

@@ -5,14 +5,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from losslab import comparison, machine, records
 from losslab import config as configuration
-from losslab import machine, records
+from losslab.comparison import Comparison
 from losslab.config import ExperimentConfig
 from losslab.experiment import Experiment, Job, environment, timing
 from losslab.progress import Running, State
-from losslab.records import Record
-from losslab.stats import Comparison
-from losslab.stats import compare as compare_outcomes
 
 POLL_SECONDS = 0.1
 
@@ -74,7 +72,7 @@ def compare(
     conditions: Sequence[ExperimentConfig], seeds: Sequence[int], store: str | Path, *, workers: int = 1,
     threads: int = 1, baseline: str | None = None, margin: float = 0.002, tell: Tell = lambda text: None,
     show: Show | None = None,
-) -> tuple[Comparison | None, list[Record]]:
+) -> Comparison:
     """Train every condition with every seed, and say whether the differences are real.
 
     Args:
@@ -88,7 +86,7 @@ def compare(
         show: takes the state of all runs, every second or so.
 
     Returns:
-        the comparison (None where there is only one arm, or no seed that two arms finished) and the runs.
+        what `comparison.compare` finds in these runs; its `nll` is None where nothing could be paired.
 
     Raises:
         Stopped: after SIGTERM or Ctrl-C, once every worker has saved its run.
@@ -97,30 +95,16 @@ def compare(
         planned = plan(conditions, seeds, store, tell=tell)
         execute(planned, workers=workers, threads=threads, tell=tell, show=show or (lambda state: None))
         found = [records.read(folder) for folder in planned.folders]
-        looks = records.looks(store, {record.condition for record in found})
-        comparison = verdict(found, baseline=baseline, margin=margin, looks=looks)
-        if comparison is not None:
+        named = {record.condition for record in found}
+        compared = comparison.compare(found, baseline=baseline, margin=margin, looks=records.looks(store, named))
+        if compared.nll is not None:
             shared = {record.seed for record in found if record.status in ("finished", "diverged", "failed")}
             try:
-                records.note_look(store, {record.condition for record in found}, shared)
+                records.note_look(store, named, shared)
             except OSError as error:  # the verdict is not lost for it
                 tell(f"this look at {store} could not be noted ({error.strerror}); a later one from more seeds will "
                      "not say that it is a second look")
-    return comparison, found
-
-
-def verdict(
-    found: Sequence[Record], *, baseline: str | None = None, margin: float = 0.002,
-    looks: Sequence[Sequence[int]] = (),
-) -> Comparison | None:
-    """The comparison of the runs of a study, on plain `nll`; None where nothing can be paired."""
-    names = records.labels(found)
-    plain = next((names[record.condition] for record in found if record.loss == "cross_entropy"), None)
-    first = records.baseline(names.values(), baseline or plain)
-    outcomes = records.outcomes(found)
-    paired = {name: seeds for name, seeds in outcomes.items() if seeds.keys() & outcomes.get(first, {}).keys()}
-    failed = {name: seeds for name, seeds in records.failed(found).items() if name in paired}
-    return compare_outcomes(paired, first, margin=margin, failed=failed, looks=looks) if len(paired) > 1 else None
+    return compared
 
 
 def execute(planned: Plan, *, workers: int, threads: int, tell: Tell, show: Show) -> None:

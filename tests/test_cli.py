@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from test_experiment import place, small_text  # noqa: F401 the fixture
 
-from losslab import cli, machine, records, study
+from losslab import cli, comparison, machine, records, study
 from losslab.cli import training
 
 pytestmark = pytest.mark.usefixtures("place")
@@ -93,7 +93,7 @@ def test_compare_prints_a_table_and_a_verdict_for_people(capsys, monkeypatch, st
     # and a run that failed is in the exit code
     found = records.find(["store"])
     (found[0].path / "result.json").write_text(json.dumps({"format": 1, "status": "failed", "error": "a loss raised"}))
-    monkeypatch.setattr(study, "compare", lambda *_, **__: (None, records.find(["store"])))
+    monkeypatch.setattr(study, "compare", lambda *_, **__: comparison.compare(records.find(["store"])))
     assert losslab(*COMPARE, "--seeds", "2", "--store", "store") == 6
 
 

@@ -9,7 +9,7 @@ import pytest
 from test_cli import COMPARE, TRAIN, losslab, refuses
 from test_experiment import place  # noqa: F401 the fixture
 
-from losslab import records
+from losslab import comparison, records
 from losslab.report import evaluation, evaluation_charts
 
 pytestmark = pytest.mark.usefixtures("place")
@@ -148,7 +148,7 @@ def test_several_runs_stand_side_by_side(run, capsys):
 
 
 def test_compare_puts_task_scores_beside_the_verdict(run, capsys, monkeypatch):
-    monkeypatch.setattr("losslab.study.compare", lambda *a, **b: (None, [records.read(run)]))
+    monkeypatch.setattr("losslab.study.compare", lambda *a, **b: comparison.compare([records.read(run)]))
     capsys.readouterr()
     asked = (*COMPARE, "--tasks", "blimp", "--benchmarks", "benchmarks", "--store", "store")
     assert losslab(*asked, "--json") == 0

@@ -19,11 +19,11 @@ FLOORS = {
     9: "cli",
     8: "web",
     7: "tune arena",
-    6: "study report judge lesson",
+    6: "study judge lesson",
     5: "experiment",
     4: "train evaluate hub anatomy start",
-    3: "fused checkpoint instruct generate",
-    2: "objective",
+    3: "fused checkpoint instruct generate report",
+    2: "objective comparison",
     1: "lossfile model corpus records scaling optim kernels",
     0: "losses transforms formula config machine progress processes tokenizer tensors tales stats units prediction",
     -1: "grammar",
@@ -32,10 +32,10 @@ FLOORS = {
 FLOOR = {room: floor for floor, rooms in FLOORS.items() for room in rooms.split()}
 NEVER = [
     ("evaluate", "losses"), ("evaluate", "objective"), ("evaluate", "fused"), ("evaluate", "train"),
-    ("train", "records"), ("train", "report"), ("train", "web"), ("train", "evaluate"),
+    ("train", "records"), ("train", "comparison"), ("train", "report"), ("train", "web"), ("train", "evaluate"),
     ("checkpoint", "objective"), ("generate", "objective"), ("model", "objective"),
 ]  # fmt: skip
-TORCH_FREE = ["config", "progress", "records", "stats", "units", "report", "formula", "cli"]
+TORCH_FREE = ["config", "progress", "records", "stats", "units", "comparison", "report", "formula", "cli"]
 CORE = {"torch", "numpy", "safetensors"}  # all that floors 0 to 5 need at their top
 EXTRAS = {"datasets", "transformers", "huggingface_hub", "lm_eval"}
 KERNELS = {"kernels/triton_rows.py": {"triton"}}  # what only a compiler of kernels can read: loaded when first used

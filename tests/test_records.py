@@ -253,7 +253,7 @@ def test_no_change_of_a_document_is_more_than_a_sentence(tmp_path_factory, docum
             return  # half a character is not written either
     try:
         read = records.read(folder)
-        read.log, read.log_damage, read.curve("tune/nll"), records.outcomes([read]), records.failed([read])
+        read.log, read.log_damage, read.curve("tune/nll")
         read.config  # noqa: B018
     except (ValueError, OSError) as error:
         assert str(error).isprintable()
@@ -389,20 +389,15 @@ def test_a_folder_that_is_a_run_and_a_store_shows_all(tmp_path):
     assert "does not exist" in refused(records.find, [tmp_path / "nowhere"])
 
 
-def test_a_failed_seed_counts_as_lost_and_is_named(tmp_path):
+def test_a_run_has_one_of_the_statuses(tmp_path):
     ends = {0: RESULT, 1: {"status": "failed", "error": "x"}, 2: {"status": "diverged", "step": 3}, 3: None}
     found = [write_run(tmp_path / f"{seed}", seed=seed, result=end) for seed, end in ends.items()]
-    assert records.outcomes(found) == {"cross_entropy": {0: 1.5, 1: None, 2: None}}
-    assert records.failed(found) == {"cross_entropy": (1,)}
     records.create(tmp_path / "new", spec(), ENVIRONMENT)
     assert [r.status for r in found] == ["finished", "failed", "diverged", "stopped"]
     assert records.read(tmp_path / "new").status == "waiting"
-    other = write_run(tmp_path / "other", seed=5, result=RESULT | {
-        "scores": {"nll_stride_4": RESULT["scores"]["nll"]}})
     (tmp_path / ".removed-1").mkdir()  # a removal that was killed
     os.rename(tmp_path / "new" / "spec.json", tmp_path / ".removed-1" / "spec.json")
-    assert len(records.find([tmp_path])) == 5
-    assert "has no nll, which other runs have" in refused(records.outcomes, [found[0], other])
+    assert len(records.find([tmp_path])) == 4
 
 
 def test_tags_are_no_part_of_what_is_checked(tmp_path):

@@ -17,8 +17,8 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from losslab import comparison, records, report
 from losslab import config as configuration
-from losslab import records, report
 from losslab.report import page, words
 from losslab.report.marks import BAND, beyond
 
@@ -96,6 +96,11 @@ def store(tmp_path_factory):
     return [write_run(tmp_path_factory.mktemp("store"), "mse", seed, 1.5 + seed / 100) for seed in (0, 1)]
 
 
+def described(runs, **terms):
+    """The document of runs."""
+    return report.document(comparison.compare(runs, **terms))
+
+
 def arm(document, name):
     return next(arm for arm in document["arms"] if arm["name"] == name)
 
@@ -103,7 +108,7 @@ def arm(document, name):
 # --- the document ------------------------------------------------------------------------------
 
 def test_means_differences_and_order_are_those_of_the_numbers(runs):
-    document = report.document(runs)
+    document = described(runs)
     assert document["baseline"] == "cross_entropy"
     assert [a["name"] for a in document["arms"]] == ["cross_entropy + 0.0001*z_loss", "cross_entropy", "squentropy"]
     worse = arm(document, "squentropy")
@@ -121,14 +126,14 @@ def test_means_differences_and_order_are_those_of_the_numbers(runs):
 
 
 def test_cost_is_the_median_and_quantiles_are_kept(runs):
-    found = arm(report.document(runs), "squentropy")
+    found = arm(described(runs), "squentropy")
     assert found["cost"]["tokens_per_second"] == pytest.approx(9000 / 1.3 + 1.5)
     assert found["cost"]["loss_cost_ratio"] == 1.3
     assert found["document_perplexity"]["0.95"] == pytest.approx(6.8)
 
 
 def test_curves_have_mean_range_and_every_seed(runs):
-    document = report.document(runs)
+    document = described(runs)
     curve = arm(document, "squentropy")["curve"]
     firsts = [run.curve("tune/nll")[0][1] for run in runs if run.loss == "squentropy"]
     assert curve["tokens"][0] == 25 * 1024 and len(curve["seeds"]) == 4
@@ -139,7 +144,7 @@ def test_curves_have_mean_range_and_every_seed(runs):
 
 def test_settings_shared_and_differing_are_told_apart(tmp_path):
     runs = [write_run(tmp_path, loss, 0, learning_rate=rate) for loss, rate in (("cross_entropy", 2e-3), ("mse", 1e-3))]
-    document = report.document(runs)
+    document = described(runs)
     assert document["settings"]["model.n_layer"] == 2 and "train.learning_rate" not in document["settings"]
     assert arm(document, "mse")["differs"] == {"train.learning_rate": 1e-3}
     assert any("more than the loss: train.learning_rate (0.002 and 0.001)" in w for w in document["warnings"])
@@ -147,28 +152,28 @@ def test_settings_shared_and_differing_are_told_apart(tmp_path):
 
 def test_one_learning_rate_for_all_is_said(runs):
     said = "all arms at learning rate 0.004; tuned separately the order may change"
-    assert said in report.document(runs)["warnings"]
+    assert said in described(runs)["warnings"]
 
 
 def test_distance_to_a_known_floor(tmp_path):
-    found = report.document([write_run(tmp_path, "cross_entropy", s, 1.5, floor=2.0) for s in (0, 1)])
+    found = described([write_run(tmp_path, "cross_entropy", s, 1.5, floor=2.0) for s in (0, 1)])
     assert found["corpus"]["floor_bits_per_byte"] == 2.0
     distance = found["arms"][0]["distance_to_floor"]
     assert distance["value"] == pytest.approx(1.5 / math.log(2) + 0.01 - 2.0) and distance["n"] == 2
-    assert report.document([write_run(tmp_path, "mse", 0)])["arms"][0]["distance_to_floor"] is None
+    assert described([write_run(tmp_path, "mse", 0)])["arms"][0]["distance_to_floor"] is None
 
 
 def test_without_cross_entropy_the_first_arm_is_the_baseline(tmp_path):
     runs = [write_run(tmp_path, loss, seed, 1.5 + seed / 100) for loss in ("mse", "squentropy") for seed in (0, 1)]
-    assert report.document(runs)["baseline"] == "mse"
-    assert report.document(runs, baseline="squentropy")["baseline"] == "squentropy"
+    assert described(runs)["baseline"] == "mse"
+    assert described(runs, baseline="squentropy")["baseline"] == "squentropy"
     with pytest.raises(ValueError, match="did you mean squentropy"):
-        report.document(runs, baseline="squentropi")
+        described(runs, baseline="squentropi")
 
 
 def test_a_diverged_seed_leaves_the_arm_without_a_mean_and_last(runs, tmp_path):
     runs += [write_run(tmp_path, "bold", s, 1.2, status="diverged" if s == 2 else "finished") for s in range(4)]
-    document = report.document(runs)
+    document = described(runs)
     last = document["arms"][-1]
     assert last["name"] == "bold" and last["scores"] == {} and last["difference"] is None
     assert "diverged" in last["status"] and "1 of 4" in f"{last['verdict']} {last['status']}"
@@ -177,7 +182,7 @@ def test_a_diverged_seed_leaves_the_arm_without_a_mean_and_last(runs, tmp_path):
 
 
 def test_one_seed_shows_no_interval(tmp_path):
-    document = report.document([write_run(tmp_path, loss, 0, v) for loss, v in (("cross_entropy", 1.5), ("mse", 1.6))])
+    document = described([write_run(tmp_path, loss, 0, v) for loss, v in (("cross_entropy", 1.5), ("mse", 1.6))])
     found = arm(document, "mse")
     assert found["scores"]["nll"]["stderr"] is None
     assert not found["difference"] or found["difference"]["low"] is None
@@ -190,7 +195,7 @@ def test_one_seed_shows_no_interval(tmp_path):
 def test_other_corpora_give_no_verdict(tmp_path, other):
     runs = [write_run(tmp_path, "cross_entropy", s, 1.5 + s / 100) for s in (0, 1)]
     runs += [write_run(tmp_path, "mse", s, 1.4 + s / 100, corpus=other) for s in (0, 1)]
-    document = report.document(runs)
+    document = described(runs)
     assert document["verdict"].startswith("no verdict") and arm(document, "mse")["difference"] is None
     assert arm(document, "mse")["scores"]["nll"]["value"] == pytest.approx(1.405)
     assert any("nll cannot be compared" in w for w in document["warnings"])
@@ -202,12 +207,12 @@ def test_other_corpora_give_no_verdict(tmp_path, other):
 
 def test_other_numerics_are_said(tmp_path):
     runs = [write_run(tmp_path, "cross_entropy", s, dtype=d) for s, d in ((0, "float32"), (0, "bfloat16"))]
-    assert any("differ in dtype (float32 and bfloat16)" in w for w in report.document(runs)["warnings"])
+    assert any("differ in dtype (float32 and bfloat16)" in w for w in described(runs)["warnings"])
 
 
 def test_what_did_not_end_is_not_counted_and_said(runs, tmp_path):
     runs += [write_run(tmp_path, "squentropy", 4, status="failed"), write_run(tmp_path, "mse", 0, status="running")]
-    document = report.document(runs, requested={"squentropy": range(6)})
+    document = described(runs, requested={"squentropy": range(6)})
     failed = arm(document, "squentropy")  # the seed that failed takes the mean and the verdict with it
     assert (failed["outcome"], failed["status"], failed["scores"]) == ("failed", "1 of 5 failed", {})
     assert failed["verdict"] == "squentropy failed on 1 of 5 seeds: no mean and no difference"
@@ -225,17 +230,17 @@ def test_what_did_not_end_is_not_counted_and_said(runs, tmp_path):
 def test_a_finished_run_without_a_finite_nll_has_lost_its_seed(runs, value, status, why):
     worse = next(run for run in runs if run.loss == "squentropy" and run.seed == 2)
     worse.result["scores"]["nll"]["value"] = value
-    found = arm(report.document(runs), "squentropy")
+    found = arm(described(runs), "squentropy")
     assert (found["status"], found["scores"], found["difference"]) == (status, {}, None)
     assert found["runs"][2]["error"] == why and found["outcome"] in status
-    assert why in page.html(report.document(runs)) and status in report.table(report.document(runs))
+    assert why in page.html(described(runs)) and status in report.table(described(runs))
 
 
 def test_seeds_added_after_a_look_are_said(runs):
-    document = report.document(runs, looks=[[0, 1], [0, 1, 2, 3]])
+    document = described(runs, looks=[[0, 1], [0, 1, 2, 3]])
     assert document["looks"] == [2] and "CAUTION, seeds were added after a look at 2:" in document["verdict"]
     assert document["warnings"][0].startswith("seeds were added after a look at 2: a verdict here errs more often than")
-    assert report.document(runs)["looks"] == [] and "look" not in report.document(runs)["verdict"]
+    assert described(runs)["looks"] == [] and "look" not in described(runs)["verdict"]
 
 
 def test_arms_are_named_by_the_settings_in_which_they_differ(tmp_path):
@@ -243,7 +248,7 @@ def test_arms_are_named_by_the_settings_in_which_they_differ(tmp_path):
     runs = [write_run(tmp_path, "cross_entropy", s, 1.5 + NOISE[s] + rate + 0.1 * s * decay, learning_rate=rate,
                       weight_decay=decay, log_every=10 + round(1e4 * rate)) for s in (0, 1) for rate, decay in grid]
     runs += [write_run(tmp_path, "mse", s, 1.7 + s / 100) for s in (0, 1)]
-    document = report.document(runs)
+    document = described(runs)
     assert {a["name"] for a in document["arms"]} == {"mse", *(
         f"cross_entropy (learning_rate {rate:g}, weight_decay {decay:g})" for rate, decay in grid)}
     assert document["baseline"] == "cross_entropy (learning_rate 0.002, weight_decay 0)"  # not mse
@@ -278,7 +283,7 @@ def many(conditions, seeds=2):
 def test_a_large_store_is_drawn_in_part_and_listed_whole(monkeypatch):
     read = []
     monkeypatch.setattr(records.Record, "log", property(lambda run: read.append(run.path) or []))
-    document = report.document(many(60), baseline="mse (learning_rate 0.06)")  # the worst of all
+    document = described(many(60), baseline="mse (learning_rate 0.06)")  # the worst of all
     names = [f"mse (learning_rate {1e-3 * (1 + c):g})" for c in range(60)]
     assert len(document["arms"]) == 20 and document["arms"][-1]["name"] == document["baseline"] == names[59]
     assert {a["name"] for a in document["arms"]} | {a["name"] for a in document["others"]} == set(names)
@@ -293,11 +298,11 @@ def test_a_large_store_is_drawn_in_part_and_listed_whole(monkeypatch):
 
 def test_the_work_grows_as_the_number_of_runs_does(monkeypatch):
     monkeypatch.setattr(records.Record, "log", property(lambda run: []))
-    report.document(many(30))  # loads what is loaded once
+    described(many(30))  # loads what is loaded once
     calls = []
     for conditions in (100, 200, 400):
         runs, profile = list(many(conditions)), cProfile.Profile()
-        profile.runcall(report.document, runs)
+        profile.runcall(described, runs)
         calls.append(pstats.Stats(profile).total_calls)
     assert (calls[2] - calls[1]) < 2.3 * (calls[1] - calls[0]), calls  # quadratic would be 4
 
@@ -308,7 +313,7 @@ def test_several_corpora_are_not_mixed(tmp_path):
         run.result["counts"] = {"documents": 7, "tokens": 77, "bytes": 777, "words": 7}
         run.result["model"] = {"num_params": 1_000_000}
     runs += [write_run(tmp_path, "cross_entropy", s, 1.5 + s / 100) for s in (0, 1)]
-    document = report.document(runs)
+    document = described(runs)
     assert (document["corpus"]["name"], document["counts"]["documents"]) == ("tales", 800)
     assert [c["name"] for c in document["corpora"]] == ["novels", "tales"]
     assert "842,496 to 1,000,000 parameters" in report.table(document)
@@ -321,20 +326,20 @@ def test_several_corpora_are_not_mixed(tmp_path):
 def test_a_text_without_marks_and_documents_left_out_are_said(tmp_path):
     one = {"splits": {s: {"documents": 1, "tokens": 9, "bytes": 9} for s in ("train", "tune", "val")}}
     run = write_run(tmp_path, "mse", 0, corpus=one | {"dropped": {"same text in val": 2869, "too long": 1, "none": 0}})
-    document = report.document([run])
+    document = described([run])
     cut, dropped = document["corpus"]["notes"]
     assert cut.startswith("the text of tales has no marks between documents, so it was cut by position")
     assert dropped == "documents left out: 2,869 (same text in val), 1 (too long)"
     for shown in (page.html(document), " ".join(report.table(document).split()), report.markdown(document)):
         assert "cut by position" in shown and "2,869 (same text in val)" in shown
-    old = report.document([write_run(tmp_path, "brier", 0, corpus={"dropped_documents": 2870})])["corpus"]["notes"]
+    old = described([write_run(tmp_path, "brier", 0, corpus={"dropped_documents": 2870})])["corpus"]["notes"]
     assert len(old) == 1 and old[0].startswith("documents left out: 2,870; this run does not say why")
-    assert report.document([write_run(tmp_path, "focal", 0)])["corpus"]["notes"] == []
+    assert described([write_run(tmp_path, "focal", 0)])["corpus"]["notes"] == []
 
 
 def test_a_run_given_twice_counts_once(runs, tmp_path):
     twice = write_run(tmp_path, "squentropy", 0, prefix="copy-", status="failed")
-    document = report.document([*runs, runs[0], twice])
+    document = described([*runs, runs[0], twice])
     assert len(arm(document, "squentropy")["runs"]) == 4
     assert arm(document, "squentropy")["scores"]["nll"]["n"] == 4  # the one that finished is kept
     assert sum("given twice" in w for w in document["warnings"]) == 1
@@ -343,19 +348,19 @@ def test_a_run_given_twice_counts_once(runs, tmp_path):
 def test_a_fitted_temperature_that_changes_the_leader_is_said(tmp_path):
     runs = [write_run(tmp_path, "cross_entropy", s, 1.5 + s / 100) for s in (0, 1)]
     runs += [write_run(tmp_path, "mse", s, 1.9 + s / 100, calibrated=1.4) for s in (0, 1)]
-    assert any("temperature, mse leads instead of cross_entropy" in w for w in report.document(runs)["warnings"])
+    assert any("temperature, mse leads instead of cross_entropy" in w for w in described(runs)["warnings"])
 
 
 def test_infinite_scores_become_null(tmp_path):
     runs = [write_run(tmp_path, "cross_entropy", s) for s in (0, 1)]
     runs[0].result["scores"]["perplexity"]["value"] = math.inf
-    document = report.document(runs)
+    document = described(runs)
     assert document["arms"][0]["scores"]["perplexity"]["value"] is None
     json.dumps(document, allow_nan=False)
 
 
 def test_one_arm_alone_is_described_without_a_verdict(tmp_path):
-    document = report.document([write_run(tmp_path, "cross_entropy", s, 1.5 + s / 100) for s in (0, 1)])
+    document = described([write_run(tmp_path, "cross_entropy", s, 1.5 + s / 100) for s in (0, 1)])
     assert document["verdict"] == "no verdict: cross_entropy is the only arm"
     assert document["arms"][0]["scores"]["nll"]["value"] == pytest.approx(1.505)
     assert "difference" not in json.loads(json.dumps(list(page.charts(document))))
@@ -367,7 +372,7 @@ def test_a_stride_is_part_of_the_name_of_the_score(tmp_path):
             for loss, v in (("cross_entropy", 1.5), ("mse", 1.6)) for s in (0, 1)]
     for run in runs:
         run.result["scores"] = {f"{name}_stride_64": found for name, found in run.result["scores"].items()}
-    document = report.document(runs)
+    document = described(runs)
     assert document["measure"] == "nll_stride_64"
     assert arm(document, "mse")["difference"]["value"] == pytest.approx(0.1 + 0.1 * 0.002)
     assert "2.3" in report.table(document).splitlines()[3]  # bits per byte of mse
@@ -375,7 +380,7 @@ def test_a_stride_is_part_of_the_name_of_the_score(tmp_path):
 
 def test_an_arm_far_out_does_not_flatten_the_others(runs, tmp_path):
     runs += [write_run(tmp_path, "mse", s, 4.0 + s / 100) for s in range(4)]
-    document = report.document(runs)
+    document = described(runs)
     assert beyond(document) == ["mse"]
     text = json.dumps(page.charts(document)["differences"])
     reach = max(map(abs, map(float, re.findall(r'"domain": \[(-?[\d.]+), [\d.]+\]', text))))
@@ -404,7 +409,7 @@ def test_a_long_verdict_becomes_a_headline_and_a_tally(verdict, shown):
 
 def test_no_runs_is_an_error():
     with pytest.raises(ValueError, match="no run to report"):
-        report.document([])
+        described([])
 
 
 # --- the page ----------------------------------------------------------------------------------
@@ -434,7 +439,7 @@ class Page(HTMLParser):
 
 
 def test_three_files_of_one_stem(runs, tmp_path):
-    document = report.document(runs, command="losslab compare squentropy")
+    document = report.document(comparison.compare(runs), command="losslab compare squentropy")
     path = report.write(document, tmp_path / "out" / "first.comparison")
     assert path == tmp_path / "out" / "first.comparison.html"
     assert json.loads(path.with_suffix(".json").read_text()) == document
@@ -442,7 +447,7 @@ def test_three_files_of_one_stem(runs, tmp_path):
 
 
 def test_the_page_carries_the_document_and_one_bundle(runs):
-    document = report.document(runs)
+    document = described(runs)
     text = page.html(document)
     scripts = Page(text).all("script")
     assert json.loads(next(x for a, x in scripts if a.get("id") == "document")) == document
@@ -455,7 +460,7 @@ def test_the_page_carries_the_document_and_one_bundle(runs):
 
 
 def test_names_stand_level_with_their_marks_and_nothing_is_drawn_through_them(runs):
-    drawn = page.charts(report.document(runs))
+    drawn = page.charts(described(runs))
     for name in ("differences", "finals", "speed"):
         layers = drawn[name]["layer"]
         scales = [layer["encoding"]["x"]["scale"] for layer in layers if "scale" in layer["encoding"].get("x", {})]
@@ -467,16 +472,16 @@ def test_names_stand_level_with_their_marks_and_nothing_is_drawn_through_them(ru
 
 
 def test_every_seed_is_named_and_captions_stand_outside_wide_tables(runs):
-    text = page.html(report.document(runs))
+    text = page.html(described(runs))
     assert [x for _, x in Page(text).all("th") if x.startswith("seed ")] == ["seed 0", "seed 1", "seed 2", "seed 3"]
     assert "<caption" not in text and text.count('class="caption"') >= 4
-    shown = report.markdown(report.document(runs))
+    shown = report.markdown(described(runs))
     assert "| nll, nats/token | seed 0 | seed 1 | seed 2 | seed 3 |" in shown
     assert "| `squentropy` | 1.5210 | 1.5230 | 1.5180 | 1.5200 |" in shown
 
 
 def test_the_page_asks_the_network_for_nothing(runs):
-    parsed = Page(page.html(report.document(runs)))
+    parsed = Page(page.html(described(runs)))
     loads = [(tag, a) for tag, a in parsed.elements
              if any(a.get(k) for k in ("src", "srcset", "data", "action", "poster", "xlink:href"))
              or (a.get("href") or "#")[0] != "#"]
@@ -488,7 +493,7 @@ def test_the_page_asks_the_network_for_nothing(runs):
 
 
 def test_every_script_and_style_is_named_in_the_policy_by_its_hash(runs):
-    parsed = Page(page.html(report.document(runs)))
+    parsed = Page(page.html(described(runs)))
     policy = next(a["content"] for a, _ in parsed.all("meta") if a.get("http-equiv") == "Content-Security-Policy")
     run = [x for a, x in parsed.all("script") if "type" not in a] + [x for _, x in parsed.all("style")]
     assert len(run) == 3 and all(page._hash(text) in policy for text in run)
@@ -498,7 +503,7 @@ def test_hostile_words_are_only_words(tmp_path):
     runs = [write_run(tmp_path, loss, s, 1.5 + s / 100, source=f"# {HOSTILE}", samples=[(HOSTILE, f" {HOSTILE}")],
                       corpus={"name": HOSTILE})
             for loss in ("cross_entropy", f"x_{HOSTILE}") for s in (0, 1)]
-    document = report.document(runs, command=HOSTILE)
+    document = described(runs, command=HOSTILE)
     text = page.html(document)
     parsed = Page(text)
     assert not parsed.all("img") and "<img" not in text.replace(page._bundle(), "")
@@ -527,7 +532,7 @@ def test_whatever_comes_from_a_run_is_only_words_in_every_form(store, word):
         runs.append(run)
     runs.append(dataclasses.replace(runs[-1], path=Path(f"/{word}"), status="failed", result={"error": word}, spec={
         **runs[-1].spec, "condition": "other", "config": {**runs[-1].spec["config"], "loss": f"y{word}"}}))
-    document = report.document(runs, command=word)
+    document = described(runs, command=word)
     text = report.markdown(document)
     text.encode(), json.dumps(document, allow_nan=False).encode()
     table = report.table(document)
@@ -546,12 +551,12 @@ def test_whatever_comes_from_a_run_is_only_words_in_every_form(store, word):
 
 def test_a_name_may_not_move_the_cursor(tmp_path):
     runs = [write_run(tmp_path, f"a\x1b[2Jb\n{'long' * 40}", s, 1.5 + s / 100) for s in (0, 1)]
-    table = report.table(report.document(runs))
+    table = report.table(described(runs))
     assert "\x1b" not in table and "\nb" not in table
 
 
 def test_the_table_fits_a_terminal_and_ends_with_the_verdict(runs):
-    document = report.document(runs)
+    document = described(runs)
     lines = report.table(document).splitlines()
     assert max(map(len, lines)) <= 100
     assert "".join(document["verdict"].split()).endswith("".join(lines[-1].split()))
@@ -588,7 +593,7 @@ def chromium(path, profile, *flags):
 
 @pytest.mark.skipif(not shutil.which(CHROMIUM), reason="no chromium to open the page with")
 def test_a_browser_draws_every_chart_under_the_policy(runs, tmp_path):
-    path = report.write(report.document(runs), tmp_path / "page.html")
+    path = report.write(described(runs), tmp_path / "page.html")
     done = chromium(path, tmp_path / "profile", "--dump-dom")
     drawn = re.sub(r"(?s)<noscript>.*?</noscript>|<script.*?</script>", "", done.stdout)
     assert len(re.findall(r'<svg[^>]*class="marks"', drawn)) == 5

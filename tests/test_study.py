@@ -43,9 +43,9 @@ def studied(tmp_path_factory):
     with contextlib.chdir(folder):
         hunted.start()
         every = [*arms("cross_entropy", "label_smoothing(0.3)", "late.py"), wild]
-        comparison, found = study.compare(every, [0], "runs", workers=2, tell=said.append)
+        comparison = study.compare(every, [0], "runs", workers=2, tell=said.append)
         hunted.join()
-    return folder, comparison, found, said
+    return folder, comparison, comparison.runs, said
 
 
 def kill_one_worker():
@@ -95,7 +95,8 @@ def test_a_verdict_and_seeds_that_are_added_to_what_is_done(studied):
     shutil.copytree(studied[0] / "runs", "runs")
     stamps = {path: path.stat().st_mtime_ns for path in sorted(Path("runs").glob("*/result.json"))}
     assert len(stamps) == 4
-    comparison, found = study.compare(arms("cross_entropy", "label_smoothing(0.3)"), [0, 1], "runs", workers=2)
+    comparison = study.compare(arms("cross_entropy", "label_smoothing(0.3)"), [0, 1], "runs", workers=2)
+    found = comparison.runs
     assert [record.status for record in found] == ["finished"] * 4
     assert all(path.stat().st_mtime_ns == stamp for path, stamp in stamps.items())
     assert comparison.baseline == "cross_entropy"
@@ -118,9 +119,9 @@ def test_the_same_condition_twice_is_refused():
 def test_an_edited_loss_file_is_never_mixed_with_old_runs():
     path = Path("mine.py")
     path.write_text("def mine(prediction):\n    return prediction.nll\n")
-    _, before = study.compare(arms("mine.py"), [0], "runs")
+    before = study.compare(arms("mine.py"), [0], "runs").runs
     path.write_text("def mine(prediction):\n    return prediction.nll + 0.1 * prediction.log_z**2\n")
-    _, after = study.compare(arms("mine.py"), [0], "runs")
+    after = study.compare(arms("mine.py"), [0], "runs").runs
     assert before[0].condition != after[0].condition and before[0].path != after[0].path
     assert len(records.find(["runs"])) == 2
 

@@ -9,8 +9,8 @@ from cyclopts import Parameter
 from losslab import config as configuration
 from losslab.cli.application import app, runs_app
 from losslab.cli.flags import Data, Json, Tokenizer, given, known
-from losslab.cli.speech import OK, USER_ERROR, command_line, show, tell
-from losslab.words import printable, printable_lines
+from losslab.cli.speech import OK, USER_ERROR, show, tell
+from losslab.words import printable
 
 
 @app.command(sort_key=6)
@@ -156,16 +156,11 @@ def report(runs: Annotated[list[Path], Parameter(negative="")], *, out: Path = P
     margin
         The difference in nats/token that would matter.
     """
-    from losslab import records
-    from losslab import report as reports
+    from losslab import comparison, records
+    from losslab.cli import showing
 
     found = records.find(runs)
     conditions = {record.condition for record in found}
     stores = {path.parent if records.is_run(path) else path for path in runs}
     looks = [look for store in sorted(stores) for look in records.looks(store, conditions)]
-    document = reports.document(found, baseline=baseline, margin=margin, command=command_line(), looks=looks)
-    page = out if out.suffix.lower() in (".html", ".htm") else out.with_name(f"{out.name}.html")
-    show({**document, "report": str(page)}, printable_lines(reports.table(document)), json)  # first: writing may fail
-    reports.write(document, page)
-    if not json:
-        print(printable_lines(f"\nreport: {page}"), flush=True)
+    showing.comparison(comparison.compare(found, baseline=baseline, margin=margin, looks=looks), out, json)

@@ -1,4 +1,4 @@
-"""A run and a corpus for people: sections of names and values. The same facts are in the JSON documents."""
+"""A comparison, a run and a corpus for people. The same facts are in the JSON documents."""
 
 import hashlib
 import os
@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from losslab import config as configuration
+from losslab.cli.speech import command_line, score_text, show
+from losslab.comparison import Comparison
 from losslab.records import Record, files
 from losslab.records.index import flat
 from losslab.records.record import tags_in
@@ -13,6 +15,21 @@ from losslab.words import printable, printable_lines, width
 
 DOCUMENTS = ("spec.json", "environment.json", "result.json", "log.jsonl", "tags.json")
 SAID_ELSEWHERE = ("train.device", "train.dtype", "data.corpus")  # of the settings: by the machine and the corpus
+
+
+def comparison(found: Comparison, page: Path, as_json: bool | None) -> dict:
+    """Print a comparison (None: print nothing yet), write its page, and give the document of both."""
+    from losslab import report
+
+    page = page if page.suffix.lower() in (".html", ".htm") else page.with_name(f"{page.name}.html")
+    document = report.document(found, command=command_line())
+    shown = document | {"report": str(page)}
+    if as_json is not None:
+        show(shown, printable_lines(report.table(document)), as_json)  # first: writing may fail
+    report.write(document, page)
+    if not as_json and as_json is not None:
+        print(printable_lines(f"\nreport: {page}"), flush=True)
+    return shown
 
 
 def run(record: Record) -> str:
@@ -96,8 +113,6 @@ def _about(record: Record) -> list[tuple]:
 
 
 def _scores(record: Record) -> list[tuple]:
-    from losslab.cli.speech import score_text
-
     counts = record.result.get("counts", {})
     found = [(name, score_text({"unit": ""} | score)) for name, score in record.scores.items()]
     if counts:

@@ -35,7 +35,6 @@ from losslab.cli.measuring import task_names, task_scores
 from losslab.cli.speech import (
     OK,
     Ticker,
-    command_line,
     exit_code,
     outcome,
     run_lines,
@@ -92,7 +91,7 @@ def compare(
     for warning in _no_verdict(losses, numbers):
         tell(warning)
     from losslab import machine, processes, records, study
-    from losslab import report as reports
+    from losslab.cli import showing
 
     threads = threads_of(threads, tell)
     processes.adopt_orphans()
@@ -102,26 +101,18 @@ def compare(
         return show(estimate, _estimate_text(estimate), json)
     if busy := machine.busy(threads or None, workers):
         tell(busy)
-    _, found = study.compare(
+    compared = study.compare(
         arms, numbers, store, workers=workers, threads=threads, baseline=baseline, margin=margin, tell=tell,
         show=Ticker(),
     )
-    looks = records.looks(store, {record.condition for record in found})
-    document = reports.document(found, baseline=baseline, margin=margin, command=command_line(), looks=looks)
-    page = report or store / "report.html"
-    page = page if page.suffix.lower() in (".html", ".htm") else page.with_name(f"{page.name}.html")
-    shown = {**document, "report": str(page)}
-    if not (json and names):
-        show(shown, reports.table(document), json)  # first: writing may fail
-    reports.write(document, page)
-    if not json:
-        print(f"\nreport: {page}", flush=True)
+    document = showing.comparison(compared, report or store / "report.html", None if json and names else json)
     code = OK
     if names:
-        code = task_scores(shown, found, names, benchmarks, baseline=baseline, out=store / "tasks.html", json=json)
+        found = [records.read(run.path) for run in compared.runs]
+        code = task_scores(document, found, names, benchmarks, baseline=baseline, out=store / "tasks.html", json=json)
     statuses: dict[str, list[str]] = {}
-    for record in found:
-        statuses.setdefault(record.condition, []).append(record.status)
+    for run in compared.runs:  # as they count in the verdict
+        statuses.setdefault(run.condition, []).append(run.status)
     return exit_code([outcome(statuses), code])
 
 

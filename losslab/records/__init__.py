@@ -8,7 +8,7 @@ Each of the three documents carries a checksum of itself, and the result one of 
 when they are read. Who can write a folder can also write its checksums, so they are no seal against forgery.
 """
 
-from losslab.records.arms import baseline, failed, outcomes, score_name
+from losslab.records.arms import baseline, score_name
 from losslab.records.files import write_json
 from losslab.records.labels import labels
 from losslab.records.locks import StoreBusy, is_locked, lock
@@ -17,7 +17,7 @@ from losslab.records.record import FORMAT, STATUSES, Record, find, folders, is_r
 from losslab.records.writing import Log, check_removable, create, remove, restore, tag, write_result
 
 __all__ = [
-    "FORMAT", "STATUSES", "Log", "Record", "StoreBusy", "baseline", "check_removable", "create", "failed", "find",
-    "folders", "is_locked", "is_run", "labels", "lock", "looks", "note_look", "outcomes", "read", "remove", "restore",
+    "FORMAT", "STATUSES", "Log", "Record", "StoreBusy", "baseline", "check_removable", "create", "find",
+    "folders", "is_locked", "is_run", "labels", "lock", "looks", "note_look", "read", "remove", "restore",
     "score_name", "tag", "write_json", "write_result",
 ]

@@ -1,6 +1,6 @@
-"""Run records -> one document -> one HTML file, its Markdown and JSON, and a table for terminals.
+"""A comparison -> one document -> one HTML file, its Markdown and JSON, and a table for terminals.
 
-`document(records)` holds everything that is said; `write(document, path)` and `table(document)` only show it.
+`document(comparison)` holds everything that is said; `write(document, path)` and `table(document)` only show it.
 """
 
 from losslab.report.as_markdown import markdown

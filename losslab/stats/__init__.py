@@ -1,8 +1,9 @@
 """Scores with an error, intervals, paired tests, and the comparison of losses over seeds."""
 
 from losslab.stats.comparison import ArmResult as ArmResult
-from losslab.stats.comparison import Comparison as Comparison
 from losslab.stats.comparison import Difference as Difference
+from losslab.stats.comparison import PairedComparison as PairedComparison
+from losslab.stats.comparison import unknown as unknown
 from losslab.stats.inference import bootstrap_interval as bootstrap_interval
 from losslab.stats.inference import equivalence_p as equivalence_p
 from losslab.stats.inference import holm as holm

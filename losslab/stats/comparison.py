@@ -82,7 +82,7 @@ class Terms:
 
 
 @dataclass(frozen=True)
-class Comparison(Terms):
+class PairedComparison(Terms):
     """All arms, best first, and what is to be said about them."""
 
     arms: tuple[ArmResult, ...]

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from losslab.stats.comparison import ArmResult, Comparison, Difference, Terms, unknown
+from losslab.stats.comparison import ArmResult, Difference, PairedComparison, Terms, unknown
 from losslab.stats.inference import (
     critical_t,
     equivalence_p,
@@ -29,7 +29,7 @@ def compare(
     higher_is_better: bool = False,
     failed: Mapping[str, Collection[int]] | None = None,
     looks: Sequence[Collection[int]] = (),
-) -> Comparison:
+) -> PairedComparison:
     r"""Compare arms with a baseline, seed by seed.
 
     For a candidate and the baseline that both finished on the seeds $1, \dots, n$,
@@ -107,7 +107,7 @@ def compare(
         ranked[rank - 1] = replace(arm, rank=rank, outcome=outcome, verdict=sentence)
 
     sd, band = _noise(runs[baseline], alpha)
-    return Comparison(
+    return PairedComparison(
         **vars(terms),
         arms=tuple(ranked),
         baseline_sd=sd,

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from losslab.comparison import readings
 from losslab.records import Record
-from losslab.report import readings
 
 
 def corpus(runs: Sequence[Record]) -> dict:

@@ -1,4 +1,4 @@
-"""What the ruler read in the runs of one arm, over its seeds."""
+"""What was measured in a run, and over the seeds of an arm."""
 
 import math
 import statistics
@@ -14,12 +14,6 @@ def figure(value) -> float | None:
     return value if known else None
 
 
-def score_name(runs: Sequence[Record], score: str) -> str:
-    """`nll`, or `nll_stride_64` where evaluation windows overlap: the stride is part of a score's name."""
-    found = {name for run in runs for name in run.scores if name == score or name.startswith(f"{score}_stride_")}
-    return min(sorted(found), key=len, default=score)
-
-
 def reading(run: Record, score: str) -> float | None:
     """The value of a score; None where the run has none, or an infinite one."""
     found = run.scores.get(score)
@@ -32,8 +26,9 @@ def lost(run: Record, measure: str) -> tuple[str, str] | None:
         return None
     found = run.scores.get(measure)
     value = found.get("value") if isinstance(found, Mapping) else None
-    if isinstance(value, float):
-        return "diverged", f"{measure} is {'not a number' if math.isnan(value) else 'infinite'}"
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        shown = "not a number" if math.isnan(value) else "infinite" if math.isinf(value) else f"{value:.3g}"
+        return "diverged", f"{measure} is {shown}"
     return "failed", f"its result has no {measure}"
 
 
@@ -55,41 +50,14 @@ def num_params(run: Record) -> int | None:
     return figure(model.get("num_params")) if isinstance(model, Mapping) else None
 
 
-def means(runs: Sequence[Record]) -> dict[str, dict]:
-    """Means over seeds; empty when a seed was lost, because a mean over the survivors would flatter the loss."""
-    finished = [run for run in runs if run.status == "finished"]
-    if any(run.status in ("diverged", "failed") for run in runs):
-        return {}
-    names = dict.fromkeys(name for run in finished for name in run.scores if isinstance(run.scores[name], Mapping))
-    units = {name: str(run.scores[name].get("unit", "")) for run in finished for name in run.scores if name in names}
-    return {name: over_seeds([reading(run, name) for run in finished], units[name]) for name in names}
-
-
 def over_seeds(values: Sequence[float | None], unit: str) -> dict:
     if not values or None in values:
         return {"value": None, "stderr": None, "n": len(values), "unit": unit}
     return mean_score(values, unit).to_dict()
 
 
-def distance_to_floor(finished: Sequence[Record]) -> dict | None:
-    """Bits per byte above the entropy of the corpus, ends included on both sides; None where it is not known."""
-    distances = []
-    for run in finished:
-        floor = known_floor(run)
-        value = reading(run, score_name([run], "bits_per_byte_with_eot"))
-        if floor is None or value is None:
-            return None
-        distances.append(value - floor)
-    return over_seeds(distances, "bits/byte") if distances else None
-
-
 def known_floor(run: Record) -> float | None:
     return figure(run.result.get("floor_bits_per_byte", run.spec["corpus"].get("floor_bits_per_byte")))
-
-
-def document_perplexity(finished: Sequence[Record]) -> dict[str, float | None]:
-    found = [run.result["document_perplexity"] for run in finished if run.result.get("document_perplexity")]
-    return {q: mean([run.get(q) for run in found]) for q in found[0]} if found else {}
 
 
 def mean(values: Sequence[float | None]) -> float | None:

@@ -1,11 +1,11 @@
 """What a reader must know before believing a comparison."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
+from losslab.comparison.arms import Arm
 from losslab.config import LOOKS
 from losslab.records import Record
-from losslab.records.labels import flatten
-from losslab.stats import Comparison
+from losslab.stats import PairedComparison
 
 Arms = Mapping[str, Sequence[Record]]
 MOST_NAMED = 6  # in one sentence
@@ -31,32 +31,16 @@ def comparable(arms: Arms) -> tuple[bool, bool]:
     return same_tokens, same_tokens or (same_windows and len(tokenizers) > 1 and len(texts) == 1)
 
 
-def differing(arms: Arms) -> tuple[dict, dict[str, dict]]:
-    """The settings that all arms share, and for each arm those in which it has its own."""
-    flat = {name: flatten(runs[0].spec["config"]) for name, runs in arms.items()}
-    keys = dict.fromkeys(key for settings in flat.values() for key in settings if key not in ("loss", "seed"))
-    shared, own = {}, {name: {} for name in arms}
-    for key in keys:
-        values = [settings.get(key) for settings in flat.values()]
-        if all(value == values[0] for value in values):
-            shared[key] = values[0]
-        else:
-            for name, settings in flat.items():
-                own[name][key] = settings.get(key)
-    return shared, own
-
-
 def caveats(
-    arms: Arms, described: Sequence[dict], baseline: str, requested: Mapping[str, Sequence[int]] | None,
-    comparison: Comparison | None,
+    arms: Arms, described: Sequence[Arm], requested: Mapping[str, Sequence[int]], comparison: PairedComparison | None,
 ) -> list[str]:
     """Sentences, the gravest first."""
     return [
         *_looked(comparison),
         *_unlike_corpora(arms),
         *_unlike_numerics(arms),
-        *_unlike_settings(arms),
-        *_incomplete(arms, requested or {}),
+        *_unlike_settings(arms, {arm.name: arm.differs for arm in described}),
+        *_incomplete(arms, requested),
         *_few_seeds(arms),
         *_calibrated_order(described),
         *_one_learning_rate(arms),
@@ -85,17 +69,16 @@ def _unlike_numerics(arms: Arms) -> list[str]:
     return warnings
 
 
-def _unlike_settings(arms: Arms) -> list[str]:
-    own = differing(arms)[1]
+def _unlike_settings(arms: Arms, own: Mapping[str, Mapping]) -> list[str]:
     keys = dict.fromkeys(key for settings in own.values() for key in settings if key not in NOT_TRAINING)
     told = []
     for key in keys:
         if not key.startswith("data."):  # said of the corpora already, in their digests
-            told.append(f"{key} ({_and(dict.fromkeys(str(settings.get(key)) for settings in own.values()))})")
+            told.append(f"{key} ({_and(dict.fromkeys(str(own[name].get(key)) for name in arms))})")
     return [f"arms differ in more than the loss: {_and(told)}"] if told else []
 
 
-def _looked(comparison: Comparison | None) -> list[str]:
+def _looked(comparison: PairedComparison | None) -> list[str]:
     if comparison is None or not comparison.looks:
         return []
     return [f"seeds were added after a look at {_and(map(str, comparison.looks))}: a verdict here errs more often than "
@@ -118,9 +101,9 @@ def _incomplete(arms: Arms, requested: Mapping[str, Sequence[int]]) -> list[str]
     return _few(warnings)
 
 
-def damaged_logs(arms: Arms) -> list[str]:
+def damaged_logs(runs: Iterable[Record]) -> list[str]:
     """A sentence for each run whose log is not what it wrote; its curve is drawn from what is left."""
-    return _few([run.log_damage for runs in arms.values() for run in runs if run.log_damage])
+    return _few([run.log_damage for run in runs if run.log_damage])
 
 
 def _few(sentences: list[str]) -> list[str]:
@@ -137,11 +120,11 @@ def _few_seeds(arms: Arms) -> list[str]:
     return [f"{_and(single)}: one finished seed, which shows no interval"]
 
 
-def _calibrated_order(described: Sequence[dict]) -> list[str]:
+def _calibrated_order(described: Sequence[Arm]) -> list[str]:
     """Said when one fitted temperature alone changes which arm leads."""
     best = {}
     for score in ("nll", "nll_calibrated"):
-        values = {arm["name"]: arm["scores"].get(score, {}).get("value") for arm in described}
+        values = {arm.name: arm.scores.get(score, {}).get("value") for arm in described}
         known = {name: value for name, value in values.items() if value is not None}
         best[score] = min(known, key=known.get) if len(known) > 1 else None
     if best["nll"] == best["nll_calibrated"] or None in best.values():
