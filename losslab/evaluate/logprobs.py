@@ -42,8 +42,7 @@ def evaluation_mode(model) -> Iterator[None]:
 
 def scored_tokens(model, windows: Windows, vocab_size: int, *, temperature: float = 1.0) -> Tokens:
     """The targets that count, in float32, tile by tile."""
-    hidden = scored_hidden(model, windows)
-    targets = windows.targets[windows.scored].to(hidden.device)
+    hidden, targets = scored_hidden(model, windows)
     found = torch.zeros(4, len(targets))  # a column for each token
     for at, z in logit_tiles(model, hidden, vocab_size):
         found[:, at] = _of_tile(z, targets[at, None], temperature).cpu()
@@ -73,10 +72,11 @@ def _of_tile(z: torch.Tensor, targets: torch.Tensor, temperature: float) -> torc
     return torch.stack([picked, calibrated, top, is_greedy.to(z.dtype)])
 
 
-def scored_hidden(model, windows: Windows) -> torch.Tensor:
-    """`[n, n_embd]` hidden states before the tokens that count."""
+def scored_hidden(model, windows: Windows) -> tuple[torch.Tensor, torch.Tensor]:
+    """`[n, n_embd]` hidden states before the targets that count, and these targets `[n]`."""
     device = next(model.parameters()).device
-    return model(windows.tokens.to(device))[windows.scored.to(device)]
+    hidden = model(windows.tokens.to(device))[windows.scored.to(device)]
+    return hidden, windows.targets[windows.scored].to(device)
 
 
 def logit_tiles(model, hidden: torch.Tensor, vocab_size: int) -> Iterator[tuple[slice, torch.Tensor]]:

@@ -30,9 +30,8 @@ def fit_temperature(model, documents: Sequence, tokenizer, *, batch_size: int = 
     """
     with evaluation_mode(model):
         batches = windows.plan(documents, model.config.max_seq_len, 0, batch_size)
-        built = [windows.build(batch, documents, tokenizer.eot) for batch in batches]
-        hidden = torch.cat([scored_hidden(model, window) for window in built])  # small compared with the logits
-        targets = torch.cat([window.targets[window.scored] for window in built]).to(hidden.device)
+        found = [scored_hidden(model, windows.build(batch, documents, tokenizer.eot)) for batch in batches]
+        hidden, targets = map(torch.cat, zip(*found, strict=True))  # small compared with the logits
         b = 1.0
         for step in (8, 1):
             b = _newton(model, hidden[::step], targets[::step], tokenizer.vocab_size, b)

@@ -30,7 +30,7 @@ def make(name: str, texts: Iterable[str] | None = None) -> Tokenizer:
     if name == "bytes":
         return Bytes()
     if name == "gpt2":
-        return gpt2.vocabulary()
+        return gpt2.make()
     if texts is None:
         raise ValueError(f"the tokenizer {name} is made from a text and got none; `bytes` and `gpt2` need no text")
     if name != "char":

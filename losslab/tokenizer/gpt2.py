@@ -16,7 +16,7 @@ SHA256 = {
 
 
 @functools.cache
-def vocabulary() -> BytePairs:
+def make() -> BytePairs:
     """The tokenizer `gpt2`."""
     files = {name: read(name).decode("utf-8") for name in SHA256}
     merges = [tuple(line.split(" ")) for line in files["vocab.bpe"].split("\n")[1:-1]]  # a version stands first
