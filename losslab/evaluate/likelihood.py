@@ -10,7 +10,8 @@ from losslab.evaluate.nll import DocumentScores, document_scores, scores, tally
 from losslab.evaluate.profile import CALIBRATION_BINS, calibration_error, confidence_axis, frequency_axis, position_axis
 from losslab.evaluate.ruler import tuned_temperature
 from losslab.evaluate.sweep import Sums
-from losslab.evaluate.tasks import Settings, TaskResult, lines
+from losslab.evaluate.tasks import Settings, TaskResult
+from losslab.progress import counting
 from losslab.stats import Score, bootstrap_interval, ratio_score, transform_score
 
 NAME = "likelihood"
@@ -63,7 +64,7 @@ def measure(
     temperature = tuned_temperature(model, tokenizer, corpus, rules) if is_fitted else 1.0
     sums = tally(
         model, documents, tokenizer, stride=rules.stride, batch_size=rules.batch_size, temperature=temperature,
-        sweep=settings.sweep(lines(settings.progress, name, "tokens")), axes=axes,
+        sweep=settings.sweep(counting(settings.progress, name, "tokens")), axes=axes,
     )
     rows = document_scores(sums, documents)
     suffix = f"_stride_{rules.stride}" if rules.stride else ""

@@ -246,15 +246,6 @@ def test_without_a_folder_the_rows_come_from_the_hub(monkeypatch):
     assert result.notes[0] == "piqa: no examples, 1 items of baber/piqa, split validation"
 
 
-def test_a_long_task_says_how_far_it_is_and_how_long_it_still_takes(monkeypatch):
-    said, clock = [], iter([0.0, 1.0, 9.0, 10.0])
-    monkeypatch.setattr(tasks.time, "monotonic", lambda: next(clock))
-    progress = tasks.lines(said.append, "piqa", "requests")
-    for done in (0, 1800, 1900):
-        progress(done, 3600)
-    assert said == ["piqa: 1,800 of 3,600 requests, 200 requests/s, 9 s left"]
-
-
 def test_an_unknown_task_is_an_error_with_the_names():
     with pytest.raises(ValueError, match="unknown task 'piq'; did you mean piqa[?]; the tasks are .*core, "):
         tasks.run("piq", Letters({"a": 2}), BYTES, Settings())
