@@ -10,12 +10,11 @@ from losslab import config as configuration
 from losslab.comparison import Comparison
 from losslab.config import ExperimentConfig
 from losslab.experiment import Experiment, Job, environment, timing
-from losslab.progress import Running, State
+from losslab.progress import Progress, Running, silent
 
 POLL_SECONDS = 0.1
 
 Tell = Callable[[str], None]
-Show = Callable[[State], None]
 
 
 @dataclass(frozen=True)
@@ -40,7 +39,10 @@ class Stopped(Exception):
     """The study was asked to stop; everything done is kept."""
 
 
-def plan(arms: Sequence[ExperimentConfig], seeds: Sequence[int], store: str | Path, *, tell: Tell = lambda text: None):
+def plan(
+    arms: Sequence[ExperimentConfig], seeds: Sequence[int], store: str | Path, *, tell: Tell = lambda text: None,
+    progress: Progress = silent,
+) -> Plan:
     """Check every arm and name every run.
 
     Raises:
@@ -50,7 +52,7 @@ def plan(arms: Sequence[ExperimentConfig], seeds: Sequence[int], store: str | Pa
         raise ValueError("a comparison needs at least one loss and one seed")
     if len(set(seeds)) < len(seeds):
         raise ValueError(f"the seeds {list(seeds)} hold one twice; each is one replicate")
-    first = Experiment(replace(arms[0], seed=seeds[0]), tell=tell)
+    first = Experiment(replace(arms[0], seed=seeds[0]), tell=tell, progress=progress)
     experiments, conditions = [], {}
     for seed in seeds:
         for arm in arms:
@@ -59,7 +61,8 @@ def plan(arms: Sequence[ExperimentConfig], seeds: Sequence[int], store: str | Pa
             numerics = {name: getattr(first.config.train, name) for name in ("device", "dtype")
                         if getattr(arm.train, name) == "auto"}
             config = replace(arm, seed=seed, train=replace(arm.train, **numerics))
-            experiments.append(Experiment(config, corpus=first.corpus if same_data else None, tell=tell))
+            corpus = first.corpus if same_data else None
+            experiments.append(Experiment(config, corpus=corpus, tell=tell, progress=progress))
     for experiment in experiments[: len(arms)]:
         if experiment.condition in conditions:
             other = conditions[experiment.condition]
@@ -71,7 +74,7 @@ def plan(arms: Sequence[ExperimentConfig], seeds: Sequence[int], store: str | Pa
 def compare(
     conditions: Sequence[ExperimentConfig], seeds: Sequence[int], store: str | Path, *, workers: int = 1,
     threads: int = 1, baseline: str | None = None, margin: float = 0.002, tell: Tell = lambda text: None,
-    show: Show | None = None,
+    progress: Progress = silent,
 ) -> Comparison:
     """Train every condition with every seed, and say whether the differences are real.
 
@@ -83,7 +86,7 @@ def compare(
         baseline: the arm that others are compared with; `cross_entropy` where it is one, else the first.
         margin: the difference in nats/token that would matter.
         tell: takes what is worth keeping, a line each.
-        show: takes the state of all runs, every second or so.
+        progress: is told how far the corpus and all runs are, every second or so.
 
     Returns:
         what `comparison.compare` finds in these runs; its `nll` is None where nothing could be paired.
@@ -92,8 +95,8 @@ def compare(
         Stopped: after SIGTERM or Ctrl-C, once every worker has saved its run.
     """
     with records.lock(store, "store"):
-        planned = plan(conditions, seeds, store, tell=tell)
-        execute(planned, workers=workers, threads=threads, tell=tell, show=show or (lambda state: None))
+        planned = plan(conditions, seeds, store, tell=tell, progress=progress)
+        execute(planned, workers=workers, threads=threads, tell=tell, progress=progress)
         found = [records.read(folder) for folder in planned.folders]
         named = {record.condition for record in found}
         compared = comparison.compare(found, baseline=baseline, margin=margin, looks=records.looks(store, named))
@@ -107,7 +110,7 @@ def compare(
     return compared
 
 
-def execute(planned: Plan, *, workers: int, threads: int, tell: Tell, show: Show) -> None:
+def execute(planned: Plan, *, workers: int, threads: int, tell: Tell, progress: Progress) -> None:
     """Run what is not done yet, at most `workers` at a time."""
     if workers < 1:
         raise ValueError(f"workers must be at least 1, got {workers}; each trains one run at a time")
@@ -116,7 +119,7 @@ def execute(planned: Plan, *, workers: int, threads: int, tell: Tell, show: Show
         records.create(folder, experiment.spec, environment(experiment, threads))
         if records.read(folder).status not in ("finished", "diverged"):
             waiting.append(Job(experiment, folder, threads=threads, tell=tell))
-    progress = _Progress(planned, waiting, show)
+    reporter = _Reporter(planned, waiting, progress)
     running: list[Job] = []
     with machine.stop_requests() as asked_to_stop:
         try:
@@ -129,7 +132,7 @@ def execute(planned: Plan, *, workers: int, threads: int, tell: Tell, show: Show
                 while waiting and len(running) < workers:
                     running.append(waiting.pop(0))
                 running = [job for job in running if not job.advance()]
-                progress.tell(running)
+                reporter.tell(running)
                 time.sleep(POLL_SECONDS)
         finally:
             for job in running:
@@ -138,12 +141,11 @@ def execute(planned: Plan, *, workers: int, threads: int, tell: Tell, show: Show
             raise Stopped(f"stopped; the same command goes on from what {planned.store} holds")
 
 
-class _Progress:
-    """Rate and remaining time over all runs, from what their jobs see."""
+class _Reporter:
+    """Tells, once a second, how far all runs are, from what their jobs see."""
 
-    def __init__(self, planned: Plan, jobs: Sequence[Job], show: Show):
-        self.jobs, self.show, self.per_run = list(jobs), show, planned.tokens_per_run
-        self.begun: tuple[float, int] | None = None
+    def __init__(self, planned: Plan, jobs: Sequence[Job], progress: Progress):
+        self.jobs, self.progress, self.per_run = list(jobs), progress, planned.tokens_per_run
         self.last = 0.0
 
     def tell(self, running: Sequence[Job]) -> None:
@@ -151,17 +153,10 @@ class _Progress:
         if not self.jobs or now - self.last < 1:
             return
         self.last = now
-        done = sum(job.tokens for job in self.jobs)
-        if self.begun is None and done:
-            self.begun = now, done
-        started, before = self.begun or (now, done)
-        rate = (done - before) / max(now - started, 1e-9)
-        total = len(self.jobs) * self.per_run
-        finished = sum(job.is_over for job in self.jobs)
-        self.show(State(finished, len(self.jobs), done, total, rate, (total - done) / rate if rate > 0 else None,
-                        tuple(Running(str(job.experiment.objective), job.experiment.config.seed, job.phase,
-                                      job.tokens / self.per_run if job.phase == "training" else 0.0)
-                              for job in running)))
+        runs = [Running(str(job.experiment.objective), job.experiment.config.seed,
+                        "over" if job.is_over else job.phase if job in running else "waiting",
+                        job.tokens / self.per_run if job.phase == "training" else 0.0) for job in self.jobs]
+        self.progress("training", sum(job.tokens for job in self.jobs), len(self.jobs) * self.per_run, "tokens", runs)
 
 
 def estimate(planned: Plan, *, workers: int, threads: int) -> dict:

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from losslab.config import DataConfig
-from losslab.corpus import Corpus, build, cache, disk, progress
+from losslab.corpus import Corpus, build, cache, disk
 from losslab.tokenizer import END_OF_TEXT
 
 
@@ -342,21 +342,6 @@ def test_progress_is_told_in_bytes(tmp_path):
     tokenizing = [(done, total) for what, done, total in said if what == "tokenizing large.txt"]
     assert tokenizing and tokenizing == sorted(tokenizing) and all(0 < done <= total for done, total in tokenizing)
     assert any(what == "reading large.txt" for what, _, _ in said)
-
-
-def test_times_are_said_as_people_say_them(monkeypatch):
-    now, told = [0.0], []
-    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
-    tell = progress.as_lines(told.append)
-    tell("the cached corpus is damaged", 0, 0)
-    tell("reading", 1_000_000, 0)
-    now[0] = 2.5
-    tell("writing", 4_000_000, 5_000_000)
-    tell("reading", 1_000_000, 0)
-    now[0] = 12.5
-    tell("reading", 2_000_000, 53_200_000)
-    assert told == ["the cached corpus is damaged", "writing: 4.0 of 5.0 MB",
-                    "reading: 2.0 of 53.2 MB, 0.1 MB/s, 8 min 32 s left"]  # fmt: skip
 
 
 def test_the_cache_follows_the_users_settings(monkeypatch):

@@ -96,9 +96,9 @@ def store(tmp_path_factory):
     return [write_run(tmp_path_factory.mktemp("store"), "mse", seed, 1.5 + seed / 100) for seed in (0, 1)]
 
 
-def described(runs, **terms):
+def described(runs, command=None, **terms):
     """The document of runs."""
-    return report.document(comparison.compare(runs, **terms))
+    return report.document(comparison.compare(runs, **terms), command=command)
 
 
 def arm(document, name):
@@ -439,7 +439,7 @@ class Page(HTMLParser):
 
 
 def test_three_files_of_one_stem(runs, tmp_path):
-    document = report.document(comparison.compare(runs), command="losslab compare squentropy")
+    document = described(runs, command="losslab compare squentropy")
     path = report.write(document, tmp_path / "out" / "first.comparison")
     assert path == tmp_path / "out" / "first.comparison.html"
     assert json.loads(path.with_suffix(".json").read_text()) == document

@@ -16,7 +16,7 @@ from losslab.cli import drawing, speech
 from losslab.cli.application import app
 from losslab.cli.drawing import Ticker
 from losslab.cli.flags import seed_list
-from losslab.progress import Running, State, duration
+from losslab.progress import Running, State, duration, line
 from losslab.words import shorten, width
 
 
@@ -51,27 +51,47 @@ def terminal(monkeypatch):
         Ticker.current.close()
 
 
-HALF = State(3, 10, 4_200_000, 10**7, 12_345.6, 512.3,
-             (Running("squentropy", 3, "training", 0.4), Running("mse", 0, "measuring")))  # fmt: skip
+AT_WORK = (Running("squentropy", 3, "training", 0.4), Running("mse", 0, "measuring"))
+RUNS = (*(Running("mse", seed, "over") for seed in (1, 2, 3)), *AT_WORK,
+        *(Running("brier", seed, "waiting") for seed in range(5)))  # fmt: skip
+HALF = "training", 4_200_000, 10**7, "tokens", RUNS
+LINE = ("42 % trained{}, 3 of 10 runs done; squentropy seed 3: training 40 %, mse seed 0: measuring").format
 
 
 def test_a_line_says_how_far_how_fast_how_long_and_who_is_at_work(terminal):
-    Ticker()(HALF)
+    now = [100.0]
+    ticker = Ticker(clock=lambda: now[0])
+    ticker(*HALF)
+    assert terminal.lines == [f"[########............] {LINE('')}"]
+    now[0] += 100  # 8,000 tokens a second
+    ticker("training", 5_000_000, 10**7, "tokens", RUNS)
     assert terminal.lines == [
-        "[########............] 42 % trained, 12,346 tokens/s, 8 min 32 s left, 3 of 10 runs done; "
-        "squentropy seed 3: training 40 %, mse seed 0: measuring"]
+        f"[##########..........] {LINE(', 8,000 tokens/s, 10 min 25 s left').replace('42 %', '50 %')}"]
+
+
+def test_what_is_counted_has_a_bar_until_it_is_done_and_news_stay(terminal):
+    now = [0.0]
+    ticker = Ticker(clock=lambda: now[0])
+    ticker("the cached corpus is damaged", 0, 0)
+    ticker("tokenizing tales", 1_000_000, 9_000_000)
+    now[0] = 2.0
+    ticker("tokenizing tales", 3_000_000, 9_000_000)
+    assert terminal.lines == ["the cached corpus is damaged",
+                              "[######..............] tokenizing tales: 3.0 of 9.0 MB, 1.0 MB/s, 6 s left"]
+    ticker("reading\x1b tales", 4_000_000, 0)
+    assert terminal.lines[1:] == ["reading\\x1b tales: 4.0 MB"]
+    ticker("piqa", 1_800, 1_800, "requests")
+    assert terminal.lines[1:] == [""] and Ticker.current is None
 
 
 def test_without_a_terminal_plain_lines_come_now_and_then():
     stream, now = io.StringIO(), [100.0]
     ticker = Ticker(stream, clock=lambda: now[0])
     for now[0] in (100.0, 101.0, 114.9, 115.0, 116.0):
-        ticker(HALF)
-    line = ("42 % trained, 12,346 tokens/s, 8 min 32 s left, 3 of 10 runs done; squentropy seed 3: training 40 %, "
-            "mse seed 0: measuring")
-    assert stream.getvalue() == f"{line}\n{line}\n"
-    many = State(0, 99, 0, 9, running=tuple(Running("mse", seed) for seed in range(99)))
-    assert drawing.line(many).endswith("mse seed 3: starting, 95 more")
+        ticker(*HALF)
+    assert stream.getvalue() == f"{LINE('')}\n{LINE('')}\n"
+    many = State("training", 0, 9, "tokens", tuple(Running("mse", seed) for seed in range(99)))
+    assert line(many).endswith("mse seed 3: starting, 95 more")
 
 
 @settings(max_examples=60, derandomize=True, deadline=None)
@@ -80,41 +100,43 @@ def test_without_a_terminal_plain_lines_come_now_and_then():
 @example(999, 1000, 0.2, "measuring", "mse", 80)
 @example(1000, 1000, 0.0, "measuring", "\x1b[2J損失", 40)
 def test_a_line_fits_and_claims_no_end_before_the_end(done, tokens, left, phase, label, columns):
-    state = State(0, 2, min(done, tokens), tokens, 10.0, left, (Running(label, 1, phase, done / 1e9),))
-    text = shorten(drawing.line(state, with_bar=True), columns)
+    runs = Running(label, 1, phase, done / 1e9), Running("brier", 0, "waiting")
+    state = State("training", min(done, tokens), tokens, "tokens", runs, 10.0, left)
+    text = shorten(line(state), columns)
     assert width(text) <= columns and text.isprintable()
-    whole = drawing.line(state)
+    whole = line(state)
     assert "100 %" not in whole.split(";")[0] and ", 0 s left" not in whole
-    assert ("left" in whole) == ("% trained" in whole) == (state.tokens_done < tokens)
+    assert ("left" in whole) == ("% trained" in whole) == (state.done < tokens)
 
 
 def test_measuring_has_its_own_words():
-    measuring = State(1, 2, 500, 500, 99.0, 0.0, (Running("mse", 1, "measuring", 0.5),))
-    assert drawing.line(measuring) == "trained, measuring, 1 of 2 runs done; mse seed 1: measuring 50 %"
-    assert drawing.line(State(2, 2, 500, 500)) == "trained, 2 of 2 runs done"
+    runs = Running("mse", 0, "over"), Running("mse", 1, "measuring", 0.5)
+    measuring = State("training", 500, 500, "tokens", runs, 99.0, 0.0)
+    assert line(measuring) == "trained, measuring, 1 of 2 runs done; mse seed 1: measuring 50 %"
+    assert line(State("training", 500, 500, "tokens", (runs[0], runs[0]))) == "trained, 2 of 2 runs done"
 
 
 def test_a_line_that_stays_stands_alone_and_the_other_is_drawn_again(terminal):
-    Ticker()(HALF)
+    Ticker()(*HALF)
     speech.tell("failed: mse\x1b[31m")
     speech.tell("second")
-    *said, line = terminal.lines
-    assert said == ["failed: mse\\x1b[31m", "second"] and line.startswith("[####")
+    *said, last = terminal.lines
+    assert said == ["failed: mse\\x1b[31m", "second"] and last.startswith("[####")
     Ticker.current.close()
     speech.tell("after")
     assert terminal.lines[2:] == ["after", ""]
 
 
 def test_the_result_takes_the_line_away(terminal, capsys):
-    Ticker()(HALF)
+    Ticker()(*HALF)
     speech.show({"a": 1}, "a: 1", as_json=False)
     assert terminal.lines == [""] and Ticker.current is None
 
 
 def test_the_width_is_the_user_s_or_the_terminal_s(terminal, monkeypatch):
     monkeypatch.setenv("COLUMNS", "40")
-    Ticker()(HALF)
-    assert terminal.lines == ["[########............] 42 % trained, 1…"]
+    Ticker()(*HALF)
+    assert terminal.lines == ["[########............] 42 % trained, 3…"]
     assert drawing.columns(terminal) == 40
     for text, found in [("3", 20), ("many", 80), ("", 80)]:
         monkeypatch.setenv("COLUMNS", text)
@@ -129,7 +151,7 @@ def test_prose_is_wrapped_on_a_terminal_and_left_alone_elsewhere(monkeypatch):
     monkeypatch.setattr(sys, "stdout", Terminal())
     monkeypatch.setenv("TERM", "xterm")
     lines = speech.wrapped("time: " + "word " * 20, "      ").splitlines()
-    assert max(map(len, lines)) < 30 and all(line.startswith("      word") for line in lines[1:]) and len(lines) > 3
+    assert max(map(len, lines)) < 30 and all(text.startswith("      word") for text in lines[1:]) and len(lines) > 3
 
 
 @pytest.mark.parametrize(("seconds", "text"), [
@@ -147,10 +169,10 @@ def test_a_single_run_shows_its_curve_in_lines_that_stay(terminal):
         now[0] += 1.0
         values = {"tune/nll": 3.25} if step in (50, 100) else {"train/objective": 3.5, "train/nll": 3.4}
         take({"step": step, "num_steps": 100, "tokens": step * 64, "seconds": now[0], **values})
-    *said, line = terminal.lines
+    *said, last = terminal.lines
     line_of = "step {}/100  train/objective 3.5000  train/nll 3.4000  tune/nll 3.2500  640 tokens/s{}".format
     assert said == [line_of(50, ", 5 s left"), line_of(100, "")]
-    assert line == "[####################] trained, measuring"
+    assert last == "[####################] trained, measuring"
     assert "[################....] 80 % trained, 640 tokens/s, 2 s left" in terminal.drawn
 
 

@@ -9,7 +9,8 @@ from cyclopts import Parameter
 from losslab import config as configuration
 from losslab.cli.application import app
 from losslab.cli.flags import Corpus, Data, Json, given, known
-from losslab.cli.speech import OK, USER_ERROR, command_line, score_text, show, tell
+from losslab.cli.speech import OK, USER_ERROR, Ticker, command_line, score_text, show, tell
+from losslab.progress import silent
 
 
 @app.command(sort_key=3)
@@ -88,7 +89,7 @@ def _tasks_of(record, names: list[str], asked: dict, device: str, out: Path | No
 
     device = machine.join_ranks(device)
     loaded = stored.load(record, device=device, warn=tell)
-    settings = asked | {"progress": tell if machine.rank() == 0 else lambda line: None, "partial": stored.partial()}
+    settings = asked | {"progress": Ticker() if machine.rank() == 0 else silent, "partial": stored.partial()}
     results, failures = _run_tasks(names, loaded, settings, items)
     if machine.rank() > 0:
         return OK
@@ -129,7 +130,7 @@ def side_by_side(
     def settings(record) -> Settings:
         config = configuration.override(record.config, over or {}, source="the flags")
         return Settings(**asked, data=config.data, evaluate=dataclasses.replace(config.evaluate, stride=stride),
-                        progress=tell, partial=stored.partial())
+                        progress=Ticker(), partial=stored.partial())
 
     compared = arms.evaluate(found, names, settings, baseline=baseline, device=device, tell=tell)
     document = evaluation_compare.document(compared, command=command_line())

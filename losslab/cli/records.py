@@ -9,7 +9,7 @@ from cyclopts import Parameter
 from losslab import config as configuration
 from losslab.cli.application import app, runs_app
 from losslab.cli.flags import Data, Json, Tokenizer, given, known
-from losslab.cli.speech import OK, USER_ERROR, show, tell
+from losslab.cli.speech import OK, USER_ERROR, Ticker, show, tell
 from losslab.words import printable
 
 
@@ -24,11 +24,10 @@ def corpus(name: str = "tales", *, tokenizer: Tokenizer = None, json: Json = Fal
     """
     from losslab.cli import showing
     from losslab.corpus import Corpus
-    from losslab.corpus.progress import as_lines
 
     values = given(data) | known(corpus=name, tokenizer=tokenizer)
     config = configuration.override(configuration.preset("tiny").data, values, source="the flags")
-    about = Corpus.open(config, progress=as_lines(tell)).describe()
+    about = Corpus.open(config, progress=Ticker()).describe()
     show(about, "" if json else showing.corpus(about), json)
 
 

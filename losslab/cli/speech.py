@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from losslab.cli import drawing
 from losslab.cli.drawing import Ticker
-from losslab.progress import Running, State, duration
+from losslab.progress import Running, duration
 from losslab.words import printable_lines
 
 OK, USER_ERROR, MISSING_EXTRA, DIVERGED, STOPPED, RUNS_FAILED = 0, 2, 3, 4, 5, 6
@@ -81,25 +81,19 @@ def command_line() -> str:
 
 def run_lines(ticker: Ticker | None = None, *, clock: Callable[[], float] = time.monotonic) -> Callable[[dict], None]:
     """Takes the log lines of a single run: shows how far it is, and keeps the lines of its learning curve."""
-    ticker, begun, seen = ticker or Ticker(), [], {}
+    ticker, seen = ticker or Ticker(clock=clock), {}
 
     def take(values: dict) -> None:
-        now, step, steps = clock(), values["step"], values["num_steps"]
-        if not begun:
-            begun.append((now, step, values["tokens"]))
-        start, first, tokens_before = begun[0]
-        seconds = max(now - start, 1e-9)
-        per_second = (step - first) / seconds
-        left = (steps - step) / per_second if per_second > 0 else None
-        rate = (values["tokens"] - tokens_before) / seconds or values["tokens"] / max(values["seconds"], 1e-9)
+        step, steps, tokens = values["step"], values["num_steps"], values["tokens"]
+        phase, share = ("training", step / steps) if step < steps else ("measuring", 0.0)
+        ticker("training", tokens, tokens * steps // max(1, step), "tokens", [Running("", 0, phase, share)])
+        rate = ticker.state.per_second or tokens / max(values["seconds"], 1e-9)
         seen.update({name: values[name] for name in ("train/objective", "train/nll", "tune/nll") if name in values})
         if "tune/nll" in values:
             curve = "  ".join(f"{name} {value:.4f}" for name, value in seen.items())
-            until = f", {duration(max(1.0, left))} left" if left and step < steps else ""
+            left = ticker.state.seconds_left if step < steps else None
+            until = f", {duration(max(1.0, left))} left" if left else ""
             tell(f"step {step}/{steps}  {curve}  {rate:,.0f} tokens/s{until}")
-        phase = "training" if step < steps else "measuring"
-        running = Running("", 0, phase, step / steps if phase == "training" else 0.0)
-        ticker(State(0, 1, step, steps, rate, left, (running,)))
 
     return take
 

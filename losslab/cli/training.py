@@ -43,7 +43,7 @@ from losslab.cli.speech import (
     tell,
     wrapped,
 )
-from losslab.progress import duration
+from losslab.progress import duration, silent
 from losslab.words import printable
 
 
@@ -96,14 +96,14 @@ def compare(
     threads = threads_of(threads, tell)
     processes.adopt_orphans()
     if dry_run:
-        plan = study.plan(arms, numbers, store, tell=tell)
+        plan = study.plan(arms, numbers, store, tell=tell, progress=Ticker())
         estimate = study.estimate(plan, workers=workers, threads=threads)
         return show(estimate, _estimate_text(estimate), json)
     if busy := machine.busy(threads or None, workers):
         tell(busy)
     compared = study.compare(
         arms, numbers, store, workers=workers, threads=threads, baseline=baseline, margin=margin, tell=tell,
-        show=Ticker(),
+        progress=Ticker(),
     )
     document = showing.comparison(compared, report or store / "report.html", None if json and names else json)
     code = OK
@@ -175,7 +175,8 @@ def train(
         record = experiment.resume(resume, trust=hashes, tell=tell, threads=threads, on_line=run_lines())
     else:
         named = spec is None or loss is not None  # by the user, here; a specification may be a stranger's
-        made = experiment.Experiment(config, trusted=None if named else hashes, tell=tell)
+        progress = Ticker() if machine.rank() == 0 else silent
+        made = experiment.Experiment(config, trusted=None if named else hashes, tell=tell, progress=progress)
         record = experiment.run(made, out or made.folder("runs"), tell=tell, threads=threads, on_line=run_lines())
     if machine.rank() > 0:  # under torchrun the first process speaks for all
         return OK

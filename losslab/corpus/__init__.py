@@ -11,8 +11,8 @@ import numpy as np
 
 from losslab.config import DataConfig, digest
 from losslab.corpus import build, cache, sources
-from losslab.corpus.disk import Progress
 from losslab.corpus.splits import RULE, SPLITS
+from losslab.progress import Progress, silent
 from losslab.tokenizer import FIXED, Tokenizer, check_name, load, make
 
 __all__ = ["Batch", "Batches", "Corpus", "Document", "Progress"]
@@ -64,7 +64,7 @@ class Corpus:
 
     @classmethod
     def open(
-        cls, config: DataConfig, *, tokenizer: Tokenizer | None = None, progress: Progress | None = None,
+        cls, config: DataConfig, *, tokenizer: Tokenizer | None = None, progress: Progress = silent,
         verify: bool = True,
     ) -> "Corpus":
         """The corpus that `config` names, tokenized and cached on first use.
@@ -78,7 +78,6 @@ class Corpus:
 
         Errors: ValueError and OSError for what a user can mend, ModuleNotFoundError for a missing extra; one sentence.
         """
-        progress = progress or (lambda *_: None)
         if tokenizer is None:
             check_name(config.tokenizer)
         given = tokenizer

@@ -9,7 +9,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from losslab.corpus.disk import Progress, end_delayed, explained, held_by_none, locked, root, sha256
+from losslab.corpus.disk import end_delayed, explained, held_by_none, locked, root, sha256
+from losslab.progress import Progress
 
 
 def obtain(

@@ -7,16 +7,16 @@ import shutil
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from losslab.progress import Progress
 
 try:
     import fcntl
 except ImportError:  # Windows: two processes then build the same corpus, and the second finds it done
     fcntl = None
-
-Progress = Callable[[str, int, int], None]  # (what is being done, bytes done, bytes in all or 0)
 
 REMEMBER_BYTES = 64_000_000  # below it, hashing a file again costs less than a tenth of a second
 ROOM_BYTES = 16_000_000  # of a file that grows, between two looks at the room on its disk

@@ -6,7 +6,6 @@ import tempfile
 import urllib.request
 import zipfile
 import zlib
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -14,6 +13,7 @@ from losslab import untrusted
 from losslab.corpus.disk import root
 from losslab.evaluate import benchmark_rows
 from losslab.evaluate.benchmark_rows import MAX_BYTES
+from losslab.progress import Progress
 
 URL = "https://karpathy-public.s3.us-west-2.amazonaws.com/eval_bundle.zip"  # where nanochat has it from
 REACH_SECONDS = 20
@@ -36,7 +36,7 @@ class BundleTask:
     continuation_delimiter: str = " "
 
 
-def find(folder: Path | None, tell: Callable[[str], None]) -> Path:
+def find(folder: Path | None, progress: Progress) -> Path:
     """The folder with core.yaml: `folder` or one in it; without `folder` the bundle is downloaded once.
 
     Raises:
@@ -44,7 +44,7 @@ def find(folder: Path | None, tell: Callable[[str], None]) -> Path:
         ConnectionError: it cannot be downloaded.
     """
     if folder is None:
-        return _downloaded(tell)
+        return _downloaded(progress)
     for place in (folder, folder / "core_eval", folder / "eval_bundle"):
         if (place / "core.yaml").is_file():
             return place
@@ -137,17 +137,20 @@ def _value(text: str, path: Path, number: int):
     return text
 
 
-def _downloaded(tell: Callable[[str], None]) -> Path:
+def _downloaded(progress: Progress) -> Path:
     folder = root() / "core_eval"
     if (folder / "core.yaml").is_file():
         return folder
-    tell(f"downloading the CORE bundle once, from {URL}")
+    progress(f"downloading the CORE bundle once, from {URL}", 0, 0)
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder.parent) as place:
             packed = Path(place) / "bundle.zip"
             with urllib.request.urlopen(URL, timeout=REACH_SECONDS) as source, open(packed, "wb") as file:
-                shutil.copyfileobj(source, file)
+                total = int(source.headers.get("Content-Length") or 0)
+                while block := source.read(1 << 20):
+                    file.write(block)
+                    progress("downloading the CORE bundle", file.tell(), total)
             unpack(packed, Path(place) / "core_eval")
             if not (folder / "core.yaml").is_file():  # another process may have been faster
                 (Path(place) / "core_eval").replace(folder)

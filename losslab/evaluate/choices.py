@@ -7,7 +7,8 @@ import numpy as np
 
 from losslab.evaluate.beginnings import common_length
 from losslab.evaluate.requests import Answer, Request, answers, num_cut
-from losslab.evaluate.task import Settings, TaskResult, lines
+from losslab.evaluate.task import Settings, TaskResult
+from losslab.progress import counting
 from losslab.stats import mean_score
 
 TIE = 1e-9  # of the smaller cost: two costs closer than this are one number, rounded twice
@@ -152,7 +153,7 @@ def _answered(name: str, model, questions, settings: Settings) -> tuple[list[Que
     """The questions that can be scored, and the answers to their options."""
     scored = [question for question in questions if not question.skipped]
     requests = [one.request for question in scored for one in question.options if one.request is not None]
-    said = iter(answers(model, requests, progress=lines(settings.progress, name, "requests")))
+    said = iter(answers(model, requests, progress=counting(settings.progress, name, "requests")))
     return scored, [
         [next(said) if one.request is not None else None for one in question.options] for question in scored
     ]

@@ -89,8 +89,8 @@ def run(model, tokenizer, settings: Settings, labels: Sequence[str] = tuple(STAN
             continue
         if len(rows) != (wanted := STANDARD[task.label].num_rows):
             problems.append(f"{task.dataset_uri} has {len(rows)} items where CORE has {wanted}")
-        settings.progress(f"task {number} of {len(found)}: {task.label}, {min(len(rows), settings.limit or len(rows))} "
-                          "items")
+        count = min(len(rows), settings.limit or len(rows))
+        settings.progress(f"task {number} of {len(found)}: {task.label}, {count} items", 0, 0)
         parts.append(score_task(model, tokenizer, task, rows, settings))
     return _together(parts, found, labels, problems, settings)
 

@@ -7,7 +7,8 @@ import numpy as np
 
 from losslab.evaluate import benchmark_rows
 from losslab.evaluate.requests import answers, prefix_note, prefixed, request
-from losslab.evaluate.task import Settings, TaskResult, lines
+from losslab.evaluate.task import Settings, TaskResult
+from losslab.progress import counting
 from losslab.stats import mean_score, transform_score
 
 FILES = ("eval_data/language_understanding/lambada_openai.jsonl", "core_eval/eval_data/language_understanding/"
@@ -57,7 +58,7 @@ def score(model, tokenizer, texts: Sequence[str], settings: Settings) -> TaskRes
     kept = [i for i, request in enumerate(requests) if len(request.continuation) <= context_length]
     if not kept:
         raise ValueError(f"no word of LAMBADA fits the model's context of {context_length} tokens")
-    found = answers(model, [requests[i] for i in kept], progress=lines(settings.progress, "lambada", "passages"))
+    found = answers(model, [requests[i] for i in kept], progress=counting(settings.progress, "lambada", "passages"))
     nats = np.array([answer.nats.sum() for answer in found])
     right = np.array([answer.is_greedy.all() for answer in found])
     cut = sum(answer.num_cut > 0 for answer in found)

@@ -9,8 +9,9 @@ from losslab.corpus import Corpus, Document, files
 from losslab.evaluate.document_scores import DocumentScores, per_document, scores, with_stride
 from losslab.evaluate.profile import CALIBRATION_BINS, calibration_error, confidence_axis, frequency_axis, position_axis
 from losslab.evaluate.summing import ratio
-from losslab.evaluate.task import Settings, TaskResult, lines
+from losslab.evaluate.task import Settings, TaskResult
 from losslab.evaluate.temperature import tuned_temperature
+from losslab.progress import counting
 from losslab.stats import Score, bootstrap_interval, ratio_score, transform_score
 
 NAME = "likelihood"
@@ -63,7 +64,7 @@ def measure(
     rows = per_document(
         model, documents, tokenizer, stride=rules.stride, batch_size=rules.batch_size, axes=axes,
         temperature=tuned_temperature(model, tokenizer, corpus, rules) if is_fitted else 1.0,
-        summing=settings.summing(lines(settings.progress, name, "tokens")),
+        summing=settings.summing(counting(settings.progress, name, "tokens")),
     )
     named = scores(rows)
     named |= _more_scores(rows, named["bits_per_byte"])

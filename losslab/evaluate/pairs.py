@@ -6,7 +6,8 @@ import numpy as np
 
 from losslab.evaluate import benchmark_rows
 from losslab.evaluate.requests import Request, answers
-from losslab.evaluate.task import Settings, TaskResult, lines
+from losslab.evaluate.task import Settings, TaskResult
+from losslab.progress import counting
 from losslab.stats import Score, mean_score, ratio_score
 
 FILES = ("blimp/blimp.jsonl", "blimp.jsonl")
@@ -53,7 +54,7 @@ def score(model, tokenizer, rows: Sequence[dict], settings: Settings) -> TaskRes
         raise ValueError(f"no pair of sentences fits the model's context of {context_length} tokens")
     kept = [i for i, fit in enumerate(fits) if fit]
     requests = [Request([tokenizer.eot], sentences[2 * i + side]) for i in kept for side in (0, 1)]
-    found = answers(model, requests, progress=lines(settings.progress, "blimp", "sentences"))
+    found = answers(model, requests, progress=counting(settings.progress, "blimp", "sentences"))
     nats = np.array([answer.nats.sum() for answer in found]).reshape(-1, 2)
     items = [
         {"phenomenon": chosen[i]["linguistics_term"], "paradigm": chosen[i]["UID"], "good_nats": float(good),

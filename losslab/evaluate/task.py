@@ -2,7 +2,6 @@
 
 import csv
 import io
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +10,7 @@ from losslab.config import DataConfig, EvaluateConfig
 from losslab.evaluate.requests import PREFIXES
 from losslab.evaluate.sharing import Ranks
 from losslab.evaluate.summing import Summing
+from losslab.progress import Progress, silent
 from losslab.stats import Score
 
 
@@ -20,7 +20,7 @@ class Settings:
 
     benchmarks: Path | None = None  # a folder with benchmark files; None: fetched from the hub where that works
     limit: int = 0  # items of each task, 0 for all; a limited result is not evidence
-    progress: Callable[[str], None] = lambda line: None  # lines for people: done, of all, rate, time left
+    progress: Progress = silent  # is told how far the task is
     data: DataConfig | None = None  # the corpus that is scored, and whose `train` and `tune` are known
     split: str = "val"  # the part of it that is scored; `tune` while training
     text: Path | None = None  # a text file that is scored whole, in place of that part
@@ -75,22 +75,3 @@ def csv_text(rows: list[dict]) -> str:
     writer.writeheader()
     writer.writerows(rows)
     return out.getvalue()
-
-
-def lines(
-    tell: Callable[[str], None], what: str, unit: str, *, every_seconds: float = 5.0
-) -> Callable[[int, int], None]:
-    """What turns (done, of all) into a line for people now and then: how much, how fast, how long still."""
-    begun = last = time.monotonic()
-    first = None
-
-    def progress(done: int, total: int) -> None:
-        nonlocal last, first
-        first = done if first is None else first  # what was done before this process is not its speed
-        now = time.monotonic()
-        if now - last < every_seconds or done == first:
-            return
-        last, rate = now, (done - first) / (now - begun)
-        tell(f"{what}: {done:,} of {total:,} {unit}, {rate:,.0f} {unit}/s, {(total - done) / rate:.0f} s left")
-
-    return progress

@@ -10,10 +10,10 @@ from losslab import config as configuration
 from losslab import formula, lossfile, machine, start
 from losslab.config import ExperimentConfig
 from losslab.corpus import Corpus
-from losslab.corpus.progress import as_lines
 from losslab.evaluate import tasks
 from losslab.experiment.vocabulary import Vocabulary
 from losslab.objective import Objective, Outline
+from losslab.progress import Lines, Progress
 
 Tell = Callable[[str], None]
 CONDITION_FORMAT = 1  # part of every condition; another number would orphan every run that there is
@@ -38,6 +38,7 @@ class Experiment:
     def __init__(
         self, config: ExperimentConfig, *, files: dict[str, str] | None = None, corpus: Corpus | None = None,
         trusted: Collection[str] | None = None, trains: bool = False, tell: Tell = lambda text: None,
+        progress: Progress | None = None,
     ):
         device = machine.resolve_device(config.train.device)
         numerics = replace(config.train, device=device, dtype=machine.resolve_dtype(config.train.dtype, device))
@@ -58,7 +59,7 @@ class Experiment:
         tokenizer = self.start.tokenizer if self.start else None
         if "cpu" in device or "cuda" in device:  # before anything of that size is built
             machine.check_fits(config.model.num_params(257), device)
-        self.corpus = corpus or Corpus.open(config.data, tokenizer=tokenizer, progress=as_lines(tell))
+        self.corpus = corpus or Corpus.open(config.data, tokenizer=tokenizer, progress=progress or Lines(tell))
         self.corpus.check(config.model.max_seq_len)
         self.vocabulary = Vocabulary(self.corpus.vocabulary())
         if self.objective is None:

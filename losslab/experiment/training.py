@@ -17,6 +17,7 @@ from losslab.experiment.plan import Experiment, Tell
 from losslab.fused import linear_loss
 from losslab.model import GPT2
 from losslab.objective import Objective
+from losslab.progress import Lines
 from losslab.train import Diverged, StepInfo, train
 
 
@@ -128,7 +129,7 @@ class Training:
         rules = self.config.evaluate
         settings = tasks.Settings(
             benchmarks=Path(rules.benchmarks) if rules.benchmarks else None, limit=rules.tasks_limit,
-            progress=self.tell, data=self.config.data, evaluate=rules, split="tune",
+            progress=Lines(self.tell), data=self.config.data, evaluate=rules, split="tune",
         )
         for name in list(self.task_names):
             try:

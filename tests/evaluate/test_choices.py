@@ -11,10 +11,10 @@ from torch import nn
 
 from losslab import tokenizer as tokenizers
 from losslab.config import ModelConfig
-from losslab.evaluate import questions, task, tasks
+from losslab.evaluate import questions, tasks
 from losslab.evaluate.choices import Option, Question, language_modeling, multiple_choice, option, pick
 from losslab.evaluate.requests import Request
-from losslab.evaluate.task import Settings, lines
+from losslab.evaluate.task import Settings
 
 BYTES = tokenizers.make("bytes")
 
@@ -241,15 +241,6 @@ def test_without_a_folder_the_rows_come_from_the_hub(monkeypatch):
     result = tasks.run("piqa", Letters({"a": 2}), BYTES, Settings())
     assert result.scores["accuracy_sum"].value == 1 and asked == [("baber/piqa", None, "validation", ())]
     assert result.notes[0] == "piqa: no examples, 1 items of baber/piqa, split validation"
-
-
-def test_a_long_task_says_how_far_it_is_and_how_long_it_still_takes(monkeypatch):
-    said, clock = [], iter([0.0, 1.0, 9.0, 10.0])
-    monkeypatch.setattr(task.time, "monotonic", lambda: next(clock))
-    progress = lines(said.append, "piqa", "requests")
-    for done in (0, 1800, 1900):
-        progress(done, 3600)
-    assert said == ["piqa: 1,800 of 3,600 requests, 200 requests/s, 9 s left"]
 
 
 def test_an_unknown_task_is_an_error_with_the_names():

@@ -154,7 +154,7 @@ SMALL_DATA = DataConfig(corpus="text.txt", val_bytes=5_000, tune_bytes=3_000)
 
 def test_the_task_scores_the_val_of_a_corpus_and_can_be_written_down(place):
     said = []
-    settings = Settings(data=SMALL_DATA, progress=said.append)
+    settings = Settings(data=SMALL_DATA, progress=lambda *told: said.append(told))
     result = tasks.run("likelihood", small(), tokenizers.make("bytes"), settings)
     assert {"nll", "bits_per_byte", "bits_per_byte_with_eot", "perplexity", "word_perplexity", "byte_perplexity",
             "nll_calibrated", "nll_without_eot", "accuracy", "expected_calibration_error",
