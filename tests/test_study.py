@@ -3,17 +3,14 @@
 import contextlib
 import os
 import shutil
-import signal
 import subprocess
 import sys
-import threading
-import time
 from pathlib import Path
 
 import pytest
 from test_experiment import SMALL, change, place, small_text  # noqa: F401 the fixture
 
-from losslab import records, study
+from losslab import processes, records, study
 
 pytestmark = pytest.mark.usefixtures("place")
 QUICK = change(train={"num_steps": 12})
@@ -38,38 +35,26 @@ def studied(tmp_path_factory):
     )
     wild = change(QUICK, loss="1e8*mse + cross_entropy", train={"learning_rate": 1e8, "min_learning_rate": 0.0,
                                                               "grad_clip": 0.0, "warmup_steps": 0})
-    hunted = threading.Thread(target=kill_one_worker)
     said = []
-    with contextlib.chdir(folder):
-        hunted.start()
+    with contextlib.chdir(folder), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(processes, "start", killing_the_first_worker())
         every = [*arms("cross_entropy", "label_smoothing(0.3)", "late.py"), wild]
         comparison = study.compare(every, [0], "runs", workers=2, tell=said.append)
-        hunted.join()
     return folder, comparison, comparison.runs, said
 
 
-def kill_one_worker():
-    """SIGKILL to the first training process that this process starts, once it had a second to begin."""
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        for pid in children():
-            if "losslab.experiment.worker" in command(pid):
-                time.sleep(1.0)
-                return os.kill(pid, signal.SIGKILL)
-        time.sleep(0.05)
+def killing_the_first_worker():
+    """`processes.start`, with SIGKILL to the first training process as soon as it has its request."""
+    start, killed = processes.start, []
 
+    def start_and_kill(command, *given, **options):
+        process = start(command, *given, **options)
+        if "losslab.experiment.worker" in command and not killed:
+            killed.append(process)
+            process.kill()
+        return process
 
-def children():
-    done = subprocess.run(["ps", "-o", "pid=", "--ppid", str(os.getpid())], capture_output=True, text=True)
-    return [int(pid) for pid in done.stdout.split()]
-
-
-def command(pid):
-    try:
-        with open(f"/proc/{pid}/cmdline") as file:
-            return file.read().split("\0")
-    except OSError:
-        return []
+    return start_and_kill
 
 
 def test_a_killed_worker_is_started_again(studied):
@@ -146,29 +131,25 @@ def test_an_unwritable_store_is_one_sentence():
 
 
 STOPPING = """
-import sys
+import os, signal
 from losslab import study
 from test_experiment import change
 from test_study import arms
+def stop_once_it_trains(state):
+    if any(run.done for run in state.running):
+        os.kill(os.getpid(), signal.SIGTERM)
 try:
-    study.compare(arms("cross_entropy", base=change(train={"num_steps": 20000})), [0], "runs", tell=print)
+    study.compare(arms("cross_entropy", base=change(train={"num_steps": 20000})), [0], "runs", tell=print,
+                  show=stop_once_it_trains)
 except study.Stopped as stopped:
     print("STOPPED", stopped)
 """
 
 
 def test_stopping_a_study_saves_every_run():
-    process = subprocess.Popen([sys.executable, "-c", STOPPING], stdout=subprocess.PIPE, text=True,
-                               env=os.environ | {"PYTHONPATH": os.pathsep.join([os.path.dirname(__file__), *sys.path])})
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        logs = list(Path("runs").glob("*/log.jsonl"))
-        if logs and logs[0].stat().st_size > 500:
-            break
-        time.sleep(0.1)
-    process.send_signal(signal.SIGTERM)
-    out, _ = process.communicate(timeout=60)
-    assert "STOPPED" in out and process.returncode == 0
+    done = subprocess.run([sys.executable, "-c", STOPPING], stdout=subprocess.PIPE, text=True,
+                          env=os.environ | {"PYTHONPATH": os.pathsep.join([os.path.dirname(__file__), *sys.path])})
+    assert "STOPPED" in done.stdout and done.returncode == 0
     (record,) = records.find(["runs"])
     assert record.status == "stopped"
     assert list((record.path / "checkpoint").glob("step-*"))
