@@ -97,12 +97,12 @@ def compare(
         planned = plan(conditions, seeds, store, tell=tell)
         execute(planned, workers=workers, threads=threads, tell=tell, show=show or (lambda state: None))
         found = [records.read(folder) for folder in planned.folders]
-        looks = records.looks(store, {record.condition for record in found})
+        looks = records.looks(store, found)
         comparison = verdict(found, baseline=baseline, margin=margin, looks=looks)
         if comparison is not None:
             shared = {record.seed for record in found if record.status in ("finished", "diverged", "failed")}
             try:
-                records.note_look(store, {record.condition for record in found}, shared)
+                records.note_look(store, found, shared)
             except OSError as error:  # the verdict is not lost for it
                 tell(f"this look at {store} could not be noted ({error.strerror}); a later one from more seeds will "
                      "not say that it is a second look")

@@ -160,9 +160,8 @@ def report(runs: Annotated[list[Path], Parameter(negative="")], *, out: Path = P
     from losslab import report as reports
 
     found = records.find(runs)
-    conditions = {record.condition for record in found}
     stores = {path.parent if records.is_run(path) else path for path in runs}
-    looks = [look for store in sorted(stores) for look in records.looks(store, conditions)]
+    looks = [look for store in sorted(stores) for look in records.looks(store, found)]
     document = reports.document(found, baseline=baseline, margin=margin, command=command_line(), looks=looks)
     page = out if out.suffix.lower() in (".html", ".htm") else out.with_name(f"{out.name}.html")
     show({**document, "report": str(page)}, printable_lines(reports.table(document)), json)  # first: writing may fail

@@ -106,7 +106,7 @@ def compare(
         arms, numbers, store, workers=workers, threads=threads, baseline=baseline, margin=margin, tell=tell,
         show=Ticker(),
     )
-    looks = records.looks(store, {record.condition for record in found})
+    looks = records.looks(store, found)
     document = reports.document(found, baseline=baseline, margin=margin, command=command_line(), looks=looks)
     page = report or store / "report.html"
     page = page if page.suffix.lower() in (".html", ".htm") else page.with_name(f"{page.name}.html")

@@ -8,6 +8,7 @@ import stat
 import tomllib
 import types
 import typing
+from collections.abc import Mapping
 from dataclasses import fields, replace
 from pathlib import Path
 
@@ -147,6 +148,14 @@ def from_dict(values: dict, source: str = "spec.json") -> ExperimentConfig:
 
 def to_dict(config) -> dict:
     return dataclasses.asdict(config)
+
+
+def flatten(settings: Mapping, prefix: str = "") -> dict:
+    """`{"train": {"learning_rate": 1}}` as `{"train.learning_rate": 1}`."""
+    flat = {}
+    for key, value in settings.items():
+        flat |= flatten(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
+    return flat
 
 
 def digest(value) -> str:

@@ -2,19 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 
-from losslab.config import LOOKS
+from losslab.config import flatten, outside
 from losslab.records import Record
-from losslab.records.labels import flatten
 from losslab.stats import Comparison
 
 Arms = Mapping[str, Sequence[Record]]
 MOST_NAMED = 6  # in one sentence
 MOST_SENTENCES = 12  # of one kind
 NUMERICS = ("device", "dtype", "torch")
-NOT_TRAINING = (
-    "loss", "seed", "train.log_every", "train.checkpoint_every", "evaluate.batch_size",
-    *(f"evaluate.{name}" for name in LOOKS),
-)
 
 
 def comparable(arms: Arms) -> tuple[bool, bool]:
@@ -87,7 +82,7 @@ def _unlike_numerics(arms: Arms) -> list[str]:
 
 def _unlike_settings(arms: Arms) -> list[str]:
     own = differing(arms)[1]
-    keys = dict.fromkeys(key for settings in own.values() for key in settings if key not in NOT_TRAINING)
+    keys = dict.fromkeys(key for settings in own.values() for key in settings if key not in outside())
     told = []
     for key in keys:
         if not key.startswith("data."):  # said of the corpora already, in their digests
