@@ -17,9 +17,9 @@ import torch
 from torch import Tensor
 
 from losslab import formula
-from losslab.config import nearest
 from losslab.prediction import Prediction
 from losslab.untrusted import one_line
+from losslab.words import nearest
 
 MOST_BYTES = 1_000_000  # of a loss file; a longer text is data, not a loss
 

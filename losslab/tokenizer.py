@@ -5,7 +5,6 @@ that were really scored. Decoding one token and encoding it again is wrong for t
 """
 
 import abc
-import difflib
 import functools
 import hashlib
 import importlib.metadata
@@ -18,6 +17,7 @@ import numpy as np
 
 from losslab import bytelevel, untrusted
 from losslab.bytelevel import END_OF_TEXT
+from losslab.words import nearest
 
 NAMES = ("bytes", "char", "bpe:N", "gpt2")
 MOST_TOKENS = 2**20  # of bpe:N; the trainer sets the room aside before it looks at the text
@@ -56,8 +56,7 @@ def check_name(name: str) -> None:
             raise ValueError(f"bpe:N takes a whole number N of at least 257 (256 bytes and the end mark) and at most "
                              f"{MOST_TOKENS:,}, got {name!r}")  # fmt: skip
     elif name not in NAMES:
-        close = difflib.get_close_matches(name, NAMES, n=1, cutoff=0.4)
-        hint = f"; did you mean {close[0]}?" if close else ""
+        hint = nearest(name, NAMES, cutoff=0.4)
         raise ValueError(f"unknown tokenizer {name!r}{hint}; the tokenizers are {', '.join(NAMES)}")
 
 

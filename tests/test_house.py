@@ -28,7 +28,8 @@ FLOORS = {
     0: "losses transforms formula config machine progress processes tokenizer tensors tales stats units prediction"
        " trust",
     -1: "bytelevel grammar",
-    -2: "untrusted words",
+    -2: "untrusted",
+    -3: "words",
 }
 FLOOR = {room: floor for floor, rooms in FLOORS.items() for room in rooms.split()}
 NEVER = [

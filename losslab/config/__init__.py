@@ -11,10 +11,10 @@ from losslab.config.sections import (
     ModelConfig,
     TrainConfig,
 )
-from losslab.config.synonyms import nearest, synonym
+from losslab.config.synonyms import synonym
 
 __all__ = [
     "DEFAULTS", "IGNORE_INDEX", "PRESETS", "VERSION", "DataConfig", "Errors", "EvaluateConfig", "ExperimentConfig",
-    "ModelConfig", "TrainConfig", "digest", "flatten", "from_dict", "identity", "instead", "load", "nearest", "outside",
+    "ModelConfig", "TrainConfig", "digest", "flatten", "from_dict", "identity", "instead", "load", "outside",
     "override", "preset", "settings", "synonym", "to_dict",
 ]  # fmt: skip

@@ -9,10 +9,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from losslab import machine
-from losslab.config import DataConfig, EvaluateConfig, nearest
+from losslab.config import DataConfig, EvaluateConfig
 from losslab.evaluate.requests import PREFIXES
 from losslab.evaluate.sweep import Sweep
 from losslab.stats import Score
+from losslab.words import nearest
 
 # name -> room, which has `run(model, tokenizer, settings) -> TaskResult`. Another row is another task.
 # `room:function` names another function, `room:function:word` gives it a last argument.

@@ -2,10 +2,9 @@
 
 from collections.abc import Iterable
 
-from losslab import config as configuration
 from losslab.records.labels import labels
 from losslab.records.record import Record
-from losslab.words import printable
+from losslab.words import nearest, printable
 
 LOST = ("diverged", "failed")  # a loss that gave no number on a seed has not won there
 
@@ -58,6 +57,6 @@ def baseline(arms: Iterable[str], name: str | None = None) -> str:
     if name is None:
         return "cross_entropy" if "cross_entropy" in arms else arms[0]
     if name not in arms:
-        hint = configuration.nearest(name, arms)
+        hint = nearest(name, arms)
         raise ValueError(printable(f"the baseline {name!r} is not an arm{hint}; the arms are {', '.join(arms)}"))
     return name
