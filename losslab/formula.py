@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from functools import cached_property, partial
 
 from losslab.grammar import PATH, Call, Formula, cut, parse, parse_transforms, print_transforms
+from losslab.words import nearest
 
 __all__ = [
     "PATH", "Call", "Formula", "Transform", "bind", "bound", "check_transforms", "explicit", "load", "names", "parse",
@@ -28,7 +29,7 @@ def load(package: str, name: str) -> Callable:
     known = names(package)
     if name not in known:
         kind = "transform" if package.endswith("transforms") else "loss"
-        raise ValueError(f"unknown {kind} {name!r}{_nearest(name, known)}; the family is {', '.join(known)}")
+        raise ValueError(f"unknown {kind} {name!r}{nearest(name, known)}; the family is {', '.join(known)}")
     return getattr(importlib.import_module(f"{package}.{name}"), name)
 
 
@@ -48,7 +49,7 @@ def bind(function: Callable, call: Call, *, skip: int = 1) -> dict[str, object]:
     for name in values:
         if name not in known:
             raise ValueError(
-                f"{call.name} has no parameter {name!r}{_nearest(name, known)}; it has {', '.join(known) or 'none'}"
+                f"{call.name} has no parameter {name!r}{nearest(name, known)}; it has {', '.join(known) or 'none'}"
             )
     for name, value in values.items():
         _check_kind(call.name, name, value, known[name].default)
@@ -189,10 +190,3 @@ def check_transforms(text: object, source: str) -> tuple[Transform, ...]:
         shown = cut(text) if isinstance(text, str) else f"of type {type(text).__name__}"
         raise ValueError(f"{source} has a logit transform {shown} that is not read: {error}") from None
     return found
-
-
-def _nearest(name: str, known) -> str:
-    import difflib
-
-    close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
-    return f"; did you mean {close[0]}?" if close else ""

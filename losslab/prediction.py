@@ -1,6 +1,5 @@
 """What a model said about each token, and the token that came."""
 
-import difflib
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -9,6 +8,8 @@ from functools import cached_property
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from losslab.words import nearest
 
 
 class Prediction:
@@ -109,8 +110,7 @@ class Prediction:
             return object.__getattribute__(self, name)
         known = sorted({*(each for each in dir(type(self)) if not each.startswith("_")), "targets", "valid", "logits"}
                        - {"dense"})
-        close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-        near = f"; did you mean {close[0]}?" if close else ";"
+        near = nearest(name, known) or ";"
         raise AttributeError(f"a prediction has no {name!r}{near} its quantities are {', '.join(known)}")
 
     def vocabulary(self, name: str) -> Tensor:

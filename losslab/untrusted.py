@@ -1,4 +1,4 @@
-"""Reading files that someone else wrote: regular files alone, of a bounded size, and JSON that is not too deep.
+"""Files that someone else wrote: regular files alone, of a bounded size, and JSON that is not too deep.
 
 Every function here answers what it does not accept with one sentence, a `ValueError`, or an `OSError` where the
 system refuses. A link, a pipe or a device in the place of a file is refused before a byte of it is read.
@@ -10,9 +10,66 @@ import stat
 from pathlib import Path
 from typing import BinaryIO
 
+from losslab.words import printable
+
 MOST_JSON_BYTES = 2**26  # the largest tokenizer.json of a published model is half of this
 MOST_JSON_DEPTH = 32
 MOST_JSON_NUMBER = 2**63
+SAFE = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)  # a pipe is not waited for; 0: not on this system
+NO_LINK = getattr(os, "O_NOFOLLOW", 0)
+KINDS = {stat.S_IFLNK: "a symbolic link", stat.S_IFDIR: "a folder", stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket",
+         stat.S_IFCHR: "a device", stat.S_IFBLK: "a device"}
+
+
+class NoFile(ValueError):
+    """Something else in the place of a regular file; `kind` says what, such as `a pipe`."""
+
+    def __init__(self, path: str | Path, kind: str):
+        super().__init__(one_line(f"{path} is {kind}, and not a file; put the file itself there"))
+        self.kind = kind
+
+
+class TooLarge(ValueError):
+    """A file with more bytes than a file of its kind has."""
+
+
+def descriptor(path: str | Path, flags: int = os.O_RDONLY, *, follow: bool = False) -> int:
+    """`os.open` of a regular file, which waits for nothing.
+
+    Args:
+        path: of the file.
+        flags: as for `os.open`; a file that they make can be read and written by all, less the umask.
+        follow: whether a symbolic link is followed; otherwise it is refused.
+
+    Raises:
+        NoFile: for a link, a folder, a pipe, a socket or a device.
+        OSError: where there is nothing, or the system refuses.
+    """
+    try:
+        _check_regular(path, os.stat(path, follow_symlinks=follow))  # before: opening a device can do something
+    except FileNotFoundError:
+        if not flags & os.O_CREAT:
+            raise
+    opened = os.open(path, flags | SAFE | (0 if follow else NO_LINK), 0o666)
+    try:
+        _check_regular(path, os.fstat(opened))  # and what was opened is what was looked at
+    except NoFile:
+        os.close(opened)
+        raise
+    return opened
+
+
+def read_whole(opened: int | BinaryIO, most: int) -> bytes:
+    """All bytes of an open file, which is closed then.
+
+    Raises:
+        TooLarge: if it has more than `most`.
+    """
+    with open(opened, "rb") if isinstance(opened, int) else opened as file:
+        raw = file.read(most + 1)
+    if len(raw) > most:
+        raise TooLarge(f"it has more than {most:,} bytes")
+    return raw
 
 
 def open_file(path: str | Path, *, links_into: Path | None = None) -> BinaryIO:
@@ -33,28 +90,21 @@ def open_file(path: str | Path, *, links_into: Path | None = None) -> BinaryIO:
     try:
         if "\0" in str(path):
             raise FileNotFoundError
-        _check_regular(path, real.lstat().st_mode)  # before it is opened: opening a device can do something
-        descriptor = os.open(real, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
+        return open(descriptor(real), "rb")
+    except NoFile as found:
+        raise NoFile(path, found.kind) from None
     except FileNotFoundError:
         raise FileNotFoundError(one_line(f"there is no file {path}")) from None
     except OSError as error:
         raise OSError(one_line(f"cannot read {path}: {error.strerror or error}")) from None
-    file = open(descriptor, "rb")
-    try:
-        _check_regular(path, os.fstat(descriptor).st_mode)  # and what was opened is what was looked at
-    except ValueError:
-        file.close()
-        raise
-    return file
 
 
 def read_bytes(path: str | Path, most: int, *, links_into: Path | None = None) -> bytes:
     """All bytes of a regular file, which may have at most `most`."""
-    with open_file(path, links_into=links_into) as file:
-        raw = file.read(most + 1)
-    if len(raw) > most:
-        raise ValueError(one_line(f"{path} has more than {most:,} bytes, which is no file of its kind"))
-    return raw
+    try:
+        return read_whole(open_file(path, links_into=links_into), most)
+    except TooLarge:
+        raise ValueError(one_line(f"{path} has more than {most:,} bytes, which is no file of its kind")) from None
 
 
 def read_object(path: str | Path, most: int = MOST_JSON_BYTES, *, links_into: Path | None = None) -> dict:
@@ -83,7 +133,7 @@ def parse_json(raw: bytes, source: str) -> object:
 
 def one_line(text: str, most: int = 400) -> str:
     """`text` as part of a message: without line breaks and terminal codes, and cut to `most` characters."""
-    text = "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text[: most + 1])
+    text = printable(text[: most + 1])
     return text if len(text) <= most else f"{text[: most - 3]}..."
 
 
@@ -92,12 +142,9 @@ def shown(value: object, most: int = 60) -> str:
     return one_line(repr(value), most)
 
 
-def _check_regular(path: Path, mode: int) -> None:
-    kinds = {stat.S_ISLNK: "a symbolic link", stat.S_ISDIR: "a folder", stat.S_ISFIFO: "a pipe",
-             stat.S_ISSOCK: "a socket", stat.S_ISCHR: "a device", stat.S_ISBLK: "a device"}
-    for is_kind, name in kinds.items():
-        if is_kind(mode):
-            raise ValueError(one_line(f"{path} is {name}, and not a file; put the file itself there"))
+def _check_regular(path: str | Path, found: os.stat_result) -> None:
+    if not stat.S_ISREG(found.st_mode):
+        raise NoFile(path, KINDS.get(stat.S_IFMT(found.st_mode), "no file"))
 
 
 def _whole(digits: str) -> int:

@@ -1,6 +1,10 @@
-"""Text from files of others, as a terminal can show it."""
+"""Words that every part needs: text of others as a terminal can show it, and the name that was meant.
+
+Imports nothing of losslab.
+"""
 
 import unicodedata
+from collections.abc import Iterable
 
 
 def printable(text: str) -> str:
@@ -22,6 +26,24 @@ def printable(text: str) -> str:
 def printable_lines(text: str) -> str:
     """The same line by line, for a message that has several."""
     return "\n".join(map(printable, str(text).splitlines()))
+
+
+def nearest(name: str, known: Iterable[str], *, cutoff: float = 0.5) -> str:
+    """`; did you mean X?`, or nothing where no known name is close.
+
+    Args:
+        name: what came, of which the first 100 characters are compared.
+        known: the names that there are.
+        cutoff: how like the two must be, from 0 (anything) to 1 (equal).
+
+    Example:
+        >>> nearest("squentropi", ["mse", "squentropy"]), nearest("zzz", ["mse"])
+        ('; did you mean squentropy?', '')
+    """
+    import difflib  # needed after a mistake alone, and slow to load
+
+    close = difflib.get_close_matches(name[:100], list(known), n=1, cutoff=cutoff)
+    return f"; did you mean {close[0]}?" if close else ""
 
 
 def width(text: str) -> int:

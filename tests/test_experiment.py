@@ -14,7 +14,7 @@ import safetensors.torch
 import torch
 
 from losslab import experiment, records
-from losslab.config import DataConfig, EvaluateConfig, ExperimentConfig, ModelConfig, TrainConfig, digest, load
+from losslab.config import DataConfig, EvaluateConfig, ExperimentConfig, ModelConfig, TrainConfig, load
 from losslab.corpus import Corpus
 
 SMALL = ExperimentConfig(
@@ -373,21 +373,3 @@ def test_an_unknown_task_is_found_before_anything_is_spent(place):
     with pytest.raises(ValueError, match="unknown task 'blimpp'; did you mean blimp"):
         experiment.run(change(evaluate={"tasks": "blimpp", "tasks_every": 5}), place / "run")
     assert not (place / "run").exists()
-
-
-def test_a_run_from_before_there_were_tasks_is_the_same_run(place):
-    record = experiment.run(SMALL, place / "run")
-    spec = json.loads((place / "run" / "spec.json").read_text())
-    for name in ("tasks", "tasks_every", "tasks_limit", "benchmarks"):
-        del spec["config"]["evaluate"][name]
-    del spec["checksum"]  # nor were there checksums
-    (place / "run" / "spec.json").write_text(json.dumps(spec | {"format": 1}))
-    (place / "run" / "result.json").unlink()
-    resumed = experiment.resume(place / "run")
-    assert resumed.status == "finished" and resumed.scores == record.scores
-    # the digest of exactly these settings, as they were before the fields existed
-    settings = json.loads(json.dumps(spec["config"]))
-    del settings["seed"], settings["data"]["corpus"]
-    settings |= {"loss": spec["objective"], "corpus": spec["corpus"]["digest"], "format": 1}
-    settings["train"] |= {"num_tokens": 0, "num_steps": 30}
-    assert digest(settings) == record.condition

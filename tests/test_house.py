@@ -27,7 +27,8 @@ FLOORS = {
     1: "lossfile model corpus records scaling optim kernels",
     0: "losses transforms formula config machine progress processes tokenizer tensors tales stats units prediction",
     -1: "grammar",
-    -2: "untrusted words",
+    -2: "untrusted",
+    -3: "words",
 }
 FLOOR = {room: floor for floor, rooms in FLOORS.items() for room in rooms.split()}
 NEVER = [

@@ -456,16 +456,19 @@ def test_a_folder_with_a_name_that_is_no_text(tmp_path):
 
 
 def test_a_look_at_two_of_these_arms_is_remembered_once_and_nothing_else_is(tmp_path):
-    assert records.looks(tmp_path, ["a", "b"]) == []
-    records.note_look(tmp_path, ["b", "a"], [2, 0, 1])
-    records.note_look(tmp_path, ["a", "b"], [0, 1, 2])
-    records.note_look(tmp_path, ["a", "b", "c"], [0, 1, 2, 3])
-    assert records.looks(tmp_path, ["a", "b"]) == [[0, 1, 2], [0, 1, 2, 3]]
-    assert records.looks(tmp_path, ["a", "c", "d"]) == [[0, 1, 2, 3]]  # two arms in common
-    assert records.looks(tmp_path, ["a", "d"]) == []
+    def arms(conditions):
+        return [records.Record(tmp_path, {"condition": condition}, {}, {}, "finished") for condition in conditions]
+
+    assert records.looks(tmp_path, arms("ab")) == []
+    records.note_look(tmp_path, arms("ba"), [2, 0, 1])
+    records.note_look(tmp_path, arms("ab"), [0, 1, 2])
+    records.note_look(tmp_path, arms("abc"), [0, 1, 2, 3])
+    assert records.looks(tmp_path, arms("ab")) == [[0, 1, 2], [0, 1, 2, 3]]
+    assert records.looks(tmp_path, arms("acd")) == [[0, 1, 2, 3]]  # two arms in common
+    assert records.looks(tmp_path, arms("ad")) == []
     rows = [{"conditions": "ab", "seeds": [1], "at": ""}, {"conditions": ["a", "b"], "seeds": [True], "at": ""}, 7,
             {"conditions": ["a", "b"], "seeds": [5], "at": "now"}]
     (tmp_path / "looks.json").write_text(json.dumps({"looks": rows}))
-    assert records.looks(tmp_path, ["a", "b"]) == [[5]]
+    assert records.looks(tmp_path, arms("ab")) == [[5]]
     (tmp_path / "looks.json").write_text("[" * 100_000)
-    assert records.looks(tmp_path, ["a", "b"]) == []
+    assert records.looks(tmp_path, arms("ab")) == []

@@ -591,7 +591,7 @@ def test_the_headline_of_several_arms_names_the_best():
 @pytest.mark.parametrize(
     ("arms", "options", "message"),
     [
-        ({"cross_entropy": CE, "B": CE}, {"baseline": "cross_entropi"}, "did you mean 'cross_entropy'"),
+        ({"cross_entropy": CE, "B": CE}, {"baseline": "cross_entropi"}, r"did you mean cross_entropy\?"),
         ({"A": CE, "B": {}}, {}, "arm 'B' has no seed"),
         ({"A": CE, "B": {8: 3.0, 9: 3.0}}, {}, r"arm 'B' \(seeds 8, 9\) shares no seed .* \(seeds 1, 2, 3, 4, 5\)"),
         ({"A": CE, "B": CE}, {"margin": 0.0}, "margin must be above 0, got 0.0"),

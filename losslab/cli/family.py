@@ -3,10 +3,10 @@
 import sys
 from pathlib import Path
 
-from losslab import config as configuration
 from losslab.cli.application import app
 from losslab.cli.flags import Json
 from losslab.cli.speech import show, tell
+from losslab.words import nearest
 
 
 @app.command(sort_key=5)
@@ -27,7 +27,7 @@ def losses(name: str | None = None, *, json: Json = False):
     everything = family["loss"] | family["transform"]
     if name is not None:
         if name not in everything:
-            raise ValueError(f"unknown loss {name!r}{configuration.nearest(name, everything)}; "
+            raise ValueError(f"unknown loss {name!r}{nearest(name, everything)}; "
                              f"the family is {', '.join(everything)}")
         return show({"name": name, "page": everything[name]}, everything[name], json)
     width = max(map(len, everything))

@@ -1,7 +1,6 @@
 """What many verbs take: the flags of a configuration, and how they are laid over a preset or a specification."""
 
 import dataclasses
-import difflib
 import re
 import typing
 from typing import Annotated
@@ -11,6 +10,7 @@ from docstring_parser import parse_from_object
 
 from losslab import config as configuration
 from losslab.config.numbers import MAX_MARGIN, MAX_SEEDS, MAX_WORKERS, check, shown, whole
+from losslab.words import nearest
 
 
 def _whole(kind, tokens) -> int:
@@ -144,7 +144,6 @@ def unknown(error: UnknownOptionError) -> str:
     exact = [flag for flag in ends if flag in (f"--{field}", f"--{section}.{field}")]
     if ends:
         return f"unknown flag {shown(keyword)[1:-1]}; did you mean {min(exact or ends, key=len)}?"
-    close = difflib.get_close_matches(keyword[:100], flags, n=1, cutoff=0.65)
     verb = " ".join(["losslab", *(error.command_chain or ())])
-    remedy = f"did you mean {close[0]}?" if close else f"`{verb} --help` shows its flags"
-    return f"unknown flag {shown(keyword)[1:-1]}; {remedy}"
+    remedy = nearest(keyword, flags, cutoff=0.65) or f"; `{verb} --help` shows its flags"
+    return f"unknown flag {shown(keyword)[1:-1]}{remedy}"

@@ -5,9 +5,8 @@ import shutil
 import sys
 from collections.abc import Sequence
 
-from losslab.config import nearest
 from losslab.records.index import Row
-from losslab.words import printable, shorten, width
+from losslab.words import nearest, printable, shorten, width
 
 NARROWEST = {"loss": 14, "run": 16, "corpus": 8, "tags": 8, "condition": 6}  # columns that may be cut; numbers are not
 COLOURS = {"finished": "32", "diverged": "31", "failed": "31", "unreadable": "31", "running": "33"}

@@ -159,7 +159,6 @@ def report(runs: Annotated[list[Path], Parameter(negative="")], *, out: Path = P
     from losslab.cli import showing
 
     found = records.find(runs)
-    conditions = {record.condition for record in found}
     stores = {path.parent if records.is_run(path) else path for path in runs}
-    looks = [look for store in sorted(stores) for look in records.looks(store, conditions)]
+    looks = [look for store in sorted(stores) for look in records.looks(store, found)]
     showing.comparison(comparison.compare(found, baseline=baseline, margin=margin, looks=looks), out, json)

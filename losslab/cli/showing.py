@@ -9,7 +9,6 @@ from losslab import config as configuration
 from losslab.cli.speech import command_line, score_text, show
 from losslab.comparison import Comparison
 from losslab.records import Record, files
-from losslab.records.index import flat
 from losslab.records.record import tags_in
 from losslab.words import printable, printable_lines, width
 
@@ -66,10 +65,10 @@ def corpus(about: dict) -> str:
 
 def nearest_preset(config: dict) -> tuple[str, dict]:
     """The preset with the fewest differences from the settings of a run, and those settings."""
-    own = {name: value for name, value in flat(config).items() if name not in SAID_ELSEWHERE}
+    own = {name: value for name, value in configuration.flatten(config).items() if name not in SAID_ELSEWHERE}
     best = None
     for name in configuration.PRESETS:
-        theirs = flat(configuration.to_dict(configuration.preset(name)))
+        theirs = configuration.flatten(configuration.to_dict(configuration.preset(name)))
         differing = {key: value for key, value in own.items() if _plain(value) != _plain(theirs.get(key))}
         if best is None or len(differing) < len(best[1]):
             best = name, differing

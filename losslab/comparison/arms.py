@@ -6,8 +6,8 @@ from functools import cached_property
 
 from losslab import records
 from losslab.comparison import readings
+from losslab.config import flatten
 from losslab.records import Record
-from losslab.records.labels import flatten
 from losslab.stats import ArmResult, Difference
 
 COSTS = ("tokens_per_second", "peak_memory_bytes", "train_seconds", "loss_seconds", "cross_entropy_seconds",

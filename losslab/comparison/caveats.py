@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 
 from losslab.comparison.arms import Arm
-from losslab.config import LOOKS
+from losslab.config import outside
 from losslab.records import Record
 from losslab.stats import PairedComparison
 
@@ -11,10 +11,6 @@ Arms = Mapping[str, Sequence[Record]]
 MOST_NAMED = 6  # in one sentence
 MOST_SENTENCES = 12  # of one kind
 NUMERICS = ("device", "dtype", "torch")
-NOT_TRAINING = (
-    "loss", "seed", "train.log_every", "train.checkpoint_every", "evaluate.batch_size",
-    *(f"evaluate.{name}" for name in LOOKS),
-)
 
 
 def comparable(arms: Arms) -> tuple[bool, bool]:
@@ -70,7 +66,7 @@ def _unlike_numerics(arms: Arms) -> list[str]:
 
 
 def _unlike_settings(arms: Arms, own: Mapping[str, Mapping]) -> list[str]:
-    keys = dict.fromkeys(key for settings in own.values() for key in settings if key not in NOT_TRAINING)
+    keys = dict.fromkeys(key for settings in own.values() for key in settings if key not in outside())
     told = []
     for key in keys:
         if not key.startswith("data."):  # said of the corpora already, in their digests

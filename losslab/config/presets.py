@@ -4,7 +4,7 @@ import typing
 
 from losslab.config.numbers import shown
 from losslab.config.sections import DataConfig, EvaluateConfig, ExperimentConfig, ModelConfig, TrainConfig
-from losslab.config.synonyms import nearest
+from losslab.words import nearest
 
 
 def tiny() -> ExperimentConfig:

@@ -3,18 +3,19 @@
 import dataclasses
 import hashlib
 import json
-import os
-import stat
 import tomllib
 import types
 import typing
+from collections.abc import Mapping
 from dataclasses import fields, replace
 from pathlib import Path
 
+from losslab import untrusted
 from losslab.config.numbers import shown, whole
 from losslab.config.presets import preset
 from losslab.config.sections import ExperimentConfig
-from losslab.config.synonyms import nearest, synonym
+from losslab.config.synonyms import synonym
+from losslab.words import nearest
 
 Errors = (ValueError, OSError)  # what a user's mistake raises; everything else is a bug of the house
 MAX_FILE_BYTES = 100_000  # a specification has a few hundred
@@ -116,18 +117,13 @@ def _shallow(text: str) -> str:
 def _text(path: Path) -> str:
     """The text of a regular file of bounded size; a pipe or a device is refused before it can block."""
     try:
-        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
+        raw = untrusted.read_whole(untrusted.descriptor(path, follow=True), MAX_FILE_BYTES)
     except FileNotFoundError:
         raise FileNotFoundError(f"there is no specification {path}; give the path of a spec.toml") from None
-    try:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise ValueError(f"{path} is not a file with a specification, but a folder, a pipe or a device")
-        with open(descriptor, "rb", closefd=False) as file:
-            raw = file.read(MAX_FILE_BYTES + 1)
-    finally:
-        os.close(descriptor)
-    if len(raw) > MAX_FILE_BYTES:
-        raise ValueError(f"{path} has more than {MAX_FILE_BYTES:,} bytes; a specification has a few hundred")
+    except untrusted.NoFile:
+        raise ValueError(f"{path} is not a file with a specification, but a folder, a pipe or a device") from None
+    except untrusted.TooLarge:
+        raise ValueError(f"{path} has more than {MAX_FILE_BYTES:,} bytes; a specification has a few hundred") from None
     try:
         return raw.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -147,6 +143,14 @@ def from_dict(values: dict, source: str = "spec.json") -> ExperimentConfig:
 
 def to_dict(config) -> dict:
     return dataclasses.asdict(config)
+
+
+def flatten(settings: Mapping, prefix: str = "") -> dict:
+    """`{"train": {"learning_rate": 1}}` as `{"train.learning_rate": 1}`."""
+    flat = {}
+    for key, value in settings.items():
+        flat |= flatten(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
+    return flat
 
 
 def digest(value) -> str:

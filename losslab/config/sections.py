@@ -1,4 +1,8 @@
-"""Every setting of an experiment, its meaning beneath it."""
+"""Every setting of an experiment, its meaning beneath it.
+
+A setting belongs to the identity of a run unless it says otherwise here. `outside`: it changes neither the weights nor
+a score, so runs that differ in it alone are one. `instead`: the identity has something else in its place.
+"""
 
 import re
 from dataclasses import dataclass, field
@@ -9,18 +13,32 @@ IGNORE_INDEX = -100  # the target id that does not count; PyTorch's own default
 
 Errors = (ValueError, OSError)  # what a user's mistake raises; everything else is a bug of the house
 
+DIGEST = "the digest of the corpus: of the text of every split, and of the vocabulary"
+HORIZON = "the number of optimizer updates"
+WATCHED = "scores in the log alone"
+
+
+def outside(default, why: str):
+    """A setting that is no part of the identity of a run, and why not."""
+    return field(default=default, metadata={"outside": why})
+
+
+def instead(default, what: str):
+    """A setting that the identity of a run has in another form, and in which."""
+    return field(default=default, metadata={"instead": what})
+
 
 @dataclass(frozen=True)
 class DataConfig:
-    corpus: str = "tales"
+    corpus: str = instead("tales", DIGEST)
     """Embedded corpus (`tales`, `pydoc`), a path, or the name of a hub data set."""
-    tokenizer: str = "bytes"
+    tokenizer: str = instead("bytes", DIGEST)
     """`bytes`, `char`, `bpe:N` (trained on this corpus) or `gpt2`."""
-    val_bytes: int = 1_000_000
+    val_bytes: int = instead(1_000_000, DIGEST)
     """Size of the validation split, in bytes of whole documents."""
-    tune_bytes: int = 250_000
+    tune_bytes: int = instead(250_000, DIGEST)
     """Size of the tune split where the corpus does not fix it, in bytes of whole documents."""
-    max_bytes: int = 20_000_000
+    max_bytes: int = instead(20_000_000, DIGEST)
     """How much of an endless or streamed corpus is taken, in bytes (`tales`, hub data sets)."""
 
     def __post_init__(self):
@@ -79,13 +97,13 @@ class ModelConfig:
 
 @dataclass(frozen=True)
 class TrainConfig:
-    num_tokens: int = 0
+    num_tokens: int = instead(0, HORIZON)
     """Training horizon in tokens; give this or `num_steps`."""
-    num_steps: int = 0
+    num_steps: int = instead(0, HORIZON)
     """Training horizon in optimizer updates; give this or `num_tokens`."""
     batch_size: int = 16
     """Sequences in one optimizer update."""
-    micro_batch_size: int = 0
+    micro_batch_size: int = 0  # of the identity: it changes how sums round, and what a loss of a whole batch sees
     """Sequences in one forward pass; 0 means the whole batch."""
     learning_rate: float = 1e-3
     """Peak learning rate."""
@@ -103,9 +121,9 @@ class TrainConfig:
     """`auto`, `cpu`, `cuda` or `mps`; resolved once and then part of the condition."""
     dtype: str = "auto"
     """Precision of matrix products: `auto`, `float32` or `bfloat16`; part of the condition."""
-    log_every: int = 10
+    log_every: int = outside(10, "what the log shows")
     """Steps between log lines."""
-    checkpoint_every: int = 0
+    checkpoint_every: int = outside(0, "resuming is bit-identical")
     """Steps between checkpoints; 0 keeps only the last one and those of a stop."""
 
     def __post_init__(self):
@@ -147,25 +165,25 @@ class TrainConfig:
 
 @dataclass(frozen=True)
 class EvaluateConfig:
-    every: int = 0
+    every: int = outside(0, "how many points the learning curve has")
     """Steps between evaluations on `tune` while training; 0 means twenty in a run."""
-    tune_tokens: int = 32_768
+    tune_tokens: int = 32_768  # of the identity: the temperature of `nll_calibrated` is fitted on them
     """Size of the fixed part of `tune` that learning curves look at, in tokens."""
     stride: int = 0
     """Tokens between evaluation windows; 0 means disjoint windows of the context length."""
-    batch_size: int = 32
+    batch_size: int = outside(32, "speed alone")
     """Windows scored at once; changes speed, not results."""
-    num_samples: int = 2
+    num_samples: int = outside(2, "texts, no score")
     """Texts generated at the end of a run."""
-    sample_tokens: int = 200
+    sample_tokens: int = outside(200, "texts, no score")
     """Length of those texts, in tokens."""
-    tasks: str = ""
+    tasks: str = outside("", WATCHED)
     """Tasks that are run while training, such as `likelihood,blimp`; only looked at, never part of the condition."""
-    tasks_every: int = 0
+    tasks_every: int = outside(0, WATCHED)
     """Steps between them; 0 means never."""
-    tasks_limit: int = 100
+    tasks_limit: int = outside(100, WATCHED)
     """Items of each task that are looked at while training; 0 means all."""
-    benchmarks: str = ""
+    benchmarks: str = outside("", WATCHED)
     """Folder with the files of those tasks; empty fetches them from the hub."""
 
     def __post_init__(self):
@@ -181,16 +199,13 @@ class EvaluateConfig:
         return [name.strip() for name in self.tasks.split(",") if name.strip()]
 
 
-LOOKS = ("tasks", "tasks_every", "tasks_limit", "benchmarks")  # fields of `evaluate` that change no weight or verdict
-
-
 @dataclass(frozen=True)
 class ExperimentConfig:
-    loss: str = "cross_entropy"
+    loss: str = instead("cross_entropy", "the formula with every default written out, and the hashes of loss files")
     """The objective's formula, or the path of a loss file."""
-    seed: int = 0
+    seed: int = outside(0, "replicates differ in it")
     """Seed of the initial weights, the data order and dropout."""
-    start: str = ""
+    start: str = instead("", "the sha256 of the weights")
     """Run or imported model whose weights, tokenizer and sizes training starts from; nothing: new weights."""
     data: DataConfig = field(default_factory=DataConfig)
     model: ModelConfig = field(default_factory=ModelConfig)

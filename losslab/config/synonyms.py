@@ -1,8 +1,5 @@
 """Names that other programs give to a setting, and the name that it has here."""
 
-import difflib
-import typing
-
 SYNONYMS: dict[str, str] = {
     "lr": "train.learning_rate", "max_lr": "train.learning_rate", "peak_lr": "train.learning_rate",
     "min_lr": "train.min_learning_rate", "warmup": "train.warmup_steps", "warmup_iters": "train.warmup_steps",
@@ -39,9 +36,3 @@ def synonym(name: str) -> str | None:
         ('train.learning_rate', 'model.max_seq_len', None)
     """
     return SYNONYMS.get(name.lower().replace("-", "_").rpartition(".")[2])
-
-
-def nearest(name: str, known: typing.Iterable[str]) -> str:
-    """`; did you mean X?`, or nothing when no known name is close."""
-    close = difflib.get_close_matches(name[:100], list(known), n=1, cutoff=0.5)
-    return f"; did you mean {close[0]}?" if close else ""

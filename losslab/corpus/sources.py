@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from losslab import tales
-from losslab.config import DataConfig, nearest
+from losslab.config import DataConfig
 from losslab.corpus import disk, files, hub_datasets
 from losslab.corpus.splits import Piece
 from losslab.tokenizer import Tokenizer
+from losslab.words import nearest
 
 EMBEDDED = ("tales", "pydoc")
 MOST_TALES = 10_000_000_000  # bytes; the telling of them takes hours

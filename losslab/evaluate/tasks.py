@@ -3,9 +3,9 @@
 from collections.abc import Callable
 from functools import partial
 
-from losslab.config import nearest
 from losslab.evaluate import core, lambada, likelihood, pairs, questions, wikitext
 from losslab.evaluate.task import Settings, TaskResult
+from losslab.words import nearest
 
 # another line is another task
 TASKS: dict[str, Callable[..., TaskResult]] = {  # of model, tokenizer and settings

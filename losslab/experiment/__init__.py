@@ -53,6 +53,8 @@ def run(
     else:
         with records.lock(folder) if is_main else nullcontext():
             if records.read(folder).status not in ("finished", "diverged"):
+                if is_main:
+                    records.update(folder, experiment.spec)  # what changes no run may be set anew
                 _here(experiment, folder, device, on_line, tell if is_main else lambda text: None)
     return records.read(folder)
 

@@ -73,6 +73,7 @@ class Job:
             if record.status in ("finished", "diverged"):
                 return
             (self.folder / "result.json").unlink(missing_ok=True)  # a failed run gets another chance
+            records.update(self.folder, self.experiment.spec)  # what changes no run may be set anew
             try:
                 yield from self._to_result(record.environment)
             except (ValueError, OSError) as error:  # of this run alone: the others of a study go on

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import losslab
 from losslab import config as configuration
-from losslab import formula, lossfile, machine, start
+from losslab import formula, lossfile, machine, records, start
 from losslab.config import ExperimentConfig
 from losslab.corpus import Corpus
 from losslab.evaluate import tasks
@@ -16,7 +16,6 @@ from losslab.objective import Objective, Outline
 from losslab.progress import Lines, Progress
 
 Tell = Callable[[str], None]
-CONDITION_FORMAT = 1  # part of every condition; another number would orphan every run that there is
 
 
 class Experiment:
@@ -83,23 +82,19 @@ class Experiment:
     @property
     def condition(self) -> str:
         """Names everything but the seed: what replicates share, and what is never mixed."""
-        weights = self.start.weights if self.start else None
-        return condition(self._settings, self.objective.explicit, self.corpus.digest, self.num_steps, weights)
-
-    @property
-    def _settings(self) -> dict:
-        settings = configuration.to_dict(self.config)
-        if not self.start:  # as it was written before there was a choice
-            del settings["start"]
-        return settings
+        return configuration.digest(configuration.identity(
+            self.config, objective=self.objective.explicit, corpus=self.corpus.digest,
+            weights=self.start.weights if self.start else "",
+        ))
 
     @property
     def spec(self) -> dict:
         about = self.corpus.describe()
         return {
             "version": losslab.__version__,
+            "identity": configuration.VERSION,
             "condition": self.condition,
-            "config": self._settings,
+            "config": configuration.to_dict(self.config),
             "objective": self.objective.explicit,
             "losses": [{"path": s.path, "sha256": s.sha256, "source": s.text} for s in self.objective.sources],
             "corpus": {name: value for name, value in about.items() if name not in ("sample", "folder")},
@@ -107,27 +102,6 @@ class Experiment:
         }
 
     def folder(self, store: str | Path) -> Path:
-        """Where this run lies in a store."""
+        """Where this run lies in a store; one that an earlier losslab wrote keeps its folder."""
         slug = re.sub(r"[^A-Za-z0-9.]+", "-", str(self.objective)).strip("-")[:40]
-        return Path(store) / f"{slug}-{self.condition}-seed{self.config.seed}"
-
-
-def condition(settings: dict, objective: str, corpus: str, num_steps: int, weights: str | None) -> str:
-    """The digest of a configuration without its seed.
-
-    Args:
-        settings: the configuration as a dictionary.
-        objective: with every default written out.
-        corpus: its digest; a corpus is its digest, wherever it lies.
-        num_steps: of the whole run; one horizon, however it was given.
-        weights: sha256 of those that training starts from.
-    """
-    settings = {name: dict(value) if isinstance(value, dict) else value for name, value in settings.items()}
-    del settings["seed"], settings["data"]["corpus"]
-    if weights:
-        settings["start"] = weights
-    settings |= {"loss": objective, "corpus": corpus, "format": CONDITION_FORMAT}
-    for name in configuration.LOOKS:
-        settings["evaluate"].pop(name, None)
-    settings["train"] |= {"num_tokens": 0, "num_steps": num_steps}
-    return configuration.digest(settings)
+        return records.place(store, slug, self.condition, self.config.seed)

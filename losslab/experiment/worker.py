@@ -11,8 +11,9 @@ import time
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
+from losslab import config as configuration
 from losslab import lossfile, machine, processes, records
-from losslab.experiment.plan import Experiment, Tell, condition
+from losslab.experiment.plan import Experiment, Tell
 from losslab.experiment.training import Training
 from losslab.lossfile import Source
 
@@ -46,15 +47,19 @@ def from_folder(record: records.Record, trusted: Collection[str], *, trains: boo
         ValueError: before any loss file is run, if its hash is not allowed or the folder contradicts itself; then, if
             the corpus, the weights it starts from, or the numerics are no longer what they were.
     """
-    spec, config = record.spec, record.config
+    spec = record.spec
+    if (written := spec.get("identity", 1)) > configuration.VERSION:
+        raise ValueError(f"{record.path} was written by a newer losslab (identity version {written}, this one knows up "
+                         f"to {configuration.VERSION}); update losslab to go on with it")
+    config = record.config
     sources = [Source(loss["path"], loss["source"]) for loss in spec["losses"]]
     for source, loss in zip(sources, spec["losses"], strict=True):
         if source.sha256 != loss["sha256"]:
             raise ValueError(f"{record.path} is damaged: the loss file in its spec.json is not the one it was written "
                              "with; start a new run")
     lossfile.check(sources, trusted, what=f"{record.path}")
-    settings = {key: value for key, value in spec["config"].items()}
-    told = condition(settings, spec["objective"], spec["corpus"]["digest"], config.num_steps, spec.get("start"))
+    told = configuration.digest(configuration.identity(
+        config, objective=spec["objective"], corpus=spec["corpus"]["digest"], weights=spec.get("start", "")))
     if told != record.condition:
         raise ValueError(f"{record.path} is damaged: its spec.json gives the condition {told} and says that it is "
                          f"{record.condition}; start a new run")

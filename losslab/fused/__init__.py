@@ -9,11 +9,11 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from losslab import kernels
-from losslab.config import nearest
 from losslab.fused.job import BY_PRODUCTS, dtype_of
 from losslab.fused.sweep import Streamed, streamed
 from losslab.objective import Objective, check_targets
 from losslab.prediction import Prediction
+from losslab.words import nearest
 
 DENSE_BYTES = 8 * 2**20  # of float32 logits: a smaller batch is computed whole, which costs about the same
 CHUNK_BYTES = 64 * 2**20  # held at once where the logits themselves are wanted

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 import losslab
@@ -71,9 +71,10 @@ def _write(folder: Path, model: GPT2, vocabulary, origin: dict) -> None:
         loss=str(formula.Call("imported", (origin["name"],))), model=model.config,
         data=replace(configuration.DataConfig(), tokenizer=vocabulary.name),
     )
-    what = [weights, vocabulary.digest, asdict(model.config), model.transform_text]
+    what = [weights, vocabulary.digest, configuration.settings(model.config, "model."), model.transform_text]
     spec = {
-        "version": losslab.__version__, "condition": configuration.digest(what), "config": asdict(config),
+        "version": losslab.__version__, "identity": configuration.VERSION, "condition": configuration.digest(what),
+        "config": configuration.to_dict(config),
         "objective": model.transform_text, "losses": [],
         "corpus": {"name": None, "digest": None, "tokenizer": vocabulary.name, "vocab_size": model.vocab_size},
         "origin": origin | {"weights": weights},

@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 
 from losslab import formula
-from losslab.config import nearest
 from losslab.lossfile.source import LossError, Source, read
 from losslab.prediction import Prediction
+from losslab.words import nearest
 
 
 @dataclass(frozen=True)

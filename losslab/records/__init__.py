@@ -13,11 +13,11 @@ from losslab.records.files import write_json
 from losslab.records.labels import labels
 from losslab.records.locks import StoreBusy, is_locked, lock
 from losslab.records.looks import looks, note_look
-from losslab.records.record import FORMAT, STATUSES, Record, find, folders, is_run, read
-from losslab.records.writing import Log, check_removable, create, remove, restore, tag, write_result
+from losslab.records.record import FORMAT, STATUSES, Record, find, folders, is_run, place, read
+from losslab.records.writing import Log, check_removable, create, remove, restore, tag, update, write_result
 
 __all__ = [
-    "FORMAT", "STATUSES", "Log", "Record", "StoreBusy", "baseline", "check_removable", "create", "find",
-    "folders", "is_locked", "is_run", "labels", "lock", "looks", "note_look", "read", "remove", "restore",
-    "score_name", "tag", "write_json", "write_result",
+    "FORMAT", "STATUSES", "Log", "Record", "StoreBusy", "baseline", "check_removable", "create", "find", "folders",
+    "is_locked", "is_run", "labels", "lock", "looks", "note_look", "place", "read", "remove", "restore", "score_name",
+    "tag", "update", "write_json", "write_result",
 ]

@@ -2,9 +2,8 @@
 
 from collections.abc import Iterable
 
-from losslab import config as configuration
 from losslab.records.record import Record
-from losslab.words import printable
+from losslab.words import nearest, printable
 
 
 def score_name(records: Iterable[Record], score: str = "nll") -> str:
@@ -22,6 +21,6 @@ def baseline(arms: Iterable[str], name: str | None = None) -> str:
     if name is None:
         return "cross_entropy" if "cross_entropy" in arms else arms[0]
     if name not in arms:
-        hint = configuration.nearest(name, arms)
+        hint = nearest(name, arms)
         raise ValueError(printable(f"the baseline {name!r} is not an arm{hint}; the arms are {', '.join(arms)}"))
     return name

@@ -28,6 +28,7 @@ def spec(value: dict) -> None:
     _settings(config)
     _need(_whole(config["seed"], most=2**32 - 1), "config.seed", "a whole number from 0 to 2**32 - 1", config["seed"])
     _part(value, "condition", str)
+    _need(_whole(value.get("identity", 1)), "identity", "the number of a version", value.get("identity"))
     corpus = _part(value, "corpus", dict)
     for name in ("name", "digest", "tokenizer"):
         _need(isinstance(corpus.get(name), str | None), f"corpus.{name}", "text", corpus.get(name))

@@ -3,22 +3,18 @@
 Whoever can write in a folder can also write checksums: they find accidents, not forgery.
 """
 
-import contextlib
 import hashlib
 import json
 import math
 import os
 import secrets
-import stat
 from pathlib import Path
 
+from losslab import untrusted
 from losslab.words import printable
 
 MOST_BYTES = 64 << 20  # of a JSON document
 MOST_DEPTH = 40  # of values in values
-SAFE = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)  # 0: not on Windows
-KINDS = {stat.S_IFLNK: "a link", stat.S_IFDIR: "a folder", stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket",
-         stat.S_IFCHR: "a device", stat.S_IFBLK: "a device"}
 
 
 def damaged(path: Path, why: str) -> ValueError:
@@ -42,46 +38,31 @@ def descriptor(path: Path, flags: int, *, own: bool = False) -> int:
         ValueError: if it is a link, a folder, a pipe, a device.
     """
     try:
-        opened = os.open(path, flags | SAFE, 0o666)
-    except FileNotFoundError:
-        raise
-    except OSError:
-        with contextlib.suppress(OSError):  # what cannot be looked at says why by itself
-            _refuse_other_kinds(path, os.lstat(path))
-        raise
-    try:
-        found = os.fstat(opened)
-        _refuse_other_kinds(path, found)
-        if own and found.st_nlink > 1:
-            raise ValueError(printable(f"{path} is the same file as another one elsewhere, which would be written "
-                                       "over; remove it"))
-    except BaseException:
+        opened = untrusted.descriptor(path, flags)
+    except untrusted.NoFile as found:
+        raise ValueError(printable(f"{path} is {found.kind}, not a plain file, and is neither read nor written; "
+                                   "remove it")) from None
+    if own and os.fstat(opened).st_nlink > 1:
         os.close(opened)
-        raise
+        raise ValueError(printable(f"{path} is the same file as another one elsewhere, which would be written over; "
+                                   "remove it"))
     return opened
-
-
-def _refuse_other_kinds(path: Path, found: os.stat_result) -> None:
-    if not stat.S_ISREG(found.st_mode):
-        kind = KINDS.get(stat.S_IFMT(found.st_mode), "no file")
-        raise ValueError(printable(f"{path} is {kind}, not a plain file, and is neither read nor written; remove it"))
 
 
 def read_bytes(path: Path, most: int = MOST_BYTES) -> bytes:
     """All of a plain file; a ValueError where it is longer than `most` bytes."""
-    opened = descriptor(path, os.O_RDONLY)
-    with os.fdopen(opened, "rb") as file:
-        data = file.read(most + 1)
-    if len(data) > most:
-        raise ValueError(printable(f"{path} is larger than {most >> 20} MB, which no such file is; remove it"))
-    return data
+    try:
+        return untrusted.read_whole(descriptor(path, os.O_RDONLY), most)
+    except untrusted.TooLarge:
+        told = f"{path} is larger than {most >> 20} MB, which no such file is; remove it"
+        raise ValueError(printable(told)) from None
 
 
 def write_whole(path: Path, data: bytes) -> None:
     """Write whole or not at all: a reader never sees half a file, and a link in its place is replaced, not followed."""
     path = Path(path)
     temporary = path.with_name(f".{path.name[:100]}.{secrets.token_hex(6)}")
-    opened = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | SAFE, 0o666)
+    opened = untrusted.descriptor(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
     try:
         with os.fdopen(opened, "wb") as file:
             file.write(data)

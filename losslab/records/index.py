@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from losslab import config as configuration
 from losslab.records import files
 from losslab.records.record import Record, is_run, names, read_result, read_spec, read_tags, status_of
 
@@ -28,8 +29,8 @@ MOST_BYTES = 512 << 20
 UNREADABLE = "unreadable"
 SCHEMA = (
     "CREATE TABLE settings (id INTEGER PRIMARY KEY, text TEXT)",
-    "CREATE TABLE runs (name BLOB, stamp TEXT, loss TEXT, seed INTEGER, condition TEXT, corpus TEXT, digest TEXT, "
-    "ended TEXT, nll REAL, tags TEXT, problem TEXT, settings INTEGER)",
+    f"CREATE TABLE runs (name BLOB, stamp TEXT, loss TEXT, seed INTEGER, condition_{configuration.VERSION} TEXT, "
+    "corpus TEXT, digest TEXT, ended TEXT, nll REAL, tags TEXT, problem TEXT, settings INTEGER)",
 )
 KINDS = ((bytes,), (str,), (str,), (int, type(None)), (str,), (str, type(None)), (str, type(None)), (str,),
          (float, type(None)), (str,), (str,), (int,))  # of the columns of `runs`; text of others is only ever shown
@@ -121,15 +122,9 @@ def nll(record: Record) -> float | None:
     return None if value is None else float(value)
 
 
-def flat(config: dict, prefix: str = "") -> dict:
+def flat(config: dict) -> dict:
     """Dotted setting -> value, the loss and the seed aside."""
-    found = {}
-    for key, value in config.items():
-        if isinstance(value, dict):
-            found |= flat(value, f"{prefix}{key}.")
-        elif prefix or key not in ("loss", "seed"):
-            found[f"{prefix}{key}"] = value
-    return found
+    return {key: value for key, value in configuration.flatten(config).items() if key not in ("loss", "seed")}
 
 
 def _stamp(folder: str) -> str:

@@ -3,12 +3,12 @@
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
+from losslab import config as configuration
 from losslab.records.record import Record
 from losslab.words import printable
 
 MOST_KEYS = 3  # settings in a name; more are no name
 LONGEST = 40  # characters of a setting's value
-LAST = ("train.log_every", "train.checkpoint_every", "evaluate.", "data.")  # named only if nothing else differs
 
 
 def labels(records: Iterable[Record]) -> dict[str, str]:
@@ -37,17 +37,9 @@ def labels(records: Iterable[Record]) -> dict[str, str]:
     return shown
 
 
-def flatten(settings: Mapping, prefix: str = "") -> dict:
-    """`{"train": {"learning_rate": 1}}` as `{"train.learning_rate": 1}`."""
-    flat = {}
-    for key, value in settings.items():
-        flat |= flatten(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
-    return flat
-
-
 def _facts(record: Record) -> dict[str, str]:
     """What may make a condition another one, as text."""
-    facts = flatten(record.spec["config"])
+    facts = configuration.flatten(record.spec["config"])
     corpus = record.spec.get("corpus") or {}
     facts = {key: value for key, value in facts.items() if key not in ("loss", "seed")}
     facts |= {key: record.environment.get(key) for key in ("device", "dtype")}
@@ -68,7 +60,8 @@ def _endings(facts: Sequence[Mapping[str, str]]) -> list[str]:
     """What tells each of some conditions apart: at each step the setting that splits them most."""
     keys = dict.fromkeys(key for one in facts for key in one)
     open_keys = [key for key in keys if len({one.get(key, "none") for one in facts}) > 1]
-    open_keys.sort(key=lambda key: key.startswith(LAST))  # stable: otherwise in the order of the configuration
+    last = configuration.outside() | configuration.instead()  # named only if nothing else differs
+    open_keys.sort(key=last.__contains__)  # stable: otherwise in the order of the configuration
     chosen, parts = [], [()] * len(facts)
     while open_keys and len(chosen) < MOST_KEYS and len(set(parts)) < len(facts):
         tried = {key: [(*part, one.get(key, "none")) for part, one in zip(parts, facts, strict=True)]

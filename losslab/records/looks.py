@@ -10,20 +10,24 @@ from pathlib import Path
 
 from losslab import untrusted
 from losslab.records import files
+from losslab.records.record import Record
 
 NAME = "looks.json"
 MOST = 1_000  # looks that are kept; the newest
 
 
-def looks(store: str | Path, conditions: Iterable[str]) -> list[list[int]]:
-    """The seeds of each earlier look at two or more of these conditions."""
-    wanted = set(conditions)
-    return [look["seeds"] for look in _read(store) if len(wanted & set(look["conditions"])) > 1]
+def looks(store: str | Path, runs: Iterable[Record]) -> list[list[int]]:
+    """The seeds of each earlier look at two or more conditions of these runs, whatever they were called then."""
+    runs = list(runs)
+    now = {run.spec.get("earlier"): run.condition for run in runs}
+    wanted = {run.condition for run in runs}
+    return [look["seeds"] for look in _read(store)
+            if len(wanted & {now.get(name, name) for name in look["conditions"]}) > 1]
 
 
-def note_look(store: str | Path, conditions: Iterable[str], seeds: Iterable[int]) -> None:
-    """Remember that a verdict over these conditions and seeds was given; the same look again is one look."""
-    look = {"conditions": sorted(set(conditions)), "seeds": sorted(set(seeds))}
+def note_look(store: str | Path, runs: Iterable[Record], seeds: Iterable[int]) -> None:
+    """Remember that a verdict over these runs and seeds was given; the same look again is one look."""
+    look = {"conditions": sorted({run.condition for run in runs}), "seeds": sorted(set(seeds))}
     before = _read(store)
     if any({**earlier, "at": None} == {**look, "at": None} for earlier in before):
         return

@@ -2,14 +2,16 @@
 
 import hashlib
 import os
+import re
 import stat
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 
 from losslab import config as configuration
 from losslab.records import checks, files
+from losslab.records.earlier import current
 from losslab.records.locks import is_locked
 from losslab.words import printable
 
@@ -100,7 +102,7 @@ def read(path: str | Path) -> Record:
 
 def read_spec(path: Path) -> dict:
     try:
-        return _document(path / "spec.json", checks.spec, missing=False)
+        return current(_document(path / "spec.json", checks.spec, missing=False))
     except FileNotFoundError:
         raise ValueError(printable(f"{path} was removed while it was read")) from None
 
@@ -155,6 +157,31 @@ def find(paths: Iterable[str | Path]) -> list[Record]:
         elif not is_run(path):
             raise ValueError(printable(f"{path} does not exist; give a run folder or a store of runs"))
     return found
+
+
+def place(store: str | Path, slug: str, condition: str, seed: int) -> Path:
+    """Where a run lies in a store: in the folder of its name, or in one that is named after an earlier condition of it.
+
+    Where several runs were different conditions once, the last of them that ended counts, or the last.
+    """
+    store = Path(store)
+    named = store / f"{slug}-{condition}-seed{seed}"
+    if is_run(named) or not store.is_dir():
+        return named
+    like = re.compile(rf"{re.escape(slug)}-[0-9a-f]{{12}}-seed{seed}")
+    others = [path for path in folders(store) if like.fullmatch(path.name)]
+    same = [path for path in others if _condition(path, (path / "spec.json").lstat().st_mtime_ns) == condition]
+    ended = [path for path in same if read_result(path).get("status") in ("finished", "diverged")]
+    return (ended or same or [named])[-1]
+
+
+@lru_cache(maxsize=2**16)
+def _condition(path: Path, written: int) -> str | None:
+    """The condition of a run; None where it cannot be read. A search of a store opens each file once."""
+    try:
+        return read_spec(path)["condition"]
+    except ValueError:
+        return None
 
 
 def read_tags(path: Path) -> tuple[str, ...]:

@@ -89,6 +89,11 @@ def write_result(folder: str | Path, result: dict) -> None:
     _write(folder / "result.json", value, checks.result)
 
 
+def update(folder: str | Path, spec: dict) -> None:
+    """Write a specification of the same run over that of the folder, if it says anything else."""
+    _put_back(Path(folder) / "spec.json", spec, checks.spec)
+
+
 def restore(folder: str | Path, spec: dict, environment: dict | None = None) -> None:
     """Put the folder right after a training process had it, which is believed in its checkpoint and its log alone.
 
@@ -108,7 +113,7 @@ def restore(folder: str | Path, spec: dict, environment: dict | None = None) -> 
         _put_back(folder / "environment.json", environment, checks.environment)
     elif _is_spoilt(folder / "environment.json"):
         files.set_aside(folder / "environment.json")
-    _put_back(folder / "spec.json", spec, checks.spec)
+    update(folder, spec)
 
 
 def _put_back(path: Path, value: dict, check) -> None:

@@ -1,9 +1,9 @@
 """What a comparison is made of: differences, arms, and the whole."""
 
 from dataclasses import asdict, dataclass
-from difflib import get_close_matches
 
 from losslab.stats.score import Score
+from losslab.words import nearest
 
 
 @dataclass(frozen=True)
@@ -107,6 +107,4 @@ class PairedComparison(Terms):
 
 
 def unknown(what: str, name: str, known: list[str]) -> ValueError:
-    near = get_close_matches(name, known, 1)
-    hint = f"; did you mean {near[0]!r}?" if near else ""
-    return ValueError(f"unknown {what} {name!r}, the arms are {', '.join(known) or 'none'}{hint}")
+    return ValueError(f"unknown {what} {name!r}, the arms are {', '.join(known) or 'none'}{nearest(name, known)}")

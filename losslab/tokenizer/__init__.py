@@ -4,7 +4,6 @@ Every vocabulary here is lossless and knows the raw bytes of each token, so that
 that were really scored. Decoding one token and encoding it again is wrong for tokens that are not UTF-8 by themselves.
 """
 
-import difflib
 import os
 from collections.abc import Iterable
 from pathlib import Path
@@ -14,6 +13,7 @@ from losslab.tokenizer import bytelevel, gpt2
 from losslab.tokenizer.byte_pairs import BytePairs, from_merges, train, tried
 from losslab.tokenizer.bytelevel import END_OF_TEXT
 from losslab.tokenizer.vocabularies import Bytes, Characters, Tokenizer
+from losslab.words import nearest
 
 __all__ = [
     "END_OF_TEXT", "FIXED", "NAMES", "BytePairs", "Bytes", "Characters", "Tokenizer", "check_name", "from_merges",
@@ -49,8 +49,7 @@ def check_name(name: str) -> None:
             raise ValueError(f"bpe:N takes a whole number N of at least 257 (256 bytes and the end mark) and at most "
                              f"{MOST_TOKENS:,}, got {name!r}")  # fmt: skip
     elif name not in NAMES:
-        close = difflib.get_close_matches(name, NAMES, n=1, cutoff=0.4)
-        hint = f"; did you mean {close[0]}?" if close else ""
+        hint = nearest(name, NAMES, cutoff=0.4)
         raise ValueError(f"unknown tokenizer {name!r}{hint}; the tokenizers are {', '.join(NAMES)}")
 
 

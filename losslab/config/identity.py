@@ -1,0 +1,72 @@
+"""The identity of a run: what its replicates share, named so that later settings and later defaults do not change it.
+
+`sections` says of each field whether it belongs to the identity. The identity holds the values that differ from
+`DEFAULTS`: the defaults on the day when its version began, or when the field was added. The table may grow and never
+changes. Where a default in `sections` moves away from it, the runs with the new default say so in their identity.
+"""
+
+import dataclasses
+from collections.abc import Iterator
+from functools import cache
+
+from losslab.config.sections import ExperimentConfig
+
+VERSION = 2  # 1 was a digest over all settings, whether they mattered or not
+
+DEFAULTS: dict[str, object] = {
+    "model.n_layer": 4, "model.n_head": 4, "model.n_embd": 128, "model.max_seq_len": 128, "model.dropout": 0.0,
+    "model.bias": True, "model.tied": True, "model.activation": "gelu_tanh",
+    "train.batch_size": 16, "train.micro_batch_size": 0, "train.learning_rate": 1e-3, "train.min_learning_rate": 1e-4,
+    "train.warmup_steps": 100, "train.weight_decay": 0.1, "train.betas": (0.9, 0.99), "train.grad_clip": 1.0,
+    "train.device": "auto", "train.dtype": "auto",
+    "evaluate.tune_tokens": 32_768, "evaluate.stride": 0,
+}  # fmt: skip
+SPELLED = {"model.max_seq_len": "model.num_positions"}
+
+
+def identity(config: ExperimentConfig, *, objective: str, corpus: str, weights: str = "") -> dict[str, object]:
+    """What names a run besides its seed; its `digest` is the condition.
+
+    Args:
+        config: the settings, with the device and the dtype that are used.
+        objective: the formula with every default written out, and the hashes of its loss files.
+        corpus: its digest.
+        weights: sha256 of those that training starts from; nothing where they are new.
+
+    Raises:
+        ValueError: if the configuration has no horizon.
+    """
+    fixed = {"identity": VERSION, "loss": objective, "corpus": corpus, "num_steps": config.num_steps}
+    return fixed | ({"start": weights} if weights else {}) | settings(config)
+
+
+def settings(config, prefix: str = "") -> dict[str, object]:
+    """Dotted name -> value of the settings that belong to the identity and are not as `DEFAULTS` has them."""
+    found = {}
+    for name, field, value in _fields(config, prefix):
+        default = DEFAULTS.get(name, field.default)
+        if not field.metadata.keys() & {"outside", "instead"} and value != default:
+            value = float(value) if isinstance(default, float) else value  # 1 and 1.0 are one rate
+            found[SPELLED.get(name, name)] = value
+    return found
+
+
+@cache
+def outside() -> frozenset[str]:
+    """Dotted names of the settings that change neither the weights of a run nor a score."""
+    return frozenset(name for name, field, _ in _fields(ExperimentConfig()) if "outside" in field.metadata)
+
+
+@cache
+def instead() -> frozenset[str]:
+    """Dotted names of the settings that the identity has in another form, such as a path by what lies there."""
+    return frozenset(name for name, field, _ in _fields(ExperimentConfig()) if "instead" in field.metadata)
+
+
+def _fields(config, prefix: str = "") -> Iterator[tuple[str, dataclasses.Field, object]]:
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        if dataclasses.is_dataclass(value):
+            yield from _fields(value, f"{prefix}{field.name}.")
+        else:
+            yield f"{prefix}{field.name}", field, value

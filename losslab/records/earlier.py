@@ -1,0 +1,51 @@
+"""Specifications that an earlier losslab wrote, as this one would write them.
+
+Until identity version 2, a condition was the digest of all settings. A specification of that time can be told: its
+condition is that digest of what stands in it. It is read with the condition that its settings have now, so that old and
+new runs of equal settings are replicates of one arm; the condition that it was written with is kept as `earlier`.
+"""
+
+import copy
+import json
+
+from losslab import config as configuration
+
+
+def current(spec: dict) -> dict:
+    """A specification as this version would write it, or as it is where no losslab wrote it like this."""
+    if "identity" in spec:
+        return spec | {"config": _filled(spec["config"])}
+    try:
+        config = configuration.from_dict(_filled(spec["config"]))
+        if spec["condition"] != _first_condition(spec, config.num_steps):
+            return spec
+        identity = configuration.identity(config, objective=spec["objective"], corpus=spec["corpus"]["digest"],
+                                          weights=spec.get("start", ""))
+    except (ValueError, KeyError):  # not the settings of a run: an imported model, or what a stranger made up
+        return spec
+    return spec | {"identity": configuration.VERSION, "condition": configuration.digest(identity),
+                   "earlier": spec["condition"], "config": json.loads(json.dumps(configuration.to_dict(config)))}
+
+
+def _filled(config: dict) -> dict:
+    """`config` with the settings that did not exist when it was written, as they were before they could be set."""
+    given = configuration.flatten(config)
+    if missing := configuration.DEFAULTS.keys() - given.keys():
+        config = copy.deepcopy(config)
+        for name in missing:
+            section, _, field = name.partition(".")
+            config.setdefault(section, {})[field] = configuration.DEFAULTS[name]
+    return config
+
+
+def _first_condition(spec: dict, num_steps: int) -> str:
+    """The condition of identity version 1: every setting but the seed, and those of the tasks watched in training."""
+    settings = copy.deepcopy(spec["config"])
+    del settings["seed"], settings["data"]["corpus"]
+    if spec.get("start"):
+        settings["start"] = spec["start"]
+    settings |= {"loss": spec["objective"], "corpus": spec["corpus"]["digest"], "format": 1}
+    for name in ("tasks", "tasks_every", "tasks_limit", "benchmarks"):
+        settings["evaluate"].pop(name, None)
+    settings["train"] |= {"num_tokens": 0, "num_steps": num_steps}
+    return configuration.digest(settings)
