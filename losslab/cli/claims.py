@@ -9,6 +9,11 @@ from cyclopts import Parameter
 from losslab.cli.application import app
 from losslab.cli.flags import Json
 from losslab.cli.speech import show, tell
+from losslab.untrusted import one_line
+
+CLAIM_IS_WRONG, NOT_ALL_CHECKED = 1, 7
+SHOWN = {"wrong": "WRONG"}
+LONGEST_TEXT = 300
 
 
 @app.command(sort_key=7)
@@ -57,31 +62,57 @@ def convert(
 
 
 @app.command(sort_key=7)
-def audit(file: Path, *, json: Json = False):
+def audit(file: Path | None = None, *, columns: bool = False, json: Json = False) -> int:
     """Say which claims of a table cannot all be true, with the arithmetic.
+
+    Only columns are judged, by their own units and ranges, each number as rounded or cut off at its last digit. Scores
+    are compared where columns name the same text: loss and perplexity, val_loss and val_ppl, or a column dataset. Free
+    text is shown and never judged. A claim is ok, wrong, a warning (it can be true, but does not say what it seems to)
+    or not checked. Exit codes: 0 where every claim was checked and none is wrong, 1 where one is wrong, 7 where none is
+    wrong but some were not checked.
 
     Parameters
     ----------
     file
-        CSV or JSON, a claim a row, with any of the columns name, loss, perplexity, bits_per_byte, tokens, bytes,
-        vocab_size, accuracy, stderr, n, dataset and claim (free text). A column may name the text it is of, as val_loss
-        or lambada_ppl: only numbers of one text are held against each other.
+        CSV, JSON, JSON lines or Markdown, a claim a row, such as name,loss,perplexity.
+    columns
+        List the columns that are read, each with its unit, its range and its meaning.
     """
     from losslab.units import audit as audits
     from losslab.units import claims
+    from losslab.units import columns as known
 
+    if columns:
+        listed = [{"name": one.name, "unit": one.unit, "range": one.range, "aliases": list(one.aliases),
+                   "meaning": one.meaning} for one in known.COLUMNS.values()]
+        show({"columns": listed}, known.describe(), json)
+        return 0
+    if file is None:
+        raise ValueError("audit takes a file of claims; `losslab audit --columns` lists what it can hold")
     table = claims.read(file)
     findings = audits.audit(table.claims)
     for note in table.notes:
         tell(f"note: {note}")
     counts = {label: sum(finding.label == label for finding in findings) for label in audits.LABELS}
-    shown = {audits.WRONG: "WRONG"}
-    lines = [f"{shown.get(one.label, one.label):11}  {one.name}: {one.message}" for one in findings]
-    lines.append(f"{counts[audits.WRONG]} of {len(findings)} claims cannot be true as they stand, {counts[audits.OK]} "
-                 f"can as far as they were checked, {counts[audits.NOT_CHECKED]} were not checked")
-    document = {"file": str(file), "ok": not counts[audits.WRONG], "counts": counts,
+    wrong, unchecked = counts[audits.WRONG], counts[audits.NOT_CHECKED]
+    document = {"file": str(file), "ok": not wrong and not unchecked, "counts": counts,
                 "findings": [finding.to_dict() for finding in findings], "notes": table.notes}
-    show(document, "\n".join(lines), json)
+    show(document, "\n".join(_lines(findings, counts)), json)
+    return CLAIM_IS_WRONG if wrong else NOT_ALL_CHECKED if unchecked else 0
+
+
+def _lines(findings, counts: dict[str, int]) -> list[str]:
+    from losslab.units import audit as audits
+
+    lines = []
+    for one in findings:
+        lines.append(f"{SHOWN.get(one.label, one.label):11}  {one.name}: {one.message}")
+        if one.claim:
+            lines.append(f"{'':11}  text, not judged: {one_line(one.claim, LONGEST_TEXT)}")
+    lines.append(f"{counts[audits.WRONG]} of {len(findings)} claims cannot be true as they stand, {counts[audits.OK]} "
+                 f"can as far as they were checked, {counts[audits.WARNING]} can but with a warning, "
+                 f"{counts[audits.NOT_CHECKED]} were not checked")
+    return lines
 
 
 def _finite(value: float) -> float | None:

@@ -1,114 +1,95 @@
-"""What an accuracy, its standard error and its number of items say of each other."""
+"""What an accuracy, its standard error, its number of items and guessing say of each other."""
 
 import math
-import re
 from collections.abc import Iterator
 
-from losslab.units.arithmetic import FEW, Check, figure
+from losslab.units.checks import Check, fits, likely
 from losslab.units.claims import Claim
-from losslab.units.quantities import says
-from losslab.units.reading import NUMBER
+from losslab.units.numbers import Number, figure
 
+FEW = 30  # so small an `n` may count seeds, not items
+TOO_LARGE, TOO_SMALL = 1.25, 0.8  # of the error that independent items give: room for bootstraps and stratified samples
 CHANCE = {  # of benchmarks with a fixed number of options
-    r"hellaswag": 0.25, r"\bpiqa": 0.5, r"\bcopa": 0.5, r"\barc\b|\barc[-_ ](?:e|c)": 0.25,
-    r"winogrande|winograd": 0.5, r"open-?book-?qa": 0.25, r"boolq": 0.5,
-    r"commonsense[ _]?qa|\bcsqa": 0.2, r"\bblimp": 0.5, r"\bmmlu": 0.25,
+    "hellaswag": 4, "hellaswag_zeroshot": 4, "piqa": 2, "copa": 2, "arc_easy": 4, "arc_challenge": 4, "winogrande": 2,
+    "winograd": 2, "openbookqa": 4, "openbook_qa": 4, "boolq": 2, "commonsense_qa": 5, "csqa": 5, "social_i_qa": 3,
+    "blimp": 2, "mmlu": 4,
 }  # fmt: skip
-_LEARNED = (
-    r"\blearn(?:s|ed|t)?\b|understand|understood|\bknows?\b(?! nothing)|\bmaster|\bsolve|above (?:chance|random)|"
-    r"(?:better|more) than (?:chance|random|guess)|beats? (?:chance|random|guess)|reason(?:s|ing)|acquired"
-)
-_UNLEARNED = r"\bnot\b|n't\b|nothing|\bno \w+|fail|never|yet to|at chance|below chance|same as chance"
 
 
-def fraction(claim: Claim) -> Iterator[Check]:
-    """An accuracy is between 0 and 1."""
-    accuracy = claim.columns.get("accuracy")
-    if accuracy is None or says(claim, r"differ|change|delta|gain|improv|drop") and accuracy.value < 0:
+def whole_items(row: Claim) -> Iterator[Check]:
+    """An accuracy on n items is k/n for a whole k, rounded or cut off at its last digit."""
+    accuracy, n = _accuracy(row), _items(row)
+    if accuracy is None or n is None or n.high - n.low > 1.6:  # 10k is no exact count
         return
-    if accuracy.value < 0:
-        yield Check(False, f"an accuracy of {accuracy.text} is below 0")
-    elif accuracy.value > 1:
-        remedy = f"; written as {accuracy.text}% it would be {accuracy.value / 100:g}" if accuracy.value <= 100 else ""
-        yield Check(False, f"an accuracy of {accuracy.text} is above 1, all items right{remedy}")
-
-
-def whole_items(claim: Claim) -> Iterator[Check]:
-    """An accuracy on n items is k/n for a whole k, rounded to its written digits."""
-    accuracy, n = claim.columns.get("accuracy"), claim.columns.get("n")
-    if accuracy is None or n is None or not 0 <= accuracy.value <= 1 or _are_seeds(claim):
-        return
-    last = 0.0 if says(claim, r"\bexact(?:ly)?\b") else _last_digit(accuracy.text, accuracy.value)
-    items, low, high = n.value, accuracy.value - last / 2, accuracy.value + last
-    right = accuracy.value * items
+    items, right = n.value, accuracy.value * n.value
     nearest = f"{round(right):.0f}/{items:.0f} = {round(right) / items:.5f}"
-    if math.floor(high * items + 1e-6) >= math.ceil(low * items - 1e-6):
+    start = f"{accuracy.text} * {items:.0f} items = {right:.2f}"
+    if math.floor(accuracy.high * items + 1e-6) >= math.ceil(accuracy.low * items - 1e-6):
         is_whole = abs(right - round(right)) < 1e-6 * items
-        rounding = "" if is_whole else f", which is no whole number, so it was rounded from {nearest}"
-        yield Check(True, f"{accuracy.text} * {items:.0f} items = {right:.2f}{rounding}")
+        yield fits(True, start + ("" if is_whole else f", rounded from {nearest}"))
     else:
-        yield Check(False, f"{accuracy.text} * {items:.0f} items = {right:.2f} right answers, no whole number, and the "
-                           f"nearest is {nearest}")
+        yield fits(False, f"{start} right answers, no whole number, and the nearest is {nearest}")
 
 
-def error_of_a_share(claim: Claim) -> Iterator[Check]:
-    """The standard error of a share of n items is sqrt(p(1-p)/n)."""
-    accuracy, stderr, n = (claim.columns.get(name) for name in ("accuracy", "stderr", "n"))
-    if accuracy is None or stderr is None or n is None or not 0 < accuracy.value < 1 or n.value < 2 or stderr.value < 0:
+def error_of_a_share(row: Claim) -> Iterator[Check]:
+    """The standard error of a share of n independent items is sqrt(p(1-p)/n)."""
+    accuracy, stderr = _accuracy(row), row.columns.get("stderr")
+    n = row.columns.get("num_clusters") or row.columns.get("num_items") or row.columns.get("n")
+    if row.score != "accuracy" or {"baseline", "difference", "improvement"} & {*row.columns, *row.words}:
+        return  # the error may be of another score, or of the difference
+    if accuracy is None or stderr is None or n is None or n.value < 2 or stderr.value < 0:
         return
-    if any(name in claim.columns for name in ("loss", "perplexity", "bits_per_byte")):
-        return  # the error may be of those
+    if not 0 < accuracy.value < 1 or "num_seeds" in row.columns:
+        return
     p, expected = accuracy.value, math.sqrt(accuracy.value * (1 - accuracy.value) / n.value)
-    said = f"sqrt({p:g} * {1 - p:.4g} / {n.value:.0f}) = {figure(expected)}"
-    too_large = stderr.low > 1.25 * expected * math.sqrt(n.value / (n.value - 1))
-    too_small = stderr.high < 0.8 * expected and not _are_seeds(claim)
-    if too_large and not says(claim, r"cluster|document|passage|confidence|interval|seeds?\b"):
+    start = f"sqrt({p:g} * {1 - p:.4g} / {n.value:.0f}) = {figure(expected)}"
+    if stderr.low > TOO_LARGE * expected * math.sqrt(n.value / (n.value - 1)):
         times = stderr.value / expected
         hint = "; that is the half-width of a 95 % interval" if 1.9 < times < 2.05 else ""
-        yield Check(False, f"{said}, and the standard error is given as {stderr.text}{hint}")
-    elif too_small and not says(claim, r"paired|stratified"):
-        yield Check(False, f"{said}, and the standard error is given as {stderr.text}, "
-                           f"smaller than {n.value:.0f} items allow")
-    elif not too_large and not too_small:
-        yield Check(True, f"{said}, and the standard error is {stderr.text}")
+        hint += "" if "num_clusters" in row.columns else "; if items come in groups, give num_clusters"
+        yield fits(False, f"{start}, and the standard error is given as {stderr.text}{hint}")
+    elif stderr.high < TOO_SMALL * expected and _items(row) is not None and "num_clusters" not in row.columns:
+        yield fits(False, f"{start}, and the standard error is given as {stderr.text}, smaller than {n.value:.0f} "
+                          "items allow")
+    elif stderr.high >= TOO_SMALL * expected:
+        yield fits(True, f"{start}, and the standard error is {stderr.text}")
 
 
-def above_chance(claim: Claim) -> Iterator[Check]:
-    """What was learned shows above the accuracy of guessing."""
-    accuracy = claim.columns.get("accuracy")
-    chance = _chance(claim.about)
-    if accuracy is None or chance is None or not 0 <= accuracy.value <= 1:
+def above_chance(row: Claim) -> Iterator[Check]:
+    """An accuracy says that something was learned where it is above that of guessing by its standard error."""
+    accuracy, chance = _accuracy(row), _chance(row)
+    if accuracy is None or chance is None:
         return
-    if not re.search(_LEARNED, claim.text) or re.search(_UNLEARNED, claim.text):
-        return
-    n, stderr = claim.columns.get("n"), claim.columns.get("stderr")
-    error = stderr.value if stderr else math.sqrt(chance * (1 - chance) / n.value) if n and n.value > FEW else 0.0
+    n, stderr = row.columns.get("num_items") or row.columns.get("n"), row.columns.get("stderr")
+    is_own = row.score == "accuracy" and stderr is not None
+    error = stderr.value if is_own else math.sqrt(chance * (1 - chance) / n.value) if n and n.value > FEW else 0.0
     lead = accuracy.value - chance
     if accuracy.high <= chance or lead < error:
-        over = "is below" if lead < 0 else "is"
-        beside = f" with a standard error of {figure(error)}" if error else ""
-        yield Check(False, f"{accuracy.text} - {chance:g} = {figure(lead)}{beside}: that {over} what guessing gets, "
-                           "and shows nothing learned")
+        with_error = f" with a standard error of {figure(error)}" if error else ""
+        over = "below" if lead < 0 else "not shown to be above"
+        yield likely(False, f"{accuracy.text} - {chance:.4g} = {figure(lead)}{with_error}: {over} what guessing gets")
     else:
-        yield Check(True, f"{accuracy.text} is above the {chance:g} of guessing")
+        yield likely(True, f"{accuracy.text} is above the {chance:.4g} of guessing")
 
 
-def _chance(about: str) -> float | None:
-    options = re.search(rf"({NUMBER})[- ](?:way|choices?|options?|answers?|alternatives)\b", about)
-    if options and float(options[1]) >= 2:
-        return 1 / float(options[1])
-    stated = re.search(rf"chance (?:level )?(?:is |of |= ?|at |\()?({NUMBER})(%?)", about)
-    if stated:
-        return float(stated[1]) * (0.01 if stated[2] or float(stated[1]) > 1 else 1)
-    return next((chance for name, chance in CHANCE.items() if re.search(name, about)), None)
+def _accuracy(row: Claim) -> Number | None:
+    accuracy = row.columns.get("accuracy")
+    return accuracy if accuracy is not None and 0 <= accuracy.value <= 1 else None
 
 
-def _are_seeds(claim: Claim) -> bool:
-    n = claim.columns.get("n")
-    return says(claim, r"\bseeds?\b|\bruns\b") or (n is not None and n.value < FEW and "stderr" in claim.columns)
+def _chance(row: Claim) -> float | None:
+    chance, choices = row.columns.get("chance"), row.columns.get("num_choices")
+    if chance is not None:
+        return chance.value if 0 <= chance.value < 1 else None
+    known = choices.value if choices is not None else CHANCE.get(row.scope)
+    return 1 / known if known and known >= 2 else None
 
 
-def _last_digit(text: str, value: float) -> float:
-    decimals = len(text.lower().partition("e")[0].partition(".")[2])
-    scale = value / float(text) if float(text) else 1.0  # 0.01 where it was written in percent
-    return scale * 10.0**-decimals
+def _items(row: Claim) -> Number | None:
+    """The number of items, where the row says that it is one."""
+    n = row.columns.get("n")
+    if "num_seeds" in row.columns:
+        return None
+    if "num_items" in row.columns:
+        return row.columns["num_items"]
+    return None if n is None or (n.value < FEW and "stderr" in row.columns) else n

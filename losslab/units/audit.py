@@ -1,22 +1,20 @@
 """The audit: every rule over every claim, and one finding a claim."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 
-from losslab.units import accuracies, arithmetic, benchmarks, definitions, differences, facts, powers, quantities
+from losslab.units import accuracies, differences, powers, published, scores
+from losslab.units.checks import OK, WARNING, WRONG
 from losslab.units.claims import Claim
 
-# each gives the checks of one claim
-OF_NUMBERS = (arithmetic.possible, arithmetic.exponential, arithmetic.per_byte, arithmetic.counts,
-              arithmetic.below_uniform)  # of a row of columns, or of a phrase
-OF_ITEMS = (accuracies.fraction, accuracies.whole_items, accuracies.error_of_a_share, accuracies.above_chance)
-OF_TEXT = (
-    definitions.power_of_bits, definitions.mean_of_perplexities, definitions.always_comparable, definitions.equations,
-    powers.power_law, facts.compressors, facts.chinchilla,
-    benchmarks.core, benchmarks.gpt2_loss, benchmarks.gpt2_bits, benchmarks.lambada,
+RULES = (
+    scores.possible, scores.agreement, scores.counts, scores.below_uniform,
+    accuracies.whole_items, accuracies.error_of_a_share, accuracies.above_chance,
+    powers.power_law, powers.least_loss, published.compressors, published.tasks, published.checkpoints,
 )  # fmt: skip
-LABELS = OK, WRONG, NOT_CHECKED = "ok", "wrong", "not checked"
-NOTHING = "nothing in it could be checked; a column for each number can be, and only numbers of one text are compared"
+NOT_CHECKED = "not checked"
+LABELS = (OK, WARNING, WRONG, NOT_CHECKED)
+NOTHING = "nothing in it could be checked; `losslab audit --columns` lists what is read, and text is never judged"
 
 
 @dataclass(frozen=True)
@@ -25,13 +23,16 @@ class Finding:
 
     name: str
     label: str
-    """`ok`: something was checked, and all of it can be true; `wrong`: something cannot; or `not checked`."""
+    """`ok`: something was checked, and all of it can be true; `warning`: it can be true, but does not say what a reader
+    would take it for; `wrong`: something contradicts itself or a definition; or `not checked`."""
     message: str
+    claim: str = ""
+    """The free text of the row, which is shown and never judged."""
 
     @property
     def ok(self) -> bool | None:
-        """True, False, or None where nothing was checked."""
-        return None if self.label == NOT_CHECKED else self.label == OK
+        """True where it can be true, False where not, None where nothing was checked."""
+        return None if self.label == NOT_CHECKED else self.label != WRONG
 
     def to_dict(self) -> dict:
         return asdict(self) | {"ok": self.ok}
@@ -40,10 +41,9 @@ class Finding:
 def audit(claims: Sequence[Claim]) -> list[Finding]:
     """One finding a claim, in their order.
 
-    A claim is refused only where its own numbers, another row's, or a known fact contradict it, each number taken
-    as rounded or cut off at its last written digit. Two numbers are held against each other only where they are said
-    of one score: in columns of one row that name the same text (`val_loss` and `val_ppl`, `loss` and `perplexity`) or
-    in one phrase with nothing between them that may name another.
+    A claim is wrong only where its own numbers, another row that it names, or a definition contradict it, each number
+    taken as rounded or cut off at its last written digit. Two numbers are compared only where they are of one score: in
+    columns of one row that name the same text (`val_loss` and `val_ppl`, `loss` and `perplexity`).
 
     Example:
         >>> from losslab.units.claims import table
@@ -51,19 +51,21 @@ def audit(claims: Sequence[Claim]) -> list[Finding]:
         >>> for finding in audit(table(rows).claims):
         ...     print(finding.label, finding.message[:33])
         wrong exp(1.83) = 6.23, not a perplexit
-        not checked nothing in it could be checked; a
+        not checked nothing in it could be checked; `
     """
-    rows = [row for claim in claims for row in claim.rows()]
-    return [_finding(claim, rows) for claim in claims]
+    rows = [claim.rows() for claim in claims]
+    by_name: dict[str, list[Claim]] = {}
+    for claim, parts in zip(claims, rows, strict=True):
+        by_name.setdefault(claim.name, parts)  # the first of a name
+    return [_finding(claim, parts, by_name) for claim, parts in zip(claims, rows, strict=True)]
 
 
-def _finding(claim: Claim, table: Sequence[Claim]) -> Finding:
-    rows = claim.rows()
-    phrases = [replace(claim, columns=numbers, named={}) for numbers in quantities.phrases(claim.text)]
-    checks = [check for rule in OF_NUMBERS for row in rows + phrases for check in rule(row)]
-    checks += [check for rule in OF_ITEMS for row in rows for check in rule(row)]
-    checks += [check for rule in OF_TEXT for check in rule(claim)]
-    checks += [check for row in rows for check in differences.improvement(row, table)]
-    wrong = [check.message for check in checks if not check.ok]
-    said = list(dict.fromkeys(wrong or [check.message for check in checks]))
-    return Finding(claim.name, WRONG if wrong else OK if checks else NOT_CHECKED, "; ".join(said) or NOTHING)
+def _finding(claim: Claim, rows: Sequence[Claim], by_name: dict[str, list[Claim]]) -> Finding:
+    checks = [(row, check) for row in rows for rule in RULES for check in rule(row)]
+    checks += [(row, check) for row in rows for check in differences.difference(row, by_name)]
+    found = {check.label for _, check in checks}
+    label = next((label for label in (WRONG, WARNING, OK) if label in found), NOT_CHECKED)
+    said = list(dict.fromkeys(f"{row.scope}: " * (len(rows) > 1 and bool(row.scope)) + check.message
+                              for top in (WRONG, WARNING, OK) for row, check in checks
+                              if check.label == top and (top != OK or label == OK)))
+    return Finding(claim.name, label, "; ".join(said) or NOTHING, claim.words.get("claim", ""))

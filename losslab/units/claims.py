@@ -1,43 +1,23 @@
-"""Tables of claims: what a CSV or JSON file says, row by row, as numbers and plain text."""
+"""Rows of a table as claims: numbers in known columns, words, and the text that each number is of."""
 
-import csv
-import io
-import itertools
-import json
 import math
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from losslab.units import reading
-from losslab.units.reading import Number
+from losslab.units import tables
+from losslab.units.columns import COLUMNS, OF_A_TEXT, SCORES, SPELLINGS
+from losslab.units.numbers import SUFFIXES, Number, key_of
 from losslab.untrusted import one_line
 
-COLUMNS = ("loss", "perplexity", "bits_per_byte", "tokens", "bytes", "vocab_size", "accuracy", "stderr", "n")
-WORDS = ("name", "claim", "of")  # columns of words; `of` is the text that a row is of
-ALIASES = {
-    "ppl": "perplexity", "bpb": "bits_per_byte", "nll": "loss", "cross_entropy": "loss",
-    "vocab": "vocab_size", "vocabulary": "vocab_size", "vocabulary_size": "vocab_size",
-    "acc": "accuracy", "se": "stderr", "std_err": "stderr", "standard_error": "stderr", "num_tokens": "tokens",
-    "num_bytes": "bytes", "items": "n", "claim_text": "claim", "text": "claim", "statement": "claim",
-    "free_text": "claim", "free_text_claim": "claim", "model": "name", "id": "name", "title": "name",
-    "dataset": "of", "data_set": "of", "corpus": "of", "data": "of", "task": "of", "benchmark": "of", "split": "of",
-    "test_set": "of", "eval_set": "of", "evaluation_set": "of",
-}  # fmt: skip
 MISSING = {"", "-", "–", "—", "na", "n/a", "nan", "null", "none", "?"}
-COUNTS = {"tokens", "bytes", "vocab_size", "n"}
-LARGEST_FILE = 16 * 2**20
-MOST_CLAIMS = 10_000  # each may speak of every other
 LONGEST_NAME = 200
-LONGEST_CELL = 80  # of a number
 LARGEST_NUMBER = 1e30
-SCORES = ("loss", "perplexity", "bits_per_byte", "accuracy")
-# scores and counts that may carry the name of a text, as `lambada_ppl` or `val_loss`
-OF_A_TEXT = (*SCORES, "tokens", "bytes")
-# whose perplexity is not per token, and so is none of `perplexity`
+# units of which a perplexity is not that of tokens: `char_ppl` is no perplexity of a text called `char`
 OTHER_UNITS = {"word", "byte", "char", "character", "per_word", "per_byte"}
 _CELL = re.compile(
-    r"[~≈]?\s*([-+]?(?:\d[\d,_]*\.?\d*|\.\d+)(?:e[-+]?\d+)?)\s*([kmb%]?)"
+    r"[~≈]?\s*([-+−]?(?:\d[\d,_]*\.?\d*|\.\d+)(?:e[-+]?\d+)?)\s*([kmb%x×]?)"
     r"(?:\s*(?:±|\+/?-)\s*(\d*\.?\d+(?:e[-+]?\d+)?)\s*%?)?(?:\s*\(n\s*=\s*(\d+)\))?", re.IGNORECASE)  # fmt: skip
 
 
@@ -46,17 +26,17 @@ class Claim:
     """One row."""
 
     name: str
-    text: str = ""  # the free text, plain
     columns: dict[str, Number] = field(default_factory=dict)
-    named: dict[str, dict[str, Number]] = field(default_factory=dict)  # the same, of each text that columns name
+    words: dict[str, str] = field(default_factory=dict)  # of the columns of words, in one spelling; `claim` as written
+    named: dict[str, dict[str, Number]] = field(default_factory=dict)  # the columns that name a text, by this text
     scope: str = ""  # the text that `columns` are of, as `lambada`; nothing where the table does not say
 
     def rows(self) -> list["Claim"]:
-        """The columns of one text each: only such numbers are of one score, and may be held against each other."""
+        """The columns of one text each: only such numbers are of one score, and may be compared."""
         if not self.named:
             return [self]
         own = [replace(self, named={})] if any(score in self.columns for score in SCORES) else []
-        shared = {name: number for name, number in self.columns.items() if name == "vocab_size"}
+        shared = {name: number for name, number in self.columns.items() if name in ("vocab_size", "num_choices")}
         if len(self.named) == 1 and not own:
             shared = self.columns  # an error, an n that can be of nothing else
         return own + [
@@ -65,9 +45,9 @@ class Claim:
         ]
 
     @property
-    def about(self) -> str:
-        """Name and text together, plain: all that says what the numbers are of."""
-        return f"{reading.plain(self.name)}. {self.text}"
+    def score(self) -> str | None:
+        """The first score of the row, to which its error and its baseline belong."""
+        return next((name for name in SCORES if name in self.columns), None)
 
 
 @dataclass(frozen=True)
@@ -77,36 +57,30 @@ class Table:
 
 
 def read(path: str | Path) -> Table:
-    """The claims of a CSV or JSON file.
+    """The claims of a CSV, JSON, JSON lines or Markdown file.
 
     Raises:
         OSError: if it cannot be opened.
         ValueError: if it is no table of claims, naming the row and the column.
     """
-    path = Path(path)
-    if not path.exists():
-        raise FileNotFoundError(f"there is no file {path}; audit takes a CSV or JSON file of claims")
-    if not path.is_file():  # reading a pipe or a device may never end
-        kind = "a folder" if path.is_dir() else "no file"
-        raise ValueError(f"{path} is {kind}; audit takes a CSV or JSON file of claims")
-    if path.stat().st_size > LARGEST_FILE:
-        raise ValueError(f"{path} has {path.stat().st_size:,} bytes; a table of claims has at most {LARGEST_FILE:,}")
-    try:
-        text = path.read_bytes().decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path} is not UTF-8 text (byte {error.start}); save it as a CSV or JSON file") from None
-    if "\0" in text:
-        raise ValueError(f"{path} holds a NUL (sign {text.index(chr(0))}), so it is no text; save it as CSV or JSON")
-    rows = _json_rows(text, path) if text.lstrip()[:1] in ("[", "{") else _csv_rows(text, path)
-    return table(rows, source=str(path))
+    return table(tables.rows(path), source=str(path))
 
 
-def table(rows: list[dict], source: str = "the table") -> Table:
-    """Rows of cells as claims; columns that mean nothing here are named in a note."""
+def table(rows: Sequence[dict], source: str = "the table") -> Table:
+    """Rows of cells as claims; columns that mean nothing here are named in a note.
+
+    Raises:
+        ValueError: for a row that is no dictionary, or a cell that its column cannot hold.
+
+    Example:
+        >>> found = table([{"Val loss": "3.28", "colour": "red"}])
+        >>> found.claims[0].named["val"]["loss"].value, found.notes
+        (3.28, ['columns that are not read: colour'])
+    """
     if not rows:
         raise ValueError(f"{source} has no claims; write a header and a row for each claim, or a list of objects")
-    if len(rows) > MOST_CLAIMS:
-        raise ValueError(f"{source} has more than {MOST_CLAIMS:,} claims; audit it in parts")
+    if len(rows) > tables.MOST_ROWS:
+        raise ValueError(f"{source} has more than {tables.MOST_ROWS:,} claims; audit it in parts")
     unknown: dict[str, None] = {}
     claims = []
     for number, row in enumerate(rows, 1):
@@ -115,95 +89,75 @@ def table(rows: list[dict], source: str = "the table") -> Table:
         cells = {}
         for column, cell in row.items():
             key = _key(str(column))
-            if key is None:
+            if key is None or key in cells:
                 unknown[one_line(str(column), LONGEST_NAME)] = None
-            else:
-                cells.setdefault(key, cell)
+            elif not _is_missing(cell):
+                cells[key] = cell
         claims.append(_claim(cells, number, source))
     notes = [f"columns that are not read: {', '.join(unknown)}"] if unknown else []
     return Table(claims, notes)
 
 
+def _is_missing(cell) -> bool:
+    return cell is None or (isinstance(cell, str) and cell.strip().lower() in MISSING)
+
+
 def _key(column: str) -> tuple[str, str] | None:
     """Text (or none) and quantity that a column names: `Bits per byte`, `lambada_ppl`; None: it means nothing here."""
-    key = re.sub(r"\W+", "_", column[:LONGEST_NAME].strip().lower()).strip("_")
-    quantity = ALIASES.get(key, key)
-    if quantity in (*WORDS, *COLUMNS):
-        return "", quantity
-    spellings = [*OF_A_TEXT, *(short for short, long in ALIASES.items() if long in OF_A_TEXT)]
+    key = key_of(column[:LONGEST_NAME])
+    if key in SPELLINGS:
+        return "", SPELLINGS[key]
+    spellings = [spelling for spelling, name in SPELLINGS.items() if name in OF_A_TEXT]
     for spelling in sorted(spellings, key=len, reverse=True):
         scope = key.removesuffix(f"_{spelling}")
         if scope != key:
-            quantity = ALIASES.get(spelling, spelling)
-            return None if scope in OTHER_UNITS or scope.rpartition("_")[2] in OTHER_UNITS else (scope, quantity)
+            is_other = scope in OTHER_UNITS or scope.rpartition("_")[2] in OTHER_UNITS
+            return None if is_other else (scope, SPELLINGS[spelling])
     return None
 
 
 def _claim(cells: dict, number: int, source: str) -> Claim:
-    for column in WORDS:
-        if not isinstance(cells.get(("", column), ""), str | int | float | None):
-            raise ValueError(f"{source}, row {number}: {column} must be text, got {cells['', column]!r:.60}")
-    title, text = cells.get(("", "name")), cells.get(("", "claim"))
-    name = one_line(str(title if title is not None else "").strip(), LONGEST_NAME) or f"row {number}"
+    words = {}
+    for (_, column), cell in cells.items():
+        if COLUMNS[column].is_words:
+            if not isinstance(cell, str | int | float):
+                raise ValueError(f"{source}, row {number}: {column} must be text, got {cell!r:.60}")
+            words[column] = str(cell).strip() if column in ("claim", "name", "baseline") else key_of(str(cell))
+    name = one_line(words.pop("name", ""), LONGEST_NAME) or f"row {number}"
     named: dict[str, dict[str, Number]] = {"": {}}
-    order = sorted(cells, key=lambda key: (*COLUMNS, *WORDS).index(key[1]))
-    for scope, column in order:
-        cell = cells[scope, column]
-        if column in WORDS or cell is None or (isinstance(cell, str) and cell.strip().lower() in MISSING):
-            continue
-        where = f"{source}, row {number} ({name}): {f'{scope}_' * bool(scope)}{column}"
-        columns = named.setdefault(scope, {})
-        columns |= _numbers(column, cell, columns, where)
-    plain = reading.plain(str((text if text not in (None, "") else title) or ""))  # a name may be the claim
-    return Claim(name, plain, named.pop(""), named, reading.plain(str(cells.get(("", "of")) or "")))
+    for scope, column in sorted(cells, key=lambda key: list(COLUMNS).index(key[1])):
+        is_number = not COLUMNS[column].is_words or column == "baseline" and _is_number(words["baseline"])
+        if is_number:
+            where = f"{source}, row {number} ({name}): {f'{scope}_' * bool(scope)}{column}"
+            columns = named.setdefault(scope, {})
+            columns |= _numbers(column, cells[scope, column], columns, where)
+    if "baseline" in named[""]:
+        del words["baseline"]
+    return Claim(name, named.pop(""), words, named, words.pop("dataset", ""))
+
+
+def _is_number(cell: str) -> bool:
+    return len(cell) <= tables.LONGEST_NUMBER and _CELL.fullmatch(cell) is not None
 
 
 def _numbers(column: str, cell, already: dict, where: str) -> dict:
     """A cell such as `3.2785 ± 0.0004 (n=16)` fills three columns."""
-    is_short = isinstance(cell, str | int | float) and not isinstance(cell, bool) and len(str(cell)) <= LONGEST_CELL
-    match = _CELL.fullmatch(str(cell).strip()) if is_short else None
+    text = str(cell).strip() if isinstance(cell, str | int | float) and not isinstance(cell, bool) else ""
+    match = _CELL.fullmatch(text) if len(text) <= tables.LONGEST_NUMBER else None
     if match is None:
         raise ValueError(f"{where} must be a number, got {cell!r:.60}")
     value, suffix, stderr, n = match.groups()
-    scale = 0.01 if suffix == "%" else reading.SUFFIX.get(suffix.lower(), 1.0)
-    found = {column: Number.read(re.sub("[,_]", "", value), scale)}
-    if stderr is not None and "stderr" not in already:
-        found["stderr"] = Number.read(stderr, scale)
+    scale = 0.01 if suffix == "%" else SUFFIXES.get(suffix.lower(), 1.0)
+    number = Number.read(re.sub("[,_]", "", value).replace("−", "-"), scale)
+    found = {column: replace(number, text=f"{number.text}%") if suffix == "%" else number}
+    error = "baseline_stderr" if column == "baseline" else "stderr"
+    if stderr is not None and not (column in SCORES and any(score in already for score in SCORES)):
+        found[error] = Number.read(stderr, scale)  # of the first score, or of the difference
     if n is not None and "n" not in already:
         found["n"] = Number.read(n)
     for name, number in found.items():
         if not math.isfinite(number.value) or abs(number.value) > LARGEST_NUMBER:
             raise ValueError(f"{where} must be a number up to {LARGEST_NUMBER:g}, got {cell!r:.60}")
-        if name in COUNTS and not number.value > 0:
+        if COLUMNS[name].is_count and not number.value > 0:
             raise ValueError(f"{where} must be a count above 0, got {number.text}")
-    return found
-
-
-def _csv_rows(text: str, path: Path) -> list[dict]:
-    header = text.partition("\n")[0]
-    delimiter = max(",;\t", key=header.count)
-    try:
-        reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
-        rows = list(itertools.islice(reader, MOST_CLAIMS + 1))
-    except csv.Error as error:
-        raise ValueError(f"{path} cannot be read as CSV: {error}") from None
-    for number, row in enumerate(rows, 1):
-        if None in row:
-            raise ValueError(f"{path}, row {number} has more cells than the header; put text with commas in quotes")
-    return rows
-
-
-def _whole(text: str) -> int | str:
-    return int(text) if len(text) <= LONGEST_CELL else text  # Python refuses thousands of digits
-
-
-def _json_rows(text: str, path: Path) -> list:
-    try:  # numbers stay as they are written, so that their digits can be counted
-        found = json.loads(text, parse_float=str, parse_int=_whole, parse_constant=lambda name: None)
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path} cannot be read as JSON: {error}") from None
-    if isinstance(found, dict):
-        found = found.get("claims", [found])
-    if not isinstance(found, list):
-        raise ValueError(f"{path} holds no list of claims; write [{{\"name\": ..., \"loss\": ...}}, ...]")
     return found

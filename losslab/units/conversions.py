@@ -32,7 +32,7 @@ def perplexity(nll: float) -> float:
     Beyond 709.78 nats, where a float ends, it is infinite.
 
     Example:
-        >>> round(perplexity(math.log(50257)))  # a model that knows nothing of GPT-2's vocabulary
+        >>> round(perplexity(math.log(50257)))  # the uniform model over GPT-2's vocabulary
         50257
         >>> round(perplexity((2 + 3 + 4) / 3), 1)  # the mean of the three perplexities would be 27.4
         20.1
@@ -45,6 +45,9 @@ def perplexity(nll: float) -> float:
 
 def nll_from_perplexity(perplexity: float) -> float:
     """Mean nll in nats per token, `ln perplexity`.
+
+    Raises:
+        ValueError: for a perplexity below 1.
 
     Example:
         >>> round(nll_from_perplexity(29.41), 3)  # GPT-2 117M on WikiText-2, as published
@@ -93,7 +96,7 @@ def nll_from_bits_per_byte(bits_per_byte: float, bytes_per_token: float) -> floa
 
 
 def byte_perplexity(bits_per_byte: float) -> float:
-    """Perplexity per UTF-8 byte, `2 ** bits_per_byte`; 256 knows nothing.
+    """Perplexity per UTF-8 byte, `2 ** bits_per_byte`; that of the uniform model over bytes is 256.
 
     Example:
         >>> byte_perplexity(8.0)

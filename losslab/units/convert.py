@@ -67,24 +67,24 @@ def unit(text: str) -> Unit:
 
 
 @dataclass(frozen=True)
-class _Length:
+class Length:
     """A code length over one link of the chain, and how it was reached."""
 
     value: float
     arithmetic: str
     is_bits: bool
 
-    def times(self, ratio: float) -> "_Length":
-        return _Length(self.value * ratio, f"{self.arithmetic} * {ratio:g}", self.is_bits)
+    def times(self, ratio: float) -> "Length":
+        return Length(self.value * ratio, f"{self.arithmetic} * {ratio:g}", self.is_bits)
 
-    def over(self, ratio: float) -> "_Length":
-        return _Length(self.value / ratio, f"{self.arithmetic} / {ratio:g}", self.is_bits)
+    def over(self, ratio: float) -> "Length":
+        return Length(self.value / ratio, f"{self.arithmetic} / {ratio:g}", self.is_bits)
 
-    def as_bits(self) -> "_Length":
-        return self if self.is_bits else _Length(self.value / LN2, f"{self.arithmetic} / ln 2", True)
+    def as_bits(self) -> "Length":
+        return self if self.is_bits else Length(self.value / LN2, f"{self.arithmetic} / ln 2", True)
 
-    def as_nats(self) -> "_Length":
-        return _Length(self.value * LN2, f"{self.arithmetic} * ln 2", False) if self.is_bits else self
+    def as_nats(self) -> "Length":
+        return Length(self.value * LN2, f"{self.arithmetic} * ln 2", False) if self.is_bits else self
 
 
 @dataclass(frozen=True)
@@ -129,34 +129,33 @@ def convert(value: float, source: Unit, **ratios: float | None) -> list[Converte
             least, most, why = RANGES[name]
             if not least <= ratio <= most:
                 raise ValueError(f"{name} must be from {least:g} to {most:g}, got {ratio:g}; {why}")
-    start = _code_length(value, source)
+    start = code_length(value, source)
     same = Converted(source, value, f"{value:g}")
     return [same if target == source else _one(start, source, target, ratios) for target in UNITS.values()]
 
 
-def _code_length(value: float, source: Unit) -> _Length:
-    least = 1 if source.kind == "power" else 0
+def code_length(value: float, source: Unit, said: str = "") -> Length:
+    """The nats or bits that a score stands for, over what it is counted per; `said` is how the value was written.
+
+    Raises:
+        ValueError: for a value that the unit cannot have.
+    """
+    least, said = 1 if source.kind == "power" else 0, said or f"{value:g}"
     if not least <= value < math.inf or (source.kind == "ratio" and value == 0):
         bound = "above 0" if source.kind == "ratio" else f"at least {least}, which is certainty, and finite"
         raise ValueError(f"{source.name} must be {bound}, got {value:g}")
     match source.kind:
         case "nats" | "bits":
-            return _Length(value, f"{value:g}", source.kind == "bits")
+            return Length(value, said, source.kind == "bits")
         case "ratio":
-            return _Length(8 / value, f"8 / {value:g}", True)
+            return Length(8 / value, f"8 / {said}", True)
     if source.per == "byte":
-        return _Length(math.log2(value), f"log2 {value:g}", True)
-    return _Length(math.log(value), f"ln {value:g}", False)
+        return Length(math.log2(value), f"log2 {said}", True)
+    return Length(math.log(value), f"ln {said}", False)
 
 
-def _one(length: _Length, source: Unit, target: Unit, ratios: dict[str, float | None]) -> Converted:
-    first, last = CHAIN.index(source.per), CHAIN.index(target.per)
-    needed = RATIOS[min(first, last) : max(first, last)]
-    missing = tuple(name for name in needed if ratios.get(name) is None)
-    if missing:
-        return Converted(target, None, "", missing)
-    for name in needed if last > first else reversed(needed):
-        length = length.over(ratios[name]) if last > first else length.times(ratios[name])
+def in_unit(length: Length, target: Unit) -> Converted:
+    """A code length over what `target` is counted per, in that unit."""
     bits, nats = length.as_bits(), length.as_nats()
     match target.kind:
         case "nats":
@@ -167,3 +166,14 @@ def _one(length: _Length, source: Unit, target: Unit, ratios: dict[str, float | 
             return Converted(target, 8 / bits.value if bits.value else math.inf, f"8 / ({bits.arithmetic})")
     said = f"2^({bits.arithmetic})" if length.is_bits else f"exp({nats.arithmetic})"
     return Converted(target, conversions.perplexity(nats.value), said)
+
+
+def _one(length: Length, source: Unit, target: Unit, ratios: dict[str, float | None]) -> Converted:
+    first, last = CHAIN.index(source.per), CHAIN.index(target.per)
+    needed = RATIOS[min(first, last) : max(first, last)]
+    missing = tuple(name for name in needed if ratios.get(name) is None)
+    if missing:
+        return Converted(target, None, "", missing)
+    for name in needed if last > first else reversed(needed):
+        length = length.over(ratios[name]) if last > first else length.times(ratios[name])
+    return in_unit(length, target)

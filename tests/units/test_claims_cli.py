@@ -51,25 +51,46 @@ def test_an_infinity_is_no_number_in_json(capsys):
 
 def test_audit_prints_findings(tmp_path, capsys):
     file = tmp_path / "claims.csv"
-    rows = ["name,loss,perplexity,claim,who", "a,1.83,3.8,,me", "b,1.83,6.23,,",
-            'c,,,"gzip is 4.5 bpb, on English",', "d,,,we are best,"]
+    rows = ["name,loss,perplexity,vocab_size,claim,who", "a,1.83,3.8,,,me", "b,1.83,6.23,,,", "c,11.2,,50257,trained,",
+            'd,,,,"gzip is 4.5 bpb,\non \x1b[1mEnglish",']
     file.write_text("\n".join(rows))
-    assert losslab("audit", str(file), "--json") == 0
+    assert losslab("audit", str(file), "--json") == 1
     out, err = capsys.readouterr()
     document = json.loads(out)
     assert [(row["name"], row["ok"]) for row in document["findings"]] == [
-        ("a", False), ("b", True), ("c", False), ("d", None)]
-    assert all(set(row) == {"name", "label", "ok", "message"} and row["message"] for row in document["findings"])
-    assert document["counts"] == {"ok": 1, "wrong": 2, "not checked": 1}
+        ("a", False), ("b", True), ("c", True), ("d", None)]
+    assert all(set(row) == {"name", "label", "ok", "message", "claim"} and row["message"]
+               for row in document["findings"])
+    assert document["counts"] == {"ok": 1, "warning": 1, "wrong": 1, "not checked": 1}
     assert document["ok"] is False and document["notes"] == ["columns that are not read: who"] and "who" in err
-    assert losslab("audit", str(file)) == 0
+    assert losslab("audit", str(file)) == 1
     out = capsys.readouterr().out
     assert "WRONG        a: exp(1.83) = 6.23" in out and "ok           b: " in out and "not checked  d: nothing" in out
-    assert out.endswith("2 of 4 claims cannot be true as they stand, 1 can as far as they were checked, 1 were not "
-                        "checked\n")
+    assert "warning      c: ln 50257" in out and "text, not judged: gzip is 4.5 bpb,\\non \\x1b[1mEnglish\n" in out
+    assert out.endswith("1 of 4 claims cannot be true as they stand, 1 can as far as they were checked, 1 can but with "
+                        "a warning, 1 were not checked\n")
+
+
+@pytest.mark.parametrize(("rows", "code", "is_ok"), [
+    (["1.83,6.23"], 0, True), (["1.83,6.23", "3.2,"], 7, False), (["3.2,"], 7, False), (["3.2,", "1.83,3.8"], 1, False),
+    (["0.5,1.65"], 0, True)], ids=str)  # fmt: skip
+def test_a_claim_that_was_not_checked_does_not_count_as_ok(tmp_path, capsys, rows, code, is_ok):
+    (tmp_path / "a.csv").write_text("\n".join(["loss,ppl", *rows]))
+    assert losslab("audit", str(tmp_path / "a.csv"), "--json") == code
+    assert json.loads(capsys.readouterr().out)["ok"] is is_ok
+
+
+def test_the_columns_are_listed(capsys):
+    assert losslab("audit", "--columns") == 0
+    out = capsys.readouterr().out
+    assert "\nbits_per_byte (bits/byte, 0 or more; also bpb)\n    Bits of the text over its UTF-8 bytes" in out
+    assert losslab("audit", "--columns", "--json") == 0
+    listed = {column["name"]: column for column in json.loads(capsys.readouterr().out)["columns"]}
+    assert listed["accuracy"]["range"] == "0 to 1" and all(one["meaning"] for one in listed.values())
 
 
 def test_audit_refuses_in_one_sentence(tmp_path, capsys):
+    assert "takes a file of claims; `losslab audit --columns`" in refusal(capsys, "audit")
     assert "there is no file" in refusal(capsys, "audit", str(tmp_path / "none.csv"))
     assert "is a folder" in refusal(capsys, "audit", str(tmp_path))
     (tmp_path / "a.csv").write_text("loss\nlow\n")
