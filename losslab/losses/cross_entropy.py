@@ -16,7 +16,7 @@ def cross_entropy(prediction):
         prediction: what the model said about `[...]` tokens; uses `nll` alone.
 
     Returns:
-        `[...]`, nats per token. For a model that knows nothing it is `log(vocab_size)`.
+        `[...]`, nats per token; `log(vocab_size)` for an untrained (uniform) model.
 
     Example:
         >>> import torch

@@ -13,15 +13,18 @@ def entmax15(prediction):
 
     It is to the Tsallis entropy of order 3/2 what cross-entropy is to Shannon's, the
     Fenchel-Young loss of order 1. It is exactly 0, with no gradient, once the target leads
-    every rival by 2. What it learns is to be read by this $p$; the softmax that the ruler
-    reads it with is too flat, and `nll_calibrated` says how much. An example of a loss that
-    touches `logits`, and so is evaluated densely.
+    every rival by 2. What it learns are the probabilities $p$; the softmax with which models
+    are evaluated is too flat for it, and `nll_calibrated` says how much. An example of a
+    loss that uses `logits`, and so takes the dense route.
 
     Args:
         prediction: what the model said about `[...]` tokens; uses `logits` and `target_logit`.
 
     Returns:
-        `[...]`, without unit, not negative; 4/3 (1 - 1/sqrt(V)) for a model that knows nothing.
+        `[...]`, without unit, not negative; 4/3 (1 - 1/sqrt(V)) for an untrained (uniform) model.
+
+    Raises:
+        ValueError: on the streamed route, which holds no logits.
 
     Example:
         >>> import torch

@@ -18,7 +18,7 @@ def entropy(prediction):
         prediction: what the model said about `[...]` tokens; uses `entropy` alone.
 
     Returns:
-        `[...]`, nats; `log(vocab_size)` for a model that knows nothing.
+        `[...]`, nats; `log(vocab_size)` for an untrained (uniform) model.
 
     Example:
         >>> import torch

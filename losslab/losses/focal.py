@@ -11,7 +11,7 @@ def focal(prediction, *, gamma=2.0):
     $$\ell(z, y) = -(1 - p_y)^\gamma \log p_y, \qquad
       \nabla_z \ell = \bigl((1 - p_y)^\gamma - \gamma\,p_y\,(1 - p_y)^{\gamma - 1} \log p_y\bigr)\,(p - e_y).$$
 
-    $\gamma = 0$ is cross-entropy; a large $\gamma$ looks at hard tokens only. For
+    $\gamma = 0$ is cross-entropy; with a large $\gamma$ only hard tokens count. For
     $\gamma > 0$ the minimizer is flatter than the truth. `focal_detached` uses
     the same weight without differentiating it.
 
@@ -21,6 +21,9 @@ def focal(prediction, *, gamma=2.0):
 
     Returns:
         `[...]`; nats per token only at `gamma=0`.
+
+    Raises:
+        ValueError: for a gamma below 0.
 
     Example:
         >>> import torch

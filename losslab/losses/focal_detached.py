@@ -14,8 +14,8 @@ def focal_detached(prediction, *, gamma=2.0):
       \overline{w} = \frac1n \sum_i w_i.$$
 
     The gradient is that of cross-entropy, rescaled; it is not the derivative of the
-    value. No token is scored alone: a call is one micro-batch, and each has a mean of
-    its own. $\gamma = 0$ is cross-entropy.
+    value. The loss is not token-wise independent: a call is one micro-batch, and each has
+    a mean of its own. $\gamma = 0$ is cross-entropy.
 
     Args:
         prediction: what the model said about `[...]` tokens; uses `nll` and `valid`.
@@ -23,6 +23,9 @@ def focal_detached(prediction, *, gamma=2.0):
 
     Returns:
         `[...]`, weighted nats per token.
+
+    Raises:
+        ValueError: for a gamma below 0.
 
     Example:
         >>> import torch

@@ -21,6 +21,9 @@ def generalized_cross_entropy(prediction, *, q=0.7):
     Returns:
         `[...]`, from 0 to 1/q; nats per token in the limit of `q` to 0.
 
+    Raises:
+        ValueError: for a q outside (0, 1].
+
     Example:
         >>> import torch
         >>> from losslab.prediction import Prediction

@@ -22,6 +22,9 @@ def label_smoothing(prediction, *, epsilon=0.1):
     Returns:
         `[...]`, nats per token, the cross-entropy from the smoothed target.
 
+    Raises:
+        ValueError: for an epsilon outside [0, 1].
+
     Example:
         >>> import torch
         >>> from losslab.prediction import Prediction

@@ -19,7 +19,7 @@ def margin_distillation(prediction, *, share=0.1, temperature=1.35, margin=1.0):
     which is therefore not the derivative of the value. Where the target leads by more
     than the margin the model is, in the share $a$, its own teacher, and a flatter one for
     $T > 1$; where it is behind, this is cross-entropy, as everywhere for $a = 0$.
-    An example of a loss that touches `logits`, and so is evaluated densely.
+    An example of a loss that uses `logits`, and so takes the dense route.
 
     Args:
         prediction: what the model said about `[...]` tokens; uses `logits`, `targets`,
@@ -31,6 +31,10 @@ def margin_distillation(prediction, *, share=0.1, temperature=1.35, margin=1.0):
     Returns:
         `[...]`, nats per token, the cross-entropy from the mixed target.
 
+    Raises:
+        ValueError: for a share outside [0, 1], a temperature that is not above 0 or a margin that is
+            not finite; and on the streamed route, which holds no logits.
+
     Example:
         >>> import torch
         >>> from losslab.prediction import Prediction
@@ -40,7 +44,7 @@ def margin_distillation(prediction, *, share=0.1, temperature=1.35, margin=1.0):
 
     Reference:
         Distillation from a softened teacher: Hinton, Vinyals and Dean, Distilling the
-        Knowledge in a Neural Network, 2015. arXiv:1503.02531. The gate is of this house.
+        Knowledge in a Neural Network, 2015. arXiv:1503.02531. The gate is new here.
     """
     if not 0 <= share <= 1:
         raise ValueError(f"margin_distillation takes a share in [0, 1], got {share}")

@@ -10,7 +10,7 @@ def max_z_loss(prediction):
 
     $$\ell(z) = z_m^2, \qquad \nabla_z \ell = 2\,z_m\,e_m.$$
 
-    A term: it ignores the target, and its gradient touches one logit a token. Written
+    A term: it ignores the target, and its gradient touches one logit per token. Written
     `cross_entropy + 2e-4*max_z_loss`, which is the weight of Baichuan 2; with weight 0 it
     is cross-entropy. Where one logit towers over the others it is `z_loss`, whose
     $\log Z$ is then the largest logit.

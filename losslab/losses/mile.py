@@ -14,9 +14,9 @@ def mile(prediction, *, gamma=1.0):
       \overline{w} = \frac1n \sum_i w_i.$$
 
     The weight is not differentiated, so the gradient is not the derivative of the value.
-    No token is scored alone: a call is one micro-batch, and each has a mean of its own.
-    $\gamma = 0$ is cross-entropy. Unlike focal weights these do not look at the target, so
-    a token with many good continuations is not taken for a hard one.
+    The loss is not token-wise independent: a call is one micro-batch, and each has a mean
+    of its own. $\gamma = 0$ is cross-entropy. Unlike focal weights these do not depend on
+    the target, so a token with many good continuations is not taken for a hard one.
 
     Args:
         prediction: what the model said about `[...]` tokens; uses `nll`, `entropy` and `valid`.
@@ -24,6 +24,9 @@ def mile(prediction, *, gamma=1.0):
 
     Returns:
         `[...]`, weighted nats per token.
+
+    Raises:
+        ValueError: for a gamma below 0.
 
     Example:
         >>> import torch

@@ -11,7 +11,7 @@ def mse(prediction):
       \nabla_z \ell = \frac2V (z - e_y).$$
 
     No softmax is in it: the logits themselves learn to be the probabilities, so
-    the softmax that reads them is far too flat. The ruler's `nll_calibrated` exists
+    the softmax of the evaluation is far too flat for them. `nll_calibrated` exists
     for losses like this one. It is `weighted_mse` with target weight 1.
 
     Args:
@@ -19,7 +19,7 @@ def mse(prediction):
             and `target_logit`.
 
     Returns:
-        `[...]`, squared logits; 1/V for a model that knows nothing.
+        `[...]`, squared logits; 1/V for an untrained (uniform) model.
 
     Example:
         >>> import torch

@@ -12,8 +12,8 @@ def multi_token(prediction, *, weights=(1.0, 0.5, 0.25)):
     $$\ell(z, y) = -\sum_i w_i \log p_{y_i}, \qquad \nabla_z \ell = \sum_i w_i\,(p - e_{y_i}).$$
 
     All are asked of one softmax, so what is learned is a mixture of near futures; hence
-    schedules lower the later weights to 0, where it is cross-entropy. It looks at the
-    neighbors of a token, so a row must be whole; what lies behind the end of the row or is
+    schedules lower the later weights to 0, where it is cross-entropy. It depends on
+    the tokens after each one, so a row must be whole; what lies behind the end of the row or is
     masked is not asked for. Documents that share a row are not kept apart.
 
     Args:
@@ -24,6 +24,10 @@ def multi_token(prediction, *, weights=(1.0, 0.5, 0.25)):
 
     Returns:
         `[..., batch, seq]`, weighted nats.
+
+    Raises:
+        ValueError: for weights that are no list, that are negative or whose first is 0; for targets
+            without a dimension of rows, `[batch, seq]`.
 
     Example:
         >>> import torch

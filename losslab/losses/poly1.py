@@ -24,6 +24,9 @@ def poly1(prediction, *, epsilon=1.0):
     Returns:
         `[...]`; nats per token only at `epsilon=0`.
 
+    Raises:
+        ValueError: for an epsilon below -1.
+
     Example:
         >>> import torch
         >>> from losslab.prediction import Prediction

@@ -22,6 +22,9 @@ def poly_n(prediction, *, coefficients=(1.0,)):
     Returns:
         `[...]`; nats per token only where all coefficients are 0.
 
+    Raises:
+        ValueError: for coefficients that are no list, or an n-th coefficient below -1/n.
+
     Example:
         >>> import torch
         >>> from losslab.prediction import Prediction

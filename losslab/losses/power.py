@@ -22,7 +22,10 @@ def power(prediction, *, alpha=2.0):
         alpha: the power, positive.
 
     Returns:
-        `[...]`, without unit; `vocab_size**(1 - alpha)` for a model that knows nothing.
+        `[...]`, without unit; `vocab_size**(1 - alpha)` for an untrained (uniform) model.
+
+    Raises:
+        ValueError: for an alpha that is not above 0 and finite.
 
     Example:
         >>> import torch

@@ -25,6 +25,9 @@ def prefix_token(prediction):
     Returns:
         `[...]`, nats.
 
+    Raises:
+        ValueError: where the corpus gave no vocabulary vector `prefix_of`.
+
     Example:
         >>> import torch
         >>> from losslab.prediction import Prediction

@@ -23,7 +23,10 @@ def rescaled_square(prediction, *, k=1.0, M=1.0):
         M: goal of the target's logit, finite; that of the others is 0.
 
     Returns:
-        `[...]`, squared logits; k*M^2/V for a model that knows nothing.
+        `[...]`, squared logits; k*M^2/V for an untrained (uniform) model.
+
+    Raises:
+        ValueError: for a k below 0 or an M that is not finite.
 
     Example:
         >>> import torch

@@ -10,7 +10,7 @@ def spherical(prediction):
       (\nabla_z \ell)_j = \frac{p_y\,p_j^2}{C^{3/2}} - \frac{p_y}{\sqrt{C}}\,[j = y].$$
 
     A strictly proper scoring rule like cross-entropy and `brier`, and bounded like the
-    latter. A sure and right prediction has -1, a model that knows nothing
+    latter. A sure and right prediction has -1, an untrained (uniform) model
     $-1/\sqrt{V}$.
 
     Args:

@@ -20,6 +20,9 @@ def squentropy(prediction, *, square_weight=1.0):
     Returns:
         `[...]`; nats per token only at `square_weight=0`.
 
+    Raises:
+        ValueError: for a square_weight below 0.
+
     Example:
         >>> import torch
         >>> from losslab.prediction import Prediction

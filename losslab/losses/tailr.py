@@ -22,6 +22,9 @@ def tailr(prediction, *, gamma=0.1, min_weight=0.3):
     Returns:
         `[...]`, weighted nats per token.
 
+    Raises:
+        ValueError: for a gamma outside (0, 1] or a min_weight outside [0, 1].
+
     Example:
         >>> import torch
         >>> from losslab.prediction import Prediction

@@ -22,6 +22,10 @@ def unigram_smoothing(prediction, *, epsilon=0.1):
     Returns:
         `[...]`, nats per token, the cross-entropy from the smoothed target.
 
+    Raises:
+        ValueError: for an epsilon outside [0, 1]; where the corpus gave no vocabulary vector
+            `unigram`.
+
     Example:
         >>> import torch
         >>> from losslab.prediction import Prediction

@@ -16,18 +16,22 @@ def unlikelihood(prediction, *, window=0):
       \nabla_z \ell = \sum_{c \in N} \frac{p_c}{1 - p_c}\,(e_c - p).$$
 
     A term, as in `cross_entropy + unlikelihood`; with weight 0 it is cross-entropy. It
-    looks at the neighbors of a token, so a row must be whole. Documents that share a row
+    depends on the tokens before each one, so a row must be whole. Documents that share a row
     share their negatives, and a masked target is none. A $p_c$ above 1 - 1e-5 counts as
     that and has no gradient.
 
     Args:
         prediction: what the model said about `[..., batch, seq]` tokens; uses `nll`,
             `target_logit`, `targets`, `valid` and `logit_at` at the negatives.
-        window: how many of the targets just before to look at; 0 is all of them. The memory
-            beside the logits is some numbers for each token and each of these.
+        window: how many of the targets just before count; 0 is all of them. Apart from the
+            logits it takes memory for some numbers per token and each of these.
 
     Returns:
         `[..., batch, seq]`, nats.
+
+    Raises:
+        ValueError: for a window that is no whole number of at least 0; for targets without a dimension
+            of rows, `[batch, seq]`.
 
     Example:
         >>> import torch

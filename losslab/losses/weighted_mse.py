@@ -22,6 +22,9 @@ def weighted_mse(prediction, *, target_weight=65.0):
     Returns:
         `[...]`, squared logits.
 
+    Raises:
+        ValueError: for a target_weight below 0.
+
     Example:
         >>> import torch
         >>> from losslab.prediction import Prediction
