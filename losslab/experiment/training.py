@@ -17,7 +17,7 @@ from losslab.experiment.plan import Experiment, Tell
 from losslab.fused import linear_loss
 from losslab.model import GPT2
 from losslab.objective import Objective
-from losslab.train import Diverged, StepInfo, train
+from losslab.training_loop import Diverged, StepInfo, train
 
 
 class Training:
