@@ -18,7 +18,7 @@ import torch
 from losslab import config, optim
 from losslab.model import GPT2
 from losslab.objective import Objective
-from losslab.train import accumulate
+from losslab.training_loop import accumulate
 
 VOCAB = 65
 

@@ -18,7 +18,7 @@ from losslab import tokenizer as tokenizers
 from losslab.config import ModelConfig, TrainConfig
 from losslab.model import GPT2
 from losslab.objective import Objective
-from losslab.train import train
+from losslab.training_loop import train
 
 CONFIG = ModelConfig(n_layer=1, n_head=2, n_embd=8, max_seq_len=8)
 

@@ -15,7 +15,7 @@ from losslab import fused
 from losslab.config import IGNORE_INDEX, ModelConfig, TrainConfig
 from losslab.model import GPT2
 from losslab.objective import Objective
-from losslab.train import Diverged, accumulate, train
+from losslab.training_loop import Diverged, accumulate, train
 
 VOCAB, SEQ = 31, 12
 GOLDEN = Path(__file__).with_name("golden_curve.json")

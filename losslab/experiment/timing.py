@@ -9,7 +9,7 @@ from losslab import config as configuration
 from losslab import machine, processes
 from losslab.experiment.plan import Experiment
 from losslab.model import GPT2
-from losslab.train import train
+from losslab.training_loop import train
 from losslab.untrusted import one_line
 
 UPDATES = 6  # the first is not counted

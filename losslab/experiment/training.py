@@ -18,7 +18,7 @@ from losslab.fused import linear_loss
 from losslab.model import GPT2
 from losslab.objective import Objective
 from losslab.progress import Lines
-from losslab.train import Diverged, StepInfo, train
+from losslab.training_loop import Diverged, StepInfo, train
 
 
 class Training:

@@ -60,9 +60,10 @@ def above_chance(row: Claim) -> Iterator[Check]:
     accuracy, chance = _accuracy(row), _chance(row)
     if accuracy is None or chance is None:
         return
-    n, stderr = row.columns.get("num_items") or row.columns.get("n"), row.columns.get("stderr")
-    is_own = row.score == "accuracy" and stderr is not None
-    error = stderr.value if is_own else math.sqrt(chance * (1 - chance) / n.value) if n and n.value > FEW else 0.0
+    is_first, stderr = row.score == "accuracy", row.columns.get("stderr")
+    n = row.columns.get("num_items") or (row.columns.get("n") if is_first else None)
+    error = math.sqrt(chance * (1 - chance) / n.value) if n and n.value > FEW else 0.0
+    error = stderr.value if is_first and stderr is not None else error
     lead = accuracy.value - chance
     if accuracy.high <= chance or lead < error:
         with_error = f" with a standard error of {figure(error)}" if error else ""
@@ -92,4 +93,4 @@ def _items(row: Claim) -> Number | None:
         return None
     if "num_items" in row.columns:
         return row.columns["num_items"]
-    return None if n is None or (n.value < FEW and "stderr" in row.columns) else n
+    return None if n is None or row.score != "accuracy" or (n.value < FEW and "stderr" in row.columns) else n

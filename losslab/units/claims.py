@@ -35,12 +35,13 @@ class Claim:
         """The columns of one text each: only such numbers are of one score, and may be compared."""
         if not self.named:
             return [self]
-        own = [replace(self, named={})] if any(score in self.columns for score in SCORES) else []
-        shared = {name: number for name, number in self.columns.items() if name in ("vocab_size", "num_choices")}
-        if len(self.named) == 1 and not own:
-            shared = self.columns  # an error, an n that can be of nothing else
-        return own + [
-            replace(self, columns=shared | columns, named={}, scope=f"{self.scope} {scope}".strip())
+        own, shared = self.columns, {"vocab_size", "num_choices"}
+        if len(self.named) == 1 and self.score is None:  # an error, an n, a baseline can be of nothing else
+            shared = {name for name, column in COLUMNS.items() if column.group in ("text", "sample", "compared")}
+            own = {name: number for name, number in own.items() if name not in shared}
+        moved = {name: number for name, number in self.columns.items() if name in shared}
+        return [replace(self, columns=own, named={})] * bool(own) + [
+            replace(self, columns=moved | columns, named={}, scope=f"{self.scope} {scope}".strip())
             for scope, columns in self.named.items()
         ]
 

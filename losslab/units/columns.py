@@ -99,7 +99,8 @@ _ALL = [
     _number("stderr", "sample", "as the score", 0, INFINITE,
             "Standard error of the score, or of the difference where the row has one; of an accuracy it is "
             "sqrt(p(1-p)/n), checked to a quarter either way.", "se", "std_err", "standard_error"),
-    _count("n", "sample", "Values that a mean is over; taken as items, but below 30 with a stderr they may be seeds."),
+    _count("n", "sample", "Values that the first score is a mean over; of an accuracy they are items, but below 30 "
+           "with a stderr they may be seeds."),
     _count("num_items", "sample", "Items that an accuracy is over.", "items"),
     _count("num_seeds", "sample", "Seeds or runs that a score is a mean over: then it need not be a whole number of "
            "items, and stderr is between seeds."),

@@ -68,6 +68,9 @@ def bits_per_byte(nll_sum: float, num_bytes: int) -> float:
         nll_sum: nats of all scored tokens together.
         num_bytes: UTF-8 bytes of exactly the text that was scored.
 
+    Raises:
+        ValueError: for a number of bytes that is not above 0 and finite.
+
     Example:
         >>> bits_per_byte(10 * math.log(256), 10)  # uniform over bytes
         8.0
@@ -78,6 +81,9 @@ def bits_per_byte(nll_sum: float, num_bytes: int) -> float:
 def bits_per_byte_from_nll(nll: float, bytes_per_token: float) -> float:
     """Bits per byte from nats per token, where both were taken over the same text.
 
+    Raises:
+        ValueError: for a number of bytes per token that is not above 0 and finite.
+
     Example:
         >>> round(bits_per_byte_from_nll(1.18, 3.96), 2)  # a published TinyStories model, GPT-2's tokens
         0.43
@@ -87,6 +93,9 @@ def bits_per_byte_from_nll(nll: float, bytes_per_token: float) -> float:
 
 def nll_from_bits_per_byte(bits_per_byte: float, bytes_per_token: float) -> float:
     """Nats per token from bits per byte, where both were taken over the same text.
+
+    Raises:
+        ValueError: for a number of bytes per token that is not above 0 and finite.
 
     Example:
         >>> round(nll_from_bits_per_byte(1.0, 4.0), 4)  # 4 ln 2
@@ -114,6 +123,9 @@ def word_perplexity(nll_sum: float, num_words: int) -> float:
         nll_sum: nats of all scored tokens together.
         num_words: words of exactly the text that was scored.
 
+    Raises:
+        ValueError: for a number of words that is not above 0 and finite.
+
     Example:
         >>> round(word_perplexity(2 * math.log(100), 2), 6)
         100.0
@@ -123,6 +135,9 @@ def word_perplexity(nll_sum: float, num_words: int) -> float:
 
 def compression_ratio(bits_per_byte: float) -> float:
     """How many times shorter an arithmetic coder with this model makes the text, `8 / bits_per_byte`.
+
+    Raises:
+        ValueError: for bits per byte that are not above 0 and finite.
 
     Example:
         >>> compression_ratio(0.5)

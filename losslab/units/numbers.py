@@ -3,12 +3,16 @@
 import re
 from dataclasses import dataclass
 
+SINGLE_PRECISION = 2.0**-23
 SUFFIXES = {"k": 1e3, "m": 1e6, "b": 1e9}
 
 
 @dataclass(frozen=True)
 class Number:
-    """A number as it was written, and between what it may lie: it was rounded, or cut off, at its last digit."""
+    """A number as it was written, and between what it may lie.
+
+    It was rounded, or cut off, at its last digit, and computed in single precision at best.
+    """
 
     text: str
     value: float
@@ -29,13 +33,9 @@ class Number:
         last = 10.0 ** max(-300, min(300, int(exponent or 0) - len(decimals)))
         if "." not in digits:
             last = min(last, abs(value) / 20)
+        last = max(last, abs(value) * SINGLE_PRECISION)
         below, above = (last, last / 2) if value < 0 else (last / 2, last)  # cut off means towards 0
         return cls(text, value * scale, (value - below) * scale, (value + above) * scale)
-
-    @property
-    def last_digit(self) -> float:
-        """What one step of the last written digit is worth."""
-        return 2 * min(self.value - self.low, self.high - self.value)
 
 
 def figure(x: float) -> str:

@@ -131,7 +131,8 @@ def _bytes_per_token(row: Claim, token: str, byte: str) -> Iterator[Check]:
     if per_byte[0] <= 0:
         return
     low, implied, high = _quotient(per_token, per_byte)
-    start = f"{said(token, row.columns[token])} and {said(byte, row.columns[byte])} are {figure(implied)} bytes a token"
+    both = f"{said(token, row.columns[token])} and {said(byte, row.columns[byte])}"
+    start = f"{both} are {figure(implied)} bytes per token"
     if high * (1 + ENDS) < 1:
         yield fits(False, f"{start}, and a token has at least one")
     elif implied > MOST_BYTES_PER_TOKEN:
@@ -139,7 +140,7 @@ def _bytes_per_token(row: Claim, token: str, byte: str) -> Iterator[Check]:
     elif token == "perplexity" and low <= 1 <= high and "loss" not in row.columns and not _is_of_bytes(row):
         many = figure(convert.convert(row.columns[byte].value, UNIT_OF[byte], bytes_per_token=4.39)[2].value)
         yield likely(False, f"{start}: that is the perplexity per byte, which only a model of bytes has per token "
-                            f"(give its vocab_size); at 4.39 bytes a token the perplexity is {many}")
+                            f"(give its vocab_size); at 4.39 bytes per token the perplexity is {many}")
     else:
         yield fits(True, start)
 
@@ -154,7 +155,7 @@ def _characters_per_byte(per_byte: Range, per_character: Range) -> Iterator[Chec
     low, implied, high = _quotient(per_byte, per_character)
     least, most = COLUMNS["characters_per_byte"].low, COLUMNS["characters_per_byte"].high
     yield fits(low <= most * (1 + ENDS) and high * (1 + ENDS) >= least,
-               f"the scores are {figure(implied)} characters a byte, and in UTF-8 that is {least:g} to {most:g}")
+               f"the scores are {figure(implied)} characters per byte, and in UTF-8 that is {least:g} to {most:g}")
 
 
 def counts(row: Claim) -> Iterator[Check]:
@@ -170,7 +171,7 @@ def counts(row: Claim) -> Iterator[Check]:
             is_so = overlap((low * (1 - ENDS), high * (1 + ENDS)), (stated.low, stated.high))
             yield fits(is_so, f"{start}, {'and' if is_so else 'not'} {stated.text} {column.unit}")
         if name == "bytes_per_token" and high * (1 + MOST_ENDS) < 1:
-            yield fits(False, f"{start} bytes a token, and a token has at least one")
+            yield fits(False, f"{start} bytes per token, and a token has at least one")
         elif high < column.low or low > column.high:
             yield fits(False, f"{start}, and {name.replace('_', ' ')} is {column.range}")
 

@@ -6,7 +6,8 @@ import pkgutil
 
 import losslab.losses
 
-REFUSES = ("raise ValueError", ".vocabulary(", ".dot(", "prediction.logits")  # itself, or by what it asks for
+# itself, or by what it asks of a prediction
+REFUSES = ("raise ValueError", ".vocabulary(", ".dot(", "prediction.logits")
 
 
 def test_a_loss_says_what_it_refuses():

@@ -78,6 +78,7 @@ WRONG = [
     # definitions
     dict(dataset="CORE", num_tasks="11"),
     dict(benchmark="core", num_tasks="23"),
+    dict(benchmark="core", num_tasks="23", val_loss="2.5", val_ppl="12.18"),
     dict(benchmark="core", member_task="MMLU"),
 ]
 
@@ -93,7 +94,7 @@ WARNING = [
     dict(bits_per_byte="8.4"),
     dict(bits_per_byte="8.01"),
     dict(val_bpb="9"),
-    # 2^(bits per byte), and too many bytes a token
+    # 2^(bits per byte), and too many bytes per token
     dict(bits_per_byte="1.0", perplexity="2.0"),
     dict(bits_per_byte="0.93", perplexity="1.905"),
     dict(loss="3.28", bits_per_byte="0.1"),
@@ -161,6 +162,7 @@ TRUE = [
     dict(perplexity="50257", vocab_size="50257"),
     dict(accuracy="0.5", n="100", stderr="0.05"),
     dict(accuracy="0.333", n="3"),
+    dict(accuracy="0.6289445161819458", n="1838", claim="1156/1838 in single precision"),
     dict(accuracy="0.725", n="1000"),
     dict(accuracy="0.8462", n="13"),
     dict(accuracy="0.3 ± 0.05", num_items="1000", num_clusters="50"),
@@ -193,7 +195,7 @@ PUBLISHED = [  # as they stand in papers, model cards and issues, each with its 
     dict(word_perplexity="8.792073612124492", byte_perplexity="1.5015845643537054", bits_per_byte="0.5864857250704371"),
     # TinyStories, 768 wide (figure 4 of its paper), at the bytes per token of its text
     dict(loss="1.18", bits_per_byte="0.43", bytes_per_token="3.96"),
-    # nanoGPT's table of OpenAI's checkpoints on OpenWebText, at 4.39 bytes a token
+    # nanoGPT's table of OpenAI's checkpoints on OpenWebText, at 4.39 bytes per token
     dict(checkpoint="gpt2", dataset="openwebtext", loss="3.12", bits_per_byte="1.02", bytes_per_token="4.39"),
     dict(checkpoint="gpt2-xl", dataset="owt", loss="2.54"),
     dict(loss="2.85", bits_per_byte="0.9366", vocab_size="50304"),
@@ -238,6 +240,7 @@ UNCHECKED = [
     dict(accuracy="0.31", n="5", stderr="0.004"),
     dict(accuracy="0.31", num_items="10", num_seeds="5", stderr="0.004"),
     dict(accuracy="0.31 ± 0.004 (n=5)"),
+    dict(loss="3.28", accuracy="0.333", n="100", claim="100 documents, and the share of right tokens"),
     dict(loss="3.2785 ± 0.0004 (n=16)"),
     dict(loss="3.28", stderr="0.004", n="5"),
     dict(tokens="287,644", bytes="1,290,590"),

@@ -68,7 +68,7 @@ def test_a_difference_from_another_row(label, row, base):
     [
         (dict(loss="1.83", perplexity="3.8"), ["exp(1.83) = 6.23", "2^1.83 = 3.56", "3.8 is a loss of 1.34"]),
         (dict(loss="1.90", perplexity="5.2"), ["exp(1.90) = 6.69"]),
-        (dict(bits_per_byte="1.0", perplexity="2.0"), ["the perplexity per byte", "at 4.39 bytes a token", "20.97"]),
+        (dict(bits_per_byte="1.0", perplexity="2.0"), ["the perplexity per byte", "at 4.39 bytes per token", "20.97"]),
         (dict(compressor="gzip", bits_per_byte="4.5"), ["2.2 to 3.5", "not 4.5", "4.6 to 5.3 only where each short"]),
         (dict(compute_ratio="10", loss_ratio="0.5", exponent="0.05"),
          ["10^-0.05 = 0.891", "not 0.5", "0.5^(-1/0.05) = 1,048,576 times"]),
@@ -86,7 +86,7 @@ def test_a_difference_from_another_row(label, row, base):
          ["25.67 at 1e+18", "92.65 at 5.76e+23"]),
         (dict(bits_per_byte="0.93", loss="3.12", tokens="1e6", bytes="4.39e6"),
          ["3.12 / 4.39 / ln 2 = 1.03", "not 0.93"]),
-        (dict(loss="0.5", bits_per_byte="1.2"), ["are 0.601 bytes a token, and a token has at least one"]),
+        (dict(loss="0.5", bits_per_byte="1.2"), ["are 0.601 bytes per token, and a token has at least one"]),
         (dict(accuracy="0.2955", n="10042", stderr="0.0123"), ["sqrt(0.2955 * 0.7045 / 10042) = 0.00455", "0.0123"]),
         (dict(accuracy="0.5", n="400", stderr="0.049"), ["= 0.025", "half-width of a 95 % interval"]),
         (dict(accuracy="0.7250", n="1838"), ["0.7250 * 1838 items = 1332.55", "1333/1838 = 0.72524"]),

@@ -7,7 +7,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from losslab.units import convert as room
 from losslab.units.convert import UNITS, convert, unit
 
 TEXT = dict(tokens_per_word=1.3, bytes_per_token=4.39, characters_per_byte=0.98)
@@ -44,7 +43,7 @@ def test_the_arithmetic_is_what_was_computed(key, nats):
 
 
 def test_published_numbers():
-    # GPT-2 117M on WikiText-2, perplexity 29.41, at the 4.545 bytes a token of its test file
+    # GPT-2 117M on WikiText-2, perplexity 29.41, at the 4.545 bytes per token of its test file
     assert values(29.41, "ppl", bytes_per_token=4.545)["bits_per_byte"] == pytest.approx(1.0733, abs=1e-4)
     assert values(1.0, "bpb", bytes_per_token=4.39)["perplexity"] == pytest.approx(20.97, abs=0.005)
     assert values(256, "byte perplexity")["bits_per_byte"] == 8
@@ -116,4 +115,4 @@ def test_the_ends_of_what_utf8_allows():
 def test_certainty_and_more_than_a_float_holds():
     assert values(0, "nats", bytes_per_token=4)["compression_ratio"] == math.inf
     assert values(1000, "nats")["perplexity"] == math.inf
-    assert room.UNITS.keys() == values(1, "nats", **TEXT).keys()
+    assert UNITS.keys() == values(1, "nats", **TEXT).keys()
