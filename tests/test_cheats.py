@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 
-from losslab import records, report
+from losslab import comparison, records, report
 from losslab.config import DataConfig, EvaluateConfig, ModelConfig
 from losslab.corpus import Corpus
 from losslab.evaluate.evaluator import measure_run
@@ -129,7 +129,7 @@ def test_the_study_goes_on_beside_cheating_arms_and_says_nothing_that_a_terminal
     assert (folder / "store" / "a-file-of-the-user.txt").read_text(encoding="utf-8") == "mine"
     honest = next(run for run in records.find([folder / "store"]) if run.loss == "cross_entropy")
     assert honest.status == "finished"
-    assert report.document(records.find([folder / "store"]))["baseline"] == "cross_entropy"
+    assert report.document(comparison.compare(records.find([folder / "store"])))["baseline"] == "cross_entropy"
 
 
 @pytest.mark.parametrize("name", ["together", *ALONE])

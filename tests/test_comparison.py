@@ -65,5 +65,5 @@ def test_the_comparison_has_what_a_page_needs(done):
     assert candidate.scores["nll"]["value"] == pytest.approx(1.605) and candidate.cost["train_seconds"] == 55.0
     assert found.nll.looks == () and comparison.compare(done, looks=[[0, 1]]).nll.looks == ()
     assert found.warnings[-1] == "all arms at learning rate 0.004; tuned separately the order may change"
-    with pytest.raises(ValueError, match="unknown arm 'squentropi'.*did you mean 'squentropy'"):
+    with pytest.raises(ValueError, match="unknown arm 'squentropi', the arms are .*did you mean squentropy"):
         found.arm("squentropi")

@@ -254,7 +254,8 @@ def test_in_half_precision_which_is_said(tmp_path):
 def test_with_the_two_files_of_an_old_tokenizer(tmp_path):
     theirs(tmp_path / "theirs", tokenizer=None, vocab_size=300)
     made = tokenizers.make("bpe:300", [STORY])
-    parts = json.loads(made._standard_json())
+    made.save(tmp_path)
+    parts = json.loads((tmp_path / "tokenizer.json").read_text(encoding="utf-8"))
     (tmp_path / "theirs" / "vocab.json").write_text(json.dumps(parts["model"]["vocab"] | {"<|endoftext|>": 299}))
     lines = ["#version: 0.2", *(" ".join(pair) for pair in parts["model"]["merges"]), ""]
     (tmp_path / "theirs" / "merges.txt").write_text("\n".join(lines), encoding="utf-8")
@@ -578,7 +579,7 @@ def folder(tmp_path_factory):
     model = theirs(place, tokenizer=None, **sizes)
     made = tokenizers.make("bpe:260", [STORY])
     made.save(place)
-    parts = json.loads(made._standard_json())
+    parts = json.loads((place / "tokenizer.json").read_text(encoding="utf-8"))
     (place / "vocab.json").write_text(json.dumps(parts["model"]["vocab"] | {"<|endoftext|>": made.eot}))
     (place / "merges.txt").write_text("\n".join(" ".join(pair) for pair in parts["model"]["merges"]))
     torch.save(model.state_dict(), place / "pytorch_model.bin")

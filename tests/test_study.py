@@ -135,12 +135,12 @@ import os, signal
 from losslab import study
 from test_experiment import change
 from test_study import arms
-def stop_once_it_trains(state):
-    if any(run.done for run in state.running):
+def stop_once_it_trains(what, done, total, unit="bytes", running=()):
+    if any(run.done for run in running):
         os.kill(os.getpid(), signal.SIGTERM)
 try:
     study.compare(arms("cross_entropy", base=change(train={"num_steps": 20000})), [0], "runs", tell=print,
-                  show=stop_once_it_trains)
+                  progress=stop_once_it_trains)
 except study.Stopped as stopped:
     print("STOPPED", stopped)
 """

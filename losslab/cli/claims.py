@@ -11,7 +11,6 @@ from losslab.cli.flags import Json
 from losslab.cli.speech import show, tell
 from losslab.untrusted import one_line
 
-CLAIM_IS_WRONG, NOT_ALL_CHECKED = 1, 7
 SHOWN = {"wrong": "WRONG"}
 LONGEST_TEXT = 300
 
@@ -68,8 +67,7 @@ def audit(file: Path | None = None, *, columns: bool = False, json: Json = False
     Only columns are judged, by their own units and ranges, each number as rounded or cut off at its last digit. Scores
     are compared where columns name the same text: loss and perplexity, val_loss and val_ppl, or a column dataset. Free
     text is shown and never judged. A claim is ok, wrong, a warning (it can be true, but does not say what it seems to)
-    or not checked. Exit codes: 0 where every claim was checked and none is wrong, 1 where one is wrong, 7 where none is
-    wrong but some were not checked.
+    or not checked. A wrong claim is a finding, not an error: programs read `ok` in the JSON document.
 
     Parameters
     ----------
@@ -98,7 +96,7 @@ def audit(file: Path | None = None, *, columns: bool = False, json: Json = False
     document = {"file": str(file), "ok": not wrong and not unchecked, "counts": counts,
                 "findings": [finding.to_dict() for finding in findings], "notes": table.notes}
     show(document, "\n".join(_lines(findings, counts)), json)
-    return CLAIM_IS_WRONG if wrong else NOT_ALL_CHECKED if unchecked else 0
+    return 0
 
 
 def _lines(findings, counts: dict[str, int]) -> list[str]:

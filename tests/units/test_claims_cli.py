@@ -54,7 +54,7 @@ def test_audit_prints_findings(tmp_path, capsys):
     rows = ["name,loss,perplexity,vocab_size,claim,who", "a,1.83,3.8,,,me", "b,1.83,6.23,,,", "c,11.2,,50257,trained,",
             'd,,,,"gzip is 4.5 bpb,\non \x1b[1mEnglish",']
     file.write_text("\n".join(rows))
-    assert losslab("audit", str(file), "--json") == 1
+    assert losslab("audit", str(file), "--json") == 0
     out, err = capsys.readouterr()
     document = json.loads(out)
     assert [(row["name"], row["ok"]) for row in document["findings"]] == [
@@ -63,7 +63,7 @@ def test_audit_prints_findings(tmp_path, capsys):
                for row in document["findings"])
     assert document["counts"] == {"ok": 1, "warning": 1, "wrong": 1, "not checked": 1}
     assert document["ok"] is False and document["notes"] == ["columns that are not read: who"] and "who" in err
-    assert losslab("audit", str(file)) == 1
+    assert losslab("audit", str(file)) == 0
     out = capsys.readouterr().out
     assert "WRONG        a: exp(1.83) = 6.23" in out and "ok           b: " in out and "not checked  d: nothing" in out
     assert "warning      c: ln 50257" in out and "text, not judged: gzip is 4.5 bpb,\\non \\x1b[1mEnglish\n" in out
