@@ -3,11 +3,10 @@
     python docs/make_commands.py
 """
 
-import contextlib
 import io
-import os
 from pathlib import Path
-from unittest import mock
+
+from rich.console import Console
 
 from losslab.cli import app
 
@@ -22,14 +21,12 @@ What `losslab COMMAND --help` prints, for every command. Made by `python docs/ma
 
 
 def page() -> str:
-    with mock.patch.dict(os.environ, COLUMNS="100", NO_COLOR="1"):
-        return "\n".join([INTRODUCTION, *map(section, COMMANDS)])
+    return "\n".join([INTRODUCTION, *map(section, COMMANDS)])
 
 
 def section(command: str) -> str:
     out = io.StringIO()
-    with contextlib.redirect_stdout(out):
-        app([*command.split(), "--help"], result_action="return_value")
+    app.help_print(command.split(), console=Console(file=out, width=100, color_system=None))
     lines = [line.rstrip() for line in out.getvalue().splitlines()]
     return f"## losslab {command}\n\n```\n" + "\n".join(lines).strip() + "\n```\n"
 

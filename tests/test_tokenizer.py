@@ -1,7 +1,6 @@
 """Vocabularies: exact bytes, round trips, and GPT-2's own ids as other programs give them."""
 
 import functools
-import importlib.util
 import json
 import os
 import subprocess

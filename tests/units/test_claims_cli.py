@@ -71,12 +71,12 @@ def test_audit_prints_findings(tmp_path, capsys):
                         "a warning, 1 were not checked\n")
 
 
-@pytest.mark.parametrize(("rows", "code", "is_ok"), [
-    (["1.83,6.23"], 0, True), (["1.83,6.23", "3.2,"], 7, False), (["3.2,"], 7, False), (["3.2,", "1.83,3.8"], 1, False),
-    (["0.5,1.65"], 0, True)], ids=str)  # fmt: skip
-def test_a_claim_that_was_not_checked_does_not_count_as_ok(tmp_path, capsys, rows, code, is_ok):
+@pytest.mark.parametrize(("rows", "is_ok"), [
+    (["1.83,6.23"], True), (["1.83,6.23", "3.2,"], False), (["3.2,"], False), (["3.2,", "1.83,3.8"], False),
+    (["0.5,1.65"], True)], ids=str)  # fmt: skip
+def test_a_claim_that_was_not_checked_does_not_count_as_ok(tmp_path, capsys, rows, is_ok):
     (tmp_path / "a.csv").write_text("\n".join(["loss,ppl", *rows]))
-    assert losslab("audit", str(tmp_path / "a.csv"), "--json") == code
+    assert losslab("audit", str(tmp_path / "a.csv"), "--json") == 0  # a finding is no error
     assert json.loads(capsys.readouterr().out)["ok"] is is_ok
 
 
