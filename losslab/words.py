@@ -65,3 +65,20 @@ def shorten(text: str, columns: int) -> str:
     while text and width(text) >= columns:
         text = text[: max(0, len(text) - max(1, (width(text) - columns) // 2))]
     return text + "…"
+
+
+def both_ends(text: str, columns: int) -> str:
+    """`text` in at most `columns` columns, cut in its middle: what tells a name from another may stand last.
+
+    Example:
+        >>> both_ends("cross_entropy + 0.0001*z_loss", 16)
+        'cross_en…*z_loss'
+    """
+    if width(text) <= columns:
+        return text
+    head, tail = columns - 1 - (columns - 1) // 2, (columns - 1) // 2
+    while width(text[:head]) > columns - 1 - (columns - 1) // 2:
+        head -= 1
+    while width(text[len(text) - tail :]) > (columns - 1) // 2:
+        tail -= 1
+    return f"{text[:head]}…{text[len(text) - tail :]}"

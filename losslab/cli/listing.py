@@ -6,7 +6,8 @@ import sys
 from collections.abc import Sequence
 
 from losslab.records.index import Row
-from losslab.words import nearest, printable, shorten, width
+from losslab.tables import Column, Table
+from losslab.words import nearest, printable
 
 NARROWEST = {"loss": 14, "run": 16, "corpus": 8, "tags": 8, "condition": 6}  # columns that may be cut; numbers are not
 COLOURS = {"finished": "32", "diverged": "31", "failed": "31", "unreadable": "31", "running": "33"}
@@ -75,23 +76,17 @@ def table(runs: Sequence[dict], *, columns: int | None, colour: bool) -> str:
         of.setdefault(run["corpus"], set()).add(run["digest"])
     runs = [run | {"corpus": f"{run['corpus']} {run['digest']}"} if len(of[run["corpus"]]) > 1 else run
             for run in runs]  # one name, several texts
-    cells = {key: [title, *(_cell(key, value(run, key)) for run in runs)] for key, title in titles.items()}
-    widths = {key: max(map(width, found)) for key, found in cells.items()}
-    if columns:
-        _fit(widths, columns)
-    right = {key for key in cells if key in NUMBERS or key not in COLUMNS and all(
-        isinstance(value(run, key), int | float | None) for run in runs)}
-    lines = []
-    for number in range(len(runs) + 1):
-        line = []
-        for key, found in cells.items():
-            text = shorten(found[number], widths[key])
-            space = " " * (widths[key] - width(text))
-            if colour and key == "status" and text in COLOURS:
-                text = f"\033[{COLOURS[text]}m{text}\033[0m"
-            line.append(space + text if key in right else text + space)
-        lines.append("  ".join(line).rstrip())
-    return "\n".join(lines)
+
+    def column(key: str, title: str) -> Column:
+        numbers = key not in COLUMNS and all(isinstance(value(run, key), int | float | None) for run in runs)
+        return Column(title, right=key in NUMBERS or numbers, least=NARROWEST.get(key, 0))
+
+    def paint(column: Column, cell: str) -> str:
+        return f"\033[{COLOURS[cell]}m{cell}\033[0m" if column.title == "status" and cell in COLOURS else cell
+
+    rows = [[_cell(key, value(run, key)) for key in titles] for run in runs]
+    found = Table([column(key, title) for key, title in titles.items()], rows)
+    return found.text(columns, paint=paint) if colour else found.text(columns)
 
 
 def terminal() -> tuple[int | None, bool]:
@@ -121,14 +116,6 @@ def _cell(key: str, found) -> str:
     if isinstance(found, list):
         return printable(",".join(map(str, found))) or "-"
     return printable(str(found))
-
-
-def _fit(widths: dict[str, int], columns: int) -> None:
-    """Narrow the columns that may be cut, the loss first, until a line fits or none can be narrowed."""
-    for key, least in NARROWEST.items():
-        if key in widths:
-            over = sum(widths.values()) + 2 * (len(widths) - 1) - columns
-            widths[key] = max(min(least, widths[key]), widths[key] - max(0, over))
 
 
 def _fits(found, wanted: str) -> bool:

@@ -6,11 +6,13 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from losslab import config as configuration
+from losslab import tables
 from losslab.cli.speech import command_line, score_text, show
 from losslab.comparison import Comparison
 from losslab.records import Record, files
 from losslab.records.record import tags_in
-from losslab.words import printable, printable_lines, width
+from losslab.tables import Column, Table, text
+from losslab.words import printable, printable_lines
 
 DOCUMENTS = ("spec.json", "environment.json", "result.json", "log.jsonl", "tags.json")
 SAID_ELSEWHERE = ("train.device", "train.dtype", "data.corpus")  # of the settings: by the machine and the corpus
@@ -54,13 +56,10 @@ def corpus(about: dict) -> str:
              and value is not None]
     splits = about.get("splits", {})
     columns = list(dict.fromkeys(name for counts in splits.values() for name in counts))
-    rows = [["split", *(name.replace("_", " ") for name in columns)]]
-    rows += [[split, *(_number(counts.get(name)) for name in columns)] for split, counts in splits.items()]
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    table = "\n".join("  " + "  ".join([row[0].ljust(widths[0]), *(
-        cell.rjust(w) for cell, w in zip(row[1:], widths[1:], strict=True))]) for row in rows)
+    table = Table((text("split"), *(Column(name.replace("_", " ")) for name in columns)),
+                  [(split, *(_number(counts.get(name)) for name in columns)) for split, counts in splits.items()])
     sample = "\n".join(f"  {line}" for line in printable_lines(about.get("sample", "")).splitlines())
-    return f"corpus\n{_pairs(facts)}\n\nsplits\n{table}\n\nbegins\n{sample}"
+    return f"corpus\n{_pairs(facts)}\n\nsplits\n{table.text(indent='  ')}\n\nbegins\n{sample}"
 
 
 def nearest_preset(config: dict) -> tuple[str, dict]:
@@ -178,9 +177,7 @@ def _weights(record: Record) -> str | None:
 # --- values ------------------------------------------------------------------------------------
 
 def _pairs(pairs: Iterable[tuple]) -> str:
-    pairs = [(printable(str(name)), printable(_text(value))) for name, value in pairs]
-    wide = max((width(name) for name, _ in pairs), default=0)
-    return "\n".join(f"  {name}{' ' * (wide - width(name))}  {value}" for name, value in pairs)
+    return tables.pairs((name, _text(value)) for name, value in pairs)
 
 
 def _text(value) -> str:

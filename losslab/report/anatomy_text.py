@@ -2,7 +2,9 @@
 
 import textwrap
 
-from losslab.report.escaping import code, escape, plain
+from losslab.escaping import code, escape, plain
+from losslab.tables import Column, Table
+from losslab.tables import text as text_column
 
 WIDTH = 100
 SHOWN = (0.001, 0.01, 0.1, 0.5, 0.9, 0.99)  # P(correct) in tables
@@ -13,8 +15,8 @@ def text(found: dict) -> str:
     lines = [plain(found["inspected"]), ""]
     for name, sentence in findings(found):
         lines += textwrap.wrap(f"{name:13} {plain(sentence)}", WIDTH, subsequent_indent=14 * " ")
-    for title, rows in tables(found):
-        lines += ["", title, *_aligned(rows)]
+    for title, table in tables(found):
+        lines += ["", title, table.text(indent="  ")]
     return "\n".join(lines)
 
 
@@ -94,32 +96,31 @@ def _cost(cost: dict | None) -> str:
             f"threads: {cost['threads']}, n={cost['repeats']})")
 
 
-def tables(found: dict) -> list[tuple[str, list[list[str]]]]:
-    """Title and rows of strings, the heading first."""
-    rows = [["classes", "value, zero logits", "value, GPT-2's", "gradient norm", "beside cross-entropy"]]
-    for one in found["untrained"]:
-        gpt2 = one["gpt2"]
-        rows.append([f"{one['vocab_size']:,}", number(one["zero"]["value"]), number(gpt2["value"]),
-                     number(gpt2["gradient_norm"]), number(gpt2["times_cross_entropy"])])
-    made = [("a model that knows nothing", rows)] if found["untrained"] else []
-    if not found["curves"]:
-        return made
-    curve = found["curves"][-1]
-    rows = [["P(correct)", "value", "d value / d target logit", "gradient norm"]]
-    for wanted in SHOWN:
-        at = min(range(len(curve["p_correct"])), key=lambda i: abs(curve["p_correct"][i] - wanted))
-        rows.append([number(curve[key][at]) for key in ("p_correct", "value", "target_gradient", "gradient_norm")])
-    return [*made, (f"against P(correct), {curve['vocab_size']:,} classes", rows)]
+def tables(found: dict) -> list[tuple[str, Table]]:
+    """Titles and tables."""
+    made = []
+    if found["untrained"]:
+        titles = ("classes", "value, zero logits", "value, GPT-2's", "gradient norm", "times cross-entropy's")
+        made.append(("an untrained model", Table([*map(Column, titles)], [
+            (f"{one['vocab_size']:,}", number(one["zero"]["value"]), number(one["gpt2"]["value"]),
+             number(one["gpt2"]["gradient_norm"]), number(one["gpt2"]["times_cross_entropy"]))
+            for one in found["untrained"]])))
+    if found["curves"]:
+        curve = found["curves"][-1]
+        at = [min(range(len(curve["p_correct"])), key=lambda i: abs(curve["p_correct"][i] - p)) for p in SHOWN]
+        titles = ("P(correct)", "value", "d value / d target logit", "gradient norm")
+        keys = "p_correct", "value", "target_gradient", "gradient_norm"
+        made.append((f"against P(correct), {curve['vocab_size']:,} classes", Table(
+            [*map(Column, titles)], [[number(curve[key][i]) for key in keys] for i in at])))
+    return made
 
 
-def ends(found: dict) -> list[list[str]]:
-    """Where training ends for each truth, the heading first."""
-    rows = [["truth", "softmax of the minimizer", "largest distance", "nats"]]
-    for one in found["minimizers"]:
-        where = "" if one["found"] else "none found; last "
-        rows.append([_list(one["truth"]), where + _list(one["softmax"]), number(one["max_abs"]),
-                     number(one["kl_nats"])])
-    return rows
+def ends(found: dict) -> Table:
+    """Where training ends for each truth."""
+    columns = text_column("truth"), text_column("softmax of the minimizer"), Column("largest distance"), Column("nats")
+    return Table(columns, [
+        (_list(one["truth"]), ("" if one["found"] else "none found; last ") + _list(one["softmax"]),
+         number(one["max_abs"]), number(one["kl_nats"])) for one in found["minimizers"]])
 
 
 def number(value: float | None) -> str:
@@ -131,11 +132,6 @@ def _list(values: list) -> str:
     return " ".join(shown) if len(shown) <= 6 else f"{' '.join(shown[:4])} ... {shown[-1]} ({len(shown)} classes)"
 
 
-def _aligned(rows: list[list[str]]) -> list[str]:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return ["  " + "  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
-
-
 # --- Markdown ----------------------------------------------------------------------------------
 
 def markdown(found: dict, sentence: str = "", pictures: dict[str, str] | None = None) -> str:
@@ -144,12 +140,12 @@ def markdown(found: dict, sentence: str = "", pictures: dict[str, str] | None = 
     lines += [sentence, ""] if sentence else []
     command = f"losslab inspect \"{found['loss'].replace(chr(34), chr(39))}\""
     lines += [f"Inspected by {code(command)}.", "",
-              *_grid([["finding", ""], *([name, escape(told)] for name, told in findings(found))]), ""]
+              Table((text_column("finding"), text_column("")), findings(found)).markdown(), ""]
     for title, file in (pictures or {}).items():
         lines += [f"![{title}]({file})", ""]
-    lines += ["## Where training ends", "", *_grid(ends(found)), ""] if found["minimizers"] else []
-    for title, rows in tables(found):
-        lines += [f"## {title[0].upper()}{title[1:]}", "", *_grid(rows), ""]
+    lines += ["## Where training ends", "", ends(found).markdown(), ""] if found["minimizers"] else []
+    for title, table in tables(found):
+        lines += [f"## {title[0].upper()}{title[1:]}", "", table.markdown(), ""]
     lines += ["## What the numbers mean", "", *(f"- {name}: {told}" for name, told in found["conventions"].items())]
     return "\n".join(lines) + "\n"
 

@@ -8,6 +8,7 @@ import math
 from collections.abc import Sequence
 
 from losslab.report import marks, words
+from losslab.words import both_ends
 
 
 def charts(document: dict) -> dict[str, dict]:
@@ -41,7 +42,7 @@ def differences(document: dict):
         if row["far"]:
             row["place"] = math.copysign(0.985 * reach, row["value"])
     scale = marks.beside_names(domain=[-reach, reach], zero=False)
-    x = alt.X("place:Q", scale=scale, title=f"difference in nll from {marks.short(document['baseline'])}, nats/token",
+    x = alt.X("place:Q", scale=scale, title=f"difference in nll from {both_ends(document['baseline'], 40)}, nats/token",
               axis=alt.Axis(labelExpr=marks.SIGNED, tickCount=5))
     y = marks.rows_axis(len(rows), head=0.8)
     base = alt.Chart(alt.InlineData(values=rows))
@@ -76,11 +77,11 @@ def _difference_row(index: int, arm: dict, document: dict, far: Sequence[str]) -
     else:
         shown = arm["status"] if arm["status"] != "finished" else "no difference measured"
     return {
-        "row": index, "arm": arm["name"], "loss": marks.short(arm["name"], 60), "shown": shown.replace("-", "−"),
+        "row": index, "arm": arm["name"], "loss": both_ends(arm["name"], 60), "shown": shown.replace("-", "−"),
         "place": 0 if is_baseline and arm["scores"] else found.get("value"), "value": found.get("value"),
         "low": found.get("low"), "high": found.get("high"), "far": arm["name"] in far,
         "difference": words.difference(arm["difference"]), "p (Holm)": words.p_value(found.get("p_holm")),
-        "verdict": marks.short(arm["verdict"], 120),
+        "verdict": both_ends(arm["verdict"], 120),
     }
 
 
@@ -91,9 +92,9 @@ def finals(document: dict):
     arms = in_finals(document)
     if not any(run["nll"] is not None for arm in arms for run in arm["runs"]):
         return None
-    dots = [{"row": i, "arm": arm["name"], "loss": marks.short(arm["name"], 60), "seed": run["seed"], "nll": run["nll"]}
+    dots = [{"row": i, "arm": arm["name"], "loss": both_ends(arm["name"], 60), "seed": run["seed"], "nll": run["nll"]}
             for i, arm in enumerate(arms) for run in arm["runs"] if run["nll"] is not None]
-    labels = [{"row": i, "loss": marks.short(arm["name"], 60),
+    labels = [{"row": i, "loss": both_ends(arm["name"], 60),
                "shown": words.score(arm["scores"].get(document["measure"]))} for i, arm in enumerate(arms)]
     seen = [row["nll"] for row in dots]
     room = 0.06 * (max(seen) - min(seen)) or 0.01 * abs(seen[0]) or 1.0
@@ -127,7 +128,7 @@ def speed(document: dict):
     if not arms:
         return None
     speeds = [arm["cost"]["tokens_per_second"] for arm in arms]
-    rows = [{"row": i, "arm": arm["name"], "loss": marks.short(arm["name"], 60), "speed": speed,
+    rows = [{"row": i, "arm": arm["name"], "loss": both_ends(arm["name"], 60), "speed": speed,
              "shown": words.number(speed, 3)} for i, (arm, speed) in enumerate(zip(arms, speeds, strict=True))]
     base, y = alt.Chart(alt.InlineData(values=rows)), marks.rows_axis(len(arms))
     x = alt.X("speed:Q", title="training tokens/s (right is faster)", stack=None,
@@ -163,7 +164,7 @@ def gaps(document: dict):
     ends = [row[end] for row in rows if row["late"] and row["arm"] in compared for end in ("low", "high")]
     low, high = min([*ends, -document["margin"]]), max([*ends, document["margin"]])
     room = 0.15 * (high - low)
-    return _against_tokens(document, rows, f"difference from {marks.short(document['baseline'])}, nats/token",
+    return _against_tokens(document, rows, f"difference from {both_ends(document['baseline'], 40)}, nats/token",
                            "Difference in nll on tune from the baseline against training tokens: mean over paired "
                            "seeds, band from the lowest to the highest", domain=[low - room, high + room])
 
@@ -175,7 +176,7 @@ def _lines(document: dict, key: str) -> list[dict]:
         for i, tokens in enumerate(line["tokens"]):
             row = {name: line[name][i] for name in ("mean", "low", "high")}
             if tokens > 0 and None not in row.values():
-                rows.append({"arm": arm["name"], "loss": marks.short(arm["name"], 60), "tokens": tokens, **row,
+                rows.append({"arm": arm["name"], "loss": both_ends(arm["name"], 60), "tokens": tokens, **row,
                              "late": 2 * tokens > line["tokens"][-1]})
     return rows
 

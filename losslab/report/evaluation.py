@@ -1,15 +1,17 @@
 """What a model scored on tasks, for people: tables, Markdown, and a page. Takes the dictionaries of the results."""
 
 import math
-import re
 from collections.abc import Iterator
 from pathlib import Path
 
 from losslab import __version__
+from losslab.escaping import escape
 from losslab.report import evaluation_charts, page, words
-from losslab.untrusted import one_line
+from losslab.report.document import finite
+from losslab.tables import Column, Table
+from losslab.tables import text as text_column
 
-SCORES = ("task", "score", "value ± standard error (n)", "unit")
+SCORES = text_column("task"), text_column("score"), Column("value ± standard error (n)"), text_column("unit")
 NO_EVIDENCE = "Not evidence: items were left out, or something was missing; the rules on the page say what."
 BRIEF = ("accuracy", "centered_v1", "centered_v2", "share_cut")  # of a part, where there is no room for all
 
@@ -35,15 +37,6 @@ def _noted(result: dict) -> dict:
     return result | {"notes": result["notes"] + notes}
 
 
-def finite(value):
-    """Without the numbers that JSON has not, at any depth."""
-    if isinstance(value, dict):
-        return {key: finite(one) for key, one in value.items()}
-    if isinstance(value, list):
-        return [finite(one) for one in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
 def write(document: dict, path: str | Path) -> Path:
     """Write `path` (HTML), and `.md` and `.json` of the same stem beside it; return the path of the page."""
     return page.save(path, html(document), markdown(document), document)
@@ -53,7 +46,7 @@ def html(document: dict) -> str:
     """The page as text."""
     return page.filled(
         "evaluation.html.j2", document, evaluation_charts.charts(document), titles=evaluation_charts.TITLES,
-        head=SCORES, rows=rows(document), counted=counted(document), lede=lede(document), tables=tables(document),
+        scores=scores(document), counted=counted(document), lede=lede(document), tables=tables(document),
     )
 
 
@@ -64,24 +57,24 @@ def lede(document: dict) -> str:
     return sentence if document["is_evidence"] else f"{sentence} {NO_EVIDENCE}"
 
 
-def rows(document: dict) -> list[tuple[str, ...]]:
+def scores(document: dict) -> Table:
     """A line a score of each task: task, name, value with its error, unit."""
-    return [(result["name"], key, words.score(score), score["unit"])
-            for result in document["tasks"] for key, score in result["scores"].items()]
+    return Table(SCORES, [(result["name"], key, words.score(score), score["unit"])
+                          for result in document["tasks"] for key, score in result["scores"].items()])
 
 
-def parts(result: dict, only: tuple[str, ...] | None = None) -> list[tuple[str, ...]]:
-    """A line a part of a task, below a heading: its name, n, and a column a score. Parts of parts are not shown."""
+def parts(result: dict, only: tuple[str, ...] | None = None) -> Table:
+    """A line a part of a task: its name, n, and a column a score. Parts of parts are not shown."""
     keys = dict.fromkeys(key for part in result["parts"] for key in part["scores"] if only is None or key in only)
-    lines = [(part["name"], f"{next((s['n'] for s in part['scores'].values()), 0):,}",
-              *(words.score(part["scores"].get(key), n=False) for key in keys)) for part in result["parts"]]
-    return [("part", "n", *keys), *lines] if lines else []
+    return Table((text_column("part"), Column("n"), *map(Column, keys)), [
+        (part["name"], f"{next((s['n'] for s in part['scores'].values()), 0):,}",
+         *(words.score(part["scores"].get(key), n=False) for key in keys)) for part in result["parts"]])
 
 
-def counted(document: dict) -> list[tuple[str, str]]:
+def counted(document: dict) -> Table:
     """A line a task: what it counted, by name."""
-    return [(name, ", ".join(f"{key} {value:,}" for key, value in counts.items()))
-            for name, counts in _counts(document)]
+    return Table((text_column("task"), text_column("counted")), [
+        (name, ", ".join(f"{key} {value:,}" for key, value in counts.items())) for name, counts in _counts(document)])
 
 
 def _counts(document: dict) -> Iterator[tuple[str, dict]]:
@@ -91,17 +84,18 @@ def _counts(document: dict) -> Iterator[tuple[str, dict]]:
             yield f"{result['name']}: {part['name']}", part["counts"]
 
 
-def tables(document: dict) -> list[tuple[str, list[tuple[str, ...]]]]:
-    """Title and lines (the first its heading) of what the charts are drawn from, and of what no chart shows."""
+def tables(document: dict) -> list[tuple[str, Table]]:
+    """Titles and tables of what the charts are drawn from, and of what no chart shows."""
     found = []
     for result in document["tasks"]:
         if result["parts"]:
             found.append((f"{result['name']}: parts", parts(result)))
         for name, lines in result["tables"].items():
             if lines:
-                head = tuple(key.replace("_", " ") for key in lines[0])
+                first, *others = (key.replace("_", " ") for key in lines[0])
                 found.append((f"{result['name']}: {name.replace('_', ' ')}",
-                              [head, *(tuple(_cell(value) for value in line.values()) for line in lines)]))
+                              Table((text_column(first), *map(Column, others)),
+                                    [tuple(map(_cell, line.values())) for line in lines])))
     return found
 
 
@@ -113,45 +107,26 @@ def _cell(value) -> str:
 
 def text(document: dict) -> str:
     """For a terminal."""
-    lines = aligned([SCORES, *rows(document)]) if document["tasks"] else []
+    lines = [scores(document).text()] if document["tasks"] else []
     for result in document["tasks"]:
         if result["parts"]:
-            lines += ["", f"{result['name']}:", *aligned(parts(result, BRIEF))]
+            lines += ["", f"{result['name']}:", parts(result, BRIEF).text()]
     lines += [f"not run: {one['task']}: {one['error']}" for one in document["failures"]]
     if document["tasks"] and not document["is_evidence"]:
         lines += ["", NO_EVIDENCE]
     return "\n".join(lines)
 
 
-def aligned(table: list[tuple[str, ...]]) -> list[str]:
-    """Rows of a table as lines with columns of one width."""
-    table = [tuple(one_line(cell) for cell in row) for row in table]
-    widths = [max(len(row[i]) for row in table) for i in range(len(table[0]))]
-    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in table]
-
-
 def markdown(document: dict) -> str:
     """The same as Markdown, with the notes."""
-    out = [f"# {escaped(document['run'])}", "", escaped(lede(document)), ""]
-    out += [*markdown_table(SCORES, rows(document)), ""]
-    out += ["## Counted", "", *markdown_table(("task", "counted"), counted(document)), ""]
+    out = [f"# {escape(document['run'])}", "", escape(lede(document)), ""]
+    out += [scores(document).markdown(), ""]
+    out += ["## Counted", "", counted(document).markdown(), ""]
     for result in document["tasks"]:
         if result["notes"]:
-            notes = [f"- {escaped(note)}" for note in result["notes"]]
-            out += [f"## Rules of {escaped(result['name'])}", "", *notes, ""]
-    for title, lines in tables(document):
-        out += [f"## {escaped(title[0].upper() + title[1:])}", "", *markdown_table(lines[0], lines[1:]), ""]
-    out += [escaped(f"Not run: {one['task']}: {one['error']}") for one in document["failures"]]
-    return "\n".join([*out, escaped(f"{document['command']}, losslab {document['version']}"), ""])
-
-
-def escaped(text: str) -> str:
-    """A stranger's words as Markdown that shows them and does nothing else: no markup, no HTML, no new line."""
-    text = one_line(text, 10_000).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    return re.sub(r"([\\`*\[\]|]|(?<!\w)_|_(?!\w))", r"\\\1", text)
-
-
-def markdown_table(head, lines) -> list[str]:
-    """A table of cells, each escaped."""
-    return ["| " + " | ".join(cells) + " |"
-            for cells in (map(escaped, head), ["---"] * len(head), *(map(escaped, row) for row in lines))]
+            notes = [f"- {escape(note)}" for note in result["notes"]]
+            out += [f"## Rules of {escape(result['name'])}", "", *notes, ""]
+    for title, table in tables(document):
+        out += [f"## {escape(title[0].upper() + title[1:])}", "", table.markdown(), ""]
+    out += [escape(f"Not run: {one['task']}: {one['error']}") for one in document["failures"]]
+    return "\n".join([*out, escape(f"{document['command']}, losslab {document['version']}"), ""])

@@ -1,6 +1,7 @@
 """The charts of an evaluation's page: where a model loses its nats, whether it knows what it knows, and its tasks."""
 
 from losslab.report import marks, words
+from losslab.words import both_ends
 
 TITLES = {
     "tasks": ("Accuracy of each part", "the bar is two standard errors to each side, the tick what guessing gives"),
@@ -89,7 +90,7 @@ def _tasks(document: dict):
                 continue
             error = 2 * (score["stderr"] or 0)
             name = part["name"] if part is result else f"{result['name']}: {part['name']}"
-            rows.append({"row": len(rows), "loss": marks.short(name, 60), "value": score["value"],
+            rows.append({"row": len(rows), "loss": both_ends(name, 60), "value": score["value"],
                          "guess": _guess(result["name"], part), "low": max(0.0, score["value"] - error),
                          "high": min(1.0, score["value"] + error), "shown": words.score(score, n=False)})
     if not rows:

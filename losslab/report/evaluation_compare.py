@@ -3,15 +3,20 @@
 from pathlib import Path
 
 from losslab import __version__
+from losslab.escaping import escape
 from losslab.report import evaluation, page, words
+from losslab.report.document import finite
+from losslab.tables import Column, Table, name
+from losslab.tables import text as text_column
 from losslab.untrusted import one_line
 
-DIFFERENCES = ("task", "score", "arm", "difference [95 % interval]", "p (Holm)", "n", "verdict")
+DIFFERENCES = (text_column("task"), text_column("score"), name("arm"), Column("difference [95 % interval]"),
+               Column("p (Holm)"), Column("n"), text_column("verdict"))
 
 
 def document(found: dict, *, command: str) -> dict:
     """All that the page shows: what `evaluate.arms.evaluate` gives, and how it came to be."""
-    return evaluation.finite(found) | {"version": __version__, "command": command}
+    return finite(found) | {"version": __version__, "command": command}
 
 
 def write(document: dict, path: str | Path) -> Path:
@@ -21,9 +26,8 @@ def write(document: dict, path: str | Path) -> Path:
 
 def html(document: dict) -> str:
     """The page as text."""
-    return page.filled("evaluation_compare.html.j2", document, {}, lede=lede(document), head=head(document),
-                       rows=rows(document), differences_head=DIFFERENCES, differences=differences(document),
-                       verdicts=verdicts(document))
+    return page.filled("evaluation_compare.html.j2", document, {}, lede=lede(document),
+                       scores=scores(document), differences=differences(document), verdicts=verdicts(document))
 
 
 def lede(document: dict) -> str:
@@ -36,21 +40,20 @@ def lede(document: dict) -> str:
     return said if document["is_evidence"] else f"{said} {evaluation.NO_EVIDENCE}"
 
 
-def head(document: dict) -> tuple[str, ...]:
-    return ("task", "score", *(arm["name"] for arm in document["arms"]), "unit")
-
-
-def rows(document: dict) -> list[tuple[str, ...]]:
+def scores(document: dict) -> Table:
     """A line a score: its value in each arm, with its error and n."""
-    return [(one["task"], one["score"], *(words.score(one["values"][arm["name"]]) for arm in document["arms"]),
-             one["unit"]) for one in document["scores"]]
+    arms = [arm["name"] for arm in document["arms"]]
+    return Table((text_column("task"), text_column("score"), *map(Column, arms), text_column("unit")), [
+        (one["task"], one["score"], *(words.score(one["values"][arm]) for arm in arms), one["unit"])
+        for one in document["scores"]])
 
 
-def differences(document: dict) -> list[tuple[str, ...]]:
+def differences(document: dict) -> Table:
     """A line a score and arm that is not the baseline."""
-    return [(one["task"], one["score"], arm, words.difference(d), words.p_value(d.get("p_holm")),
-             f"{d['n']:,}" if d.get("n") else "–", words.outcome(d))
-            for one in document["scores"] for arm, d in one["differences"].items()]
+    return Table(DIFFERENCES, [
+        (one["task"], one["score"], arm, words.difference(d), words.p_value(d.get("p_holm")),
+         f"{d['n']:,}" if d.get("n") else "–", words.outcome(d))
+        for one in document["scores"] for arm, d in one["differences"].items()])
 
 
 def verdicts(document: dict) -> list[tuple[str, str]]:
@@ -61,9 +64,9 @@ def verdicts(document: dict) -> list[tuple[str, str]]:
 
 def text(document: dict) -> str:
     """For a terminal."""
-    lines = evaluation.aligned([head(document), *rows(document)]) if document["scores"] else []
-    if found := differences(document):
-        lines += ["", f"differences from {document['baseline']}:", *evaluation.aligned([DIFFERENCES, *found]), ""]
+    lines = scores(document).text().splitlines() if document["scores"] else []
+    if (found := differences(document)).rows:
+        lines += ["", f"differences from {document['baseline']}:", *found.text().splitlines(), ""]
         lines += [f"{score}: {verdict}" for score, verdict in verdicts(document)]
     lines += [f"not run: {one['run']}: {one['task']}: {one['error']}" for one in document["failures"]]
     lines += ["", *(f"note: {note}" for note in document["notes"])]
@@ -74,15 +77,12 @@ def text(document: dict) -> str:
 
 def markdown(document: dict) -> str:
     """The same as Markdown."""
-    told = evaluation.escaped
-    out = ["# Task scores side by side", "", told(lede(document)), ""]
-    out += [*evaluation.markdown_table(head(document), rows(document)), ""]
-    if found := differences(document):
-        out += [f"## Differences from {told(document['baseline'])}", ""]
-        out += [*evaluation.markdown_table(DIFFERENCES, found), ""]
-        out += [f"- {told(score)}: {told(verdict)}" for score, verdict in verdicts(document)]
-    out += ["", "## Rules", "", *(f"- {told(note)}" for note in document["notes"]), "", "## Runs", ""]
-    out += [f"- {told(arm['name'])}: seed {run['seed']}, {told(run['run'])}, weights {str(run['weights'])[:12]}"
+    out = ["# Task scores side by side", "", escape(lede(document)), "", scores(document).markdown(), ""]
+    if (found := differences(document)).rows:
+        out += [f"## Differences from {escape(document['baseline'])}", "", found.markdown(), ""]
+        out += [f"- {escape(score)}: {escape(verdict)}" for score, verdict in verdicts(document)]
+    out += ["", "## Rules", "", *(f"- {escape(note)}" for note in document["notes"]), "", "## Runs", ""]
+    out += [f"- {escape(arm['name'])}: seed {run['seed']}, {escape(run['run'])}, weights {str(run['weights'])[:12]}"
             for arm in document["arms"] for run in arm["runs"]]
-    out += [f"- not run: {told(one['run'])}: {one['task']}: {told(one['error'])}" for one in document["failures"]]
-    return "\n".join([*out, "", f"{told(document['command'])}, losslab {document['version']}", ""])
+    out += [f"- not run: {escape(one['run'])}: {one['task']}: {escape(one['error'])}" for one in document["failures"]]
+    return "\n".join([*out, "", f"{escape(document['command'])}, losslab {document['version']}", ""])

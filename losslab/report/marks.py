@@ -1,6 +1,6 @@
 """How an arm looks in every chart, and the pieces that charts are made of."""
 
-from losslab.report import escaping
+from losslab import escaping
 
 SHAPES = ("circle", "square", "triangle-up", "diamond", "triangle-down", "cross")
 DASHES = ([], [6, 3], [2, 2], [8, 3, 2, 3], [10, 4], [4, 2, 1, 2])
@@ -97,12 +97,6 @@ def _mapped(document: dict, style: str, channel: str):
 
 def sized(chart, count: float, description: str):
     return chart.properties(width="container", height=round(ROW * count), description=description)
-
-
-def short(name: str, most: int = 40) -> str:
-    """Both ends of a long name: what tells an arm from another may stand last."""
-    tail = (most - 1) // 2
-    return name if len(name) <= most else f"{name[: most - 1 - tail]}…{name[len(name) - tail:]}"
 
 
 def plain(chart) -> dict:

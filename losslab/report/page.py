@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 
 from losslab import records
-from losslab.report import words
+from losslab.report import arm_tables, words
 from losslab.report.as_markdown import markdown
 from losslab.report.charts import charts
 from losslab.report.marks import beyond, styles
@@ -43,11 +43,10 @@ def save(path: str | Path, page: str, beside: str | None = None, document: dict 
 def html(document: dict) -> str:
     """The page as text."""
     return filled(
-        "page.html.j2", document, charts(document), headline=_headline(document["verdict"]),
+        "page.html.j2", document, charts(document), headline=_headline(document["verdict"]), tables=arm_tables,
         baseline=document["baseline"], styles=styles(document), told=told(document),
         intervals=any(arm["difference"] and arm["difference"]["low"] is not None for arm in document["arms"]),
         off_scale=beyond(document), unscored=[arm["name"] for arm in document["arms"] if not arm["scores"]],
-        curve_rows=_curve_rows, unit_of=functools.partial(_unit, document),
     )
 
 
@@ -76,13 +75,18 @@ def _environment():
         loader=jinja2.FileSystemLoader(HERE), autoescape=True, trim_blocks=True, lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
-    environment.filters |= {"tied": _tied, "breakable": _breakable}
+    environment.filters |= {"tied": _tied, "breakable": _breakable, "minus": _minus}
     return environment
 
 
 def _tied(sentence: str) -> str:
     """No line ends between a number and what it belongs to."""
     return re.sub(r" (?=[=<] \d)|(?<=[=<]) (?=\d)|(?<=\d) (?=nats|bits|seed|more)", "\u00a0", sentence)
+
+
+def _minus(number: str) -> str:
+    """With the sign that numbers have in print, where a hyphen stands for it."""
+    return re.sub(r"(?<![\w.])-(?=\d)", "−", number)
 
 
 def _breakable(name: str):
@@ -116,16 +120,6 @@ def _headline(verdict: str) -> tuple[str, str]:
     sentence, bracket, tally = verdict.partition(" (of ")
     count, colon, rest = tally.removesuffix(")").partition(": ")
     return (sentence, f"Of {count.split()[0]} candidates: {rest}.") if bracket and colon else (verdict, "")
-
-
-def _curve_rows(curve: dict) -> list[int]:
-    """At most twelve points of a curve for its table, the last among them."""
-    last = len(curve["tokens"]) - 1
-    return sorted({round(i * last / 11) for i in range(12)}) if last >= 0 else []
-
-
-def _unit(document: dict, score: str) -> str:
-    return next(arm["scores"][score]["unit"] for arm in document["arms"] if score in arm["scores"])
 
 
 def _hash(text: str) -> str:

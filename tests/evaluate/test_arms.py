@@ -214,7 +214,7 @@ def test_a_hostile_name_moves_no_page_and_no_terminal(make, tmp_path):
     assert "<script>alert" not in page.read_text() and "&lt;script&gt;alert(1)" in page.read_text()
     markdown = Path(page.with_suffix(".md")).read_text()
     assert "<script" not in markdown and "\n# d" not in markdown and "\x1b" not in markdown
-    assert r"\| \`x\` \[a\](http://b) \*c\*" in markdown
+    assert r"&#124; \`x\` \[a\](http&#58;//b) \*c\*" in markdown
     text = evaluation_compare.text(document)
     assert "\x1b" not in text and "not run: " in text and "accuracy_sum" in text
     assert json.loads(page.with_suffix(".json").read_text())["arms"][1]["name"] == printable(HOSTILE)
