@@ -25,7 +25,8 @@ FLOORS = {
     3: "fused checkpoint instruct generate report",
     2: "objective comparison",
     1: "lossfile model corpus records scaling optim kernels",
-    0: "losses transforms formula config machine progress processes tokenizer tensors tales stats units prediction tables",
+    0: "losses transforms formula config machine progress processes tokenizer tensors tables tales stats units"
+       " prediction",
     -1: "escaping grammar",
     -2: "untrusted",
     -3: "words",

@@ -6,6 +6,7 @@ from pathlib import Path
 from losslab.cli.application import app
 from losslab.cli.flags import Json
 from losslab.cli.speech import show, tell
+from losslab.tables import Table, text
 from losslab.words import nearest
 
 
@@ -30,11 +31,10 @@ def losses(name: str | None = None, *, json: Json = False):
             raise ValueError(f"unknown loss {name!r}{nearest(name, everything)}; "
                              f"the family is {', '.join(everything)}")
         return show({"name": name, "page": everything[name]}, everything[name], json)
-    width = max(map(len, everything))
-    lines = [f"{_kind(kind, n):9}  {n:{width}}  {page.splitlines()[0]}"
-             for kind, pages in family.items() for n, page in pages.items()]
+    rows = [(_kind(kind, n), n, page.splitlines()[0]) for kind, pages in family.items() for n, page in pages.items()]
+    table = Table((text("kind"), text("name"), text("what it is")), rows)
     show({kind: {n: page.splitlines()[0] for n, page in pages.items()} for kind, pages in family.items()},
-           "\n".join(lines), json)
+           table.text(heading=False), json)
 
 
 def _kind(kind: str, name: str) -> str:

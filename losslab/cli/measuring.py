@@ -11,6 +11,7 @@ from losslab.cli.application import app
 from losslab.cli.flags import Corpus, Data, Json, given, known
 from losslab.cli.speech import OK, USER_ERROR, Ticker, command_line, score_text, show, tell
 from losslab.progress import silent
+from losslab.tables import pairs
 
 
 @app.command(sort_key=3)
@@ -196,12 +197,12 @@ def _likelihood(record, data, rules, device: str, json: bool) -> None:
 
     run, (newest, _) = record.path, stored.find(record, tell)
     measured = measure(newest, data, rules, device=device)
-    lines = [f"{run} on {measured['corpus']['name']} ({measured['counts']['documents']} documents, "
-             f"{measured['counts']['bytes']:,} bytes)"]
-    lines += [f"  {name:24} {score_text(score)}" for name, score in measured["scores"].items()]
-    if measured["floor_bits_per_byte"] is not None:
-        lines.append(f"  floor of this text       {measured['floor_bits_per_byte']:.4f} bits/byte, ends included")
-    show({"run": str(run), **measured}, "\n".join(lines), json)
+    said = (f"{run} on {measured['corpus']['name']} ({measured['counts']['documents']} documents, "
+            f"{measured['counts']['bytes']:,} bytes)")
+    lines = [(name, score_text(score)) for name, score in measured["scores"].items()]
+    if (floor := measured["floor_bits_per_byte"]) is not None:
+        lines.append(("floor of this text", f"{floor:.4f} bits/byte, ends included"))
+    show({"run": str(run), **measured}, f"{said}\n{pairs(lines)}", json)
 
 
 @app.command(sort_key=4)

@@ -9,6 +9,7 @@ from losslab import config as configuration
 from losslab import tables
 from losslab.cli.speech import command_line, score_text, show
 from losslab.comparison import Comparison
+from losslab.progress import duration
 from losslab.records import Record, files
 from losslab.records.record import tags_in
 from losslab.tables import Column, Table, text
@@ -121,7 +122,7 @@ def _scores(record: Record) -> list[tuple]:
 def _cost(cost: dict) -> list[tuple]:
     seconds, rate = cost.get("train_seconds"), cost.get("tokens_per_second")
     memory, ratio = cost.get("peak_memory_bytes"), cost.get("loss_cost_ratio")
-    facts = [("training", _duration(seconds)), ("tokens a second", rate and f"{rate:,.0f}"),
+    facts = [("training", seconds and duration(seconds)), ("tokens a second", rate and f"{rate:,.0f}"),
              ("peak memory", memory and f"{memory / 1e6:,.0f} MB"),
              ("the loss beside cross_entropy", ratio and f"{ratio:.2f} times its time")]
     return [(name, value) for name, value in facts if value]
@@ -194,11 +195,3 @@ def _number(value) -> str:
 
 def _plain(value):
     return list(value) if isinstance(value, tuple) else value
-
-
-def _duration(seconds: float | None) -> str | None:
-    if seconds is None:
-        return None
-    minutes, rest = divmod(seconds, 60)
-    hours, minutes = divmod(int(minutes), 60)
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest:.0f} s" if minutes else f"{rest:.1f} s"

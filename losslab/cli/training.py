@@ -44,6 +44,7 @@ from losslab.cli.speech import (
     wrapped,
 )
 from losslab.progress import duration, silent
+from losslab.tables import pairs
 from losslab.words import printable
 
 
@@ -183,8 +184,7 @@ def train(
     document = {"run": str(record.path), "loss": record.loss, "seed": record.seed, "condition": record.condition,
                 "status": record.status, **record.result}
     lines = [f"{record.path}: {record.status}"]
-    for name, score in record.scores.items():
-        lines.append(f"  {name:24} {score_text(score)}")
+    lines += [pairs((name, score_text(score)) for name, score in record.scores.items())] if record.scores else []
     if "bits_per_byte" in record.scores:
         lines.append(f"val_bpb: {record.scores['bits_per_byte']['value']:.6f}")
     show(document, "\n".join(lines), json)

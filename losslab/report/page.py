@@ -60,7 +60,7 @@ def filled(template: str, document: dict, drawn: dict[str, dict], **values) -> s
         "base-uri 'none'; form-action 'none'"
     )
     return _environment().get_template(template).render(
-        document=document, policy=policy, words=words, **values,
+        **{"version": document.get("version")} | values, document=document, policy=policy, words=words,
         charts={name: Markup(still(spec)) for name, spec in drawn.items()},
         style=Markup(style), script=Markup(script), bundle=Markup(bundle),
         document_json=Markup(_embedded(document)), charts_json=Markup(_embedded(drawn)),

@@ -7,6 +7,7 @@ from losslab.report import arm_tables, words
 
 WIDTH = 100
 
+
 def table(document: dict) -> str:
     """Aligned plain text of at most 100 columns; the verdict stands last, where a terminal's reader looks."""
     arms = arm_tables.arms(document, document["arms"])
