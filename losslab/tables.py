@@ -4,7 +4,7 @@
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from losslab.escaping import code, escape
 from losslab.words import both_ends, printable, width
@@ -40,7 +40,7 @@ def name(title: str, least: int = 0) -> Column:
     return Column(title, right=False, least=least, code=True)
 
 
-def text(title: str) -> Column:
+def left(title: str) -> Column:
     """A column of words."""
     return Column(title, right=False)
 
@@ -50,7 +50,7 @@ class Table:
     """Rows of text below columns.
 
     Example:
-        >>> print(Table((text("loss"), Column("nll", "nats/token")), [("mse", "1.5"), ("brier", "11.25")]).text())
+        >>> print(Table((left("loss"), Column("nll", "nats/token")), [("mse", "1.5"), ("brier", "11.25")]).text())
         loss   nll, nats/token
         mse                1.5
         brier            11.25
@@ -63,10 +63,6 @@ class Table:
         """The same with these columns alone."""
         kept = [i for i, column in enumerate(self.columns) if column.title in titles]
         return Table([self.columns[i] for i in kept], [[row[i] for i in kept] for row in self.rows])
-
-    def titled(self, *titles: str) -> "Table":
-        """The same below other titles."""
-        return Table([replace(c, title=t) for c, t in zip(self.columns, titles, strict=True)], self.rows)
 
     def text(
         self, columns: int | None = None, *, heading: bool = True, rule: bool = False, indent: str = "",
@@ -115,7 +111,7 @@ class Table:
 
 def pairs(found: Iterable[tuple[object, str]], indent: str = "  ") -> str:
     """Names and their values, a line each."""
-    return Table((text(""), text("")), [(str(one), value) for one, value in found]).text(heading=False, indent=indent)
+    return Table((left(""), left("")), [(str(one), value) for one, value in found]).text(heading=False, indent=indent)
 
 
 def _joined(cell: Cell) -> str:

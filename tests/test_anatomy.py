@@ -104,7 +104,7 @@ def test_a_loss_that_runs_away_has_no_minimizer():
     assert not about.proper and about.bias is None
     assert not any(one["found"] for one in about.minimizers)
     assert all(one["softmax"][0] > 0.999 for one in about.minimizers)  # all is given to the likeliest
-    assert "no rest" in anatomy_text.text(about.to_dict())
+    assert "does not converge" in anatomy_text.text(about.to_dict())
 
 
 # --- the form ----------------------------------------------------------------------------------

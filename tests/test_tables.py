@@ -4,10 +4,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from losslab.report.page import _environment
-from losslab.tables import Column, Table, name, pairs, text
+from losslab.tables import Column, Table, left, name, pairs
 from losslab.words import both_ends, width
 
-SCORES = Table((name("loss", least=8), Column("nll", "nats/token"), text("verdict")),
+SCORES = Table((name("loss", least=8), Column("nll", "nats/token"), left("verdict")),
                [("cross_entropy + 0.0001*z_loss", "-1.5", "baseline"), ("mse|x", ("11.25", "3 seeds"), "worse")])
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from losslab.cli.application import app
 from losslab.cli.flags import Json
 from losslab.cli.speech import show, tell
-from losslab.tables import Table, text
+from losslab.tables import Table, left
 from losslab.words import nearest
 
 
@@ -32,7 +32,7 @@ def losses(name: str | None = None, *, json: Json = False):
                              f"the family is {', '.join(everything)}")
         return show({"name": name, "page": everything[name]}, everything[name], json)
     rows = [(_kind(kind, n), n, page.splitlines()[0]) for kind, pages in family.items() for n, page in pages.items()]
-    table = Table((text("kind"), text("name"), text("what it is")), rows)
+    table = Table((left("kind"), left("name"), left("what it is")), rows)
     show({kind: {n: page.splitlines()[0] for n, page in pages.items()} for kind, pages in family.items()},
            table.text(heading=False), json)
 

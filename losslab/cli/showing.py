@@ -12,7 +12,7 @@ from losslab.comparison import Comparison
 from losslab.progress import duration
 from losslab.records import Record, files
 from losslab.records.record import tags_in
-from losslab.tables import Column, Table, text
+from losslab.tables import Column, Table, left
 from losslab.words import printable, printable_lines
 
 DOCUMENTS = ("spec.json", "environment.json", "result.json", "log.jsonl", "tags.json")
@@ -57,7 +57,7 @@ def corpus(about: dict) -> str:
              and value is not None]
     splits = about.get("splits", {})
     columns = list(dict.fromkeys(name for counts in splits.values() for name in counts))
-    table = Table((text("split"), *(Column(name.replace("_", " ")) for name in columns)),
+    table = Table((left("split"), *(Column(name.replace("_", " ")) for name in columns)),
                   [(split, *(_number(counts.get(name)) for name in columns)) for split, counts in splits.items()])
     sample = "\n".join(f"  {line}" for line in printable_lines(about.get("sample", "")).splitlines())
     return f"corpus\n{_pairs(facts)}\n\nsplits\n{table.text(indent='  ')}\n\nbegins\n{sample}"
@@ -124,7 +124,7 @@ def _cost(cost: dict) -> list[tuple]:
     memory, ratio = cost.get("peak_memory_bytes"), cost.get("loss_cost_ratio")
     facts = [("training", seconds and duration(seconds)), ("tokens a second", rate and f"{rate:,.0f}"),
              ("peak memory", memory and f"{memory / 1e6:,.0f} MB"),
-             ("the loss beside cross_entropy", ratio and f"{ratio:.2f} times its time")]
+             ("loss time / cross-entropy time", ratio and f"{ratio:.2f}")]
     return [(name, value) for name, value in facts if value]
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from losslab import __version__
 from losslab.report import anatomy_text, marks, page
-from losslab.tables import Table, text
+from losslab.tables import Table, left
 
 CHARTS = {
     "value": "Value against P(correct)",
@@ -22,7 +22,7 @@ def write(found: dict, path: str | Path) -> Path:
 def html(found: dict) -> str:
     return page.filled(
         "anatomy.html.j2", found, charts(found), version=__version__, titles=CHARTS,
-        findings=Table((text("finding"), text("")), anatomy_text.findings(found)), proper=anatomy_text.proper(found),
+        findings=Table((left("finding"), left("")), anatomy_text.findings(found)), proper=anatomy_text.proper(found),
         tables=[("where training ends", anatomy_text.ends(found)), *anatomy_text.tables(found)],
     )
 

@@ -3,8 +3,7 @@
 import textwrap
 
 from losslab.escaping import code, escape, plain
-from losslab.tables import Column, Table
-from losslab.tables import text as text_column
+from losslab.tables import Column, Table, left
 
 WIDTH = 100
 SHOWN = (0.001, 0.01, 0.1, 0.5, 0.9, 0.99)  # P(correct) in tables
@@ -14,7 +13,7 @@ def text(found: dict) -> str:
     """One screen: the findings, then two small tables."""
     lines = [plain(found["inspected"]), ""]
     for name, sentence in findings(found):
-        lines += textwrap.wrap(f"{name:13} {plain(sentence)}", WIDTH, subsequent_indent=14 * " ")
+        lines += textwrap.wrap(f"{name:22} {plain(sentence)}", WIDTH, subsequent_indent=23 * " ")
     for title, table in tables(found):
         lines += ["", title, table.text(indent="  ")]
     return "\n".join(lines)
@@ -22,7 +21,7 @@ def text(found: dict) -> str:
 
 def findings(found: dict) -> list[tuple[str, str]]:
     """Name and sentence of each finding."""
-    told = [("proper", proper(found)), ("minimizer", _minimizer(found)), ("scored alone", _alone(found)),
+    told = [("proper", proper(found)), ("minimizer", _minimizer(found)), ("token-wise independent", _alone(found)),
             ("convex", _convex(found)), ("finite", _finite(found)),
             ("route", f"{found['route']['name']}: {found['route']['why']}"), ("cost", _cost(found["cost"]))]
     if found["inspected"] != found["loss"]:
@@ -45,7 +44,7 @@ def _proper(found: dict) -> str:
         return "yes: for every truth that was tried, the softmax of the minimizer is the truth"
     if found["bias"] is None:
         lost = sum(not one["found"] for one in found["minimizers"])
-        return f"no: training comes to no rest for {lost} of {len(found['minimizers'])} truths"
+        return f"no: training does not converge for {lost} of {len(found['minimizers'])} truths"
     bias = found["bias"]
     leaning = "flatter than the truth in some places and sharper in others" if bias["direction"] == "mixed" else (
         f"{bias['direction']} than the truth")
@@ -67,7 +66,7 @@ def _minimizer(found: dict) -> str:
 def _alone(found: dict) -> str:
     return {True: "yes: a token's loss does not change when other tokens of the batch do",
             False: "no: a token's loss changes when other tokens of the batch change",
-            "by definition": "no, by definition: the loss says of itself that it looks at other tokens",
+            "by definition": "no, by definition: the loss says of itself that it depends on other tokens",
             }[found["scored_alone"]]
 
 
@@ -117,7 +116,7 @@ def tables(found: dict) -> list[tuple[str, Table]]:
 
 def ends(found: dict) -> Table:
     """Where training ends for each truth."""
-    columns = text_column("truth"), text_column("softmax of the minimizer"), Column("largest distance"), Column("nats")
+    columns = left("truth"), left("softmax of the minimizer"), Column("largest distance"), Column("nats")
     return Table(columns, [
         (_list(one["truth"]), ("" if one["found"] else "none found; last ") + _list(one["softmax"]),
          number(one["max_abs"]), number(one["kl_nats"])) for one in found["minimizers"]])
@@ -135,12 +134,12 @@ def _list(values: list) -> str:
 # --- Markdown ----------------------------------------------------------------------------------
 
 def markdown(found: dict, sentence: str = "", pictures: dict[str, str] | None = None) -> str:
-    """The findings as a page; `pictures` is title -> file of drawings beside it."""
+    """The findings as a page; `pictures` is title -> file of drawings next to it."""
     lines = [f"# {escape(found['loss'])}", ""]
     lines += [sentence, ""] if sentence else []
     command = f"losslab inspect \"{found['loss'].replace(chr(34), chr(39))}\""
     lines += [f"Inspected by {code(command)}.", "",
-              Table((text_column("finding"), text_column("")), findings(found)).markdown(), ""]
+              Table((left("finding"), left("")), findings(found)).markdown(), ""]
     for title, file in (pictures or {}).items():
         lines += [f"![{title}]({file})", ""]
     lines += ["## Where training ends", "", ends(found).markdown(), ""] if found["minimizers"] else []
@@ -152,7 +151,7 @@ def markdown(found: dict, sentence: str = "", pictures: dict[str, str] | None = 
 
 def gallery(entries: list[tuple[dict, str, str | None]]) -> str:
     """One row for each anatomy, its sentence and its page."""
-    rows = [["loss", "what it is", "proper", "bias", "scored alone", "convex", "route"]]
+    rows = [["loss", "what it is", "proper", "bias", "token-wise independent", "convex", "route"]]
     for found, sentence, page in entries:
         name = code(found["loss"]) + (" (a term)" if found["inspected"] != found["loss"] else "")
         bias = found["bias"]

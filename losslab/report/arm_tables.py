@@ -3,14 +3,14 @@
 from collections.abc import Sequence
 
 from losslab.report import words
-from losslab.tables import Column, Table, name, text
+from losslab.tables import Column, Table, left, name
 
 LOSS = name("loss", least=16)
 RATIO = "loss time / cross-entropy time"
 
 
 def arms(document: dict, rows: Sequence[dict], *, page: bool = False) -> Table:
-    """What the arms scored and how they differ; a page has room for an error more, and tells verdicts elsewhere."""
+    """What the arms scored and how they differ; a page shows one error more, and the verdict as a word."""
     in_bits = document["measure"].replace("nll", "bits_per_byte")
 
     def row(arm: dict) -> tuple[str, ...]:
@@ -23,7 +23,7 @@ def arms(document: dict, rows: Sequence[dict], *, page: bool = False) -> Table:
             words.outcome(arm) if page else arm["verdict"])
 
     return Table((LOSS, Column("nll", "nats/token"), Column("difference [95 % interval]"), Column("p (Holm)"),
-                  Column("bits/byte"), Column("seeds"), text("verdict")), list(map(row, rows)))
+                  Column("bits/byte"), Column("seeds"), left("verdict")), list(map(row, rows)))
 
 
 def seeds(document: dict) -> Table:
@@ -86,7 +86,7 @@ def quantiles(document: dict) -> Table:
 
 def splits(corpus: dict) -> Table:
     counts = ("documents", "tokens", "bytes")
-    return Table((text("split"), *map(Column, counts)),
+    return Table((left("split"), *map(Column, counts)),
                  [(name, *(words.value(split[key]) for key in counts)) for name, split in corpus["splits"].items()])
 
 
@@ -100,5 +100,5 @@ def runs(document: dict) -> Table:
         return ((arm["name"], arm["condition"]), str(run["seed"]), run["status"], words.value(run["step"]),
                 words.number(run["nll"]), (run["path"], *said))
 
-    return Table((LOSS, *map(Column, ("seed", "status", "steps", "nll")), text("folder")),
+    return Table((LOSS, *map(Column, ("seed", "status", "steps", "nll")), left("folder")),
                  [row(arm, run) for arm in document["arms"] for run in arm["runs"]])

@@ -2,8 +2,7 @@
 
 from losslab.escaping import block, code, escape
 from losslab.report import arm_tables, text, words
-from losslab.tables import Table, name
-from losslab.tables import text as text_column
+from losslab.tables import Table, left, name
 
 ARMS = ("loss", "nll", "difference [95 % interval]", "p (Holm)", "bits/byte", "verdict")
 
@@ -19,10 +18,8 @@ def markdown(document: dict) -> str:
     ]
     if document["warnings"]:
         parts.append("\n".join(f"- {escape(warning)}" for warning in document["warnings"]))
-    seeds = arm_tables.seeds(document)
-    parts += ["## Scores", arm_tables.scores(document).markdown(), "## Every seed",
-              seeds.titled("nll, nats/token", *(column.title for column in seeds.columns[1:])).markdown(), "## Cost",
-              arm_tables.brief_costs(document).markdown()]
+    parts += ["## Scores", arm_tables.scores(document).markdown(), "## Every seed: nll, nats/token",
+              arm_tables.seeds(document).markdown(), "## Cost", arm_tables.brief_costs(document).markdown()]
     if document["others"]:
         others = arm_tables.arms(document, document["others"])
         parts += [f"## {words.plural(len(document['others']), 'other arm')}", others.only(*ARMS).markdown()]
@@ -31,7 +28,7 @@ def markdown(document: dict) -> str:
         parts.append(block(document["command"]))
     settings = {**document["settings"], **document["environment"]}
     rows = [(str(key), words.value(value)) for key, value in settings.items()]
-    parts.append(Table((name("setting"), text_column("value")), rows).markdown())
+    parts.append(Table((name("setting"), left("value")), rows).markdown())
     for loss in document["losses"]:
         parts += [f"{code(loss['path'])}, sha256 {code(loss['sha256'])}", block(loss["source"])]
     return "\n\n".join(part for part in parts if part) + "\n"

@@ -8,10 +8,9 @@ from losslab import __version__
 from losslab.escaping import escape
 from losslab.report import evaluation_charts, page, words
 from losslab.report.document import finite
-from losslab.tables import Column, Table
-from losslab.tables import text as text_column
+from losslab.tables import Column, Table, left
 
-SCORES = text_column("task"), text_column("score"), Column("value ± standard error (n)"), text_column("unit")
+SCORES = left("task"), left("score"), Column("value ± standard error (n)"), left("unit")
 NO_EVIDENCE = "Not evidence: items were left out, or something was missing; the rules on the page say what."
 BRIEF = ("accuracy", "centered_v1", "centered_v2", "share_cut")  # of a part, where there is no room for all
 
@@ -38,7 +37,7 @@ def _noted(result: dict) -> dict:
 
 
 def write(document: dict, path: str | Path) -> Path:
-    """Write `path` (HTML), and `.md` and `.json` of the same stem beside it; return the path of the page."""
+    """Write `path` (HTML), and `.md` and `.json` of the same stem next to it; return the path of the page."""
     return page.save(path, html(document), markdown(document), document)
 
 
@@ -66,14 +65,14 @@ def scores(document: dict) -> Table:
 def parts(result: dict, only: tuple[str, ...] | None = None) -> Table:
     """A line a part of a task: its name, n, and a column a score. Parts of parts are not shown."""
     keys = dict.fromkeys(key for part in result["parts"] for key in part["scores"] if only is None or key in only)
-    return Table((text_column("part"), Column("n"), *map(Column, keys)), [
+    return Table((left("part"), Column("n"), *map(Column, keys)), [
         (part["name"], f"{next((s['n'] for s in part['scores'].values()), 0):,}",
          *(words.score(part["scores"].get(key), n=False) for key in keys)) for part in result["parts"]])
 
 
 def counted(document: dict) -> Table:
     """A line a task: what it counted, by name."""
-    return Table((text_column("task"), text_column("counted")), [
+    return Table((left("task"), left("counted")), [
         (name, ", ".join(f"{key} {value:,}" for key, value in counts.items())) for name, counts in _counts(document)])
 
 
@@ -94,7 +93,7 @@ def tables(document: dict) -> list[tuple[str, Table]]:
             if lines:
                 first, *others = (key.replace("_", " ") for key in lines[0])
                 found.append((f"{result['name']}: {name.replace('_', ' ')}",
-                              Table((text_column(first), *map(Column, others)),
+                              Table((left(first), *map(Column, others)),
                                     [tuple(map(_cell, line.values())) for line in lines])))
     return found
 

@@ -6,12 +6,11 @@ from losslab import __version__
 from losslab.escaping import escape
 from losslab.report import evaluation, page, words
 from losslab.report.document import finite
-from losslab.tables import Column, Table, name
-from losslab.tables import text as text_column
+from losslab.tables import Column, Table, left, name
 from losslab.untrusted import one_line
 
-DIFFERENCES = (text_column("task"), text_column("score"), name("arm"), Column("difference [95 % interval]"),
-               Column("p (Holm)"), Column("n"), text_column("verdict"))
+DIFFERENCES = (left("task"), left("score"), name("arm"), Column("difference [95 % interval]"),
+               Column("p (Holm)"), Column("n"), left("verdict"))
 
 
 def document(found: dict, *, command: str) -> dict:
@@ -20,7 +19,7 @@ def document(found: dict, *, command: str) -> dict:
 
 
 def write(document: dict, path: str | Path) -> Path:
-    """Write `path` (HTML), and `.md` and `.json` of the same stem beside it; return the path of the page."""
+    """Write `path` (HTML), and `.md` and `.json` of the same stem next to it; return the path of the page."""
     return page.save(path, html(document), markdown(document), document)
 
 
@@ -43,7 +42,7 @@ def lede(document: dict) -> str:
 def scores(document: dict) -> Table:
     """A line a score: its value in each arm, with its error and n."""
     arms = [arm["name"] for arm in document["arms"]]
-    return Table((text_column("task"), text_column("score"), *map(Column, arms), text_column("unit")), [
+    return Table((left("task"), left("score"), *map(Column, arms), left("unit")), [
         (one["task"], one["score"], *(words.score(one["values"][arm]) for arm in arms), one["unit"])
         for one in document["scores"]])
 

@@ -1,4 +1,4 @@
-"""A document as one self-contained HTML file, with its Markdown and its JSON beside it."""
+"""A document as one self-contained HTML file, with its Markdown and its JSON next to it."""
 
 import base64
 import functools
@@ -19,11 +19,11 @@ STILL_WIDTH = 760  # pixels of the drawings that stand in where scripts are off
 
 
 def write(document: dict, path: str | Path) -> Path:
-    """Write `path` (HTML), and `.md` and `.json` of the same stem beside it; return the path of the page."""
+    """Write `path` (HTML), and `.md` and `.json` of the same stem next to it; return the path of the page."""
     return save(path, html(document), markdown(document), document)
 
 
-def save(path: str | Path, page: str, beside: str | None = None, document: dict | None = None) -> Path:
+def save(path: str | Path, page: str, text: str | None = None, document: dict | None = None) -> Path:
     """Write a page, and Markdown and JSON of the same stem where they are given."""
     path = Path(path)
     if path.suffix.lower() not in (".html", ".htm"):
@@ -31,8 +31,8 @@ def save(path: str | Path, page: str, beside: str | None = None, document: dict 
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(page, encoding="utf-8", newline="\n")
-        if beside is not None:
-            path.with_suffix(".md").write_text(beside, encoding="utf-8")
+        if text is not None:
+            path.with_suffix(".md").write_text(text, encoding="utf-8")
         if document is not None:
             records.write_json(path.with_suffix(".json"), document)
     except OSError as error:

@@ -10,7 +10,7 @@ MOST_DECIMALS = 17  # a float has no more
 
 
 def decimals(uncertainty: float) -> int:
-    """Decimal places worth printing beside an uncertainty, by the Particle Data Group's rule.
+    """Decimal places worth printing of a value with an uncertainty, by the Particle Data Group's rule.
 
     Two digits of the uncertainty are kept where they begin with 10 to 35 and one where they begin
     with 36 to 94, so that rounding moves it by a seventh at most.

@@ -37,7 +37,7 @@ def firm_from(alpha: float) -> int:
 
 
 def judged(arm: ArmResult, reference: ArmResult, terms: Terms, num_tests: int) -> tuple[str, str]:
-    """Outcome and verdict of an arm beside that of the baseline."""
+    """Outcome and verdict of an arm compared with the baseline."""
     how = "diverged" if arm.diverged else "failed"
     if arm.name == reference.name:
         return (how, _lost(arm)) if arm.lost else ("baseline", "baseline")
