@@ -117,8 +117,12 @@ def execute(planned: Plan, *, workers: int, threads: int, tell: Tell, progress: 
     waiting = []
     for experiment, folder in zip(planned.experiments, planned.folders, strict=True):
         records.create(folder, experiment.spec, environment(experiment, threads))
-        if records.read(folder).status not in ("finished", "diverged"):
+        record = records.read(folder)
+        if record.status not in ("finished", "diverged"):
             waiting.append(Job(experiment, folder, threads=threads, tell=tell))
+            waiting[-1].tokens = record.log[-1]["tokens"] if record.log else 0  # of a run that was stopped
+    if waiting and (busy := machine.busy(threads or None, workers)):
+        tell(busy)
     reporter = _Reporter(planned, waiting, progress)
     running: list[Job] = []
     with machine.stop_requests() as asked_to_stop:

@@ -476,7 +476,7 @@ def test_every_seed_is_named_and_captions_stand_outside_wide_tables(runs):
     assert [x for _, x in Page(text).all("th") if x.startswith("seed ")] == ["seed 0", "seed 1", "seed 2", "seed 3"]
     assert "<caption" not in text and text.count('class="caption"') >= 4
     shown = report.markdown(described(runs))
-    assert "| nll, nats/token | seed 0 | seed 1 | seed 2 | seed 3 |" in shown
+    assert "## Every seed: nll, nats/token\n\n| loss | seed 0 | seed 1 | seed 2 | seed 3 |" in shown
     assert "| `squentropy` | 1.5210 | 1.5230 | 1.5180 | 1.5200 |" in shown
 
 

@@ -22,7 +22,8 @@ def arms(*losses, base=QUICK):
 
 @pytest.fixture(scope="module")
 def studied(tmp_path_factory):
-    """A study whose arms end in each way, with one worker killed: folder, comparison, records, what was said."""
+    """A study whose arms end in each way, with one worker killed: folder, comparison, records, what was said,
+    and how far it was."""
     folder = small_text(tmp_path_factory.mktemp("study"))
     (folder / "late.py").write_text(
         "calls = 0\n"
@@ -35,12 +36,13 @@ def studied(tmp_path_factory):
     )
     wild = change(QUICK, loss="1e8*mse + cross_entropy", train={"learning_rate": 1e8, "min_learning_rate": 0.0,
                                                               "grad_clip": 0.0, "warmup_steps": 0})
-    said = []
+    said, told = [], []
     with contextlib.chdir(folder), pytest.MonkeyPatch.context() as patch:
         patch.setattr(processes, "start", killing_the_first_worker())
         every = [*arms("cross_entropy", "label_smoothing(0.3)", "late.py"), wild]
-        comparison = study.compare(every, [0], "runs", workers=2, tell=said.append)
-    return folder, comparison, comparison.runs, said
+        comparison = study.compare(every, [0], "runs", workers=2, tell=said.append,
+                                   progress=lambda *report: told.append(report))
+    return folder, comparison, comparison.runs, said, told
 
 
 def killing_the_first_worker():
@@ -58,20 +60,31 @@ def killing_the_first_worker():
 
 
 def test_a_killed_worker_is_started_again(studied):
-    _, _, found, said = studied
+    _, _, found, said, _ = studied
     assert any("killed by signal 9" in line and "starting it again" in line for line in said)
     assert {r.loss: r.status for r in found}["cross_entropy"] == "finished"
 
 
 def test_a_worker_that_fails_leaves_the_others_and_says_why(studied):
-    _, _, found, said = studied
+    _, _, found, said, _ = studied
     status = {record.loss: record.status for record in found}
     assert status["label_smoothing(0.3)"] == "finished" and status["late.py"] == "failed"
     assert any("late.py failed at line 6: RuntimeError: no more" in line for line in said)
 
 
+def test_how_far_all_runs_are_is_told_in_numbers(studied):
+    *_, told = studied
+    of_runs = [report for report in told if report[0] == "training"]
+    done = [report[1] for report in of_runs]
+    assert done[0] < 4 * 12 * QUICK.tokens_per_step and {report[2:4] for report in of_runs} == {
+        (4 * 12 * QUICK.tokens_per_step, "tokens")}
+    assert all(len(report[4]) == 4 and sum(run.phase not in ("waiting", "over") for run in report[4]) <= 2
+               for report in of_runs)
+    assert {run.phase for report in of_runs for run in report[4]} >= {"waiting", "starting", "over"}
+
+
 def test_a_diverged_seed_is_counted_and_gets_no_mean(studied):
-    _, comparison, found, _ = studied
+    _, comparison, found, _, _ = studied
     (wild,) = [arm for arm in comparison.arms if "mse" in arm.name]
     assert wild.difference is None and "1 of 1 diverged" in wild.status
 

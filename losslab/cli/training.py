@@ -100,8 +100,6 @@ def compare(
         plan = study.plan(arms, numbers, store, tell=tell, progress=Ticker())
         estimate = study.estimate(plan, workers=workers, threads=threads)
         return show(estimate, _estimate_text(estimate), json)
-    if busy := machine.busy(threads or None, workers):
-        tell(busy)
     compared = study.compare(
         arms, numbers, store, workers=workers, threads=threads, baseline=baseline, margin=margin, tell=tell,
         progress=Ticker(),
@@ -170,8 +168,6 @@ def train(
     say = tell if machine.rank() == 0 else lambda text: None
     threads = threads_of(threads, say)
     processes.adopt_orphans()
-    if busy := machine.busy(threads or None):
-        say(busy)
     if resume is not None:
         record = experiment.resume(resume, trust=hashes, tell=tell, threads=threads, on_line=run_lines())
     else:

@@ -47,6 +47,8 @@ def run(
     is_main = machine.rank() == 0
     if is_main:  # the other ranks only compute
         records.create(folder, experiment.spec, environment(experiment, threads))
+        if records.read(folder).status not in ("finished", "diverged") and (busy := machine.busy(threads or None)):
+            tell(busy)
     machine.barrier()
     if experiment.runs_files and not experiment.trains:
         _in_processes(Job(experiment, folder, threads=threads, tell=tell, on_line=on_line, on_said=tell))
