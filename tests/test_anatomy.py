@@ -292,7 +292,7 @@ def test_every_form_of_a_finding_tells_the_route(tmp_path, capsys, monkeypatch):
 def test_a_term_is_inspected_beside_cross_entropy_and_says_so(tmp_path):
     about = found("z_loss")
     assert about.loss == "z_loss" and about.inspected == "cross_entropy + z_loss"
-    assert "this is cross_entropy + z_loss" in anatomy_text.text(about.to_dict())
+    assert "this is cross_entropy + z_loss" in " ".join(anatomy_text.text(about.to_dict()).split())
     blind = file_of(tmp_path, "def mine(prediction):\n    return prediction.log_z**2\n")
     assert found(blind).inspected.startswith("cross_entropy + file(")
     assert found("softcap(15) | 0.1*entropy").inspected == "softcap(15) | cross_entropy + 0.1*entropy"
