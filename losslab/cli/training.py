@@ -91,7 +91,7 @@ def compare(
     arms = [configure(preset, None, sections, loss=loss, **short) for loss in losses or ("cross_entropy",)]
     for warning in _no_verdict(losses, numbers):
         tell(warning)
-    from losslab import machine, processes, records, study
+    from losslab import processes, records, study
     from losslab.cli import showing
 
     threads = threads_of(threads, tell)

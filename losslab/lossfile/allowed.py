@@ -73,5 +73,6 @@ def check(sources: Iterable, trusted: Collection[str] = (), *, what: str = "it")
         if source.sha256 not in known:
             raise ValueError(
                 f"{what} wants to run the loss file {one_line(source.path)}, which is not among those you have "
-                f"allowed; its text is the source in the run's spec.json: read it first, then say --trust {source.sha256}"
+                "allowed; its text is the source in the run's spec.json: read it first, then say --trust "
+                f"{source.sha256}"
             )
