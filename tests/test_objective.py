@@ -172,10 +172,26 @@ def test_check_finds_that_each_token_is_scored_alone(text):
     assert objective.check(V) is True and objective.scored_alone is True
 
 
-@pytest.mark.parametrize("text", ["mile", "multi_token", "cross_entropy + 1e-3*unlikelihood", "focal_detached(1)"])
+@pytest.mark.parametrize("text", [
+    "mile", "multi_token", "cross_entropy + 1e-3*unlikelihood", "focal_detached(1)", "softcap(3) | focal_detached",
+    "softcap(3) | cross_entropy + 0.5*entropy + 0.3*focal_detached",
+    "softcap(9) | softcap(3) | cross_entropy + 1e-3*mile",
+])
 @pytest.mark.parametrize("vocab", [2, 5, 300, 50_257])
 def test_check_finds_that_tokens_are_not_scored_alone_however_little_the_others_count(text, vocab):
     assert Objective.parse(text).check(vocab) is False
+
+
+@pytest.mark.parametrize("body", [
+    "prediction.nll.float() * 1.5",  # computes in float32
+    "prediction.nll + (prediction.nll[..., None] @ torch.ones(1, 1))[..., 0]",  # and cannot do otherwise
+    "prediction.nll + prediction.nll.new_ones(1) * torch.tensor([0.1])",
+])
+def test_a_file_that_computes_in_float32_is_token_wise_independent_all_the_same(write, body):
+    text = write(f"import torch\n\ndef loss(prediction):\n    return {body}\n")
+    assert Objective.parse(text).check(V) is True
+    of_others = write(f"import torch\n\ndef loss(prediction):\n    return ({body}) + 1e-3 * prediction.nll.mean()\n")
+    assert Objective.parse(of_others).check(V) is False
 
 
 @pytest.mark.parametrize("text", ["unigram_smoothing(0.2)", "cross_entropy + 0.25*prefix_token"])
@@ -459,10 +475,11 @@ BAD = {
     "an exception": ("my_loss.py failed at line 4: RuntimeError: oh", "raise RuntimeError('oh')"),
     "nan": ("my_loss.py gives nan on the logits of an untrained model", "return prediction.nll * float('nan')"),
     "infinite": ("my_loss.py gives inf on the logits", "return prediction.nll / 0"),
-    "a scalar": (r"returned shape \[\] for targets of shape \[2, 3\]; a loss gives one number per token and leaves",
+    "a scalar": (r"returned shape \[\] for targets of shape \[9, 11\]; a loss gives one number per token and leaves",
                  "return prediction.nll.mean()"),
-    "a wrong shape": (r"my_loss.py returned shape \[2, 3, 11\] for targets of shape \[2, 3\]",
+    "a wrong shape": (r"my_loss.py returned shape \[9, 11, 11\] for targets of shape \[9, 11\]",
                       "return prediction.logits"),
+    "a slice": (r"my_loss.py returned shape \[3, 11\] for targets of shape \[9, 11\]", "return prediction.nll[:3]"),
     "a number": ("returned float, not a tensor", "return 1.5"),
     "nothing": ("returned NoneType, not a tensor", "pass"),
     "no gradient": ("my_loss.py gives no gradient: nothing it returns depends on the logits",
