@@ -52,7 +52,7 @@ def from_folder(record: records.Record, trusted: Collection[str], *, trains: boo
         if source.sha256 != loss["sha256"]:
             raise ValueError(f"{record.path} is damaged: the loss file in its spec.json is not the one it was written "
                              "with; start a new run")
-    trust.check(sources, trusted, what=f"{record.path}")
+    trust.check(sources, trusted, what=f"{record.path}", where=f"its text is the source in {record.path / 'spec.json'}")
     settings = {key: value for key, value in spec["config"].items()}
     told = condition(settings, spec["objective"], spec["corpus"]["digest"], config.num_steps, spec.get("start"))
     if told != record.condition:
