@@ -172,10 +172,26 @@ def test_check_finds_that_each_token_is_scored_alone(text):
     assert objective.check(V) is True and objective.scored_alone is True
 
 
-@pytest.mark.parametrize("text", ["mile", "multi_token", "cross_entropy + 1e-3*unlikelihood", "focal_detached(1)"])
+@pytest.mark.parametrize("text", [
+    "mile", "multi_token", "cross_entropy + 1e-3*unlikelihood", "focal_detached(1)", "softcap(3) | focal_detached",
+    "softcap(3) | cross_entropy + 0.5*entropy + 0.3*focal_detached",
+    "softcap(9) | softcap(3) | cross_entropy + 1e-3*mile",
+])
 @pytest.mark.parametrize("vocab", [2, 5, 300, 50_257])
 def test_check_finds_that_tokens_are_not_scored_alone_however_little_the_others_count(text, vocab):
     assert Objective.parse(text).check(vocab) is False
+
+
+@pytest.mark.parametrize("body", [
+    "prediction.nll.float() * 1.5",  # computes in float32
+    "prediction.nll + (prediction.nll[..., None] @ torch.ones(1, 1))[..., 0]",  # and cannot do otherwise
+    "prediction.nll + prediction.nll.new_ones(1) * torch.tensor([0.1])",
+])
+def test_a_file_that_computes_in_float32_is_token_wise_independent_all_the_same(write, body):
+    text = write(f"import torch\n\ndef loss(prediction):\n    return {body}\n")
+    assert Objective.parse(text).check(V) is True
+    of_others = write(f"import torch\n\ndef loss(prediction):\n    return ({body}) + 1e-3 * prediction.nll.mean()\n")
+    assert Objective.parse(of_others).check(V) is False
 
 
 @pytest.mark.parametrize("text", ["unigram_smoothing(0.2)", "cross_entropy + 0.25*prefix_token"])

@@ -39,7 +39,7 @@ class Job:
         self.phase = "starting"
         self.asked_to_stop = False
         self.process = None
-        self.seconds = 0.0  # of training, by the clock of this process, and those before a checkpoint it goes on from
+        self.seconds = 0.0  # of training: what the newest checkpoint says, and from then on the clock of this process
         self.tokens = 0  # trained so far, as the log says
         self.is_over = False
         self._life = self._steps()
@@ -82,10 +82,10 @@ class Job:
     def _to_result(self, environment: dict) -> Iterator[str]:
         experiment, folder = self.experiment, self.folder
         path = measuring.trained(experiment, folder)
+        self.seconds = measuring.seconds_before(folder)
         if path is not None:
             self.tokens = experiment.num_tokens
         else:
-            self.seconds = measuring.seconds_before(folder)
             error = yield from self._train()
             records.restore(folder, experiment.spec, environment)
             if self.asked_to_stop:
@@ -99,7 +99,7 @@ class Job:
         measuring.check_budget(experiment, path)
         measured = yield from self._measure(path)
         if measured is not None:
-            found = measuring.result(experiment, folder, path, measured, seconds=self._clock(path), by="apart")
+            found = measuring.result(experiment, folder, path, measured, seconds=self.seconds, by="apart")
             if found["status"] == "diverged":
                 return self._diverged(found)
             records.write_result(folder, found)
@@ -153,10 +153,6 @@ class Job:
                 waiting.close()
                 return None
             yield "measuring"
-
-    def _clock(self, path: Path) -> float:
-        """Seconds of training: those this process saw, and where it saw none of them, those the checkpoint tells of."""
-        return self.seconds or measuring.checkpoint.about(path)[0]["seconds"]
 
     def _diverged(self, result: dict) -> None:
         records.write_result(self.folder, result)

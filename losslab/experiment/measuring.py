@@ -32,7 +32,7 @@ def trained(experiment: Experiment, folder: Path) -> Path | None:
 
 
 def seconds_before(folder: Path) -> float:
-    """Seconds of training up to the checkpoint that a run goes on from, as it says; 0 where there is none."""
+    """Seconds of training that the newest whole checkpoint tells of; 0 where there is none."""
     try:
         return float(checkpoint.about(checkpoint.newest(folder / "checkpoint"))[0]["seconds"])
     except ValueError:

@@ -57,7 +57,8 @@ def from_folder(record: records.Record, trusted: Collection[str], *, trains: boo
         if source.sha256 != loss["sha256"]:
             raise ValueError(f"{record.path} is damaged: the loss file in its spec.json is not the one it was written "
                              "with; start a new run")
-    lossfile.check(sources, trusted, what=f"{record.path}")
+    lossfile.check(sources, trusted, what=f"{record.path}",
+                   where=f"its text is the source in {record.path / 'spec.json'}")
     told = configuration.digest(configuration.identity(
         config, objective=spec["objective"], corpus=spec["corpus"]["digest"], weights=spec.get("start", "")))
     if told != record.condition:

@@ -34,7 +34,8 @@ def coefficients(
 ) -> Coefficients:  # fmt: skip
     """What `partials`, the derivatives of a loss by the quantities that were `found`, make of the gradient."""
     a0, a1, c0, c1, powers, priors, columns = _Sum(), None, None, None, [], [], []
-    for quantity, d in partials.items():
+    for quantity, d in sorted(partials.items(), key=lambda part: str(part[0])):
+        # in one order: that of a set changes from process to process, and with it the last digit of a sum
         match quantity:
             case "nll":
                 a0.add(d)

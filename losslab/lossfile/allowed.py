@@ -61,7 +61,7 @@ def allow(hashes: Iterable[tuple[str, str]]) -> None:
                          "LOSSLAB_STATE to a folder that can be") from None
 
 
-def check(sources: Iterable, trusted: Collection[str] = (), *, what: str = "it") -> None:
+def check(sources: Iterable, trusted: Collection[str] = (), *, what: str = "it", where: str = "") -> None:
     """An error unless each source (with `sha256` and `path`) is in the list or in `trusted`.
 
     Raises:
@@ -73,6 +73,5 @@ def check(sources: Iterable, trusted: Collection[str] = (), *, what: str = "it")
         if source.sha256 not in known:
             raise ValueError(
                 f"{what} wants to run the loss file {one_line(source.path)}, which is not among those you have "
-                "allowed; its text is the source in the run's spec.json: read it first, then say --trust "
-                f"{source.sha256}"
+                f"allowed; read it first ({where or one_line(source.path)}), then say --trust {source.sha256}"
             )
