@@ -1,16 +1,15 @@
-"""Device, numerics, ranks, threads and memory of the machine at hand."""
+"""Device, numerics, threads and memory of the machine at hand."""
 
 import math
 import os
 import platform
-import signal
 import sys
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from pathlib import Path
 
 import torch
+
+from losslab import parallel
 
 CGROUP = Path("/sys/fs/cgroup")  # where Linux says how much of the machine a container may use
 MAX_THREADS = 1_024
@@ -54,85 +53,6 @@ def autocast(device: str, dtype: str):
     if dtype == "float32":
         return nullcontext()
     return torch.autocast(device.split(":")[0], dtype=getattr(torch, dtype))
-
-
-def has_onednn(like: torch.Tensor) -> bool:
-    """Whether oneDNN can multiply a tensor like this one."""
-    return (
-        like.dtype == torch.float32 and like.device.type == "cpu" and torch.backends.mkldnn.is_available()
-        and hasattr(torch.ops.mkldnn, "_linear_pointwise")
-    )
-
-
-def times_transposed(
-    a: torch.Tensor, b: torch.Tensor, activation: str = "none", bias: torch.Tensor | None = None
-) -> torch.Tensor:
-    """`activation(a @ b.T + bias)` without gradients, by oneDNN where it is at hand: up to three times the speed of MKL
-    on a CPU that is not Intel's."""
-    if has_onednn(a):
-        return torch.ops.mkldnn._linear_pointwise(a, b, bias, activation, [], "")
-    z = torch.nn.functional.linear(a, b).to(torch.promote_types(a.dtype, torch.float32))
-    if bias is not None:
-        z += bias
-    return z if activation == "none" else getattr(torch, activation + "_")(z)
-
-
-def rank() -> int:
-    return int(os.environ.get("RANK", 0))
-
-
-def world_size() -> int:
-    return int(os.environ.get("WORLD_SIZE", 1))
-
-
-def join_ranks(device: str) -> str:
-    """Meet the other processes that `torchrun` started, if any; the device of this one."""
-    if world_size() == 1:
-        return device
-    local = int(os.environ.get("LOCAL_RANK", 0))
-    on_gpu = device.startswith("cuda")
-    if on_gpu:
-        torch.cuda.set_device(local)
-    if not torch.distributed.is_initialized():
-        torch.distributed.init_process_group("nccl" if on_gpu else "gloo")
-    return f"cuda:{local}" if on_gpu else device
-
-
-def barrier() -> None:
-    """Wait until every rank is here."""
-    if world_size() > 1:
-        torch.distributed.barrier()
-
-
-def leave(code: int) -> None:
-    """End this process; under `torchrun` without tearing anything down.
-
-    About one teardown in six of a gloo group aborts (torch 2.13: "terminate called without an active exception"),
-    which would turn a finished run into a failed one.
-    """
-    if world_size() > 1:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code)
-    sys.exit(code)
-
-
-def any_rank(flag: bool, device: str) -> bool:
-    """Whether the flag is set on any rank; every rank gets the same answer."""
-    if world_size() == 1:
-        return flag
-    flags = torch.tensor(float(flag), device=device)
-    torch.distributed.all_reduce(flags)
-    return bool(flags > 0)
-
-
-def sum_over_ranks(numbers: torch.Tensor, device: str) -> torch.Tensor:
-    """The sum of every rank's numbers, on every rank."""
-    if world_size() == 1:
-        return numbers
-    shared = numbers.to(device)
-    torch.distributed.all_reduce(shared)
-    return shared.to(numbers.device)
 
 
 def cores() -> int:
@@ -212,27 +132,6 @@ def _size(count: int) -> str:
     return f"{count / 1000**power:.3g} {('bytes', 'kB', 'MB', 'GB', 'TB')[power]}"
 
 
-@contextmanager
-def stop_requests() -> Iterator[Callable[[], bool]]:
-    """Turn SIGTERM and Ctrl-C into a question, "was I asked to stop?"; a second Ctrl-C stops at once."""
-    asked = []
-
-    def ask(number, frame):
-        if asked and number == signal.SIGINT:
-            raise KeyboardInterrupt
-        asked.append(number)
-
-    if threading.current_thread() is not threading.main_thread():  # signals reach the main thread alone
-        yield lambda: False
-        return
-    before = {number: signal.signal(number, ask) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        yield lambda: bool(asked)
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
 def peak_memory_bytes(device: str) -> int:
     """Largest memory so far: of the GPU where there is one, of this process otherwise."""
     if device.startswith("cuda"):
@@ -256,7 +155,7 @@ def describe(device: str, dtype: str) -> dict:
         "device": device,
         "dtype": dtype,
         "threads": torch.get_num_threads(),
-        "world_size": world_size(),
+        "world_size": parallel.world_size(),
     }
 
 

@@ -12,7 +12,7 @@ from torch.overrides import TorchFunctionMode
 from losslab import formula
 from losslab.config import ModelConfig, override
 from losslab.formula import Transform
-from losslab.machine import times_transposed
+from losslab.kernels.products import times_transposed
 from losslab.untrusted import shown
 
 MOST_TOKENS = 2**31 - 1  # of a vocabulary: what columns can be counted with

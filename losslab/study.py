@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from losslab import comparison, machine, records
+from losslab import comparison, machine, processes, records
 from losslab import config as configuration
 from losslab.comparison import Comparison
 from losslab.config import ExperimentConfig
@@ -125,7 +125,7 @@ def execute(planned: Plan, *, workers: int, threads: int, tell: Tell, progress: 
         tell(busy)
     reporter = _Reporter(planned, waiting, progress)
     running: list[Job] = []
-    with machine.stop_requests() as asked_to_stop:
+    with processes.stop_requests() as asked_to_stop:
         try:
             while waiting or running:
                 if asked_to_stop():

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
-from losslab import machine, optim
+from losslab import machine, optim, parallel
 from losslab.config import IGNORE_INDEX, TrainConfig
 from losslab.fused import linear_loss
 from losslab.objective import Objective, check_targets
@@ -103,7 +103,7 @@ def train(
         started = time.perf_counter()
         for group in optimizer.param_groups:
             group["lr"] = optim.learning_rate(step, num_steps, config)
-        torch.manual_seed(_mix(seed, step * machine.world_size() + machine.rank()))
+        torch.manual_seed(_mix(seed, step * parallel.world_size() + parallel.rank()))
         is_logged = step == start_step or (step + 1) % config.log_every == 0 or step + 1 == num_steps
         total, observed, count = accumulate(
             model, batches(step), objective, config, device, observe=is_logged, vocabulary=vocabulary
@@ -136,10 +136,9 @@ def accumulate(
     observed, and the valid tokens."""
     tokens, targets = (torch.as_tensor(part) for part in batch)
     asked = tuple(OBSERVED) if observe else ()
-    sums = torch.zeros(2 + len(asked), dtype=torch.float64, device=device)
-    sums[0] = check_targets(targets, model.lm_head.shape[0])  # here and not on the device, which would be waited for
-    _all_reduce(sums)
-    count = sums[0].item()
+    sums = torch.zeros(1 + len(asked), dtype=torch.float64, device=device)
+    valid = check_targets(targets, model.lm_head.shape[0])  # here and not on the device, which would be waited for
+    count = parallel.sum(torch.tensor(float(valid), dtype=torch.float64), device).item()
     size = config.micro_batch_size or len(tokens)
     for x, y in zip(tokens.split(size), targets.split(size), strict=True):
         x, y, num_valid = x.to(device), y.to(device), int((y != IGNORE_INDEX).sum())
@@ -149,21 +148,12 @@ def accumulate(
             )
         # by the valid tokens of the whole step, not a mean of means: that would favor the short micro-batches
         (total / max(count, 1)).backward()
-        sums[1] += total.detach()
-        for place, name in enumerate(asked, start=2):
+        sums[0] += total.detach()
+        for place, name in enumerate(asked, start=1):
             sums[place] += getattr(statistics, name).sum()
-    sums[0] = 0
-    _all_reduce(sums)
-    if machine.world_size() > 1:
-        for parameter in model.parameters():
-            _all_reduce(parameter.grad)
-    _, total, *observed = sums.tolist()
+    parallel.sum_gradients(model.parameters())
+    total, *observed = parallel.sum(sums, device).tolist()
     return total, dict(zip(OBSERVED.values(), observed, strict=False)), int(count)
-
-
-def _all_reduce(tensor: Tensor) -> None:
-    if machine.world_size() > 1:
-        torch.distributed.all_reduce(tensor)
 
 
 def _is_finite(value: float) -> bool:

@@ -23,11 +23,11 @@ FLOORS = {
     5: "experiment",
     4: "training_loop evaluate hub anatomy start",
     3: "fused checkpoint instruct generate report",
-    2: "objective comparison",
-    1: "lossfile model corpus records scaling optim kernels",
+    2: "objective comparison model",
+    1: "lossfile corpus records scaling optim kernels",
     0: "losses transforms formula config machine progress processes tokenizer tensors tables tales stats units"
        " prediction",
-    -1: "escaping grammar",
+    -1: "escaping grammar parallel",
     -2: "untrusted",
     -3: "words",
 }

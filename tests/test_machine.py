@@ -1,8 +1,6 @@
-"""Device, numerics, ranks, signals and memory."""
+"""Device, numerics, threads and memory."""
 
 import os
-import signal
-import threading
 
 import pytest
 import torch
@@ -63,15 +61,6 @@ def test_matrix_products_run_in_the_chosen_precision(dtype, wanted):
     assert product.dtype == wanted and (a @ a).dtype == torch.float32
 
 
-def test_alone_this_process_is_the_first_of_one(monkeypatch):
-    for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK"):
-        monkeypatch.delenv(name, raising=False)
-    assert (machine.rank(), machine.world_size(), machine.join_ranks("cpu")) == (0, 1, "cpu")
-    monkeypatch.setenv("RANK", "2")
-    monkeypatch.setenv("WORLD_SIZE", "4")
-    assert (machine.rank(), machine.world_size()) == (2, 4)
-
-
 def test_threads_are_set_or_left():
     before = torch.get_num_threads()
     try:
@@ -126,40 +115,6 @@ def test_a_model_that_cannot_fit_is_refused_before_it_is_built(container, monkey
     assert machine.total_memory() == 24 * 10**9 // 4096 * 4096
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_becomes_a_question_and_the_old_answer_comes_back(number):
-    before = signal.getsignal(number)
-    with machine.stop_requests() as asked:
-        assert not asked()
-        os.kill(os.getpid(), number)
-        assert asked()
-    assert signal.getsignal(number) is before
-
-
-def test_a_second_ctrl_c_stops_at_once_and_a_second_sigterm_does_not():
-    before = signal.getsignal(signal.SIGINT)
-    with pytest.raises(KeyboardInterrupt):
-        with machine.stop_requests() as asked:
-            os.kill(os.getpid(), signal.SIGTERM)
-            os.kill(os.getpid(), signal.SIGTERM)
-            assert asked()
-            os.kill(os.getpid(), signal.SIGINT)
-    assert signal.getsignal(signal.SIGINT) is before
-
-
-def test_outside_the_main_thread_nothing_is_asked():
-    answers, before = [], signal.getsignal(signal.SIGTERM)
-
-    def work():
-        with machine.stop_requests() as asked:
-            answers.append((asked(), signal.getsignal(signal.SIGTERM) is before))
-
-    thread = threading.Thread(target=work)
-    thread.start()
-    thread.join()
-    assert answers == [(False, True)]
-
-
 def test_peak_memory_is_in_bytes_of_this_process():
     assert 50 * 2**20 < machine.peak_memory_bytes("cpu") < 2**42  # torch alone is more than 50 MiB
 
@@ -169,14 +124,3 @@ def test_a_record_says_what_the_machine_was():
     assert about["device"] == "cpu" and about["dtype"] == "float32" and about["torch"] == torch.__version__
     assert about["threads"] == torch.get_num_threads() and about["world_size"] == 1
     assert all(about[name] for name in ("python", "platform", "processor"))
-
-
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
-def test_a_product_without_gradients_is_the_product(dtype):
-    generator = torch.Generator().manual_seed(0)
-    a, b = (torch.randn(n, 24, generator=generator).to(dtype) for n in (70, 300))
-    exact = a.double() @ b.double().T
-    found = machine.times_transposed(a, b)
-    assert found.dtype == torch.promote_types(dtype, torch.float32)
-    assert (found.double() - exact).abs().max() < {torch.bfloat16: 0.1, torch.float32: 1e-4}.get(dtype, 1e-12)
-    assert torch.equal(machine.times_transposed(a, b, "tanh"), torch.tanh(found)) or dtype == torch.float32

@@ -1,13 +1,16 @@
 """Child processes: what an isolated one sees, wherever losslab is installed, and that nothing outlives a child."""
 
 import os
+import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 
 import losslab
+from losslab import processes
 
 SPOILED = "raise SystemExit('a planted module was imported')"
 PROBE = """
@@ -78,3 +81,37 @@ def test_an_isolated_process_finds_its_packages_in_a_user_installation(tmp_path)
 def test_a_process_that_left_its_session_ends_with_the_child_that_started_it(tmp_path):
     root = str(Path(losslab.__file__).parents[1])
     assert run(sys.executable, f"import sys; sys.path.append({root!r})\n{LEAVING}", tmp_path) == "True False\n"
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_becomes_a_question_and_the_old_answer_comes_back(number):
+    before = signal.getsignal(number)
+    with processes.stop_requests() as asked:
+        assert not asked()
+        os.kill(os.getpid(), number)
+        assert asked()
+    assert signal.getsignal(number) is before
+
+
+def test_a_second_ctrl_c_stops_at_once_and_a_second_sigterm_does_not():
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        with processes.stop_requests() as asked:
+            os.kill(os.getpid(), signal.SIGTERM)
+            os.kill(os.getpid(), signal.SIGTERM)
+            assert asked()
+            os.kill(os.getpid(), signal.SIGINT)
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_outside_the_main_thread_nothing_is_asked():
+    answers, before = [], signal.getsignal(signal.SIGTERM)
+
+    def work():
+        with processes.stop_requests() as asked:
+            answers.append((asked(), signal.getsignal(signal.SIGTERM) is before))
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert answers == [(False, True)]

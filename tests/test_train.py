@@ -185,9 +185,9 @@ RANKS = """
 import sys, torch
 sys.path.insert(0, {tests!r})
 import test_train as t
-from losslab import machine
-machine.join_ranks("cpu")
-rank, world = machine.rank(), machine.world_size()
+from losslab import parallel
+parallel.join("cpu")
+rank, world = parallel.rank(), parallel.world_size()
 model = t.fresh()
 def share(step):
     tokens, targets = t.batches(step)
@@ -197,7 +197,7 @@ if rank == 0:
     torch.save([p.detach() for p in model.parameters()], {out!r})
     print(outcome.tokens)
 torch.distributed.barrier()
-machine.leave(0)
+parallel.leave(0)
 """
 
 

@@ -58,7 +58,7 @@ def main(arguments: list[str] | None = None) -> None:
         sys.stdout.flush()
         code = code if isinstance(code, int) else OK
         if "WORLD_SIZE" in os.environ:  # started by torchrun: torch is loaded anyway
-            from losslab import machine
+            from losslab import parallel
 
-            machine.leave(code)
+            parallel.leave(code)
         sys.exit(code)

@@ -84,15 +84,15 @@ def evaluate(
 
 def _tasks_of(record, names: list[str], asked: dict, device: str, out: Path | None, items: bool, json: bool) -> int:
     """The tasks of one run, and their page."""
-    from losslab import machine
+    from losslab import parallel
     from losslab.evaluate import stored
     from losslab.report import evaluation
 
-    device = machine.join_ranks(device)
+    device = parallel.join(device)
     loaded = stored.load(record, device=device, warn=tell)
-    settings = asked | {"progress": Ticker() if machine.rank() == 0 else silent, "partial": stored.partial()}
+    settings = asked | {"progress": Ticker() if parallel.rank() == 0 else silent, "partial": stored.partial()}
     results, failures = _run_tasks(names, loaded, settings, items)
-    if machine.rank() > 0:
+    if parallel.rank() > 0:
         return OK
     about = {"run": str(record.path), "loss": record.loss, "num_params": loaded.model.num_params,
              "tokenizer": loaded.tokenizer.name, "context": loaded.model.config.max_seq_len,
@@ -120,12 +120,12 @@ def side_by_side(
         out: where the page goes.
         over: fields laid over each run's own configuration.
     """
-    from losslab import machine
+    from losslab import parallel
     from losslab.evaluate import arms, stored
     from losslab.evaluate.tasks import Settings
     from losslab.report import evaluation_compare
 
-    if machine.world_size() > 1:
+    if parallel.world_size() > 1:
         raise ValueError("several runs are evaluated by one process; leave out torchrun, or evaluate each run alone")
 
     def settings(record) -> Settings:

@@ -163,19 +163,19 @@ def train(
     else:
         config = configure(preset, spec, sections, loss=loss, seed=seed, corpus=corpus, tokenizer=tokenizer,
                            num_tokens=num_tokens, device=device, start=start)
-    from losslab import experiment, machine, processes
+    from losslab import experiment, parallel, processes
 
-    say = tell if machine.rank() == 0 else lambda text: None
+    say = tell if parallel.rank() == 0 else lambda text: None
     threads = threads_of(threads, say)
     processes.adopt_orphans()
     if resume is not None:
         record = experiment.resume(resume, trust=hashes, tell=tell, threads=threads, on_line=run_lines())
     else:
         named = spec is None or loss is not None  # by the user, here; a specification may be a stranger's
-        progress = Ticker() if machine.rank() == 0 else silent
+        progress = Ticker() if parallel.rank() == 0 else silent
         made = experiment.Experiment(config, trusted=None if named else hashes, tell=tell, progress=progress)
         record = experiment.run(made, out or made.folder("runs"), tell=tell, threads=threads, on_line=run_lines())
-    if machine.rank() > 0:  # under torchrun the first process speaks for all
+    if parallel.rank() > 0:  # under torchrun the first process speaks for all
         return OK
     document = {"run": str(record.path), "loss": record.loss, "seed": record.seed, "condition": record.condition,
                 "status": record.status, **record.result}

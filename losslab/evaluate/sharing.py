@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from losslab import machine
+from losslab import parallel
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,7 @@ class Ranks:
     @classmethod
     def here(cls) -> "Ranks":
         """This process among those that `torchrun` started."""
-        return cls(machine.rank(), machine.world_size())
+        return cls(parallel.rank(), parallel.world_size())
 
     def takes(self, number: int) -> bool:
         """Whether the batch `number` is this process's."""
@@ -28,4 +28,4 @@ class Ranks:
         """The sum over all ranks, on every rank; `device` is where they exchange tensors."""
         if self.world == 1:
             return values
-        return machine.sum_over_ranks(torch.from_numpy(values), str(device)).numpy()
+        return parallel.sum(torch.from_numpy(values), device).numpy()

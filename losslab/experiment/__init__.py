@@ -11,7 +11,7 @@ from contextlib import nullcontext
 from pathlib import Path
 
 import losslab
-from losslab import machine, records
+from losslab import machine, parallel, processes, records
 from losslab.config import ExperimentConfig
 from losslab.experiment import measuring
 from losslab.experiment.job import Job
@@ -43,13 +43,13 @@ def run(
         experiment = Experiment(experiment, tell=tell)
     folder = Path(folder)
     threads = machine.set_threads(threads)
-    device = machine.join_ranks(experiment.config.train.device)
-    is_main = machine.rank() == 0
+    device = parallel.join(experiment.config.train.device)
+    is_main = parallel.rank() == 0
     if is_main:  # the other ranks only compute
         records.create(folder, experiment.spec, environment(experiment, threads))
         if records.read(folder).status not in ("finished", "diverged") and (busy := machine.busy(threads or None)):
             tell(busy)
-    machine.barrier()
+    parallel.barrier()
     if experiment.runs_files and not experiment.trains:
         _in_processes(Job(experiment, folder, threads=threads, tell=tell, on_line=on_line, on_said=tell))
     else:
@@ -62,7 +62,7 @@ def run(
 
 
 def _in_processes(job: Job) -> None:
-    with machine.stop_requests() as asked_to_stop:
+    with processes.stop_requests() as asked_to_stop:
         try:
             while not job.advance():
                 if asked_to_stop() and not job.asked_to_stop:
@@ -74,7 +74,7 @@ def _in_processes(job: Job) -> None:
 
 def _here(experiment: Experiment, folder: Path, device: str, on_line, tell: Tell) -> None:
     """Train and measure in this process; under `torchrun` on every rank, and the first one measures and writes."""
-    is_main = machine.rank() == 0
+    is_main = parallel.rank() == 0
     try:
         path, seconds = measuring.trained(experiment, folder), 0.0
         if path is None:
@@ -92,7 +92,7 @@ def _here(experiment: Experiment, folder: Path, device: str, on_line, tell: Tell
         if not is_main:
             return
         tell("measuring")
-        by = "torchrun" if machine.world_size() > 1 else "here"
+        by = "torchrun" if parallel.world_size() > 1 else "here"
         measured = measuring.here(experiment, path, device)
         found = measuring.result(experiment, folder, path, measured, seconds=seconds, by=by)
         if found["status"] == "diverged":

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import losslab
 from losslab import config as configuration
-from losslab import formula, lossfile, machine, records, start
+from losslab import formula, lossfile, machine, parallel, records, start
 from losslab.config import ExperimentConfig
 from losslab.corpus import Corpus
 from losslab.evaluate import tasks
@@ -49,7 +49,7 @@ class Experiment:
             lossfile.allow((source.sha256, source.path) for source in sources)
         else:
             lossfile.check(sources, trusted, what=f"the loss {config.loss}")
-        self.trains = trains or machine.world_size() > 1
+        self.trains = trains or parallel.world_size() > 1
         self.objective: Objective | Outline | None = None
         if self.trains or not sources:
             self.objective = Objective(parsed, {source.path: source.text for source in sources})

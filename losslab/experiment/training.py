@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from losslab import checkpoint, machine, optim, records
+from losslab import checkpoint, machine, optim, parallel, processes, records
 from losslab.evaluate import tasks
 from losslab.evaluate.document_scores import nll
 from losslab.evaluate.temperature import first_tokens
@@ -38,7 +38,7 @@ class Training:
         self.is_alone = is_alone
         self.config, self.corpus, self.objective = experiment.config, experiment.corpus, experiment.objective
         config, tokenizer = self.config, self.corpus.tokenizer
-        self.is_main = machine.rank() == 0
+        self.is_main = parallel.rank() == 0
         restored = None
         if checkpoint.steps(folder / "checkpoint"):
             try:
@@ -76,9 +76,9 @@ class Training:
         config = self.config
         batches = self.corpus.batches(
             "train", seed=config.seed, batch_size=config.train.batch_size, seq_len=config.model.max_seq_len,
-            rank=machine.rank(), world=machine.world_size(),
+            rank=parallel.rank(), world=parallel.world_size(),
         )
-        with machine.stop_requests() as asked:
+        with processes.stop_requests() as asked:
             self.asked_to_stop = lambda: asked() or self.is_alone()
             outcome = train(
                 self.model, batches, self.objective, config.train, self.on_step, seed=config.seed,
@@ -101,7 +101,7 @@ class Training:
     def on_step(self, info: StepInfo) -> bool:
         config = self.config
         # agreed on by all ranks, or one of them would wait for the others forever
-        stop = machine.any_rank(self.asked_to_stop(), self.device) and not info.is_last
+        stop = parallel.any(self.asked_to_stop(), self.device) and not info.is_last
         if info.nll is not None:
             if info.step == 1 and not self.experiment.start:
                 self.check_first(info.nll)

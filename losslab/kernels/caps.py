@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from losslab.formula import Transform
-from losslab.machine import times_transposed
+from losslab.kernels.products import times_transposed
 
 Transformed = tuple[Tensor, Callable[[Tensor], Tensor]]
 SATURATED = 0.99  # of a cap

@@ -11,8 +11,8 @@ from torch import Tensor
 from losslab.formula import Transform
 from losslab.kernels.caps import product
 from losslab.kernels.gram import Gram
+from losslab.kernels.products import has_onednn, times_transposed
 from losslab.kernels.rows import Rows, reads_logits
-from losslab.machine import has_onednn, times_transposed
 from losslab.prediction import Needs, Quantity
 
 HOME = "cpu"  # the kind of device on which it is the fastest way

@@ -225,14 +225,14 @@ import sys, torch
 sys.path.insert(0, {tests!r})
 torch.set_num_threads(1)
 import test_requests as t
-from losslab import machine
+from losslab import parallel
 t.room.TOKENS_AT_ONCE = {{"cpu": 60}}
-machine.join_ranks("cpu")
+parallel.join("cpu")
 found = t.answers(t.gpt2(), t.mixed())
 torch.save([torch.from_numpy(a.nats) for a in found] + [torch.tensor(a.is_greedy) for a in found],
-           {out!r} + str(machine.rank()))
-machine.barrier()
-machine.leave(0)
+           {out!r} + str(parallel.rank()))
+parallel.barrier()
+parallel.leave(0)
 """
 
 

@@ -112,13 +112,13 @@ RANKS = """
 import json, sys, torch
 sys.path.insert(0, {tests!r})
 import test_summing as t
-from losslab import machine
-machine.join_ranks("cpu")
+from losslab import parallel
+parallel.join("cpu")
 rows = t.table(t.Summing(t.Ranks.here()))
-if machine.rank() == 0:
+if parallel.rank() == 0:
     print(json.dumps({{name: column.tolist() for name, column in t.columns(rows).items()}}))
 torch.distributed.barrier()
-machine.leave(0)
+parallel.leave(0)
 """
 
 
