@@ -26,7 +26,7 @@ import torch
 from losslab import config, machine, tokenizer
 from losslab.evaluate import benchmark_rows, bundle, prompts, questions
 from losslab.evaluate.requests import Request, answers
-from losslab.model import GPT2
+from losslab.model import initialized
 
 RESULTS = Path(__file__).parent / "results" / "choices.json"
 GOALS = {"zero_shot": 2.0, "ten_shot": 4.0}
@@ -109,7 +109,7 @@ def main():
     machine.set_threads(given.threads)
     shape = config.ModelConfig(n_layer=12, n_head=12, n_embd=768, max_seq_len=1024)
     encoder = tokenizer.make("gpt2")
-    model = GPT2.initialized(shape, encoder.vocab_size, seed=0).eval()
+    model = initialized(shape, encoder.vocab_size, seed=0).eval()
     alone(model, [Request([1] * 50, [2])] * 3)  # libraries, threads
     about = {"machine": machine.describe("cpu", "float32"), "parameters": model.num_params}
     for name, make, num_items in (("zero_shot", zero_shot, given.zero_shot), ("ten_shot", ten_shot, given.ten_shot)):

@@ -216,11 +216,11 @@ def _tiny():
     """A model of nothing for tasks that have to be asked of one."""
     if not _TINY:
         from losslab.config import ModelConfig
-        from losslab.model import GPT2
+        from losslab.model import initialized
         from losslab.tokenizer import make
 
         made = make("bytes")
-        _TINY.append(GPT2.initialized(ModelConfig(n_layer=1, n_head=1, n_embd=8, max_seq_len=96), 257, 0).eval())
+        _TINY.append(initialized(ModelConfig(n_layer=1, n_head=1, n_embd=8, max_seq_len=96), 257, 0).eval())
         _TINY.append(made)
     return _TINY
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import torch
 
 from losslab import config, optim
-from losslab.model import GPT2
+from losslab.model import initialized
 from losslab.objective import Objective
 from losslab.training_loop import accumulate
 
@@ -45,7 +45,7 @@ def nanogpt_step(checkout: Path):
 def losslab_step():
     chosen = config.preset("char")
     settings = config.override(chosen.train, {"device": "cpu", "dtype": "float32"})
-    model = GPT2.initialized(chosen.model, VOCAB, 0)
+    model = initialized(chosen.model, VOCAB, 0)
     optimizer, objective = optim.adamw(model, settings), Objective.parse("cross_entropy")
     parameters = list(model.parameters())
 

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from losslab import formula, tensors, untrusted
 from losslab import tokenizer as tokenizers
 from losslab.config import ModelConfig
-from losslab.model import GPT2, check_vocab_size, config_of, expected_shapes
+from losslab.model import LanguageModel, check_vocab_size, config_of, expected_shapes, unfilled
 
 FORMAT = 1
 WEIGHTS, OPTIMIZER, ABOUT, MANIFEST = "model.safetensors", "optimizer.safetensors", "model.json", "manifest.json"
@@ -42,12 +42,12 @@ class Checkpoint:
     step: int
     tokens: int
     seconds: float  # of training, over all processes so far
-    model: GPT2
+    model: LanguageModel
     tokenizer: object
 
 
 def save(
-    folder: str | Path, model: GPT2, tokenizer, *, step: int, tokens: int, seconds: float,
+    folder: str | Path, model: LanguageModel, tokenizer, *, step: int, tokens: int, seconds: float,
     optimizer: torch.optim.Optimizer | None = None, keep: int = 2,
 ) -> Path:
     """Write `folder/step-N` atomically, and keep the newest `keep`."""
@@ -196,7 +196,7 @@ def read_weights(
 def model_from(
     weights: Mapping[str, Tensor], config: ModelConfig, vocab_size: int, transforms: Sequence[formula.Transform],
     source: str,
-) -> GPT2:
+) -> LanguageModel:
     """A model of these sizes that has these weights; it takes the tensors themselves, not copies.
 
     Args:
@@ -210,7 +210,7 @@ def model_from(
         ValueError: for sizes that are no model's.
     """
     _compare(weights, expected_shapes(config, vocab_size), source)
-    model = GPT2.unfilled(config, vocab_size, transforms)
+    model = unfilled(config, vocab_size, transforms)
     model.load_state_dict(dict(weights), assign=True)
     return model
 

@@ -4,12 +4,12 @@ from collections.abc import Sequence
 
 import torch
 
-from losslab.model import GPT2, Cache
+from losslab.model import Cache, LanguageModel
 
 
 def generate(
-    model: GPT2, tokenizer, prompt: str = "", *, num_tokens: int = 200, temperature: float = 0.8, top_k: int = 0,
-    seed: int = 0,
+    model: LanguageModel, tokenizer, prompt: str = "", *, num_tokens: int = 200, temperature: float = 0.8,
+    top_k: int = 0, seed: int = 0,
 ) -> str:
     """The prompt and its continuation, up to the end mark or `num_tokens` more tokens.
 
@@ -32,8 +32,8 @@ def generate(
 
 @torch.no_grad()
 def continuation(
-    model: GPT2, tokenizer, ids: Sequence[int], *, num_tokens: int, temperature: float, top_k: int = 0, seed: int = 0,
-    stop: Sequence[str] = (),
+    model: LanguageModel, tokenizer, ids: Sequence[int], *, num_tokens: int, temperature: float, top_k: int = 0,
+    seed: int = 0, stop: Sequence[str] = (),
 ) -> str:
     """What follows `ids`, at least one token: up to the end mark, the first of the texts `stop`, or `num_tokens`."""
     if not temperature >= 0 or top_k < 0:

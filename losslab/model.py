@@ -102,8 +102,12 @@ class _NoInitialization(TorchFunctionMode):
         return function(*args, **kwargs)
 
 
-class GPT2(nn.Module):
-    """The model of the GPT-2 paper: learned positions, pre-norm blocks, GELU, tied output weights.
+class LanguageModel(nn.Module):
+    """What the rest of losslab uses of a model, whatever is inside: hidden states, then logits, apart.
+
+    The loss is computed from `model(tokens)` and `model.lm_head`, without the logits where it can; evaluation and
+    generation read `model.logits(model(tokens))`. Also used are `config`, `vocab_size`, `transform_text` and what each
+    `nn.Module` has. A model of another kind gives `forward`, `lm_head` and `initialize`, and `build` names it.
 
     Args:
         config: sizes and switches.
@@ -114,35 +118,37 @@ class GPT2(nn.Module):
     def __init__(self, config: ModelConfig, vocab_size: int, transforms: Sequence[Transform] = ()):
         super().__init__()
         self.config, self.vocab_size, self.transforms = config, vocab_size, tuple(transforms)
-        self.wte = nn.Embedding(vocab_size, config.n_embd)
-        self.wpe = nn.Embedding(config.max_seq_len, config.n_embd)
-        self.drop = nn.Dropout(config.dropout)
-        self.h = nn.ModuleList(Block(config) for _ in range(config.n_layer))
-        self.ln_f = nn.LayerNorm(config.n_embd, bias=config.bias)
-        self.head = None if config.tied else nn.Linear(config.n_embd, vocab_size, bias=False)
 
-    @classmethod
-    def initialized(
-        cls, config: ModelConfig, vocab_size: int, seed: int, transforms: Sequence[Transform] = (),
-    ) -> "GPT2":
-        """A new model whose weights are a function of (config, vocab_size, seed) alone, whatever the loss."""
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            model = cls(config, vocab_size, transforms)
-            for name, parameter in model.named_parameters():
-                if parameter.dim() < 2:
-                    nn.init.zeros_(parameter) if name.endswith("bias") else nn.init.ones_(parameter)
-                else:
-                    # the paper scales what enters the residual stream by its number of additions
-                    depth = 2 * config.n_layer if name.endswith("c_proj.weight") else 1
-                    nn.init.normal_(parameter, std=0.02 / math.sqrt(depth))
-        return model
+    def forward(
+        self, tokens: Tensor, cache: "Cache | None" = None, *, positions: Tensor | None = None,
+        mask: Tensor | None = None,
+    ) -> Tensor:
+        """Tokens `[batch, seq]` to hidden states `[batch, seq, n_embd]`, causally.
 
-    @classmethod
-    def unfilled(cls, config: ModelConfig, vocab_size: int, transforms: Sequence[Transform] = ()) -> "GPT2":
-        """A model without memory for its weights, which take their place with `load_state_dict(..., assign=True)`."""
-        with torch.device("meta"), _NoInitialization():
-            return cls(config, vocab_size, transforms)
+        Args:
+            tokens: those that come after the ones in `cache`.
+            cache: keys and values so far; it grows by `tokens`.
+            positions: `[batch, seq]`, where a row is not one text from left to right.
+            mask: bool `[batch, seq, past + seq]`, True where a token may look; None: at itself and all before it.
+
+        Raises:
+            ValueError: for more tokens than the model has positions.
+        """
+        raise NotImplementedError
+
+    @property
+    def lm_head(self) -> Tensor:
+        """`[vocab, n_embd]`, the output weights."""
+        raise NotImplementedError
+
+    def initialize(self) -> None:
+        """Draw the weights anew, from torch's random numbers."""
+        raise NotImplementedError
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        """Hidden states `[..., n_embd]` to transformed logits `[..., vocab]`, in float32 (or float64)."""
+        product = F.linear if torch.is_grad_enabled() else times_transposed
+        return formula.transformed(product(hidden, self.lm_head), self.transforms)
 
     @property
     def transform_text(self) -> str:
@@ -150,22 +156,39 @@ class GPT2(nn.Module):
         return formula.print_transforms(self.transforms)
 
     @property
+    def num_params(self) -> int:
+        return sum(parameter.numel() for parameter in self.parameters())
+
+
+class GPT2(LanguageModel):
+    """The model of the GPT-2 paper: learned positions, pre-norm blocks, GELU, tied output weights."""
+
+    def __init__(self, config: ModelConfig, vocab_size: int, transforms: Sequence[Transform] = ()):
+        super().__init__(config, vocab_size, transforms)
+        self.wte = nn.Embedding(vocab_size, config.n_embd)
+        self.wpe = nn.Embedding(config.max_seq_len, config.n_embd)
+        self.drop = nn.Dropout(config.dropout)
+        self.h = nn.ModuleList(Block(config) for _ in range(config.n_layer))
+        self.ln_f = nn.LayerNorm(config.n_embd, bias=config.bias)
+        self.head = None if config.tied else nn.Linear(config.n_embd, vocab_size, bias=False)
+
+    def initialize(self) -> None:
+        for name, parameter in self.named_parameters():
+            if parameter.dim() < 2:
+                nn.init.zeros_(parameter) if name.endswith("bias") else nn.init.ones_(parameter)
+            else:
+                # the paper scales what enters the residual stream by its number of additions
+                depth = 2 * self.config.n_layer if name.endswith("c_proj.weight") else 1
+                nn.init.normal_(parameter, std=0.02 / math.sqrt(depth))
+
+    @property
     def lm_head(self) -> Tensor:
-        """`[vocab, n_embd]`, the output weights."""
         return self.wte.weight if self.head is None else self.head.weight
 
     def forward(
         self, tokens: Tensor, cache: Cache | None = None, *, positions: Tensor | None = None,
         mask: Tensor | None = None,
     ) -> Tensor:
-        """Tokens `[batch, seq]` to hidden states `[batch, seq, n_embd]` after the final norm.
-
-        Args:
-            tokens: those that come after the ones in `cache`.
-            cache: keys and values so far; it grows by `tokens`.
-            positions: `[batch, seq]`, where a row is not one text from left to right.
-            mask: bool `[batch, seq, past + seq]`, True where a token may look; None: at itself and all before it.
-        """
         past = len(cache) if cache is not None else 0
         used = past + tokens.shape[1] if positions is None else int(positions.max()) + 1
         if used > self.config.max_seq_len:
@@ -177,19 +200,32 @@ class GPT2(nn.Module):
             x = block(x, cache, layer, mask)
         return self.ln_f(x)
 
-    def logits(self, hidden: Tensor) -> Tensor:
-        """Hidden states `[..., n_embd]` to transformed logits `[..., vocab]`, in float32 (or float64)."""
-        product = F.linear if torch.is_grad_enabled() else times_transposed
-        return formula.transformed(product(hidden, self.lm_head), self.transforms)
-
-    @property
-    def num_params(self) -> int:
-        return sum(parameter.numel() for parameter in self.parameters())
-
     @property
     def num_params_non_embedding(self) -> int:
         """Without the token and position tables (and without the head where it is the token table)."""
         return self.num_params - self.wte.weight.numel() - self.wpe.weight.numel()
+
+
+def build(config: ModelConfig, vocab_size: int, transforms: Sequence[Transform] = ()) -> LanguageModel:
+    """The model that a configuration describes, its weights not yet drawn; nothing else in losslab names its class."""
+    return GPT2(config, vocab_size, transforms)
+
+
+def initialized(
+    config: ModelConfig, vocab_size: int, seed: int, transforms: Sequence[Transform] = ()
+) -> LanguageModel:
+    """A new model whose weights are a function of (config, vocab_size, seed) alone, whatever the loss."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = build(config, vocab_size, transforms)
+        model.initialize()
+    return model
+
+
+def unfilled(config: ModelConfig, vocab_size: int, transforms: Sequence[Transform] = ()) -> LanguageModel:
+    """A model without memory for its weights, which take their place with `load_state_dict(..., assign=True)`."""
+    with torch.device("meta"), _NoInitialization():
+        return build(config, vocab_size, transforms)
 
 
 def config_of(values: Mapping[str, object], source: str) -> ModelConfig:
@@ -218,7 +254,7 @@ def expected_shapes(config: ModelConfig, vocab_size: int) -> dict[str, tuple[int
         ValueError: for sizes that are no model's.
     """
     check_vocab_size(vocab_size)
-    state = GPT2.unfilled(replace(config, n_layer=1), vocab_size).state_dict()
+    state = unfilled(replace(config, n_layer=1), vocab_size).state_dict()
     shapes = {}
     for name, tensor in state.items():
         layers = range(config.n_layer) if name.startswith("h.0.") else (0,)

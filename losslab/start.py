@@ -5,7 +5,7 @@ from pathlib import Path
 
 from losslab import checkpoint, formula, records
 from losslab.config import ExperimentConfig, ModelConfig
-from losslab.model import GPT2
+from losslab.model import LanguageModel
 from losslab.tokenizer import Tokenizer, load
 
 
@@ -37,7 +37,7 @@ class Start:
                              f"{own or 'none'}; leave it out, and the model's own is taken")
         return given if given.transforms else replace(given, transforms=tuple(each.call for each in self.transforms))
 
-    def load_into(self, model: GPT2) -> None:
+    def load_into(self, model: LanguageModel) -> None:
         model.load_state_dict(checkpoint.load(self.path, weights_sha256=self.weights).model.state_dict())
 
 

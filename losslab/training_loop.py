@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from losslab import machine, optim, parallel
 from losslab.config import IGNORE_INDEX, TrainConfig
 from losslab.fused import linear_loss
+from losslab.model import LanguageModel
 from losslab.objective import Objective, check_targets
 
 # what `linear_loss` says of each token -> the name of its mean over the valid tokens of a step
@@ -67,7 +68,7 @@ class Diverged:
 
 
 def train(
-    model: nn.Module,
+    model: LanguageModel,
     batches: Callable[[int], object],
     objective: Objective,
     config: TrainConfig,
@@ -82,7 +83,7 @@ def train(
     """Descend the objective from update `start_step` to the horizon.
 
     Args:
-        model: gives `hidden` for tokens, and has `lm_head` and `config.max_seq_len`.
+        model: whose weights are trained; of it, `model(tokens)`, `lm_head` and `config.max_seq_len` are used.
         batches: update number -> `(tokens, targets)`, arrays of ids `[batch, seq]`; a pure function, so nothing of
             the data needs saving. Under `torchrun` each process gives its own share of the batch.
         on_step: called after each update; a true answer stops the loop there.

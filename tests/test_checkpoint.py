@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from losslab import checkpoint, formula, optim
 from losslab import tokenizer as tokenizers
 from losslab.config import ModelConfig, TrainConfig
-from losslab.model import GPT2
+from losslab.model import GPT2, initialized
 from losslab.objective import Objective
 from losslab.training_loop import train
 
@@ -29,7 +29,7 @@ def trained():
         x = torch.randint(257, (2, 9), generator=torch.Generator().manual_seed(step))
         return x[:, :-1], x[:, 1:]
 
-    model = GPT2.initialized(CONFIG, 257, 0, formula.transforms("softcap(15)"))
+    model = initialized(CONFIG, 257, 0, formula.transforms("softcap(15)"))
     config = TrainConfig(num_steps=3, batch_size=2)
     optimizer = optim.adamw(model, config)
     train(model, batches, Objective.parse("cross_entropy"), config, optimizer=optimizer)
@@ -321,7 +321,7 @@ def test_the_state_of_another_optimizer_is_damage(tmp_path, trained, change, sen
 def whole(tmp_path_factory):
     """A checkpoint whose tokenizer has both of its files in use."""
     tokenizer = tokenizers.make("bpe:260", ["one and one and one"])
-    model = GPT2.initialized(CONFIG, tokenizer.vocab_size, 0, formula.transforms("softcap(15)"))
+    model = initialized(CONFIG, tokenizer.vocab_size, 0, formula.transforms("softcap(15)"))
     return checkpoint.save(tmp_path_factory.mktemp("whole"), model, tokenizer, step=3, tokens=48, seconds=1.5)
 
 

@@ -220,7 +220,7 @@ def test_a_first_loss_that_is_not_ln_v_is_said_aloud(place, monkeypatch):
     said = []
     experiment.run(change(train={"num_steps": 1}), place / "fine", tell=said.append)
     assert not any("untrained" in line for line in said)
-    honest = experiment.training.GPT2.initialized
+    honest = experiment.training.initialized
 
     def loud(*arguments):
         model = honest(*arguments)
@@ -228,7 +228,7 @@ def test_a_first_loss_that_is_not_ln_v_is_said_aloud(place, monkeypatch):
             model.wte.weight.mul_(40)
         return model
 
-    monkeypatch.setattr(experiment.training.GPT2, "initialized", loud)
+    monkeypatch.setattr(experiment.training, "initialized", loud)
     experiment.run(change(train={"num_steps": 1}), place / "loud", tell=said.append)
     assert any("the untrained model's nll is" in line and "5.5491" in line for line in said)
 

@@ -25,7 +25,7 @@ from losslab.config import ExperimentConfig, ModelConfig, to_dict
 from losslab.formula import Call, Transform
 from losslab.generate import generate
 from losslab.hub import remote_code
-from losslab.model import GPT2
+from losslab.model import GPT2, initialized
 
 transformers = pytest.importorskip("transformers", reason="transformers, of the extra hf, is not installed")
 transformers.utils.logging.disable_progress_bar()
@@ -55,7 +55,7 @@ def theirs(folder, tokenizer="bytes", *, std=0.3, save=True, **options):
 def ours(folder, config=MODEL, transform="", tokenizer="bytes", scores=None, named=""):
     """A run with random weights, all of them alive."""
     made = tokenizers.make(tokenizer, [*TEXTS, STORY])
-    model = GPT2.initialized(config, made.vocab_size, 3, formula.transforms(transform)).eval()
+    model = initialized(config, made.vocab_size, 3, formula.transforms(transform)).eval()
     for parameter in model.parameters():
         parameter.data.normal_(std=0.3)
     corpus = {"name": named or "stories", "digest": "0123456789ab", "tokenizer": made.name}

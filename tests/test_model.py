@@ -2,14 +2,21 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 from torch.testing import assert_close
 
-from losslab import formula
-from losslab.config import ModelConfig, preset
-from losslab.model import GPT2, MLP, Cache
+from losslab import checkpoint, formula
+from losslab import tokenizer as tokenizers
+from losslab.config import ModelConfig, TrainConfig, preset
+from losslab.corpus import Document
+from losslab.evaluate.document_scores import nll
+from losslab.generate import generate
+from losslab.model import GPT2, MLP, Cache, LanguageModel, initialized
+from losslab.objective import Objective
+from losslab.training_loop import train
 
 CONFIG = ModelConfig(n_layer=2, n_head=4, n_embd=32, max_seq_len=16)
 V = 37
@@ -22,7 +29,7 @@ def tokens():
 
 def random_model(config=CONFIG, vocab_size=V, transform=""):
     """Weights large enough that every part of the model shows in the outcome."""
-    model = GPT2.initialized(config, vocab_size, seed=1, transforms=formula.transforms(transform))
+    model = initialized(config, vocab_size, seed=1, transforms=formula.transforms(transform))
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.add_(0.2 * torch.randn_like(parameter))
@@ -85,7 +92,7 @@ def test_hidden_states_and_logits_are_those_of_transformers(tokens):
 
 
 def weights(**how):
-    return GPT2.initialized(CONFIG, V, **how).state_dict()
+    return initialized(CONFIG, V, **how).state_dict()
 
 
 def test_the_same_seed_gives_the_same_weights_whatever_the_transform_and_the_state_of_torch():
@@ -110,7 +117,7 @@ def test_another_seed_gives_other_matrices():
 
 def test_initial_weights_have_the_scale_of_the_paper():
     config = ModelConfig(n_layer=3, n_head=2, n_embd=64, max_seq_len=64)
-    for name, parameter in GPT2.initialized(config, 300, seed=0).named_parameters():
+    for name, parameter in initialized(config, 300, seed=0).named_parameters():
         if parameter.dim() < 2:
             assert (parameter == float(name.endswith("weight"))).all()
         else:
@@ -122,7 +129,7 @@ def test_initial_weights_have_the_scale_of_the_paper():
 @pytest.mark.parametrize("vocab_size", [66, 257, 1024, 50_257])
 @pytest.mark.parametrize("name", ["tiny", "char", "story-3m"])
 def test_an_untrained_model_costs_log_vocab_within_two_percent(vocab_size, name):
-    model = GPT2.initialized(preset(name).model, vocab_size, seed=0).eval()
+    model = initialized(preset(name).model, vocab_size, seed=0).eval()
     tokens = torch.randint(vocab_size, (2, 65))
     with torch.no_grad():
         logits = model.logits(model(tokens[:, :-1]))
@@ -201,7 +208,7 @@ def test_the_activation_is_the_one_that_is_named(activation, expected):
 
 
 def test_logits_are_the_same_whether_or_not_gradients_are_wanted():
-    model = GPT2.initialized(ModelConfig(n_layer=1, n_head=2, n_embd=16, max_seq_len=8), 50, 0,
+    model = initialized(ModelConfig(n_layer=1, n_head=2, n_embd=16, max_seq_len=8), 50, 0,
                              formula.transforms("softcap(15)"))  # fmt: skip
     hidden = model(torch.randint(50, (3, 8), generator=torch.Generator().manual_seed(0))).detach()
     wanted = model.logits(hidden)
@@ -209,3 +216,41 @@ def test_logits_are_the_same_whether_or_not_gradients_are_wanted():
         unwanted = model.logits(hidden)
     assert wanted.requires_grad and not unwanted.requires_grad
     torch.testing.assert_close(unwanted, wanted.detach(), rtol=1e-5, atol=1e-6)
+
+
+class Bigram(LanguageModel):
+    """A model of another kind: what comes next depends on the last token alone."""
+
+    def __init__(self, config, vocab_size, transform=""):
+        super().__init__(config, vocab_size, transform)
+        self.table = torch.nn.Embedding(vocab_size, config.n_embd)
+        self.out = torch.nn.Parameter(torch.empty(vocab_size, config.n_embd))
+
+    def initialize(self):
+        for parameter in self.parameters():
+            torch.nn.init.normal_(parameter, std=0.02)
+
+    def forward(self, tokens, cache=None, *, positions=None, mask=None):
+        return self.table(tokens)
+
+    @property
+    def lm_head(self):
+        return self.out
+
+
+def test_a_model_of_another_kind_is_named_in_one_place_and_trained_saved_measured_and_sampled(tmp_path, monkeypatch):
+    monkeypatch.setattr("losslab.model.build", Bigram)
+    tokenizer = tokenizers.make("bytes")
+    text = np.frombuffer(b"abcdefgh" * 4, dtype=np.uint8).astype(np.int64)
+    config = TrainConfig(num_steps=60, batch_size=1, learning_rate=0.1, min_learning_rate=0.1, weight_decay=0.0)
+    model = initialized(ModelConfig(n_layer=1, n_head=1, n_embd=16, max_seq_len=31), 257, 0)
+    train(model, lambda step: (text[None, :-1], text[None, 1:]), Objective.parse("cross_entropy"), config)
+    path = checkpoint.save(tmp_path, model, tokenizer, step=60, tokens=60 * 31, seconds=1.0)
+    loaded = checkpoint.load(path).model
+    assert isinstance(loaded, Bigram) and torch.equal(loaded.out, model.out)
+    assert generate(loaded, tokenizer, "ab", num_tokens=10, temperature=0) == "abcdefghabcd"
+    document = Document(text, len(text), 1, ends=False)
+    logits = (model.table.weight @ model.out.T).double().detach()
+    read = torch.tensor([tokenizer.eot, *text[:-1].tolist()])
+    expected = F.cross_entropy(logits[read], torch.tensor(text)).item()
+    assert nll(loaded, [document], tokenizer)["nll"].value == pytest.approx(expected, rel=1e-5)

@@ -12,7 +12,7 @@ import pytest
 import losslab
 from losslab import tokenizer as tokenizers
 from losslab.config import ModelConfig, TrainConfig
-from losslab.model import GPT2
+from losslab.model import initialized
 
 PLACES = {
     "Objective": "losslab.objective", "Prediction": "losslab.prediction", "linear_loss": "losslab.fused",
@@ -53,7 +53,7 @@ def test_a_model_that_train_trains_is_better_by_nll():
     text = "the cat sat on the mat, and the mat sat still. "
     tokenizer, data = tokenizers.make("bytes"), np.frombuffer((2 * text).encode(), np.uint8).astype(np.int64)
     document = SimpleNamespace(tokens=data, num_bytes=len(data), num_words=len((2 * text).split()), ends=True)
-    model = GPT2.initialized(ModelConfig(n_layer=1, n_head=1, n_embd=16), tokenizer.vocab_size, 0)
+    model = initialized(ModelConfig(n_layer=1, n_head=1, n_embd=16), tokenizer.vocab_size, 0)
     before = losslab.evaluate.nll(model, [document], tokenizer)["nll"]
     assert before.unit == "nats/token" and before.value == pytest.approx(math.log(tokenizer.vocab_size), rel=0.02)
     settings = TrainConfig(num_steps=10, learning_rate=0.01, warmup_steps=0)

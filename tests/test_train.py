@@ -13,7 +13,7 @@ from torch.testing import assert_close
 import losslab.objective
 from losslab import fused
 from losslab.config import IGNORE_INDEX, ModelConfig, TrainConfig
-from losslab.model import GPT2
+from losslab.model import initialized
 from losslab.objective import Objective
 from losslab.training_loop import Diverged, accumulate, train
 
@@ -33,7 +33,7 @@ def batches(step, *, batch_size=4, masked=True):
 
 
 def fresh(seed=0, **settings):
-    return GPT2.initialized(ModelConfig(**(vars(CONFIG) | settings)), VOCAB, seed)
+    return initialized(ModelConfig(**(vars(CONFIG) | settings)), VOCAB, seed)
 
 
 def gradients(config, objective="cross_entropy"):

@@ -79,7 +79,7 @@ def nll(
         >>> vocabulary, text = tokenizer.make("bytes"), "Once upon a time"
         >>> document = corpus.Document(vocabulary.encode(text), num_bytes=16, num_words=4, ends=True)
         >>> small = config.ModelConfig(n_layer=1, n_head=1, n_embd=8)
-        >>> untrained = model.GPT2.initialized(small, vocabulary.vocab_size, 0)
+        >>> untrained = model.initialized(small, vocabulary.vocab_size, 0)
         >>> score = nll(untrained, [document], vocabulary)["nll"]
         >>> abs(score.value - math.log(257)) < 0.1, score.n, score.unit
         (True, 1, 'nats/token')

@@ -8,7 +8,7 @@ import time
 from losslab import config as configuration
 from losslab import machine, processes
 from losslab.experiment.plan import Experiment
-from losslab.model import GPT2
+from losslab.model import initialized
 from losslab.training_loop import train
 from losslab.untrusted import one_line
 
@@ -55,7 +55,7 @@ def main() -> int:
 
 def _timed(experiment: Experiment) -> dict:
     config, tokenizer = experiment.config, experiment.corpus.tokenizer
-    model = GPT2.initialized(config.model, tokenizer.vocab_size, 0, experiment.objective.transforms)
+    model = initialized(config.model, tokenizer.vocab_size, 0, experiment.objective.transforms)
     model = model.to(config.train.device)
     batches = experiment.corpus.batches("train", seed=0, batch_size=config.train.batch_size,
                                         seq_len=config.model.max_seq_len)

@@ -15,7 +15,7 @@ from losslab.evaluate.document_scores import nll
 from losslab.evaluate.temperature import first_tokens
 from losslab.experiment.plan import Experiment, Tell
 from losslab.fused import linear_loss
-from losslab.model import GPT2
+from losslab.model import initialized
 from losslab.objective import Objective
 from losslab.progress import Lines
 from losslab.training_loop import Diverged, StepInfo, train
@@ -47,7 +47,7 @@ class Training:
                 tell("no checkpoint of this run is whole; starting it over")
         if restored is None:
             transforms = self.objective.transforms
-            self.model = GPT2.initialized(config.model, tokenizer.vocab_size, config.seed, transforms)
+            self.model = initialized(config.model, tokenizer.vocab_size, config.seed, transforms)
             if experiment.start:
                 experiment.start.load_into(self.model)
             self.model = self.model.to(device)

@@ -11,7 +11,7 @@ import torch
 from losslab import checkpoint, records
 from losslab.hub import layout, remote_code
 from losslab.hub.card import card
-from losslab.model import GPT2
+from losslab.model import GPT2, build
 from losslab.tokenizer import END_OF_TEXT
 
 
@@ -70,7 +70,7 @@ def _folded(model: GPT2) -> GPT2:
     factor = 1.0
     for transform in model.transforms:
         factor *= float(transform(torch.ones((), dtype=torch.float64)))
-    plain = GPT2(model.config, model.vocab_size)
+    plain = build(model.config, model.vocab_size)
     plain.load_state_dict(model.state_dict())
     with torch.no_grad():
         for parameter in plain.ln_f.parameters():

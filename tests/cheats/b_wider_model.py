@@ -10,7 +10,7 @@ from pathlib import Path
 import safetensors.torch
 
 from losslab.config import ModelConfig
-from losslab.model import GPT2
+from losslab.model import initialized
 
 CLASS = "b"
 ENDS = "failed"
@@ -49,7 +49,7 @@ def _change():
     checkpoint = _newest()
     about = json.loads((checkpoint / "model.json").read_text())
     about["model"]["n_embd"] *= 2
-    model = GPT2.initialized(ModelConfig(**about["model"]), about["vocab_size"], 0)
+    model = initialized(ModelConfig(**about["model"]), about["vocab_size"], 0)
     safetensors.torch.save_file(model.state_dict(), checkpoint / "model.safetensors")
     (checkpoint / "model.json").write_text(json.dumps(about))
     _seal(checkpoint)

@@ -14,7 +14,7 @@ from losslab import checkpoint, config, records, tokenizer
 from losslab.evaluate import arms, paired, stored, tasks
 from losslab.evaluate.core import SHORT, STANDARD
 from losslab.evaluate.tasks import Settings
-from losslab.model import GPT2
+from losslab.model import initialized
 from losslab.report import evaluation_compare
 from losslab.words import printable
 
@@ -87,7 +87,7 @@ MODEL = config.ModelConfig(n_layer=1, n_head=1, n_embd=8, max_seq_len=64)
 
 def random_model(seed):
     """With opinions of its own."""
-    model, generator = GPT2.initialized(MODEL, BYTES.vocab_size, seed=seed), torch.Generator().manual_seed(seed)
+    model, generator = initialized(MODEL, BYTES.vocab_size, seed=seed), torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.add_(0.5 * torch.randn(parameter.shape, generator=generator))

@@ -16,7 +16,7 @@ from losslab import tokenizer as tokenizers
 from losslab.config import ModelConfig
 from losslab.evaluate import bundle, core, prompts, tasks
 from losslab.evaluate.tasks import Settings
-from losslab.model import GPT2
+from losslab.model import initialized
 from losslab.stats import Score
 
 
@@ -150,7 +150,7 @@ def plain(task, rows, limit, tokenizer, model):
 
 def little_gpt2():
     config = ModelConfig(n_layer=2, n_head=2, n_embd=64, max_seq_len=1024)
-    return GPT2.initialized(config, 50257, seed=0).eval()
+    return initialized(config, 50257, seed=0).eval()
 
 
 def assert_item_by_item(folder, limit, labels, model, tokenizer):

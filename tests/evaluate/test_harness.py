@@ -14,7 +14,7 @@ from losslab.config import ModelConfig
 from losslab.evaluate import harness
 from losslab.evaluate.document_scores import nll
 from losslab.evaluate.requests import Request, answers
-from losslab.model import GPT2
+from losslab.model import initialized
 
 BYTES = tokenizers.make("bytes")
 TEXT = "Once there was a cat, and the cat was not a dog. " * 20
@@ -24,7 +24,7 @@ LIMIT = 32
 def random_model(tokenizer=BYTES, limit=LIMIT, seed=0):
     """A model with opinions of its own, and no training."""
     config = ModelConfig(n_layer=2, n_head=2, n_embd=16, max_seq_len=limit, tied=False)
-    model = GPT2.initialized(config, tokenizer.vocab_size, seed=seed)
+    model = initialized(config, tokenizer.vocab_size, seed=seed)
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for parameter in model.parameters():

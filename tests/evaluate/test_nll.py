@@ -14,7 +14,7 @@ from losslab.config import ModelConfig
 from losslab.evaluate import windows
 from losslab.evaluate.document_scores import nll, per_document
 from losslab.evaluate.temperature import first_tokens, fit_temperature
-from losslab.model import GPT2
+from losslab.model import initialized
 
 DOCUMENTS = texts("Once upon a time", "the cat sat on the mat, and the mat sat still", "naïve 🙂 café", "a", "")
 BYTES = sum(len(s.encode()) for s in ("Once upon a time", "the cat sat on the mat, and the mat sat still",
@@ -134,7 +134,7 @@ def test_the_fitted_temperature_is_a_minimum():
 
 def test_the_models_own_logit_transform_is_part_of_what_is_measured():
     config = ModelConfig(n_layer=1, n_head=1, n_embd=8, max_seq_len=16)
-    plain, capped = (GPT2.initialized(config, 257, 0, formula.transforms(t)) for t in ("", "softcap(0.05)"))
+    plain, capped = (initialized(config, 257, 0, formula.transforms(t)) for t in ("", "softcap(0.05)"))
     with torch.no_grad():
         for model in (plain, capped):
             model.wte.weight.mul_(20)
@@ -145,7 +145,7 @@ def test_the_models_own_logit_transform_is_part_of_what_is_measured():
 
 
 def test_the_model_is_left_in_the_mode_it_was_in():
-    model = GPT2.initialized(ModelConfig(n_layer=1, n_head=1, n_embd=8, max_seq_len=16, dropout=0.5), 257, 0).train()
+    model = initialized(ModelConfig(n_layer=1, n_head=1, n_embd=8, max_seq_len=16, dropout=0.5), 257, 0).train()
     first, second = (nll(model, DOCUMENTS, Bytes())["nll"].value for _ in range(2))
     assert first == second and model.training
 

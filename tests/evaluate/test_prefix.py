@@ -14,7 +14,7 @@ from losslab.evaluate import lambada, questions, tasks
 from losslab.evaluate import requests as room
 from losslab.evaluate.requests import Request, answers, request
 from losslab.evaluate.tasks import Settings
-from losslab.model import GPT2
+from losslab.model import initialized
 
 BYTES = tokenizers.make("bytes")
 LETTERED = {"choices": {"text": ["fish", "sharks"], "label": ["A", "B"]}, "answerKey": "B"}
@@ -60,7 +60,7 @@ def said(monkeypatch):
 
 def random_model(limit=512):
     config = ModelConfig(n_layer=1, n_head=1, n_embd=8, max_seq_len=limit)
-    model = GPT2.initialized(config, BYTES.vocab_size, seed=0)
+    model = initialized(config, BYTES.vocab_size, seed=0)
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.add_(0.3 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(1)))

@@ -14,7 +14,7 @@ from losslab.config import ModelConfig
 from losslab.evaluate import requests as room
 from losslab.evaluate.beginnings import batches, rows
 from losslab.evaluate.requests import Request, answers
-from losslab.model import GPT2, Cache
+from losslab.model import Cache, initialized
 
 VOCAB, LIMIT = 61, 24
 
@@ -22,7 +22,7 @@ VOCAB, LIMIT = 61, 24
 def gpt2(seed=0, limit=LIMIT, transform="softcap(3)"):
     """Weights far from the tiny ones of a new model, so that every token and position shows."""
     config = ModelConfig(n_layer=2, n_head=2, n_embd=16, max_seq_len=limit)
-    model = GPT2.initialized(config, VOCAB, seed, formula.transforms(transform))
+    model = initialized(config, VOCAB, seed, formula.transforms(transform))
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         for parameter in model.parameters():

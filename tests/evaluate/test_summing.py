@@ -15,14 +15,14 @@ from losslab.evaluate import document_scores as room
 from losslab.evaluate.document_scores import per_document
 from losslab.evaluate.sharing import Ranks
 from losslab.evaluate.summing import Summing, fingerprint
-from losslab.model import GPT2
+from losslab.model import initialized
 
 WORDS = "the cat sat on the red mat while an old dog slept near a warm stove and dreamed of rain".split()
 DOCUMENTS = texts(*(" ".join(WORDS[i % 7 : i % 7 + 2 + i % 11]) for i in range(23)))
 
 
 def model(seed=0):
-    made = GPT2.initialized(ModelConfig(n_layer=1, n_head=2, n_embd=16, max_seq_len=16), 257, seed)
+    made = initialized(ModelConfig(n_layer=1, n_head=2, n_embd=16, max_seq_len=16), 257, seed)
     with torch.no_grad():
         made.wte.weight.mul_(20)
     return made
