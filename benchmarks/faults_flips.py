@@ -126,7 +126,7 @@ def _weights(run: Path, said: list[str]) -> list:
             loaded = checkpoint.load(path)
             states = [loaded.model.state_dict()]
             if (path / "optimizer.safetensors").exists():
-                optimizer = optim.adamw(loaded.model, TrainConfig(num_steps=1))
+                optimizer = optim.build(loaded.model, TrainConfig(num_steps=1))
                 checkpoint.restore_optimizer(path, loaded.model, optimizer)
                 states += list(optimizer.state.values())
             sums = [hashlib.sha256(tensor.numpy().tobytes()).hexdigest() for s in states for tensor in s.values()]

@@ -130,7 +130,7 @@ def _optimizer(folder: Path, file: Path) -> None:
     run = _run_of(folder)
     path = min(checkpoint.steps(run / "checkpoint"))
     loaded = checkpoint.load(path)
-    checkpoint.restore_optimizer(path, loaded.model, optim.adamw(loaded.model, _train_config()))
+    checkpoint.restore_optimizer(path, loaded.model, optim.build(loaded.model, _train_config()))
 
 
 def _train_config():

@@ -46,7 +46,7 @@ def losslab_step():
     chosen = config.preset("char")
     settings = config.override(chosen.train, {"device": "cpu", "dtype": "float32"})
     model = initialized(chosen.model, VOCAB, 0)
-    optimizer, objective = optim.adamw(model, settings), Objective.parse("cross_entropy")
+    optimizer, objective = optim.build(model, settings), Objective.parse("cross_entropy")
     parameters = list(model.parameters())
 
     def step(x, y):

@@ -23,6 +23,7 @@ MOST_DIMENSIONS = 8
 DTYPES = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16,
           "I64": torch.int64, "I32": torch.int32, "I16": torch.int16, "I8": torch.int8, "U8": torch.uint8,
           "BOOL": torch.bool}
+Kind = tuple[torch.dtype, tuple[int, ...]]  # what is expected of a tensor: its dtype and its shape
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,31 @@ def read(
         if file.read(1):
             raise ValueError(f"{path} grew while it was read; wait until it is written")
     return {name: found[name] for name in entries}, sha.hexdigest()
+
+
+def compare(found: Mapping[str, Tensor | Entry], expected: Mapping[str, Kind], source: str) -> None:
+    """An error unless tensors have exactly the names, dtypes and shapes that are expected.
+
+    Raises:
+        ValueError: naming the tensor that is missing, not expected, or of another shape or dtype.
+    """
+    def differs(what: str) -> ValueError:
+        return ValueError(untrusted.one_line(f"{source} has {what}"))
+
+    wrong = next((name for name in expected if name not in found), None)
+    if wrong is not None:
+        raise differs(f"no tensor {wrong}, which a model of these sizes has")
+    for name, tensor in found.items():
+        if name not in expected:
+            raise differs(f"the tensor {name!r}, which a model of these sizes has not")
+        dtype, shape = expected[name]
+        if tuple(tensor.shape) != shape or tensor.dtype != dtype:
+            raise differs(f"{name} of shape {list(tensor.shape)} in {_dtype_name(tensor.dtype)}, and a model of these "
+                          f"sizes has {list(shape)} in {_dtype_name(dtype)}")
+
+
+def _dtype_name(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
 
 
 def _header(file: BinaryIO, source: str) -> tuple[bytes, dict[str, Entry]]:

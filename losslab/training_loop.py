@@ -89,21 +89,20 @@ def train(
         on_step: called after each update; a true answer stops the loop there.
         seed: of dropout, drawn anew for each update so that a resumed run repeats it.
         start_tokens: valid targets before `start_step`.
-        optimizer: to go on with; a new AdamW otherwise.
+        optimizer: to go on with; if None, a new one as `config` describes it.
 
     Raises:
         ValueError: for a step whose targets are all masked, which would only decay the weights.
     """
     num_steps = config.horizon(model.config.max_seq_len)
-    optimizer = optimizer or optim.adamw(model, config)
+    optimizer = optimizer or optim.build(model, config)
     parameters = list(model.parameters())
     device = parameters[0].device
     model.train()
     seconds, tokens, previous = 0.0, start_tokens, None
     for step in range(start_step, num_steps):
         started = time.perf_counter()
-        for group in optimizer.param_groups:
-            group["lr"] = optim.learning_rate(step, num_steps, config)
+        optim.set_learning_rates(optimizer, step, num_steps, config)
         torch.manual_seed(_mix(seed, step * parallel.world_size() + parallel.rank()))
         is_logged = step == start_step or (step + 1) % config.log_every == 0 or step + 1 == num_steps
         total, observed, count = accumulate(

@@ -11,12 +11,12 @@ from torch.testing import assert_close
 
 from losslab.config import ModelConfig, TrainConfig
 from losslab.model import GPT2
-from losslab.optim import adamw, learning_rate
+from losslab.optim import PEAK, build, learning_rate, set_learning_rates
 
 
 def test_matrices_and_embeddings_decay_and_biases_and_norms_do_not():
     model = GPT2(ModelConfig(n_layer=1, n_head=1, n_embd=4, max_seq_len=4), 5)
-    decayed, free = adamw(model, TrainConfig(weight_decay=0.3)).param_groups
+    decayed, free = build(model, TrainConfig(weight_decay=0.3)).param_groups
     names = {id(parameter): name for name, parameter in model.named_parameters()}
     assert decayed["weight_decay"] == 0.3 and free["weight_decay"] == 0
     assert {names[id(p)] for p in decayed["params"]} == {
@@ -28,19 +28,19 @@ def test_matrices_and_embeddings_decay_and_biases_and_norms_do_not():
 
 
 def test_settings_reach_the_optimizer():
-    optimizer = adamw(nn.Linear(2, 2), TrainConfig(learning_rate=0.02, betas=(0.8, 0.95)))
+    optimizer = build(nn.Linear(2, 2), TrainConfig(learning_rate=0.02, betas=(0.8, 0.95)))
     assert all(group["lr"] == 0.02 and group["betas"] == (0.8, 0.95) for group in optimizer.param_groups)
 
 
 def test_a_model_without_vectors_has_one_group():
-    assert len(adamw(nn.Linear(2, 2, bias=False), TrainConfig()).param_groups) == 1
+    assert len(build(nn.Linear(2, 2, bias=False), TrainConfig()).param_groups) == 1
 
 
 def test_the_first_step_is_decay_and_then_the_sign_of_the_gradient():
     # Adam's first step: both moments are corrected to g and g^2, so it moves by lr * g / (|g| + eps)
     layer = nn.Linear(3, 2)
     weight, bias = layer.weight.detach().clone(), layer.bias.detach().clone()
-    optimizer = adamw(layer, TrainConfig(learning_rate=0.01, min_learning_rate=0.0, weight_decay=0.5))
+    optimizer = build(layer, TrainConfig(learning_rate=0.01, min_learning_rate=0.0, weight_decay=0.5))
     layer.weight.grad = torch.tensor([[1.0, -2.0, 0.5], [3.0, -0.1, 0.0]])
     layer.bias.grad = torch.tensor([4.0, -4.0])
     optimizer.step()
@@ -51,7 +51,7 @@ def test_the_first_step_is_decay_and_then_the_sign_of_the_gradient():
 def test_the_second_step_by_hand():
     layer = nn.Linear(1, 1, bias=False)
     nn.init.constant_(layer.weight, 2.0)
-    optimizer = adamw(layer, TrainConfig(learning_rate=0.1, weight_decay=0.0, betas=(0.9, 0.99)))
+    optimizer = build(layer, TrainConfig(learning_rate=0.1, weight_decay=0.0, betas=(0.9, 0.99)))
     for gradient in (1.0, 3.0):
         layer.weight.grad = torch.tensor([[gradient]])
         optimizer.step()
@@ -76,6 +76,24 @@ def test_warm_up_is_linear_and_then_a_cosine_falls_to_the_minimum():
 def test_warm_up_takes_at_most_a_tenth_of_the_run():
     rate = rates(50)
     assert rate.index(max(rate)) == 5 and max(rate) == 1.0
+
+
+def test_each_group_has_its_own_peak_and_the_schedule_is_a_factor_of_it():
+    config = TrainConfig(learning_rate=1e-3, min_learning_rate=1e-4, warmup_steps=10)
+    optimizer = build(GPT2(ModelConfig(n_layer=1, n_head=1, n_embd=4, max_seq_len=4), 5), config)
+    assert [group[PEAK] for group in optimizer.param_groups] == [1e-3, 1e-3]
+    optimizer.param_groups[1][PEAK] = 0.02
+    for step in (0, 9, 10, 57, 100):
+        set_learning_rates(optimizer, step, 100, config)
+        first, second = (group["lr"] for group in optimizer.param_groups)
+        assert first == learning_rate(step, 100, config)  # the configuration's own peak to the last bit
+        assert second / 0.02 == pytest.approx(first / 1e-3, rel=1e-12)
+    assert first == 1e-4 and second == pytest.approx(2e-3)
+    plain = torch.optim.SGD([torch.zeros(1)], lr=5.0)  # a group that names no peak has the configuration's
+    set_learning_rates(plain, 10, 100, config)
+    assert plain.param_groups[0]["lr"] == 1e-3
+    still = TrainConfig(learning_rate=0.0, min_learning_rate=0.0)
+    assert learning_rate(50, 100, still, peak=1.0) == pytest.approx(0.5 * (1 + math.cos(math.pi * 40 / 90)))
 
 
 @given(st.integers(1, 300), st.integers(0, 200), st.floats(0, 1))

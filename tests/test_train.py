@@ -136,7 +136,7 @@ def test_stopping_and_going_on_is_the_same_run():
     from losslab import optim
 
     halting = fresh(dropout=0.3)
-    optimizer = optim.adamw(halting, config)
+    optimizer = optim.build(halting, config)
     first = train(halting, batches, objective, config, lambda info: info.step == 5, seed=7, optimizer=optimizer)
     assert first.stopped and first.step == 5
     second = train(halting, batches, objective, config, seed=7, optimizer=optimizer, start_step=5,

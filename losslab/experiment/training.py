@@ -53,7 +53,7 @@ class Training:
             self.model = self.model.to(device)
         else:
             self.model = restored.model
-        self.optimizer = optim.adamw(self.model, config.train)
+        self.optimizer = optim.build(self.model, config.train)
         self.step = restored.step if restored else 0
         self.tokens = restored.tokens if restored else 0
         self.seconds_before = restored.seconds if restored else 0.0
