@@ -1,7 +1,7 @@
 """Every setting of an experiment, the presets, and how they are read from files and flags."""
 
 from losslab.config.identity import DEFAULTS, VERSION, identity, instead, outside, settings
-from losslab.config.presets import PRESETS, preset
+from losslab.config.presets import DATA, PRESETS, RECIPES, SIZES, combined, preset
 from losslab.config.reading import Errors, digest, flatten, from_dict, load, override, to_dict
 from losslab.config.sections import (
     IGNORE_INDEX,
@@ -14,7 +14,7 @@ from losslab.config.sections import (
 from losslab.config.synonyms import synonym
 
 __all__ = [
-    "DEFAULTS", "IGNORE_INDEX", "PRESETS", "VERSION", "DataConfig", "Errors", "EvaluateConfig", "ExperimentConfig",
-    "ModelConfig", "TrainConfig", "digest", "flatten", "from_dict", "identity", "instead", "load", "outside",
-    "override", "preset", "settings", "synonym", "to_dict",
+    "DATA", "DEFAULTS", "IGNORE_INDEX", "PRESETS", "RECIPES", "SIZES", "VERSION", "DataConfig", "Errors",
+    "EvaluateConfig", "ExperimentConfig", "ModelConfig", "TrainConfig", "combined", "digest", "flatten", "from_dict",
+    "identity", "instead", "load", "outside", "override", "preset", "settings", "synonym", "to_dict",
 ]  # fmt: skip
