@@ -107,13 +107,13 @@ def main():
     parser.add_argument("--threads", type=int, default=2)
     given = parser.parse_args()
     machine.set_threads(given.threads)
-    shape = config.ModelConfig(n_layer=12, n_head=12, n_embd=768, max_seq_len=1024)
+    shape = config.ModelConfig(n_layer=12, n_head=12, n_embd=768, num_positions=1024)
     encoder = tokenizer.make("gpt2")
     model = initialized(shape, encoder.vocab_size, seed=0).eval()
     alone(model, [Request([1] * 50, [2])] * 3)  # libraries, threads
     about = {"machine": machine.describe("cpu", "float32"), "parameters": model.num_params}
     for name, make, num_items in (("zero_shot", zero_shot, given.zero_shot), ("ten_shot", ten_shot, given.ten_shot)):
-        made = make(given.data, encoder, shape.max_seq_len)
+        made = make(given.data, encoder, shape.num_positions)
         about[name] = measure(name, model, made, num_items, given.rounds)
         median = about[name]["ratio_median"]
         print(f"{name}: {median['alone']:.2f} times the items a second of the plain program (goal {GOALS[name]:g}), "

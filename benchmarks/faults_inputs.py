@@ -220,7 +220,7 @@ def _tiny():
         from losslab.tokenizer import make
 
         made = make("bytes")
-        _TINY.append(initialized(ModelConfig(n_layer=1, n_head=1, n_embd=8, max_seq_len=96), 257, 0).eval())
+        _TINY.append(initialized(ModelConfig(n_layer=1, n_head=1, n_embd=8, num_positions=96), 257, 0).eval())
         _TINY.append(made)
     return _TINY
 

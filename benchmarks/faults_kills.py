@@ -21,7 +21,7 @@ from pathlib import Path
 import faults_material
 
 LIMIT_SECONDS = 900  # of one command; longer is a hang
-SIZES = ("--model.n-layer", "1", "--model.n-embd", "32", "--model.n-head", "2", "--model.max-seq-len", "64",
+SIZES = ("--model.n-layer", "1", "--model.n-embd", "32", "--model.n-head", "2", "--model.num-positions", "64",
          "--train.num-steps", "60", "--train.batch-size", "8", "--data.max-bytes", "200000", "--data.val-bytes",
          "20000", "--data.tune-bytes", "20000", "--evaluate.tune-tokens", "2048", "--evaluate.sample-tokens", "16",
          "--train.checkpoint-every", "10", "--train.device", "cpu", "--train.dtype", "float32")  # fmt: skip

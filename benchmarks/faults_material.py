@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-SMALL = ("--model.n-layer", "1", "--model.n-embd", "16", "--model.n-head", "2", "--model.max-seq-len", "32",
+SMALL = ("--model.n-layer", "1", "--model.n-embd", "16", "--model.n-head", "2", "--model.num-positions", "32",
          "--train.num-steps", "20", "--train.batch-size", "4", "--data.max-bytes", "60000", "--data.val-bytes", "4000",
          "--data.tune-bytes", "4000", "--evaluate.tune-tokens", "512", "--evaluate.sample-tokens", "8",
          "--train.checkpoint-every", "10", "--train.device", "cpu", "--train.dtype", "float32")  # fmt: skip

@@ -41,7 +41,7 @@ def continuation(
     was_training, device = model.training, model.lm_head.device
     model.eval()
     generator = torch.Generator().manual_seed(seed)
-    limit = model.config.max_seq_len
+    limit = model.config.num_positions
     ids = list(ids)
     start, cache, fresh = len(ids), Cache(), ids[-(limit - 1) :] if limit > 1 else ids[-1:]
     for _ in range(num_tokens):

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from losslab import formula
-from losslab.config import ModelConfig, override
+from losslab.config import RENAMED, ModelConfig, override
 from losslab.formula import Transform
 from losslab.kernels.products import times_transposed
 from losslab.untrusted import shown
@@ -166,7 +166,7 @@ class GPT2(LanguageModel):
     def __init__(self, config: ModelConfig, vocab_size: int, transforms: Sequence[Transform] = ()):
         super().__init__(config, vocab_size, transforms)
         self.wte = nn.Embedding(vocab_size, config.n_embd)
-        self.wpe = nn.Embedding(config.max_seq_len, config.n_embd)
+        self.wpe = nn.Embedding(config.num_positions, config.n_embd)
         self.drop = nn.Dropout(config.dropout)
         self.h = nn.ModuleList(Block(config) for _ in range(config.n_layer))
         self.ln_f = nn.LayerNorm(config.n_embd, bias=config.bias)
@@ -191,8 +191,8 @@ class GPT2(LanguageModel):
     ) -> Tensor:
         past = len(cache) if cache is not None else 0
         used = past + tokens.shape[1] if positions is None else int(positions.max()) + 1
-        if used > self.config.max_seq_len:
-            raise ValueError(f"{used} tokens do not fit the model's context of {self.config.max_seq_len}")
+        if used > self.config.num_positions:
+            raise ValueError(f"{used} tokens do not fit the model's context of {self.config.num_positions}")
         if positions is None:
             positions = torch.arange(past, used, device=tokens.device)
         x = self.drop(self.wte(tokens) + self.wpe(positions))
@@ -234,6 +234,7 @@ def config_of(values: Mapping[str, object], source: str) -> ModelConfig:
     Raises:
         ValueError: for an unknown field, a value out of range or of another kind (a text is no number here).
     """
+    values = {RENAMED.get(name, name): value for name, value in values.items()}
     for field in fields(ModelConfig):
         value, kind = values.get(field.name, field.default), type(field.default)
         if type(value) is not kind and not (kind is float and type(value) is int):

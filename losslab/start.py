@@ -22,7 +22,9 @@ class Start:
     def settle(self, config: ExperimentConfig) -> ExperimentConfig:
         """`config` with the model and the tokenizer of these weights; training can choose the dropout alone."""
         model = replace(self.model, dropout=config.model.dropout)
-        return replace(config, model=model, data=replace(config.data, tokenizer=self.tokenizer.name))
+        settled = replace(config, model=model, data=replace(config.data, tokenizer=self.tokenizer.name))
+        settled.check_seq_len()
+        return settled
 
     def formula(self, loss: str) -> formula.Formula:
         """The formula of `loss` with the logit transform of the model, which is put in front of it as a value.

@@ -83,7 +83,7 @@ def train(
     """Descend the objective from update `start_step` to the horizon.
 
     Args:
-        model: whose weights are trained; of it, `model(tokens)`, `lm_head` and `config.max_seq_len` are used.
+        model: whose weights are trained; of it, `model(tokens)`, `lm_head` and `config.num_positions` are used.
         batches: update number -> `(tokens, targets)`, arrays of ids `[batch, seq]`; a pure function, so nothing of
             the data needs saving. Under `torchrun` each process gives its own share of the batch.
         on_step: called after each update; a true answer stops the loop there.
@@ -94,7 +94,7 @@ def train(
     Raises:
         ValueError: for a step whose targets are all masked, which would only decay the weights.
     """
-    num_steps = config.horizon(model.config.max_seq_len)
+    num_steps = config.horizon(model.config.num_positions)
     optimizer = optimizer or optim.build(model, config)
     parameters = list(model.parameters())
     device = parameters[0].device

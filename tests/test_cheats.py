@@ -41,9 +41,9 @@ STARTED = [name for name, cheat in CHEATS.items() if cheat["ends"] != "refused"]
 WORDS = "the cat sat on a mat and ran to see what it was that made all of them so very glad".split()
 STEPS, LIMIT_SECONDS = 3, 1200
 DATA = {"val_bytes": 1500, "tune_bytes": 1000}
-MODEL = ModelConfig(n_layer=1, n_head=2, n_embd=16, max_seq_len=8)
+MODEL = ModelConfig(n_layer=1, n_head=2, n_embd=16, num_positions=8)
 EVALUATE = EvaluateConfig(tune_tokens=64, num_samples=0)
-SETTINGS = ["--model.n-layer", "1", "--model.n-head", "2", "--model.n-embd", "16", "--model.max-seq-len", "8",
+SETTINGS = ["--model.n-layer", "1", "--model.n-head", "2", "--model.n-embd", "16", "--model.num-positions", "8",
             "--train.num-steps", str(STEPS), "--train.batch-size", "4", "--train.log-every", "1", "--train.device",
             "cpu", "--train.dtype", "float32", "--data.val-bytes", "1500", "--data.tune-bytes", "1000",
             "--evaluate.tune-tokens", "64", "--evaluate.num-samples", "0"]  # fmt: skip
@@ -100,7 +100,8 @@ def measured(folder, weights, place):
     corpus = Corpus.open(DataConfig(corpus=str(folder / "text.txt"), **DATA))
     return measure_run({
         "weights": str(place / "copy.safetensors"), "model": asdict(MODEL), "vocab_size": 257, "transform": "",
-        "corpus": [corpus.name, str(corpus.folder), corpus.meta["sum"]], "evaluate": asdict(EVALUATE), "device": "cpu",
+        "corpus": [corpus.name, str(corpus.folder), corpus.meta["sum"]], "evaluate": asdict(EVALUATE),
+        "seq_len": MODEL.num_positions, "device": "cpu",
     })  # fmt: skip
 
 

@@ -20,7 +20,7 @@ from losslab.model import GPT2, expected_shapes, initialized
 from losslab.objective import Objective
 from losslab.training_loop import train
 
-CONFIG = ModelConfig(n_layer=1, n_head=2, n_embd=8, max_seq_len=8)
+CONFIG = ModelConfig(n_layer=1, n_head=2, n_embd=8, num_positions=8)
 
 
 @pytest.fixture
@@ -145,8 +145,8 @@ def sized(**values):
 
 @pytest.mark.parametrize(
     "config",
-    [CONFIG, ModelConfig(n_layer=3, n_head=1, n_embd=4, max_seq_len=5, bias=False, tied=False),
-     ModelConfig(n_layer=2, n_head=2, n_embd=4, max_seq_len=1, tied=False, activation="gelu")],
+    [CONFIG, ModelConfig(n_layer=3, n_head=1, n_embd=4, num_positions=5, bias=False, tied=False),
+     ModelConfig(n_layer=2, n_head=2, n_embd=4, num_positions=1, tied=False, activation="gelu")],
     ids=["tied", "untied without biases", "untied"],
 )
 def test_the_expected_shapes_are_those_of_a_model(config):
@@ -201,11 +201,11 @@ def test_weights_that_are_not_those_of_the_model_are_refused(trained, change, se
         ({"model": sized(n_layer=2**31)}, "model.n_layer must be at most 10,000 .*, got 2,147,483,648"),
         ({"model": sized(n_layer=10_000)}, "has no tensor h.1.ln_1.weight, which a model of these sizes has"),
         ({"model": sized(n_embd=2**40, n_head=1)}, "model.n_embd must be at most 131,072"),
-        ({"model": sized(max_seq_len=2**23)}, r"wpe.weight of shape \[8, 8\] in float32, and a model"),
+        ({"model": sized(num_positions=2**23)}, r"wpe.weight of shape \[8, 8\] in float32, and a model"),
         ({"model": sized(n_layer="1")}, "model.json has n_layer '1'; it is a value like 4"),
         ({"model": sized(n_layer=True)}, "model.json has n_layer True; it is a value like 4"),
         ({"model": sized(dropout=10**18)}, "model.dropout must be at most 1"),
-        ({"model": {"n_layer": 1}}, "does not give the model its n_layer, n_head, n_embd, max_seq_len"),
+        ({"model": {"n_layer": 1}}, "does not give the model its n_layer, n_head, n_embd, num_positions"),
         ({"model": None}, "does not give the model its"),
         ({"vocab_size": 10**12}, "a model has a vocab_size between 1 and"),
         ({"vocab_size": 258}, r"wte.weight of shape \[257, 8\]"),

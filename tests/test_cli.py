@@ -15,7 +15,7 @@ from losslab import cli, comparison, machine, records, study
 from losslab.cli import training
 
 pytestmark = pytest.mark.usefixtures("place")
-FAST = ("--model.n-layer", "1", "--model.n-head", "2", "--model.n-embd", "16", "--model.max-seq-len", "16",
+FAST = ("--model.n-layer", "1", "--model.n-head", "2", "--model.n-embd", "16", "--model.num-positions", "16",
         "--data.val-bytes", "2000", "--data.tune-bytes", "2000", "--evaluate.tune-tokens", "256", "--device", "cpu",
         "--evaluate.num-samples", "1", "--evaluate.sample-tokens", "10", "--train.batch-size", "4")
 TRAIN = ("train", "--corpus", "text.txt", "--num-tokens", "1_000", *FAST)

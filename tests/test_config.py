@@ -34,7 +34,7 @@ from losslab.model import GPT2
 @pytest.mark.parametrize("name", PRESETS)
 def test_every_preset_is_valid_and_complete(name):
     config = preset(name)
-    assert config.num_steps > 0 and config.tokens_per_step == config.train.batch_size * config.model.max_seq_len
+    assert config.num_steps > 0 and config.tokens_per_step == config.train.batch_size * config.model.num_positions
     assert from_dict(to_dict(config)) == config
     assert config.train.batch_size == config.train.grad_accum_steps * (
         config.train.micro_batch_size or config.train.batch_size
@@ -42,9 +42,9 @@ def test_every_preset_is_valid_and_complete(name):
 
 
 OF_GPT2 = {
-    "data.corpus": "openwebtext", "data.tokenizer": "gpt2", "data.max_bytes": 40_000_000_000, "model.max_seq_len": 1024,
-    "train.num_tokens": 10_000_000_000, "train.batch_size": 480, "train.micro_batch_size": 12,
-    "train.warmup_steps": 700, "train.betas": (0.9, 0.95), "train.checkpoint_every": 1000,
+    "data.corpus": "openwebtext", "data.tokenizer": "gpt2", "data.max_bytes": 40_000_000_000,
+    "model.num_positions": 1024, "train.num_tokens": 10_000_000_000, "train.batch_size": 480,
+    "train.micro_batch_size": 12, "train.warmup_steps": 700, "train.betas": (0.9, 0.95), "train.checkpoint_every": 1000,
 }
 CHANGED = {  # what each preset sets to another value than the default: sizes, learning rates
     "tiny": {
@@ -53,7 +53,7 @@ CHANGED = {  # what each preset sets to another value than the default: sizes, l
         "train.min_learning_rate": 4e-4, "evaluate.tune_tokens": 8192,
     },
     "char": {
-        "data.tokenizer": "char", "model.max_seq_len": 64, "model.bias": False, "model.activation": "gelu",
+        "data.tokenizer": "char", "model.num_positions": 64, "model.bias": False, "model.activation": "gelu",
         "train.num_steps": 2000, "train.batch_size": 12,
     },
     "story-3m": {
@@ -158,7 +158,7 @@ def test_a_whole_number_may_be_written_as_a_float():
     [
         (ModelConfig, {"n_embd": 130}, r"model.n_embd \(=130\) must be divisible by model.n_head \(=4\)"),
         (ModelConfig, {"n_layer": 0}, "must be at least 1"),
-        (ModelConfig, {"max_seq_len": 0}, "must be at least 1"),
+        (ModelConfig, {"num_positions": 0}, "must be at least 1"),
         (ModelConfig, {"dropout": 1.0}, r"model.dropout must be in \[0, 1\), got 1.0"),
         (TrainConfig, {"num_tokens": 5, "num_steps": 5}, r"num_tokens \(=5\) and train.num_steps \(=5\) both set"),
         (TrainConfig, {"num_tokens": -1}, "train.num_tokens must not be negative, got -1"),
@@ -364,11 +364,11 @@ def test_every_number_has_bounds_and_both_ends_hold():
     ({"train": {"num_steps": 10**13}}, r"train.num_steps \(=10,000,000,000,000\) updates of 2,048 tokens are 2e\+16 t"),
     ({"model": {"n_layer": 100_000}}, "model.n_layer must be at most 10,000 .ten times the deepest"),
     ({"model": {"n_layer": 9000, "n_embd": 16384}}, r"has 2.9e\+13 parameters, more than the 2e\+11"),
-    ({"train": {"batch_size": 2**20}, "model": {"max_seq_len": 2**20}}, "tokens an update, more than the 2,147,483,64"),
+    ({"train": {"batch_size": 2**20}, "model": {"num_positions": 2**20}}, "tokens an update, more than the 2,147,483,"),
     ({"train": {"device": "cuda:x"}}, "or cuda:N, got 'cuda:x'"),
     ({"lr": 1}, r"unknown field lr in spec.json; did you mean train.learning_rate\?"),
     ({"train": {"lr": 1}}, r"unknown field train.lr in spec.json; did you mean train.learning_rate\?"),
-    ({"train": {"block_size": 1}}, r"did you mean model.max_seq_len\?"),
+    ({"train": {"block_size": 1}}, r"did you mean model.num_positions\?"),
 ])  # fmt: skip
 def test_what_nobody_can_train_is_refused_with_the_reason(values, sentence):
     with pytest.raises(ValueError, match=sentence):
@@ -386,7 +386,7 @@ def test_every_synonym_means_a_setting_that_exists_and_is_none_itself():
     {}, {"bias": False}, {"tied": False}, {"bias": False, "tied": False, "n_layer": 1, "n_head": 3, "n_embd": 21},
 ])  # fmt: skip
 def test_parameters_are_counted_as_the_model_counts_them(sizes):
-    config = ModelConfig(**{"n_layer": 3, "n_head": 2, "n_embd": 24, "max_seq_len": 10, **sizes})
+    config = ModelConfig(**{"n_layer": 3, "n_head": 2, "n_embd": 24, "num_positions": 10, **sizes})
     assert config.num_params(101) == GPT2(config, 101).num_params
 
 

@@ -19,7 +19,7 @@ from losslab.corpus import Corpus
 
 SMALL = ExperimentConfig(
     data=DataConfig(corpus="text.txt", val_bytes=2_000, tune_bytes=2_000),
-    model=ModelConfig(n_layer=1, n_head=2, n_embd=16, max_seq_len=16, dropout=0.1),
+    model=ModelConfig(n_layer=1, n_head=2, n_embd=16, num_positions=16, dropout=0.1),
     train=TrainConfig(num_steps=30, batch_size=4, learning_rate=1e-2, min_learning_rate=1e-3, device="cpu"),
     evaluate=EvaluateConfig(tune_tokens=256, every=10, num_samples=1, sample_tokens=10),
 )
@@ -123,7 +123,7 @@ tune_bytes = 2000
 n_layer = 1
 n_head = 2
 n_embd = 16
-max_seq_len = 16
+num_positions = 16
 dropout = 0.1
 [train]
 num_steps = {steps}
@@ -338,7 +338,7 @@ def test_tasks_are_logged_while_training_and_change_nothing_else(place):
              "linguistics_term": "t"} for n in range(5)]
     (place / "benchmarks" / "blimp.jsonl").write_text("\n".join(map(json.dumps, rows)))
     data = {"corpus": "text.txt", "val_bytes": 2_000, "tune_bytes": 2_000}
-    config = change(data=data, model={"max_seq_len": 32})
+    config = change(data=data, model={"num_positions": 32})
     looking = experiment.run(change(config, evaluate=LOOKING), place / "looking")
     plain = experiment.run(config, place / "plain")
     assert weights(place / "looking") == weights(place / "plain") and looking.condition == plain.condition

@@ -24,7 +24,7 @@ class Letters:
 @pytest.fixture
 def model():
     """A model whose next letter depends on every letter so far, and which hardly ever ends."""
-    model = initialized(ModelConfig(n_layer=2, n_head=2, n_embd=16, max_seq_len=12, tied=False), 27, seed=0)
+    model = initialized(ModelConfig(n_layer=2, n_head=2, n_embd=16, num_positions=12, tied=False), 27, seed=0)
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.add_(0.3 * torch.randn_like(parameter))
@@ -118,7 +118,7 @@ def test_beyond_the_window_each_token_still_follows_from_the_letters_before_it(m
 
 
 def test_a_context_of_one_token_is_enough():
-    model = initialized(ModelConfig(n_layer=1, n_head=1, n_embd=4, max_seq_len=1), 27, seed=0)
+    model = initialized(ModelConfig(n_layer=1, n_head=1, n_embd=4, num_positions=1), 27, seed=0)
     text = generate(model, Letters(), "ab", num_tokens=5, top_k=3)
     assert text.startswith("ab") and len(text) <= 7
 

@@ -35,7 +35,7 @@ SIZES = {"vocab_size": 257, "n_positions": 32, "n_embd": 16, "n_layer": 3, "n_he
 TEXTS = ["Once upon a time", "  two  spaces\n\n\nand lines\r\n\tend ", "naïve café — 你好 👩‍👩‍👧‍👦 don't I'll",
          "2,000.5% x=y", ""]
 STORY = "Once upon a time there was a tokenizer that was lossless, and every merge had its own rank. " * 20
-MODEL = ModelConfig(n_layer=2, n_head=2, n_embd=16, max_seq_len=32)
+MODEL = ModelConfig(n_layer=2, n_head=2, n_embd=16, num_positions=32)
 
 
 def theirs(folder, tokenizer="bytes", *, std=0.3, save=True, **options):

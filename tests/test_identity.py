@@ -3,16 +3,17 @@
 import dataclasses
 import json
 import shutil
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
 from test_cli import losslab
 from test_experiment import SMALL, change, place  # noqa: F401 the fixture
 
+from losslab import checkpoint, experiment, records, study
 from losslab import config as configuration
-from losslab import experiment, records, study
 from losslab.config import ExperimentConfig, digest, identity, override, preset
-from losslab.config.identity import SPELLED
+from losslab.evaluate import evaluator
 from losslab.experiment import Experiment, Training
 from losslab.records import index
 
@@ -53,7 +54,7 @@ def test_a_setting_in_the_identity_makes_another_digest_and_one_outside_does_not
         assert (after == before) == (name in configuration.outside()), name
         if name not in configuration.outside():
             changed = {key for key in after.keys() | before.keys() if after.get(key) != before.get(key)}
-            assert changed - {"num_steps"} == {SPELLED.get(name, name)}
+            assert changed - {"num_steps"} == {name}
     assert configuration.outside() == {
         "seed", "train.log_every", "train.checkpoint_every", "evaluate.every", "evaluate.batch_size",
         "evaluate.num_samples", "evaluate.sample_tokens", "evaluate.tasks", "evaluate.tasks_every",
@@ -69,7 +70,7 @@ def _changed(config, name, value):
     """`config` with another value at the dotted `name`."""
     others = {"train.dtype": "bfloat16", "train.device": "cpu", "model.activation": "gelu", "model.n_head": 2,
               "train.betas": (0.9, 0.95), "evaluate.tasks": "blimp", "evaluate.benchmarks": "there",
-              "train.micro_batch_size": 4, "model.n_embd": 2 * 96, "train.batch_size": 16}
+              "train.micro_batch_size": 4, "train.seq_len": 64, "model.n_embd": 2 * 96, "train.batch_size": 16}
     other = others.get(name, not value if isinstance(value, bool) else value / 2 or 0.25 if isinstance(value, float)
                        else value + 1 if isinstance(value, int) else None)
     together = {"evaluate.tasks": {"tasks_every": 5}, "evaluate.tasks_every": {"tasks": "blimp"}}.get(name, {})
@@ -113,6 +114,54 @@ def test_the_condition_of_an_experiment_is_the_digest_of_its_identity(place):  #
     assert made.spec["identity"] == configuration.VERSION
 
 
+# --- the context: two quantities, one of which had another name -----------------------------------
+
+def test_a_training_sequence_may_be_shorter_than_the_table_of_positions(place):  # noqa: F811
+    both = change(train={"num_steps": 2, "dtype": "float32"})
+    short = change(both, model={"num_positions": 32}, train={"seq_len": 16})
+    assert short.seq_len == both.seq_len == 16 and short.tokens_per_step == both.tokens_per_step
+    said = change(both, train={"seq_len": 16})  # the same, written out
+    assert Experiment(said).spec == Experiment(both).spec
+    assert identity(short, **TOLD) == identity(both, **TOLD) | {"model.num_positions": 32, "train.seq_len": 16}
+    runs = {name: experiment.run(config, place / name) for name, config in (("both", both), ("short", short))}
+    assert runs["short"].result["tokens"] == runs["both"].result["tokens"] == 2 * 4 * 16
+    assert runs["short"].result["counts"] == runs["both"].result["counts"]
+    capped = json.loads((place / "short" / "checkpoint" / "step-00000002" / "model.json").read_text())
+    assert capped["model"]["num_positions"] == 32
+    longer = evaluator.measure(place / "short" / "checkpoint" / "step-00000002", short.data, short.evaluate)
+    as_trained = evaluator.measure(place / "short" / "checkpoint" / "step-00000002", short.data, short.evaluate, seq_len=16)
+    assert as_trained["scores"] == runs["short"].scores != longer["scores"]  # whose windows have 32 tokens
+
+
+def test_a_sequence_that_is_longer_than_the_table_is_refused(place):  # noqa: F811
+    with pytest.raises(ValueError, match=r"train.seq_len \(=17\) must be at most model.num_positions \(=16\), the"):
+        change(train={"seq_len": 17})
+    experiment.run(change(train={"num_steps": 1}), "first")
+    started = dataclasses.replace(preset("tiny"), start="first", data=SMALL.data, train=dataclasses.replace(
+        SMALL.train, seq_len=130))  # more than the preset's model has, which is not the one that is trained
+    with pytest.raises(ValueError, match=r"train.seq_len \(=130\) must be at most model.num_positions \(=16\)"):
+        Experiment(started)
+    assert Experiment(change(started, train={"seq_len": 8})).config.seq_len == 8
+
+
+def test_the_old_name_of_the_context_length_is_read(place):  # noqa: F811
+    assert override(SMALL, {"model": {"max-seq-len": 8}}) == change(model={"num_positions": 8})
+    Path("spec.toml").write_text("[model]\nmax_seq_len = 8\n")
+    assert configuration.load("spec.toml").model.num_positions == 8
+    with pytest.raises(ValueError, match="model.num_positions stands twice in the configuration, in two spellings"):
+        override(SMALL, {"model": {"max_seq_len": 8, "num_positions": 8}})
+    config = change(train={"num_steps": 1})
+    experiment.run(config, "run")
+    path = checkpoint.newest("run/checkpoint")
+    about = json.loads((path / "model.json").read_text())
+    about["model"]["max_seq_len"] = about["model"].pop("num_positions")  # as it was written under that name
+    (path / "model.json").write_text(json.dumps(about))
+    manifest = json.loads((path / "manifest.json").read_text())
+    manifest["model.json"] = sha256((path / "model.json").read_bytes()).hexdigest()
+    (path / "manifest.json").write_text(json.dumps(manifest))
+    assert checkpoint.load(path).model.config == config.model
+
+
 # --- runs of version 1 --------------------------------------------------------------------------
 
 @pytest.fixture
@@ -126,7 +175,7 @@ def old(place):  # noqa: F811
 
 OLD = override(preset("tiny"), {
     "data": {"corpus": "text.txt", "val_bytes": 2000, "tune_bytes": 2000},
-    "model": {"n_layer": 1, "n_head": 1, "n_embd": 4, "max_seq_len": 16},
+    "model": {"n_layer": 1, "n_head": 1, "n_embd": 4, "num_positions": 16},
     "train": {"num_steps": 20, "batch_size": 4, "device": "cpu", "dtype": "float32"},
     "evaluate": {"tune_tokens": 256, "num_samples": 0, "every": 10},
 })

@@ -18,7 +18,7 @@ from losslab.model import GPT2, MLP, Cache, LanguageModel, initialized
 from losslab.objective import Objective
 from losslab.training_loop import train
 
-CONFIG = ModelConfig(n_layer=2, n_head=4, n_embd=32, max_seq_len=16)
+CONFIG = ModelConfig(n_layer=2, n_head=4, n_embd=32, num_positions=16)
 V = 37
 
 
@@ -68,7 +68,7 @@ def test_has_as_many_parameters_as_the_published_model(name, num_params):
 
 
 def test_without_biases_only_weights_are_left():
-    model = GPT2(ModelConfig(n_layer=2, n_head=2, n_embd=8, max_seq_len=4, bias=False), 5)
+    model = GPT2(ModelConfig(n_layer=2, n_head=2, n_embd=8, num_positions=4, bias=False), 5)
     assert not [name for name, _ in model.named_parameters() if name.endswith("bias")]
     assert model.num_params == (5 + 4) * 8 + 2 * (2 * 8 + 12 * 64) + 8
 
@@ -116,7 +116,7 @@ def test_another_seed_gives_other_matrices():
 
 
 def test_initial_weights_have_the_scale_of_the_paper():
-    config = ModelConfig(n_layer=3, n_head=2, n_embd=64, max_seq_len=64)
+    config = ModelConfig(n_layer=3, n_head=2, n_embd=64, num_positions=64)
     for name, parameter in initialized(config, 300, seed=0).named_parameters():
         if parameter.dim() < 2:
             assert (parameter == float(name.endswith("weight"))).all()
@@ -156,7 +156,7 @@ def test_more_tokens_than_the_context_are_refused(tokens):
 
 
 def test_dropout_acts_in_training_only(tokens):
-    model = random_model(ModelConfig(n_layer=2, n_head=4, n_embd=32, max_seq_len=16, dropout=0.5))
+    model = random_model(ModelConfig(n_layer=2, n_head=4, n_embd=32, num_positions=16, dropout=0.5))
     assert torch.equal(model(tokens), model(tokens))
     model.train()
     assert not torch.equal(model(tokens), model(tokens))
@@ -167,7 +167,7 @@ def test_dropout_acts_in_training_only(tokens):
 def test_output_weights_are_the_token_embedding_where_tied():
     tied = random_model()
     assert tied.lm_head is tied.wte.weight and tied.head is None
-    untied = random_model(ModelConfig(n_layer=2, n_head=4, n_embd=32, max_seq_len=16, tied=False))
+    untied = random_model(ModelConfig(n_layer=2, n_head=4, n_embd=32, num_positions=16, tied=False))
     assert untied.lm_head is untied.head.weight and not torch.equal(untied.lm_head, untied.wte.weight)
     assert untied.num_params == tied.num_params + V * 32
 
@@ -208,7 +208,7 @@ def test_the_activation_is_the_one_that_is_named(activation, expected):
 
 
 def test_logits_are_the_same_whether_or_not_gradients_are_wanted():
-    model = initialized(ModelConfig(n_layer=1, n_head=2, n_embd=16, max_seq_len=8), 50, 0,
+    model = initialized(ModelConfig(n_layer=1, n_head=2, n_embd=16, num_positions=8), 50, 0,
                              formula.transforms("softcap(15)"))  # fmt: skip
     hidden = model(torch.randint(50, (3, 8), generator=torch.Generator().manual_seed(0))).detach()
     wanted = model.logits(hidden)
@@ -243,7 +243,7 @@ def test_a_model_of_another_kind_is_named_in_one_place_and_trained_saved_measure
     tokenizer = tokenizers.make("bytes")
     text = np.frombuffer(b"abcdefgh" * 4, dtype=np.uint8).astype(np.int64)
     config = TrainConfig(num_steps=60, batch_size=1, learning_rate=0.1, min_learning_rate=0.1, weight_decay=0.0)
-    model = initialized(ModelConfig(n_layer=1, n_head=1, n_embd=16, max_seq_len=31), 257, 0)
+    model = initialized(ModelConfig(n_layer=1, n_head=1, n_embd=16, num_positions=31), 257, 0)
     train(model, lambda step: (text[None, :-1], text[None, 1:]), Objective.parse("cross_entropy"), config)
     path = checkpoint.save(tmp_path, model, tokenizer, step=60, tokens=60 * 31, seconds=1.0)
     loaded = checkpoint.load(path).model

@@ -15,7 +15,7 @@ from losslab.optim import PEAK, build, learning_rate, set_learning_rates
 
 
 def test_matrices_and_embeddings_decay_and_biases_and_norms_do_not():
-    model = GPT2(ModelConfig(n_layer=1, n_head=1, n_embd=4, max_seq_len=4), 5)
+    model = GPT2(ModelConfig(n_layer=1, n_head=1, n_embd=4, num_positions=4), 5)
     decayed, free = build(model, TrainConfig(weight_decay=0.3)).param_groups
     names = {id(parameter): name for name, parameter in model.named_parameters()}
     assert decayed["weight_decay"] == 0.3 and free["weight_decay"] == 0
@@ -80,7 +80,7 @@ def test_warm_up_takes_at_most_a_tenth_of_the_run():
 
 def test_each_group_has_its_own_peak_and_the_schedule_is_a_factor_of_it():
     config = TrainConfig(learning_rate=1e-3, min_learning_rate=1e-4, warmup_steps=10)
-    optimizer = build(GPT2(ModelConfig(n_layer=1, n_head=1, n_embd=4, max_seq_len=4), 5), config)
+    optimizer = build(GPT2(ModelConfig(n_layer=1, n_head=1, n_embd=4, num_positions=4), 5), config)
     assert [group[PEAK] for group in optimizer.param_groups] == [1e-3, 1e-3]
     optimizer.param_groups[1][PEAK] = 0.02
     for step in (0, 9, 10, 57, 100):

@@ -19,7 +19,7 @@ from losslab.training_loop import Diverged, accumulate, train
 
 VOCAB, SEQ = 31, 12
 GOLDEN = Path(__file__).with_name("golden_curve.json")
-CONFIG = ModelConfig(n_layer=2, n_head=2, n_embd=16, max_seq_len=SEQ)
+CONFIG = ModelConfig(n_layer=2, n_head=2, n_embd=16, num_positions=SEQ)
 
 
 def batches(step, *, batch_size=4, masked=True):

@@ -24,15 +24,15 @@ from losslab.checkpoint.optimizer import restore_optimizer
 from losslab.checkpoint.optimizer import save as save_optimizer
 from losslab.checkpoint.sums import ABOUT, WEIGHTS, Damaged, damage, manifest, verify
 from losslab.checkpoint.weights import kinds, model_from, read_weights
-from losslab.config import ModelConfig
+from losslab.config import RENAMED, ModelConfig
 from losslab.model import LanguageModel, check_vocab_size, config_of
 
 __all__ = [
     "ABOUT", "WEIGHTS", "Checkpoint", "Damaged", "about", "load", "manifest", "model_from", "newest", "read_weights",
     "restore_optimizer", "save", "steps", "verify",
 ]  # fmt: skip
-FORMAT = 1
-SIZES = ("n_layer", "n_head", "n_embd", "max_seq_len")
+FORMAT = 2  # 1 called the positions max_seq_len and kept no options of the optimizer
+SIZES = ("n_layer", "n_head", "n_embd", "num_positions")
 STEP = re.compile(r"step-([0-9]{8,18})")
 
 
@@ -142,7 +142,7 @@ def about(path: str | Path) -> tuple[dict, ModelConfig]:
             if type(found.get(key)) not in kinds or not 0 <= found[key] < 2**63:
                 raise ValueError(f"{ABOUT} has {key} {untrusted.shown(found.get(key))}")
         sizes = found.get("model")
-        if not isinstance(sizes, dict) or not sizes.keys() >= set(SIZES):
+        if not isinstance(sizes, dict) or not {RENAMED.get(name, name) for name in sizes} >= set(SIZES):
             raise ValueError(f"{ABOUT} does not give the model its {', '.join(SIZES)}")
         config = config_of(sizes, ABOUT)
         check_vocab_size(found["vocab_size"])

@@ -9,7 +9,7 @@ from cyclopts import CycloptsError, UnknownOptionError
 from losslab.cli import claims, exchange, family, measuring, records, training  # noqa: F401  (each adds its verbs)
 from losslab.cli.application import app
 from losslab.cli.drawing import Ticker
-from losslab.cli.flags import unknown
+from losslab.cli.flags import current, unknown
 from losslab.cli.speech import MISSING_EXTRA, OK, STOPPED, USER_ERROR, sentence, tell
 
 INTERRUPTED, PIPE_CLOSED = 130, 141  # as shells count: 128 and the number of the signal
@@ -50,7 +50,8 @@ def main(arguments: list[str] | None = None) -> None:
     """The command line: runs a verb, and ends the process with the exit code that it asks for."""
     with _one_sentence():
         try:
-            code = app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
+            given = current(sys.argv[1:] if arguments is None else arguments)
+            code = app(given, exit_on_error=False, print_error=False, result_action="return_value")
         except UnknownOptionError as error:
             raise ValueError(unknown(error)) from None
         except CycloptsError as error:

@@ -134,6 +134,16 @@ def trusted(hashes: list[str] | None) -> tuple[str, ...]:
     return tuple(each.lower() for each in hashes or ())
 
 
+def current(arguments: list[str]) -> list[str]:
+    """The arguments with every flag under its name of today: `--model.num-positions` for `--model.max-seq-len`."""
+    found = []
+    for argument in arguments:
+        section, _, field = argument.partition("=")[0].rpartition(".")
+        new = configuration.RENAMED.get(field.replace("-", "_")) if section.startswith("--") else None
+        found.append(argument.replace(field, new.replace("_", "-"), 1) if new else argument)
+    return found
+
+
 def unknown(error: UnknownOptionError) -> str:
     """The sentence on a flag that is none: the flag that another program's name, or a bare field, means here."""
     keyword = (error.token.keyword or error.token.value).split("=")[0]

@@ -42,7 +42,7 @@ def evaluate(
     baseline
         Of several runs, the loss that the others are compared with; cross_entropy if it is one, else the first.
     stride
-        Tokens between windows; 0 for disjoint windows of the context length.
+        Tokens between windows; 0 for disjoint windows of the length trained on.
     out
         Where the page of the tasks goes; evaluation.html (or evaluation-limited.html) in the run folder unless given,
         and evaluations.html here for several runs.
@@ -77,8 +77,8 @@ def evaluate(
     config = configuration.override(record.config, over, source="the flags")
     rules = dataclasses.replace(config.evaluate, stride=stride)
     if tasks is None:
-        return _likelihood(record, config.data, rules, device, json)
-    asked |= {"data": config.data, "evaluate": rules}
+        return _likelihood(record, config, rules, device, json)
+    asked |= {"data": config.data, "evaluate": rules, "seq_len": config.seq_len}
     return _tasks_of(record, names, asked, device, out, items, json)
 
 
@@ -95,7 +95,7 @@ def _tasks_of(record, names: list[str], asked: dict, device: str, out: Path | No
     if parallel.rank() > 0:
         return OK
     about = {"run": str(record.path), "loss": record.loss, "num_params": loaded.model.num_params,
-             "tokenizer": loaded.tokenizer.name, "context": loaded.model.config.max_seq_len,
+             "tokenizer": loaded.tokenizer.name, "context": loaded.model.config.num_positions,
              "corpus": str(asked["text"] or asked["data"].corpus), "command": command_line()}
     document = evaluation.document(results, failures, about)
     if results:
@@ -131,7 +131,7 @@ def side_by_side(
     def settings(record) -> Settings:
         config = configuration.override(record.config, over or {}, source="the flags")
         return Settings(**asked, data=config.data, evaluate=dataclasses.replace(config.evaluate, stride=stride),
-                        progress=Ticker(), partial=stored.partial())
+                        seq_len=config.seq_len, progress=Ticker(), partial=stored.partial())
 
     compared = arms.evaluate(found, names, settings, baseline=baseline, device=device, tell=tell)
     document = evaluation_compare.document(compared, command=command_line())
@@ -191,12 +191,12 @@ def _run_tasks(names: list[str], loaded, settings: dict, items: bool) -> tuple[l
     return results, failures
 
 
-def _likelihood(record, data, rules, device: str, json: bool) -> None:
+def _likelihood(record, config, rules, device: str, json: bool) -> None:
     from losslab.evaluate import stored
     from losslab.evaluate.evaluator import measure
 
     run, (newest, _) = record.path, stored.find(record, tell)
-    measured = measure(newest, data, rules, device=device)
+    measured = measure(newest, config.data, rules, seq_len=config.seq_len, device=device)
     said = (f"{run} on {measured['corpus']['name']} ({measured['counts']['documents']} documents, "
             f"{measured['counts']['bytes']:,} bytes)")
     lines = [(name, score_text(score)) for name, score in measured["scores"].items()]

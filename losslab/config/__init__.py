@@ -11,10 +11,10 @@ from losslab.config.sections import (
     ModelConfig,
     TrainConfig,
 )
-from losslab.config.synonyms import synonym
+from losslab.config.synonyms import RENAMED, synonym
 
 __all__ = [
-    "DATA", "DEFAULTS", "IGNORE_INDEX", "PRESETS", "RECIPES", "SIZES", "VERSION", "DataConfig", "Errors",
-    "EvaluateConfig", "ExperimentConfig", "ModelConfig", "TrainConfig", "combined", "digest", "flatten", "from_dict",
-    "identity", "instead", "load", "outside", "override", "preset", "settings", "synonym", "to_dict",
+    "DATA", "DEFAULTS", "IGNORE_INDEX", "PRESETS", "RECIPES", "RENAMED", "SIZES", "VERSION", "DataConfig",
+    "Errors", "EvaluateConfig", "ExperimentConfig", "ModelConfig", "TrainConfig", "combined", "digest", "flatten",
+    "from_dict", "identity", "instead", "load", "outside", "override", "preset", "settings", "synonym", "to_dict",
 ]  # fmt: skip

@@ -14,14 +14,14 @@ from losslab.config.sections import ExperimentConfig
 VERSION = 2  # 1 was a digest over all settings, whether they mattered or not
 
 DEFAULTS: dict[str, object] = {
-    "model.n_layer": 4, "model.n_head": 4, "model.n_embd": 128, "model.max_seq_len": 128, "model.dropout": 0.0,
+    "model.n_layer": 4, "model.n_head": 4, "model.n_embd": 128, "model.num_positions": 128, "model.dropout": 0.0,
     "model.bias": True, "model.tied": True, "model.activation": "gelu_tanh",
-    "train.batch_size": 16, "train.micro_batch_size": 0, "train.learning_rate": 1e-3, "train.min_learning_rate": 1e-4,
-    "train.warmup_steps": 100, "train.weight_decay": 0.1, "train.betas": (0.9, 0.99), "train.grad_clip": 1.0,
+    "train.seq_len": 0, "train.batch_size": 16, "train.micro_batch_size": 0,
+    "train.learning_rate": 1e-3, "train.min_learning_rate": 1e-4, "train.warmup_steps": 100,
+    "train.weight_decay": 0.1, "train.betas": (0.9, 0.99), "train.grad_clip": 1.0,
     "train.device": "auto", "train.dtype": "auto",
     "evaluate.tune_tokens": 32_768, "evaluate.stride": 0,
 }  # fmt: skip
-SPELLED = {"model.max_seq_len": "model.num_positions"}
 
 
 def identity(config: ExperimentConfig, *, objective: str, corpus: str, weights: str = "") -> dict[str, object]:
@@ -37,7 +37,10 @@ def identity(config: ExperimentConfig, *, objective: str, corpus: str, weights: 
         ValueError: if the configuration has no horizon.
     """
     fixed = {"identity": VERSION, "loss": objective, "corpus": corpus, "num_steps": config.num_steps}
-    return fixed | ({"start": weights} if weights else {}) | settings(config)
+    own = settings(config)
+    if config.seq_len == config.model.num_positions:  # said or not
+        own.pop("train.seq_len", None)
+    return fixed | ({"start": weights} if weights else {}) | own
 
 
 def settings(config, prefix: str = "") -> dict[str, object]:
@@ -46,8 +49,7 @@ def settings(config, prefix: str = "") -> dict[str, object]:
     for name, field, value in _fields(config, prefix):
         default = DEFAULTS.get(name, field.default)
         if not field.metadata.keys() & {"outside", "instead"} and value != default:
-            value = float(value) if isinstance(default, float) else value  # 1 and 1.0 are one rate
-            found[SPELLED.get(name, name)] = value
+            found[name] = float(value) if isinstance(default, float) else value  # 1 and 1.0 are one rate
     return found
 
 

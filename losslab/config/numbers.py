@@ -14,7 +14,7 @@ TOKENS = 10**14, "more than twice the longest training known, 40 trillion tokens
 UPDATES = STEPS, "as many as the tokens of the longest horizon"
 FLOAT32 = 1e30, "beyond it float32 overflows in a step"
 SEQUENCES = 2**24, "sixteen times the batch of any training known"
-MAX_SEQ_LEN = 2**24, "longer than any context published, 10 million tokens"
+CONTEXT = 2**24, "longer than any context published, 10 million tokens"
 MAX_PARAMETERS = 2 * 10**11  # GPT-3 has 1.75e11, and its sizes are the largest that this model was trained at
 MAX_UPDATE_TOKENS = 2**31  # of one update; GPT-3's was 2**22
 MAX_SEEDS, MAX_WORKERS = 10_000, 1_000
@@ -28,8 +28,9 @@ LIMITS: dict[str, tuple[float, float, str]] = {
     "model.n_layer": (1, 10_000, "ten times the deepest transformer known"),
     "model.n_head": (1, 2**17, "one for each number of the widest model"),
     "model.n_embd": (1, 2**17, "several times the width of any model known"),
-    "model.max_seq_len": (1, *MAX_SEQ_LEN),
+    "model.num_positions": (1, *CONTEXT),
     "model.dropout": (0, 1, "a probability"),
+    "train.seq_len": (0, *CONTEXT),
     "train.num_tokens": (0, *TOKENS),
     "train.num_steps": (0, *UPDATES),
     "train.batch_size": (1, *SEQUENCES),
@@ -43,7 +44,7 @@ LIMITS: dict[str, tuple[float, float, str]] = {
     "train.checkpoint_every": (0, *UPDATES),
     "evaluate.every": (0, *UPDATES),
     "evaluate.tune_tokens": (1, *TOKENS),
-    "evaluate.stride": (0, *MAX_SEQ_LEN),
+    "evaluate.stride": (0, *CONTEXT),
     "evaluate.batch_size": (1, *SEQUENCES),
     "evaluate.num_samples": (0, 10_000, "more texts than anybody reads"),
     "evaluate.sample_tokens": (0, 1_000_000, "several novels"),

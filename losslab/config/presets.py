@@ -13,13 +13,13 @@ from losslab.words import nearest
 
 
 def _gpt2(n_layer: int, n_head: int, n_embd: int) -> ModelConfig:
-    return ModelConfig(n_layer=n_layer, n_head=n_head, n_embd=n_embd, max_seq_len=1024)
+    return ModelConfig(n_layer=n_layer, n_head=n_head, n_embd=n_embd, num_positions=1024)
 
 
 SIZES: dict[str, ModelConfig] = {
-    "tiny": ModelConfig(n_layer=2, n_head=4, n_embd=96, max_seq_len=128),
-    "char": ModelConfig(n_layer=4, n_head=4, n_embd=128, max_seq_len=64, bias=False, activation="gelu"),
-    "story-3m": ModelConfig(n_layer=6, n_head=8, n_embd=64, max_seq_len=128),
+    "tiny": ModelConfig(n_layer=2, n_head=4, n_embd=96, num_positions=128),
+    "char": ModelConfig(n_layer=4, n_head=4, n_embd=128, num_positions=64, bias=False, activation="gelu"),
+    "story-3m": ModelConfig(n_layer=6, n_head=8, n_embd=64, num_positions=128),
     "gpt2": _gpt2(12, 12, 768),
     "gpt2-medium": _gpt2(24, 16, 1024),
     "gpt2-large": _gpt2(36, 20, 1280),

@@ -14,7 +14,7 @@ from losslab import untrusted
 from losslab.config.numbers import shown, whole
 from losslab.config.presets import preset
 from losslab.config.sections import ExperimentConfig
-from losslab.config.synonyms import synonym
+from losslab.config.synonyms import RENAMED, synonym
 from losslab.words import nearest
 
 Errors = (ValueError, OSError)  # what a user's mistake raises; everything else is a bug of the house
@@ -29,11 +29,12 @@ def override(config, values: dict, *, source: str = "the configuration", prefix:
     hints = typing.get_type_hints(type(config))
     changed = {}
     for key, value in values.items():
-        if not isinstance(key, str) or key.replace("-", "_") not in known:
+        name = key.replace("-", "_") if isinstance(key, str) else ""
+        name = RENAMED.get(name, name)
+        if name not in known:
             raise ValueError(f"unknown field {prefix}{_bare(key)} in {source}{_hint(key, prefix, known)}")
-        name = key.replace("-", "_")
         if name in changed:
-            raise ValueError(f"{prefix}{name} stands twice in {source}, with a hyphen and with an underscore")
+            raise ValueError(f"{prefix}{name} stands twice in {source}, in two spellings")
         current = getattr(config, name)
         if dataclasses.is_dataclass(current):
             if not isinstance(value, dict):

@@ -53,8 +53,8 @@ class ModelConfig:
     """Attention heads in a block."""
     n_embd: int = 128
     """Width of the residual stream."""
-    max_seq_len: int = 128
-    """Context length in tokens."""
+    num_positions: int = 128
+    """Rows of the position table: the longest text in tokens that the model can read."""
     dropout: float = 0.0
     """Probability of dropping an activation while training."""
     bias: bool = True
@@ -76,22 +76,23 @@ class ModelConfig:
             raise ValueError(f"model.activation must be gelu_tanh or gelu, got {shown(self.activation)}")
         if (count := self.num_params(0)) > MAX_PARAMETERS:
             raise ValueError(
-                f"a model with model.n_layer {self.n_layer:,}, model.n_embd {self.n_embd:,} and model.max_seq_len "
-                f"{self.max_seq_len:,} has {count:.2g} parameters, more than the {MAX_PARAMETERS:.0e} that are allowed"
+                f"a model with model.n_layer {self.n_layer:,}, model.n_embd {self.n_embd:,} and "
+                f"model.num_positions {self.num_positions:,} has {count:.2g} parameters, more than the "
+                f"{MAX_PARAMETERS:.0e} that are allowed"
             )
 
     def num_params(self, vocab_size: int) -> int:
         """How many parameters a model of these sizes has, without building it.
 
         Example:
-            >>> ModelConfig(n_layer=12, n_head=12, n_embd=768, max_seq_len=1024).num_params(50257)  # GPT-2
+            >>> ModelConfig(n_layer=12, n_head=12, n_embd=768, num_positions=1024).num_params(50257)  # GPT-2
             124439808
         """
         width, biases = self.n_embd, 1 if self.bias else 0
         norm = width * (1 + biases)
         attention = 4 * width * width + 4 * width * biases  # queries, keys and values, then their way out
         mlp = 8 * width * width + 5 * width * biases
-        tables = (vocab_size * (1 if self.tied else 2) + self.max_seq_len) * width
+        tables = (vocab_size * (1 if self.tied else 2) + self.num_positions) * width
         return tables + self.n_layer * (2 * norm + attention + mlp) + norm
 
 
@@ -101,6 +102,8 @@ class TrainConfig:
     """Training horizon in tokens; give this or `num_steps`."""
     num_steps: int = instead(0, HORIZON)
     """Training horizon in optimizer updates; give this or `num_tokens`."""
+    seq_len: int = 0
+    """Tokens in a training sequence and in an evaluation window; 0 means `model.num_positions`, which is the most."""
     batch_size: int = 16
     """Sequences in one optimizer update."""
     micro_batch_size: int = 0  # of the identity: it changes how sums round, and what a loss of a whole batch sees
@@ -154,13 +157,13 @@ class TrainConfig:
     def grad_accum_steps(self) -> int:
         return self.batch_size // self.micro_batch_size if self.micro_batch_size else 1
 
-    def horizon(self, seq_len: int) -> int:
-        """Optimizer updates of the whole run."""
+    def horizon(self, num_positions: int) -> int:
+        """Optimizer updates of the whole run, for a model of so many positions."""
         if self.num_steps:
             return self.num_steps
         if not self.num_tokens:
             raise ValueError("the horizon is not set: give train.num_tokens or train.num_steps")
-        return max(1, self.num_tokens // (self.batch_size * seq_len))
+        return max(1, self.num_tokens // (self.batch_size * (self.seq_len or num_positions)))
 
 
 @dataclass(frozen=True)
@@ -170,7 +173,7 @@ class EvaluateConfig:
     tune_tokens: int = 32_768  # of the identity: the temperature of `nll_calibrated` is fitted on them
     """Size of the fixed part of `tune` that learning curves look at, in tokens."""
     stride: int = 0
-    """Tokens between evaluation windows; 0 means disjoint windows of the context length."""
+    """Tokens between evaluation windows; 0 means disjoint windows of `train.seq_len`."""
     batch_size: int = outside(32, "speed alone")
     """Windows scored at once; changes speed, not results."""
     num_samples: int = outside(2, "texts, no score")
@@ -215,10 +218,12 @@ class ExperimentConfig:
     def __post_init__(self):
         if not 0 <= self.seed < 2**32:
             raise ValueError(f"seed must be between 0 and 2**32 - 1, got {shown(self.seed)}")
+        if not self.start:  # which brings a model of its own
+            self.check_seq_len()
         if self.tokens_per_step > MAX_UPDATE_TOKENS:
             raise ValueError(
-                f"train.batch_size (={self.train.batch_size:,}) sequences of model.max_seq_len "
-                f"(={self.model.max_seq_len:,}) tokens are {self.tokens_per_step:.2g} tokens an update, more than the "
+                f"train.batch_size (={self.train.batch_size:,}) sequences of train.seq_len "
+                f"(={self.seq_len:,}) tokens are {self.tokens_per_step:.2g} tokens an update, more than the "
                 f"{MAX_UPDATE_TOKENS:,} that are allowed"
             )
         if (tokens := self.train.num_steps * self.tokens_per_step) > TOKENS[0]:
@@ -227,13 +232,24 @@ class ExperimentConfig:
                 f"{tokens:.2g} tokens, more than the {TOKENS[0]:.0e} that are allowed ({TOKENS[1]})"
             )
 
+    def check_seq_len(self) -> None:
+        """An error where a training sequence has more tokens than the model has positions."""
+        if self.train.seq_len > self.model.num_positions:
+            raise ValueError(f"train.seq_len (={self.train.seq_len:,}) must be at most model.num_positions "
+                             f"(={self.model.num_positions:,}), the rows of the model's position table")
+
+    @property
+    def seq_len(self) -> int:
+        """Tokens in a training sequence."""
+        return self.train.seq_len or self.model.num_positions
+
     @property
     def num_steps(self) -> int:
-        return self.train.horizon(self.model.max_seq_len)
+        return self.train.horizon(self.model.num_positions)
 
     @property
     def tokens_per_step(self) -> int:
-        return self.train.batch_size * self.model.max_seq_len
+        return self.train.batch_size * self.seq_len
 
     @property
     def evaluate_every(self) -> int:

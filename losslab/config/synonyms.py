@@ -16,13 +16,17 @@ SYNONYMS: dict[str, str] = {
     "heads": "model.n_head", "num_heads": "model.n_head", "n_heads": "model.n_head",
     "width": "model.n_embd", "d_model": "model.n_embd", "dim": "model.n_embd", "embd": "model.n_embd",
     "hidden_size": "model.n_embd", "embedding_size": "model.n_embd",
-    "context": "model.max_seq_len", "context_length": "model.max_seq_len", "ctx": "model.max_seq_len",
-    "seq_len": "model.max_seq_len", "block_size": "model.max_seq_len", "seq_length": "model.max_seq_len",
+    "context": "model.num_positions", "context_length": "model.num_positions", "ctx": "model.num_positions",
+    "block_size": "model.num_positions", "n_positions": "model.num_positions", "n_ctx": "model.num_positions",
+    "max_position_embeddings": "model.num_positions", "max_seq_len": "model.num_positions",
+    "seq_length": "train.seq_len", "sequence_length": "train.seq_len",
     "tie": "model.tied", "tie_weights": "model.tied", "tie_word_embeddings": "model.tied",
     "dataset": "data.corpus", "text": "data.corpus", "vocab": "data.tokenizer",
     "eval_every": "evaluate.every", "eval_interval": "evaluate.every", "eval_batch_size": "evaluate.batch_size",
     "objective": "loss", "criterion": "loss", "random_seed": "seed", "init_from": "start",
 }  # fmt: skip
+
+RENAMED: dict[str, str] = {"max_seq_len": "num_positions"}  # read under the old name in files and flags, for good
 
 
 def synonym(name: str) -> str | None:
@@ -33,6 +37,6 @@ def synonym(name: str) -> str | None:
 
     Example:
         >>> synonym("train.lr"), synonym("block-size"), synonym("zzz")
-        ('train.learning_rate', 'model.max_seq_len', None)
+        ('train.learning_rate', 'model.num_positions', None)
     """
     return SYNONYMS.get(name.lower().replace("-", "_").rpartition(".")[2])

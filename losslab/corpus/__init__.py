@@ -120,7 +120,7 @@ class Corpus:
             if num_tokens < seq_len:
                 raise ValueError(
                     f"the {split} split of {self.name} has {num_tokens} tokens, fewer than one context of {seq_len}; "
-                    "take a smaller model.max_seq_len, a larger corpus, or larger data.val_bytes and data.tune_bytes"
+                    "take a smaller train.seq_len, a larger corpus, or larger data.val_bytes and data.tune_bytes"
                 )
 
     def batches(

@@ -160,12 +160,12 @@ def _answered(name: str, model, questions, settings: Settings) -> tuple[list[Que
 
 
 def _counts(model, questions: Sequence[Question], scored: Sequence[Question]) -> dict[str, int]:
-    cut = sum(_is_cut(question, model.config.max_seq_len) for question in scored)
+    cut = sum(_is_cut(question, model.config.num_positions) for question in scored)
     return {"items": len(scored), "skipped": len(questions) - len(scored), "cut": cut}
 
 
 def _result(name: str, model, questions, settings: Settings, correct: dict, counts: dict, items: list) -> TaskResult:
-    context_length, notes, numbers = model.config.max_seq_len, [], iter(items)
+    context_length, notes, numbers = model.config.num_positions, [], iter(items)
     rows = [{"index": index, **({"skipped": question.skipped} if question.skipped else next(numbers))}
             for index, question in enumerate(questions)]
     scores = {}

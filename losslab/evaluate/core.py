@@ -103,7 +103,7 @@ def run_short(model, tokenizer, settings: Settings) -> TaskResult:
 def score_task(model, tokenizer, task: BundleTask, rows: Sequence[dict], settings: Settings) -> TaskResult:
     """One of the 22, with its accuracy centered by both baselines."""
     items = chosen(rows, settings.limit)
-    asked = [question(tokenizer, model.config.max_seq_len, items, index, task) for index in range(len(items))]
+    asked = [question(tokenizer, model.config.num_positions, items, index, task) for index in range(len(items))]
     match task.icl_task_type:
         case "multiple_choice":
             result = multiple_choice(task.label, model, asked, settings)

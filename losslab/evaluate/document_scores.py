@@ -47,6 +47,7 @@ class DocumentScores:
 
 def nll(
     model, documents: Sequence, tokenizer, *, stride: int = 0, batch_size: int = 32, temperature: float = 1.0,
+    seq_len: int = 0,
 ) -> dict[str, Score]:
     """The number that a verdict is on and its relatives, on a whole set of documents.
 
@@ -58,12 +59,13 @@ def nll(
     Each document is read by itself, after an end mark; every token is scored once, its end mark too.
 
     Args:
-        model: `model(tokens) -> hidden`, `model.logits(hidden)`, `model.config.max_seq_len`.
+        model: `model(tokens) -> hidden`, `model.logits(hidden)`, `model.config.num_positions`.
         documents: each with `tokens`, `num_bytes`, `num_words`, `ends`.
         tokenizer: for its end mark and its exact bytes per token.
-        stride: tokens between windows; 0 means disjoint windows of the context length.
+        stride: tokens between windows; 0 means disjoint windows.
         batch_size: windows scored at once; changes speed, not results.
         temperature: divides the logits for `nll_calibrated`; fit it elsewhere, with `fit_temperature` on `tune`.
+        seq_len: tokens in a window; 0 means as many as the model has positions.
 
     Returns:
         name -> `Score` over documents (n = documents): `nll` and `nll_calibrated` in nats/token, end marks
@@ -87,7 +89,7 @@ def nll(
     Reference:
         Mielke, Can you compare perplexity across different segmentations?, 2019.
     """
-    rules = {"stride": stride, "batch_size": batch_size, "temperature": temperature}
+    rules = {"stride": stride, "batch_size": batch_size, "temperature": temperature, "seq_len": seq_len}
     return scores(per_document(model, documents, tokenizer, **rules), stride=stride)
 
 
@@ -139,18 +141,19 @@ def per_document(model, documents: Sequence, tokenizer, **rules) -> DocumentScor
 
 def tally(
     model, documents: Sequence, tokenizer, *, stride: int = 0, batch_size: int = 32, temperature: float = 1.0,
-    summing: Summing | None = None, axes: Sequence[Axis] = (),
+    seq_len: int = 0, summing: Summing | None = None, axes: Sequence[Axis] = (),
 ) -> Sums:
     """Sums of every document, and by bins of `axes`: one pass over the text.
 
     Args:
-        model, documents, tokenizer, stride, batch_size, temperature: as those of `nll`.
+        model, documents, tokenizer, stride, batch_size, temperature, seq_len: as those of `nll`.
         summing: how a long pass is done; by default in this process alone, with nothing kept of half a pass.
         axes: ways to sort tokens into bins.
     """
     if not len(documents):
         raise ValueError("there is no document to score; is the validation split empty?")
-    batches = windows.plan(documents, model.config.max_seq_len, stride, batch_size)
+    seq_len = seq_len or model.config.num_positions
+    batches = windows.plan(documents, seq_len, stride, batch_size)
     sums = {name: np.zeros(len(documents)) for name in PER_DOCUMENT}
     for axis in axes:
         sums |= axis.zeros(len(documents))
@@ -163,8 +166,8 @@ def tally(
             axis.add(tokens, sums)
 
     def key() -> str:
-        rules = {"stride": stride, "batch_size": batch_size, "temperature": temperature, "eot": tokenizer.eot,
-                 "axes": [[axis.name, axis.bounds] for axis in axes]}
+        rules = {"seq_len": seq_len, "stride": stride, "batch_size": batch_size, "temperature": temperature,
+                 "eot": tokenizer.eot, "axes": [[axis.name, axis.bounds] for axis in axes]}
         return fingerprint(model, documents, rules)
 
     with evaluation_mode(model):

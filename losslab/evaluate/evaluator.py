@@ -17,12 +17,12 @@ QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 
 
 def measure(
-    path: str | Path, data: DataConfig, config: EvaluateConfig | None = None, *, device: str = "cpu",
+    path: str | Path, data: DataConfig, config: EvaluateConfig | None = None, *, seq_len: int = 0, device: str = "cpu",
 ) -> dict:
     """Score the checkpoint at `path` on the whole `val` split of a corpus; see `score`."""
     loaded = checkpoint.load(path, device=device)
     corpus = Corpus.open(data, tokenizer=loaded.tokenizer)
-    return score(loaded.model, corpus, loaded.tokenizer, config or EvaluateConfig())
+    return score(loaded.model, corpus, loaded.tokenizer, config or EvaluateConfig(), seq_len=seq_len)
 
 
 def measure_run(request: dict) -> dict:
@@ -30,7 +30,8 @@ def measure_run(request: dict) -> dict:
 
     Args:
         request: JSON-able: `weights` (the path of a safetensors file), `model`, `vocab_size` and `transform` (what the
-            model must be), `corpus` (its name, folder and the sum of its files), `evaluate` (settings), `device`.
+            model must be), `corpus` (its name, folder and the sum of its files), `evaluate` (settings),
+            `seq_len` (tokens in a window), `device`.
 
     Returns:
         what `score` returns, with `weights` (sha256 of the bytes that were scored), `model` (its sizes) and `samples`;
@@ -54,14 +55,14 @@ def measure_run(request: dict) -> dict:
     broken = [name for name, tensor in model.state_dict().items() if not bool(torch.isfinite(tensor).all())]
     if broken:
         return {"weights": sha256, "model": size, "diverged": f"the weights {broken[0]} are not finite"}
-    found = score(model, corpus, corpus.tokenizer, config)
+    found = score(model, corpus, corpus.tokenizer, config, seq_len=request["seq_len"])
     nll = next(iter(found["scores"].values()))
     if not math.isfinite(nll["value"]):
         return {"weights": sha256, "model": size, "diverged": f"nll is {nll['value']} on the validation text"}
     return {**found, "weights": sha256, "model": size, "samples": samples(model, corpus, config)}
 
 
-def score(model, corpus: Corpus, tokenizer, config: EvaluateConfig) -> dict:
+def score(model, corpus: Corpus, tokenizer, config: EvaluateConfig, *, seq_len: int = 0) -> dict:
     """Score a model on the whole `val` split of a corpus.
 
     The temperature of `nll_calibrated` is fitted on a fixed part of `tune`, which shares no document with `val`.
@@ -70,10 +71,10 @@ def score(model, corpus: Corpus, tokenizer, config: EvaluateConfig) -> dict:
         a JSON-able dictionary: `scores` (name -> value, stderr, n, unit; `nll` first), `temperature`, `counts`,
         `document_perplexity` (quantile -> perplexity of that share of documents), `corpus`, `floor_bits_per_byte`.
     """
-    temperature = tuned_temperature(model, tokenizer, corpus, config)
+    temperature = tuned_temperature(model, tokenizer, corpus, config, seq_len=seq_len)
     rows = per_document(
         model, corpus.documents("val"), tokenizer, stride=config.stride, batch_size=config.batch_size,
-        temperature=temperature,
+        temperature=temperature, seq_len=seq_len,
     )
     return {
         "scores": {name: score.to_dict() for name, score in scores(rows, stride=config.stride).items()},

@@ -23,7 +23,7 @@ def model(model, tokenizer, *, end_mark_first: bool = False, progress: Progress 
     """A model of losslab as an `LM` of the harness, for `lm_eval.simple_evaluate(model=...)`.
 
     Args:
-        model: `model(tokens) -> hidden`, `model.logits(hidden)`, `model.config.max_seq_len`.
+        model: `model(tokens) -> hidden`, `model.logits(hidden)`, `model.config.num_positions`.
         tokenizer: the model's own.
         end_mark_first: every context begins with the end mark, as the documents that a model of losslab is trained on
             begin. The harness puts it only before an empty context and before a rolling text.
@@ -127,7 +127,7 @@ class Harnessed:
 
     def windows(self, text: str) -> Iterator[Request]:
         """Disjoint windows over one text behind an end mark; the last reads a full context and scores the rest."""
-        context_length, tokens = self.model.config.max_seq_len, self.encode(text)
+        context_length, tokens = self.model.config.num_positions, self.encode(text)
         stream = [self.tokenizer.eot, *tokens]
         for begin in range(0, len(tokens), context_length):
             end = min(begin + context_length, len(tokens))

@@ -54,7 +54,7 @@ def score(model, tokenizer, texts: Sequence[str], settings: Settings) -> TaskRes
     for text in texts:
         context, _, word = text.rpartition(" ")
         requests.append(request(tokenizer, context, f" {word}", settings.prefix))
-    context_length = model.config.max_seq_len
+    context_length = model.config.num_positions
     kept = [i for i, request in enumerate(requests) if len(request.continuation) <= context_length]
     if not kept:
         raise ValueError(f"no word of LAMBADA fits the model's context of {context_length} tokens")

@@ -56,14 +56,15 @@ def measure(
         `mean_context`; tables `position`, `frequency`, `confidence`, `interval` and `tokens_needed`; the
         documents as items.
     """
-    rules, context_length = settings.evaluate, model.config.max_seq_len
+    rules, context_length = settings.evaluate, settings.seq_len or model.config.num_positions
     if settings.limit:
         documents = documents[: settings.limit]
     axes = [position_axis(context_length), confidence_axis()] + ([frequency_axis(corpus.unigram())] if corpus else [])
     is_fitted = corpus is not None and settings.split != "tune"  # which is the text that it would be fitted on
     rows = per_document(
         model, documents, tokenizer, stride=rules.stride, batch_size=rules.batch_size, axes=axes,
-        temperature=tuned_temperature(model, tokenizer, corpus, rules) if is_fitted else 1.0,
+        seq_len=context_length,
+        temperature=tuned_temperature(model, tokenizer, corpus, rules, seq_len=context_length) if is_fitted else 1.0,
         summing=settings.summing(counting(settings.progress, name, "tokens")),
     )
     named = scores(rows)

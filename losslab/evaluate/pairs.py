@@ -47,7 +47,7 @@ def score(model, tokenizer, rows: Sequence[dict], settings: Settings) -> TaskRes
     """
     chosen = [row for group in _grouped(rows, "UID").values() for row in group[: settings.limit or None]]
     sentences = [tokenizer.encode(row[side]).tolist() for row in chosen for side in COLUMNS[:2]]
-    context_length = model.config.max_seq_len
+    context_length = model.config.num_positions
     fits = [0 < len(good) <= context_length and 0 < len(bad) <= context_length
             for good, bad in zip(sentences[::2], sentences[1::2], strict=True)]
     if not any(fits):

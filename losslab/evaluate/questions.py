@@ -134,7 +134,7 @@ def run(model, tokenizer, settings: Settings, name: str) -> TaskResult:
         asked = [benchmark.ask(row) for row in rows]
     except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
         raise ValueError(f"{source} does not hold rows of {name} ({type(error).__name__}: {error})") from None
-    questions = [question(tokenizer, model.config.max_seq_len, one, settings.prefix) for one in asked]
+    questions = [question(tokenizer, model.config.num_positions, one, settings.prefix) for one in asked]
     one_ending = all(len(set(one.endings)) == 1 and len(set(one.contexts)) > 1 for one in asked)
     result = (
         multiple_choice(name, model, questions, settings, normalizers=("sum",)) if one_ending

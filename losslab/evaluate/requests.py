@@ -85,13 +85,13 @@ def answers(model, requests: Sequence[Request], *, progress: Callable[[int, int]
     all get all answers, the same to the bit as one rank would.
 
     Args:
-        model: `model(tokens) -> hidden`, `model.logits(hidden)`, `model.config.max_seq_len`; causal.
+        model: `model(tokens) -> hidden`, `model.logits(hidden)`, `model.config.num_positions`; causal.
         progress: told (done, of all) now and then.
 
     Raises:
         ValueError: for an empty context or continuation, or a continuation that is longer than the model's context.
     """
-    ranks, context_length, device = Ranks.here(), model.config.max_seq_len, next(model.parameters()).device
+    ranks, context_length, device = Ranks.here(), model.config.num_positions, next(model.parameters()).device
     for request in requests:
         _check(request, context_length)
     lengths = [len(request.continuation) for request in requests]
@@ -126,7 +126,7 @@ def _answer(
     model, requests, offsets: np.ndarray, nats: np.ndarray, is_greedy: np.ndarray, ranks: Ranks
 ) -> Iterator[int]:
     """Fill `nats` and `is_greedy` from `offsets` on with what this rank's batches say; how many requests are done."""
-    context_length, device = model.config.max_seq_len, next(model.parameters()).device
+    context_length, device = model.config.num_positions, next(model.parameters()).device
     at_once = TOKENS_AT_ONCE.get(device.type, TOKENS_ELSEWHERE)
     read = [
         np.concatenate([request.context, request.continuation]).astype(np.int64)[num_cut(request, context_length) : -1]

@@ -75,6 +75,7 @@ def _key(name: str, path: Path, record: Record, settings: Settings, device: str)
     rules = {
         "task": name, "checkpoint": {file: sum_ for file, sum_ in manifest.items() if file != checkpoint.OPTIMIZER},
         "limit": settings.limit, "prefix": settings.prefix, "split": settings.split, "device": device,
+        "seq_len": settings.seq_len,
         "evaluate": asdict(settings.evaluate), "torch": torch.__version__, "code": _code(),
         "benchmarks": _listing(settings.benchmarks), "text": settings.text and _sha256(settings.text),
     }

@@ -25,6 +25,7 @@ class Settings:
     split: str = "val"  # the part of it that is scored; `tune` while training
     text: Path | None = None  # a text file that is scored whole, in place of that part
     evaluate: EvaluateConfig = field(default_factory=EvaluateConfig)  # its stride, batch size and tokens of `tune`
+    seq_len: int = 0  # tokens in a window of a text, as in training; 0: as many as the model has positions
     prefix: str = "none"  # before the text of a question or passage: none, as lm-evaluation-harness, or end-of-text
     partial: Path | None = None  # a folder where a long pass over a text is kept, so that it can resume
 

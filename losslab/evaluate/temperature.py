@@ -15,7 +15,7 @@ from losslab.evaluate.logprobs import evaluation_mode, logit_tiles, scored_hidde
 FIT_LOGITS = 2**28  # that a temperature is fitted on: one number needs no more, and a large vocabulary has them soon
 
 
-def fit_temperature(model, documents: Sequence, tokenizer, *, batch_size: int = 32) -> float:
+def fit_temperature(model, documents: Sequence, tokenizer, *, batch_size: int = 32, seq_len: int = 0) -> float:
     """The one number by which to divide a model's logits so that they cost least on `documents`.
 
     Some losses define no probabilities, or overstated ones; this reads them at their best. The mean nll is convex
@@ -24,12 +24,13 @@ def fit_temperature(model, documents: Sequence, tokenizer, *, batch_size: int = 
 
     Args:
         documents: held out, and not those that the verdict is on.
+        seq_len: tokens in a window; 0 means as many as the model has positions.
 
     Returns:
         the temperature 1/b, between 1e-3 and 1e3.
     """
     with evaluation_mode(model):
-        batches = windows.plan(documents, model.config.max_seq_len, 0, batch_size)
+        batches = windows.plan(documents, seq_len or model.config.num_positions, 0, batch_size)
         found = [scored_hidden(model, windows.build(batch, documents, tokenizer.eot)) for batch in batches]
         hidden, targets = map(torch.cat, zip(*found, strict=True))  # small compared with the logits
         b = 1.0
@@ -57,11 +58,13 @@ def _newton(model, hidden: torch.Tensor, targets: torch.Tensor, vocab_size: int,
     return b
 
 
-def tuned_temperature(model, tokenizer, corpus: Corpus, config: EvaluateConfig) -> float:
+def tuned_temperature(model, tokenizer, corpus: Corpus, config: EvaluateConfig, *, seq_len: int = 0) -> float:
     """The temperature that reads a model best on a fixed part of `tune`; 1 where there is none."""
     num_tokens = min(config.tune_tokens, max(2048, FIT_LOGITS // tokenizer.vocab_size))
     tune = first_tokens(corpus.documents("tune"), tokenizer, num_tokens)
-    return fit_temperature(model, tune, tokenizer, batch_size=config.batch_size) if tune else 1.0
+    if not tune:
+        return 1.0
+    return fit_temperature(model, tune, tokenizer, batch_size=config.batch_size, seq_len=seq_len)
 
 
 def first_tokens(documents: Sequence, tokenizer, num_tokens: int) -> list:

@@ -65,6 +65,7 @@ def request(experiment: Experiment, path: Path) -> dict:
         "weights": str((path / "model.safetensors").absolute()), "model": asdict(config.model),
         "vocab_size": corpus.tokenizer.vocab_size, "transform": experiment.objective.transform_text,
         "corpus": [corpus.name, str(corpus.folder.absolute()), corpus.meta["sum"]], "evaluate": asdict(config.evaluate),
+        "seq_len": config.seq_len,
         "device": config.train.device,
     }
 

@@ -59,14 +59,16 @@ class Experiment:
         if "cpu" in device or "cuda" in device:  # before anything of that size is built
             machine.check_fits(config.model.num_params(257), device)
         self.corpus = corpus or Corpus.open(config.data, tokenizer=tokenizer, progress=progress or Lines(tell))
-        self.corpus.check(config.model.max_seq_len)
+        self.corpus.check(config.seq_len)
         self.vocabulary = Vocabulary(self.corpus.vocabulary())
         if self.objective is None:
             place = self.corpus.name, str(self.corpus.folder), self.corpus.digest
             self.objective = Outline(parsed, sources, lossfile.tried(str(parsed), tuple(sources), place))
         else:
             self.objective.check(self.corpus.tokenizer.vocab_size, self.vocabulary)
-        self.config = replace(config, loss=str(self.objective), train=numerics)  # one spelling of a formula
+        if config.seq_len == config.model.num_positions:  # one spelling of a length, as of a formula
+            numerics = replace(numerics, seq_len=0)
+        self.config = replace(config, loss=str(self.objective), train=numerics)
         self.num_steps = config.num_steps
 
     @property

@@ -58,7 +58,7 @@ def _timed(experiment: Experiment) -> dict:
     model = initialized(config.model, tokenizer.vocab_size, 0, experiment.objective.transforms)
     model = model.to(config.train.device)
     batches = experiment.corpus.batches("train", seed=0, batch_size=config.train.batch_size,
-                                        seq_len=config.model.max_seq_len)
+                                        seq_len=config.seq_len)
     steps: list[float] = []
     train(model, batches, experiment.objective, config.train,
           lambda info: steps.append(info.seconds) or len(steps) >= UPDATES,

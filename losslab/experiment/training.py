@@ -75,7 +75,7 @@ class Training:
         """Train to the end, or to where it is asked to stop: `finished`, `diverged` or `stopped`."""
         config = self.config
         batches = self.corpus.batches(
-            "train", seed=config.seed, batch_size=config.train.batch_size, seq_len=config.model.max_seq_len,
+            "train", seed=config.seed, batch_size=config.train.batch_size, seq_len=config.seq_len,
             rank=parallel.rank(), world=parallel.world_size(),
         )
         with processes.stop_requests() as asked:
@@ -109,7 +109,8 @@ class Training:
             self.line(info, **{"train/objective": info.objective, **observed,
                                "learning_rate": info.learning_rate, "grad_norm": info.grad_norm})
         if self.is_main and (info.step % config.evaluate_every == 0 or info.is_last):
-            scores = nll(self.model, self.tune, self.corpus.tokenizer, batch_size=config.evaluate.batch_size)
+            scores = nll(self.model, self.tune, self.corpus.tokenizer, batch_size=config.evaluate.batch_size,
+                         seq_len=config.seq_len)
             self.line(info, **{"tune/nll": scores["nll"].value, "tune/bits_per_byte": scores["bits_per_byte"].value})
         if self.task_names and info.step % config.evaluate.tasks_every == 0:
             self.run_tasks(info)
@@ -130,6 +131,7 @@ class Training:
         settings = tasks.Settings(
             benchmarks=Path(rules.benchmarks) if rules.benchmarks else None, limit=rules.tasks_limit,
             progress=Lines(self.tell), data=self.config.data, evaluate=rules, split="tune",
+            seq_len=self.config.seq_len,
         )
         for name in list(self.task_names):
             try:
@@ -178,7 +180,7 @@ class Training:
         config, head, vocabulary = self.config, self.model.lm_head, self.vocabulary
         plain = Objective.parse("cross_entropy")
         batch = self.corpus.batches("train", seed=0, batch_size=config.train.micro_batch_size or
-                                    config.train.batch_size, seq_len=config.model.max_seq_len)(0)
+                                    config.train.batch_size, seq_len=config.seq_len)(0)
         tokens, targets = (torch.as_tensor(part).to(self.device) for part in batch)
         with torch.no_grad(), machine.autocast(self.device, config.train.dtype):
             hidden = self.model(tokens)

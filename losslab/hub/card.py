@@ -29,7 +29,7 @@ def card(record: Record, loaded: Checkpoint, transform: str, weights: str) -> st
         ("condition", record.condition),
         ("status", record.status),
         ("model", f"{model.num_params:,} parameters: {config.n_layer} layers, {config.n_head} heads, width "
-                  f"{config.n_embd}, context {config.max_seq_len}"),
+                  f"{config.n_embd}, context {config.num_positions}"),
         ("tokenizer", f"{tokenizer.name}, {tokenizer.vocab_size:,} tokens, digest {tokenizer.digest}"),
         ("logit transform", model.transform_text or None),
         ("weights, sha256", weights),

@@ -80,5 +80,5 @@ def _folded(model: GPT2) -> GPT2:
 
 def _tokenizer_settings(model: GPT2) -> dict:
     return {"tokenizer_class": "PreTrainedTokenizerFast", "bos_token": END_OF_TEXT, "eos_token": END_OF_TEXT,
-            "pad_token": END_OF_TEXT, "model_max_length": model.config.max_seq_len,
+            "pad_token": END_OF_TEXT, "model_max_length": model.config.num_positions,
             "clean_up_tokenization_spaces": False}

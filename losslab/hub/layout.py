@@ -39,7 +39,7 @@ def to_settings(model: GPT2, eot: int) -> dict:
     config = model.config
     return {
         "model_type": PLAIN, "architectures": ["GPT2LMHeadModel"], "vocab_size": model.vocab_size,
-        "n_positions": config.max_seq_len, "n_ctx": config.max_seq_len, "n_embd": config.n_embd,
+        "n_positions": config.num_positions, "n_ctx": config.num_positions, "n_embd": config.n_embd,
         "n_layer": config.n_layer, "n_head": config.n_head, "n_inner": None,
         "activation_function": {"gelu_tanh": "gelu_new", "gelu": "gelu"}[config.activation],
         **dict.fromkeys(DROPOUTS, config.dropout), **FIXED, "initializer_range": 0.02,
@@ -71,7 +71,7 @@ def from_settings(settings: Mapping, source: str) -> ModelConfig:
     dropouts = [settings.get(key, 0.1) for key in DROPOUTS]
     values = {
         "n_layer": given["n_layer"], "n_head": given["n_head"], "n_embd": given["n_embd"],
-        "max_seq_len": given["n_positions"], "activation": activation, "tied": given["tie_word_embeddings"],
+        "num_positions": given["n_positions"], "activation": activation, "tied": given["tie_word_embeddings"],
         "bias": own(settings).get("bias", True), "dropout": dropouts[0],
     }
     config = config_of(values, source)
@@ -162,7 +162,7 @@ def check_tensors(
 
 
 def _check(found: dict[str, tuple[int, ...]], config: ModelConfig, vocab_size: int, source: str) -> None:
-    tables = {"wte.weight": (vocab_size, config.n_embd), "wpe.weight": (config.max_seq_len, config.n_embd)}
+    tables = {"wte.weight": (vocab_size, config.n_embd), "wpe.weight": (config.num_positions, config.n_embd)}
     depth = len({name.split(".")[1] for name in found if name.startswith("h.") and name.count(".") > 1})
     for name, shape in tables.items():  # first what decides how many shapes there are: sizes may be absurd
         _check_shape(found, name, shape, source)

@@ -11,13 +11,14 @@ import json
 from losslab import config as configuration
 
 
-def current(spec: dict) -> dict:
+def current(written: dict) -> dict:
     """A specification as this version would write it, or as it is where no losslab wrote it like this."""
+    spec = written | {"config": _renamed(written["config"])}
     if "identity" in spec:
         return spec | {"config": _filled(spec["config"])}
     try:
         config = configuration.from_dict(_filled(spec["config"]))
-        if spec["condition"] != _first_condition(spec, config.num_steps):
+        if spec["condition"] != _first_condition(written, config.num_steps):
             return spec
         identity = configuration.identity(config, objective=spec["objective"], corpus=spec["corpus"]["digest"],
                                           weights=spec.get("start", ""))
@@ -25,6 +26,12 @@ def current(spec: dict) -> dict:
         return spec
     return spec | {"identity": configuration.VERSION, "condition": configuration.digest(identity),
                    "earlier": spec["condition"], "config": json.loads(json.dumps(configuration.to_dict(config)))}
+
+
+def _renamed(config: dict) -> dict:
+    """`config` with each setting under its name of today."""
+    return {configuration.RENAMED.get(name, name): _renamed(value) if isinstance(value, dict) else value
+            for name, value in config.items()}
 
 
 def _filled(config: dict) -> dict:

@@ -30,7 +30,7 @@ def _change():
         spec = json.loads((RUN / "spec.json").read_text())
         spec["config"]["data"] |= {"val_bytes": 10, "corpus": "pydoc"}
         spec["config"]["evaluate"] |= {"stride": 1, "tune_tokens": 1}
-        spec["config"]["model"] |= {"max_seq_len": 2}
+        spec["config"]["model"] |= {"num_positions": 2}
         (RUN / "spec.json").write_text(json.dumps(spec))
 
 

@@ -50,7 +50,7 @@ def _count():
     if RUN:
         checkpoint, config = _newest(), json.loads((RUN / "spec.json").read_text())["config"]
         about = json.loads((checkpoint / "model.json").read_text())
-        about["tokens"] = about["step"] * config["train"]["batch_size"] * config["model"]["max_seq_len"]
+        about["tokens"] = about["step"] * config["train"]["batch_size"] * config["model"]["num_positions"]
         (checkpoint / "model.json").write_text(json.dumps(about))
         _seal(checkpoint)
 

@@ -37,10 +37,10 @@ class Table(nn.Module):
     def __init__(self, table, seq_len):
         super().__init__()
         self.table = nn.Parameter(torch.as_tensor(table))
-        self.config = ModelConfig(max_seq_len=seq_len)
+        self.config = ModelConfig(num_positions=seq_len)
 
     def forward(self, tokens):
-        assert tokens.shape[1] <= self.config.max_seq_len
+        assert tokens.shape[1] <= self.config.num_positions
         return self.table[tokens]
 
     def logits(self, hidden):

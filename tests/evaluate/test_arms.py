@@ -82,7 +82,7 @@ def test_items_of_each_task_say_what_their_score_is_the_mean_of():
 
 PIQA = [{"goal": f"goal {n}", "sol1": f"push {n}", "sol2": f"pull {n * n}"[: 5 + len(str(n))], "label": n // 3 % 2}
         for n in range(24)]  # fmt: skip
-MODEL = config.ModelConfig(n_layer=1, n_head=1, n_embd=8, max_seq_len=64)
+MODEL = config.ModelConfig(n_layer=1, n_head=1, n_embd=8, num_positions=64)
 
 
 def random_model(seed):

@@ -30,7 +30,7 @@ class Letters(nn.Module):
         for letter, nats in prices.items():
             p[letter if isinstance(letter, int) else ord(letter)] = math.exp(-nats)
         p[p == 0] = (1 - p.sum()) / (p == 0).sum()
-        self.row, self.config = nn.Parameter(p.log()), ModelConfig(max_seq_len=seq_len)
+        self.row, self.config = nn.Parameter(p.log()), ModelConfig(num_positions=seq_len)
 
     def forward(self, tokens):
         return torch.zeros(*tokens.shape, 1)

@@ -98,7 +98,7 @@ def test_the_error_of_core_is_that_of_a_mean_of_independent_tasks_and_what_they_
 
 def plain(task, rows, limit, tokenizer, model):
     """Each item by itself, from the rules: (picked or None, mean losses or whether all is greedy)."""
-    delimiter, window = task.continuation_delimiter, model.config.max_seq_len
+    delimiter, window = task.continuation_delimiter, model.config.num_positions
     rows = list(rows)
     random.Random(1337).shuffle(rows)
     rows = rows[:limit]
@@ -149,7 +149,7 @@ def plain(task, rows, limit, tokenizer, model):
 
 
 def little_gpt2():
-    config = ModelConfig(n_layer=2, n_head=2, n_embd=64, max_seq_len=1024)
+    config = ModelConfig(n_layer=2, n_head=2, n_embd=64, num_positions=1024)
     return initialized(config, 50257, seed=0).eval()
 
 
@@ -268,7 +268,7 @@ class Chance(nn.Module):
     def __init__(self, scale=1.0, seq_len=4096):
         super().__init__()
         self.scale = nn.Parameter(torch.tensor(scale))
-        self.config = ModelConfig(max_seq_len=seq_len)
+        self.config = ModelConfig(num_positions=seq_len)
         self.noise = torch.randn(1009, 257, generator=torch.Generator().manual_seed(1))
 
     def forward(self, tokens):

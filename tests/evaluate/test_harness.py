@@ -23,7 +23,7 @@ LIMIT = 32
 
 def random_model(tokenizer=BYTES, limit=LIMIT, seed=0):
     """A model with opinions of its own, and no training."""
-    config = ModelConfig(n_layer=2, n_head=2, n_embd=16, max_seq_len=limit, tied=False)
+    config = ModelConfig(n_layer=2, n_head=2, n_embd=16, num_positions=limit, tied=False)
     model = initialized(config, tokenizer.vocab_size, seed=seed)
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
@@ -69,7 +69,7 @@ def test_a_pair_that_merges_over_the_border_is_encoded_as_one_text():
 
 @pytest.mark.parametrize("length", [0, 1, LIMIT - 1, LIMIT, LIMIT + 1, 2 * LIMIT, 2 * LIMIT + 5])
 def test_rolling_windows_score_each_token_once_and_the_last_reads_a_full_context(length):
-    rules = harness.Harnessed(SimpleNamespace(config=SimpleNamespace(max_seq_len=LIMIT)), BYTES)
+    rules = harness.Harnessed(SimpleNamespace(config=SimpleNamespace(num_positions=LIMIT)), BYTES)
     windows = list(rules.windows(TEXT[:length]))
     assert sum([list(w.continuation) for w in windows], []) == list(TEXT[:length].encode())
     for window in windows:
@@ -108,7 +108,7 @@ def test_rolling_is_the_sum_over_windows():
 class Parrot:
     """A model that says `abc.abc.` for ever."""
 
-    config = SimpleNamespace(max_seq_len=64)
+    config = SimpleNamespace(num_positions=64)
     lm_head = torch.zeros(1)
     training = False
     after = {ord("a"): "b", ord("b"): "c", ord("c"): ".", ord("."): "a", 256: "a"}

@@ -100,7 +100,7 @@ def test_tokens_of_half_a_byte_more_or_less_do_not_move_bits_per_byte():
 
 
 def test_batches_and_padding_change_nothing():
-    model = initialized(ModelConfig(n_layer=2, n_head=2, n_embd=16, max_seq_len=32), 257, 0).double()
+    model = initialized(ModelConfig(n_layer=2, n_head=2, n_embd=16, num_positions=32), 257, 0).double()
     documents = text_documents(STORIES[:8] + ["a", "", "bc"], Bytes())
     one = per_document(model, documents, Bytes(), batch_size=1, temperature=1.5)
     for batch_size in (3, 64):
@@ -146,7 +146,7 @@ def place(tmp_path, monkeypatch):
 
 
 def small():
-    return initialized(ModelConfig(n_layer=1, n_head=2, n_embd=16, max_seq_len=32), 257, 0)
+    return initialized(ModelConfig(n_layer=1, n_head=2, n_embd=16, num_positions=32), 257, 0)
 
 
 SMALL_DATA = DataConfig(corpus="text.txt", val_bytes=5_000, tune_bytes=3_000)

@@ -133,7 +133,7 @@ def test_the_fitted_temperature_is_a_minimum():
 
 
 def test_the_models_own_logit_transform_is_part_of_what_is_measured():
-    config = ModelConfig(n_layer=1, n_head=1, n_embd=8, max_seq_len=16)
+    config = ModelConfig(n_layer=1, n_head=1, n_embd=8, num_positions=16)
     plain, capped = (initialized(config, 257, 0, formula.transforms(t)) for t in ("", "softcap(0.05)"))
     with torch.no_grad():
         for model in (plain, capped):
@@ -145,7 +145,7 @@ def test_the_models_own_logit_transform_is_part_of_what_is_measured():
 
 
 def test_the_model_is_left_in_the_mode_it_was_in():
-    model = initialized(ModelConfig(n_layer=1, n_head=1, n_embd=8, max_seq_len=16, dropout=0.5), 257, 0).train()
+    model = initialized(ModelConfig(n_layer=1, n_head=1, n_embd=8, num_positions=16, dropout=0.5), 257, 0).train()
     first, second = (nll(model, DOCUMENTS, Bytes())["nll"].value for _ in range(2))
     assert first == second and model.training
 

@@ -59,7 +59,7 @@ def said(monkeypatch):
 
 
 def random_model(limit=512):
-    config = ModelConfig(n_layer=1, n_head=1, n_embd=8, max_seq_len=limit)
+    config = ModelConfig(n_layer=1, n_head=1, n_embd=8, num_positions=limit)
     model = initialized(config, BYTES.vocab_size, seed=0)
     with torch.no_grad():
         for parameter in model.parameters():

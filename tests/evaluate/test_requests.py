@@ -21,7 +21,7 @@ VOCAB, LIMIT = 61, 24
 
 def gpt2(seed=0, limit=LIMIT, transform="softcap(3)"):
     """Weights far from the tiny ones of a new model, so that every token and position shows."""
-    config = ModelConfig(n_layer=2, n_head=2, n_embd=16, max_seq_len=limit)
+    config = ModelConfig(n_layer=2, n_head=2, n_embd=16, num_positions=limit)
     model = initialized(config, VOCAB, seed, formula.transforms(transform))
     with torch.random.fork_rng():
         torch.manual_seed(seed)
@@ -33,7 +33,7 @@ def gpt2(seed=0, limit=LIMIT, transform="softcap(3)"):
 def alone(model, request):
     """The definition: one full sequence, float64 from the logits on."""
     both = [*request.context, *request.continuation]
-    read = both[:-1][-model.config.max_seq_len :]
+    read = both[:-1][-model.config.num_positions :]
     with torch.no_grad():
         logits = model.logits(model(torch.tensor([read]))[0]).double()[-len(request.continuation) :]
     targets = torch.tensor(list(request.continuation))
@@ -65,7 +65,7 @@ def assert_equal(model, requests, found, tolerance=1e-5):
         np.testing.assert_allclose(answer.nats, nats, rtol=tolerance, atol=tolerance)
         assert answer.is_greedy.tolist() == greedy
         length = len(request.context) + len(request.continuation)
-        assert answer.num_cut == max(0, length - 1 - model.config.max_seq_len)
+        assert answer.num_cut == max(0, length - 1 - model.config.num_positions)
 
 
 class Whole(nn.Module):
@@ -129,7 +129,7 @@ class Constant(nn.Module):
 
     def __init__(self, logits):
         super().__init__()
-        self.row, self.config = nn.Parameter(torch.as_tensor(logits)), ModelConfig(max_seq_len=8)
+        self.row, self.config = nn.Parameter(torch.as_tensor(logits)), ModelConfig(num_positions=8)
 
     def forward(self, tokens):
         return torch.zeros(*tokens.shape, 1)

@@ -22,7 +22,7 @@ DOCUMENTS = texts(*(" ".join(WORDS[i % 7 : i % 7 + 2 + i % 11]) for i in range(2
 
 
 def model(seed=0):
-    made = initialized(ModelConfig(n_layer=1, n_head=2, n_embd=16, max_seq_len=16), 257, seed)
+    made = initialized(ModelConfig(n_layer=1, n_head=2, n_embd=16, num_positions=16), 257, seed)
     with torch.no_grad():
         made.wte.weight.mul_(20)
     return made
