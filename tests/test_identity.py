@@ -128,8 +128,9 @@ def test_a_training_sequence_may_be_shorter_than_the_table_of_positions(place): 
     assert runs["short"].result["counts"] == runs["both"].result["counts"]
     capped = json.loads((place / "short" / "checkpoint" / "step-00000002" / "model.json").read_text())
     assert capped["model"]["num_positions"] == 32
-    longer = evaluator.measure(place / "short" / "checkpoint" / "step-00000002", short.data, short.evaluate)
-    as_trained = evaluator.measure(place / "short" / "checkpoint" / "step-00000002", short.data, short.evaluate, seq_len=16)
+    path = place / "short" / "checkpoint" / "step-00000002"
+    longer = evaluator.measure(path, short.data, short.evaluate)
+    as_trained = evaluator.measure(path, short.data, short.evaluate, seq_len=16)
     assert as_trained["scores"] == runs["short"].scores != longer["scores"]  # whose windows have 32 tokens
 
 
