@@ -1,7 +1,6 @@
 """Which way an objective is evaluated, and what that costs compared with cross-entropy."""
 
 import statistics
-import time
 import weakref
 
 import torch
@@ -10,9 +9,10 @@ from torch.utils._pytree import tree_leaves
 
 from losslab import machine
 from losslab.anatomy.probe import vectors
-from losslab.fused import DENSE_BYTES, linear_loss
+from losslab.fused import DENSE_BYTES
 from losslab.fused.job import Job
 from losslab.fused.sweep import general
+from losslab.fused.timing import Batch, forward_and_backward, in_turn
 from losslab.objective import Objective
 from losslab.prediction import Quantity
 
@@ -66,15 +66,11 @@ def measure(objective: Objective) -> dict:
     hidden = torch.randn(4, TOKENS // 4, WIDTH, generator=generator)
     lm_head = 0.02 * torch.randn(VOCAB_SIZE, WIDTH, generator=generator)
     targets = torch.randint(VOCAB_SIZE, (4, TOKENS // 4), generator=generator)
-    plain, given = Objective.parse("cross_entropy"), vectors(VOCAB_SIZE, torch.float32)
-    rivals = ((objective, route(objective)["name"]), (plain, "streamed"))
-    memory = [_peak_bytes(*each, hidden, lm_head, targets, given) for each in rivals]  # the first calls warm up
-    seconds = [[], []]
-    for repeat in range(REPEATS):
-        for each, taken in list(zip(rivals, seconds, strict=True))[:: 1 if repeat % 2 else -1]:
-            begun = time.perf_counter()
-            _call(*each, hidden, lm_head, targets, given).backward()
-            taken.append(time.perf_counter() - begun)
+    rivals = objective, Objective.parse("cross_entropy")
+    batch = Batch(hidden, lm_head, targets, vectors(VOCAB_SIZE, torch.float32))
+    routes = route(objective)["name"], "streamed"
+    memory = [_peak_bytes(each, batch, way) for each, way in zip(rivals, routes, strict=True)]
+    seconds = in_turn(rivals, batch, REPEATS, routes)
     ratios = [own / plain for own, plain in zip(*seconds, strict=True)]
     low, middle, high = statistics.quantiles(ratios, n=4)
     about = machine.describe("cpu", "float32")
@@ -86,11 +82,6 @@ def measure(objective: Objective) -> dict:
         "tokens": TOKENS, "width": WIDTH, "vocab_size": VOCAB_SIZE,
         **{key: about[key] for key in ("processor", "threads", "torch", "device", "dtype")},
     }
-
-
-def _call(objective, way, hidden, lm_head, targets, given):
-    inputs = hidden.detach().requires_grad_(), lm_head.detach().requires_grad_()
-    return linear_loss(*inputs, targets, objective, vocabulary=given, route=way).total / TOKENS
 
 
 class _Held(TorchDispatchMode):
@@ -122,7 +113,7 @@ class _Held(TorchDispatchMode):
         self.now -= size
 
 
-def _peak_bytes(objective, way, hidden, lm_head, targets, given) -> int:
+def _peak_bytes(objective: Objective, batch: Batch, way: str) -> int:
     with _Held() as held:
-        _call(objective, way, hidden, lm_head, targets, given).backward()
+        forward_and_backward(objective, batch, way)
     return held.peak

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from losslab import records
-from losslab.comparison import readings
+from losslab.comparison import measured
 from losslab.config import flatten
 from losslab.records import Record
 from losslab.stats import ArmResult, Difference
@@ -75,40 +75,40 @@ class Arm:
             return {}
         units = {name: str(score.get("unit", "")) for run in self.finished for name, score in run.scores.items()
                  if isinstance(score, Mapping)}
-        return {name: readings.over_seeds([readings.reading(run, name) for run in self.finished], unit)
+        return {name: measured.over_seeds([measured.score(run, name) for run in self.finished], unit)
                 for name, unit in units.items()}
 
     @property
     def cost(self) -> dict[str, float | None]:
         """Medians over the seeds that finished."""
-        return {key: readings.median([readings.cost(run, key) for run in self.finished]) for key in COSTS}
+        return {key: measured.median([measured.cost(run, key) for run in self.finished]) for key in COSTS}
 
     @property
     def tokens(self) -> int:
         """Training tokens of the run that had most."""
-        return max((readings.figure(run.result.get("tokens")) or 0 for run in self.runs), default=0)
+        return max((measured.figure(run.result.get("tokens")) or 0 for run in self.runs), default=0)
 
     @property
     def temperature(self) -> float | None:
         """The mean of the fitted temperatures."""
-        return readings.mean([readings.figure(run.result.get("temperature")) for run in self.finished])
+        return measured.mean([measured.figure(run.result.get("temperature")) for run in self.finished])
 
     @property
     def document_perplexity(self) -> dict[str, float | None]:
         """Quantile -> perplexity of a document, the mean over seeds."""
         found = [run.result["document_perplexity"] for run in self.finished if run.result.get("document_perplexity")]
-        return {q: readings.mean([run.get(q) for run in found]) for q in found[0]} if found else {}
+        return {q: measured.mean([run.get(q) for run in found]) for q in found[0]} if found else {}
 
     @property
     def distance_to_floor(self) -> dict | None:
         """Bits per byte above the entropy of the corpus, ends included on both sides; None where it is not known."""
         distances = [_above_floor(run) for run in self.finished]
-        return readings.over_seeds(distances, "bits/byte") if distances and None not in distances else None
+        return measured.over_seeds(distances, "bits/byte") if distances and None not in distances else None
 
 
 def _above_floor(run: Record) -> float | None:
-    floor = readings.known_floor(run)
-    value = readings.reading(run, records.score_name([run], "bits_per_byte_with_eot"))
+    floor = measured.known_floor(run)
+    value = measured.score(run, records.score_name([run], "bits_per_byte_with_eot"))
     return None if floor is None or value is None else value - floor
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from losslab import records as folders
-from losslab.comparison import readings
+from losslab.comparison import measured
 from losslab.comparison.arms import Arm, differing
 from losslab.comparison.caveats import caveats, comparable
 from losslab.comparison.corpora import corpus, several
@@ -152,7 +152,7 @@ def _distinct(records: Iterable[Record]) -> tuple[list[Record], list[str]]:
 
 def _judged(run: Record) -> Record:
     """The run as it counts: one that finished without a finite nll, under whatever stride, has lost its seed."""
-    lost = readings.lost(run, folders.score_name([run], "nll")) if run.status == "finished" else None
+    lost = measured.lost(run, folders.score_name([run], "nll")) if run.status == "finished" else None
     return replace(run, status=lost[0], result={**run.result, "error": lost[1]}) if lost else run
 
 
@@ -161,7 +161,7 @@ def _paired(
     looks: Sequence[Sequence[int]],
 ) -> PairedComparison | None:
     """The statistics of the arms that have an outcome on a seed of the baseline; None where there is no other."""
-    outcomes = {name: {run.seed: readings.reading(run, score) if run.status == "finished" else None
+    outcomes = {name: {run.seed: measured.score(run, score) if run.status == "finished" else None
                        for run in runs if run.status in ENDED} for name, runs in arms.items()}
     failed = {name: [run.seed for run in runs if run.status == "failed"] for name, runs in arms.items()}
     paired = {name: seeds for name, seeds in outcomes.items() if seeds.keys() & outcomes[first].keys()}
@@ -181,7 +181,7 @@ def _no_verdict(arms: Mapping[str, Sequence[Record]], first: str, same_tokens: b
 def _bits_in_a_nat(runs: Sequence[Record], measure: str, in_bits: str) -> float:
     """Bits per byte of a nat per token on this text, so that one margin serves both."""
     for run in runs:
-        nll, bits = (readings.reading(run, score) for score in (measure, in_bits))
+        nll, bits = (measured.score(run, score) for score in (measure, in_bits))
         if run.status == "finished" and nll and bits:
             return bits / nll
     return 1 / math.log(2)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from losslab.comparison import readings
+from losslab.comparison import measured
 from losslab.records import Record
 
 
@@ -10,7 +10,7 @@ def corpus(runs: Sequence[Record]) -> dict:
     """The facts of the corpus of one arm, and what a reader must know of how it was cut."""
     given = runs[0].spec["corpus"]
     kept = {key: given.get(key) for key in ("name", "digest", "tokenizer", "vocab_size", "splits", "split_rule")}
-    floors = [floor for floor in map(readings.known_floor, runs) if floor is not None]
+    floors = [floor for floor in map(measured.known_floor, runs) if floor is not None]
     kept["splits"] = {name: {key: counts.get(key) for key in ("documents", "tokens", "bytes")}
                       for name, counts in (kept["splits"] or {}).items()}
     return {**kept, "floor_bits_per_byte": floors[0] if floors else None, "notes": [*_cut(given), *_dropped(given)]}

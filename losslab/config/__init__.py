@@ -1,8 +1,8 @@
 """Every setting of an experiment, the presets, and how they are read from files and flags."""
 
 from losslab.config.identity import DEFAULTS, VERSION, identity, instead, outside, settings
+from losslab.config.loading import Errors, digest, flatten, from_dict, load, override, to_dict
 from losslab.config.presets import DATA, PRESETS, RECIPES, SIZES, combined, preset
-from losslab.config.reading import Errors, digest, flatten, from_dict, load, override, to_dict
 from losslab.config.sections import (
     IGNORE_INDEX,
     DataConfig,

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -151,9 +151,11 @@ class Corpus:
         prefixes = ((ids.get(token[:length], -1) for length in range(len(token) - 1, 0, -1)) for token in tokens)
         return np.array([next((i for i in found if i >= 0), -1) for found in prefixes], dtype=np.int64)
 
-    def vocabulary(self) -> dict[str, Callable[[], np.ndarray]]:
-        """What builds each of the `[vocab_size]` vectors that a loss may ask for, by name."""
-        return {"unigram": self.unigram, "prefix_of": self.prefix_of}
+    def vocabulary(self) -> Mapping[str, "torch.Tensor"]:  # noqa: F821 imported where it is needed
+        """The `[vocab_size]` vectors that a loss may ask for, by name, as tensors."""
+        from losslab.corpus.vectors import VocabularyVectors  # which needs torch, as nothing else here does
+
+        return VocabularyVectors({"unigram": self.unigram, "prefix_of": self.prefix_of})
 
     def describe(self) -> dict:
         """What `losslab corpus NAME` shows."""

@@ -15,12 +15,12 @@ from losslab import machine, parallel, processes, records
 from losslab.config import ExperimentConfig
 from losslab.experiment import measuring
 from losslab.experiment.job import Job
-from losslab.experiment.plan import Experiment, Tell, Vocabulary
+from losslab.experiment.plan import Experiment, Tell
 from losslab.experiment.training import Training
 from losslab.experiment.worker import from_folder
 from losslab.records import Record
 
-__all__ = ["Experiment", "Job", "Training", "Vocabulary", "environment", "resume", "run"]
+__all__ = ["Experiment", "Job", "Training", "environment", "resume", "run"]
 POLL_SECONDS = 0.1
 
 

@@ -11,7 +11,6 @@ from losslab import formula, lossfile, machine, parallel, records, start
 from losslab.config import ExperimentConfig
 from losslab.corpus import Corpus
 from losslab.evaluate import tasks
-from losslab.experiment.vocabulary import Vocabulary
 from losslab.objective import Objective, Outline
 from losslab.progress import Lines, Progress
 
@@ -60,7 +59,7 @@ class Experiment:
             machine.check_fits(config.model.num_params(257), device)
         self.corpus = corpus or Corpus.open(config.data, tokenizer=tokenizer, progress=progress or Lines(tell))
         self.corpus.check(config.seq_len)
-        self.vocabulary = Vocabulary(self.corpus.vocabulary())
+        self.vocabulary = self.corpus.vocabulary()
         if self.objective is None:
             place = self.corpus.name, str(self.corpus.folder), self.corpus.digest
             self.objective = Outline(parsed, sources, lossfile.tried(str(parsed), tuple(sources), place))

@@ -3,7 +3,6 @@
 It leaves a checkpoint and a log, and nothing else that is believed.
 """
 
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from losslab.evaluate import tasks
 from losslab.evaluate.document_scores import nll
 from losslab.evaluate.temperature import first_tokens
 from losslab.experiment.plan import Experiment, Tell
-from losslab.fused import linear_loss
+from losslab.fused.timing import Batch, in_turn
 from losslab.model import initialized
 from losslab.objective import Objective
 from losslab.progress import Lines
@@ -172,28 +171,17 @@ class Training:
             seconds=self.seconds_before + seconds, optimizer=self.optimizer if with_optimizer else None,
         )
 
-    def loss_cost(self, repetitions: int = 9) -> dict:
-        """Seconds that the objective takes from hidden states to their gradients, beside cross-entropy's.
+    def loss_cost(self, repeats: int = 9) -> dict:
+        """Seconds that the objective takes from hidden states to their gradients, and those of cross-entropy.
 
-        The best of several, in turns: what other processes take from this one only ever adds.
+        The best of several: what other processes take from this one only ever adds.
         """
-        config, head, vocabulary = self.config, self.model.lm_head, self.vocabulary
-        plain = Objective.parse("cross_entropy")
+        config = self.config
         batch = self.corpus.batches("train", seed=0, batch_size=config.train.micro_batch_size or
                                     config.train.batch_size, seq_len=config.seq_len)(0)
         tokens, targets = (torch.as_tensor(part).to(self.device) for part in batch)
         with torch.no_grad(), machine.autocast(self.device, config.train.dtype):
             hidden = self.model(tokens)
-        hidden.requires_grad_()
-        times: dict[str, list[float]] = {"loss_seconds": [], "cross_entropy_seconds": []}
-        for _ in range(repetitions + 1):  # interleaved; the first round warms up
-            for name, objective in (("loss_seconds", self.objective), ("cross_entropy_seconds", plain)):
-                started = time.perf_counter()
-                with machine.autocast(self.device, config.train.dtype):
-                    total = linear_loss(hidden, head, targets, objective, vocabulary=vocabulary).total
-                torch.autograd.grad(total, [hidden, head])
-                if self.device.startswith("cuda"):
-                    torch.cuda.synchronize()
-                times[name].append(time.perf_counter() - started)
-        best = {name: min(values[1:]) for name, values in times.items()}
-        return {**best, "loss_cost_ratio": best["loss_seconds"] / best["cross_entropy_seconds"]}
+        given = Batch(hidden, self.model.lm_head, targets, self.vocabulary, config.train.dtype)
+        own, plain = map(min, in_turn((self.objective, Objective.parse("cross_entropy")), given, repeats))
+        return {"loss_seconds": own, "cross_entropy_seconds": plain, "loss_cost_ratio": own / plain}

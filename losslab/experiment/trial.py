@@ -11,7 +11,6 @@ from pathlib import Path
 
 from losslab import formula
 from losslab.corpus import Corpus
-from losslab.experiment.vocabulary import Vocabulary
 from losslab.objective import Objective
 
 
@@ -24,7 +23,7 @@ def main() -> int:
         objective = Objective(formula.parse(request["formula"]), request["files"])
         name, folder, _ = request["corpus"]
         corpus = Corpus(name, Path(folder))
-        objective.check(corpus.tokenizer.vocab_size, Vocabulary(corpus.vocabulary()))
+        objective.check(corpus.tokenizer.vocab_size, corpus.vocabulary())
         said = {"said": [term.explicit for term in objective.terms if term.source]}
     except (ValueError, OSError) as error:
         said = {"error": str(error)}

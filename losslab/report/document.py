@@ -4,7 +4,7 @@ import dataclasses
 import math
 from collections.abc import Mapping
 
-from losslab.comparison import Arm, Comparison, readings
+from losslab.comparison import Arm, Comparison, measured
 from losslab.comparison.caveats import damaged_logs
 from losslab.comparison.curves import curve
 from losslab.records import Record, score_name
@@ -44,8 +44,8 @@ def document(comparison: Comparison, *, command: str | None = None) -> dict:
         "others": [_brief(arm) for arm in others],
         "settings": comparison.settings,
         "model": next((run.result["model"] for run in same if run.result.get("model")), {}),
-        "num_params": sorted({readings.num_params(run) for run in runs} - {None}),
-        "counts": next((counts for counts in map(readings.counts, same) if counts), {}),
+        "num_params": sorted({measured.num_params(run) for run in runs} - {None}),
+        "counts": next((counts for counts in map(measured.counts, same) if counts), {}),
         "environment": comparison.environment,
         "losses": list({loss["sha256"]: loss for run in runs for loss in run.spec.get("losses", [])}.values()),
         "command": command,
@@ -97,7 +97,7 @@ def _run(run: Record) -> dict:
     told = {
         "path": str(run.path), "seed": run.seed, "status": run.status, "step": result.get("step"),
         "num_steps": result.get("num_steps"), "tokens": result.get("tokens"),
-        "nll": readings.reading(run, score_name([run], "nll")),
+        "nll": measured.score(run, score_name([run], "nll")),
     }
     return told | {key: result.get(key) for key in ("diverged", "error")}
 

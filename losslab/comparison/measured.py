@@ -14,7 +14,7 @@ def figure(value) -> float | None:
     return value if known else None
 
 
-def reading(run: Record, score: str) -> float | None:
+def score(run: Record, score: str) -> float | None:
     """The value of a score; None where the run has none, or an infinite one."""
     found = run.scores.get(score)
     return figure(found.get("value")) if isinstance(found, Mapping) else None
@@ -22,7 +22,7 @@ def reading(run: Record, score: str) -> float | None:
 
 def lost(run: Record, measure: str) -> tuple[str, str] | None:
     """How and why a finished run gives no value after all; None where it does."""
-    if reading(run, measure) is not None:
+    if score(run, measure) is not None:
         return None
     found = run.scores.get(measure)
     value = found.get("value") if isinstance(found, Mapping) else None

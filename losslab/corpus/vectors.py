@@ -7,8 +7,8 @@ import numpy as np
 import torch
 
 
-class Vocabulary(Mapping):
-    """The vocabulary vectors of a corpus on one device, each built when a loss first asks for it."""
+class VocabularyVectors(Mapping):
+    """The `[vocab_size]` vectors of a corpus on one device by name, each built when a loss first asks for it."""
 
     def __init__(self, build: Mapping[str, Callable[[], np.ndarray]], device: str = "cpu"):
         self._build, self._device = build, device
@@ -30,5 +30,5 @@ class Vocabulary(Mapping):
     def __len__(self) -> int:
         return len(self._build)
 
-    def to(self, device: str) -> "Vocabulary":
-        return Vocabulary({name: partial(self.__getitem__, name) for name in self}, device)
+    def to(self, device: str) -> "VocabularyVectors":
+        return VocabularyVectors({name: partial(self.__getitem__, name) for name in self}, device)
