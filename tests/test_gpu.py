@@ -12,7 +12,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from test_streamed import COEFFICIENTS, NAMES, PAIRS, TOKENS, VOCABULARY, V, by_dense, problem, text_of
+from test_streamed import COEFFICIENTS, NAMES, TOKENS, VOCABULARY, V, by_dense, problem, text_of
 from test_streamed import parse as parse
 from torch.testing import assert_close
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -50,6 +50,7 @@ pytestmark = pytest.mark.skipif(bool(why_not()), reason=why_not())
 HALF = torch.bfloat16 if ON_GPU else torch.float16  # the interpreter multiplies the bits of a bfloat16 as integers
 ALL_CAPS = "temperature(0.7) | isru_cap(9) | sigmoid_cap(A=9, B=0.5, C=4) | softcap(3) | "
 CAPPED = ["cross_entropy", "squentropy", "unigram_smoothing + 0.3*brier", "<every>", "<over_the_batch>"]
+PAIRS = [f"{text_of(a)} + 0.3*{b}" for a, b in itertools.combinations(NAMES, 2)]
 SAMPLE = [*map(text_of, NAMES), *PAIRS[::40], "<every>", "<over_the_batch>", *(ALL_CAPS + text for text in CAPPED)]
 
 
