@@ -5,7 +5,7 @@ import math
 
 import pytest
 import torch
-from test_cli import losslab, refuses
+from commands import losslab, refuses
 
 from losslab import formula, fused
 from losslab.anatomy.probe import vectors

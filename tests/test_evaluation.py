@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
-from test_cli import COMPARE, TRAIN, losslab, refuses
+from commands import COMPARE, TRAIN, losslab, refuses
 from test_experiment import place  # noqa: F401 the fixture
 
 from losslab import comparison, records

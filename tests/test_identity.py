@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from test_cli import losslab
+from commands import losslab
 from test_experiment import SMALL, change, place  # noqa: F401 the fixture
 
 from losslab import config as configuration

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from test_records import RESULT, write_run
+from record_runs import RESULT, write_run
 
 from losslab import cli, records
 from losslab.cli import listing, showing

@@ -7,10 +7,11 @@ import itertools
 
 import pytest
 import torch
-import torch.nn.functional as F
+from head_problem import COEFFICIENTS, NAMES, TOKENS, VOCABULARY, V, by_dense, problem, text_of
+from head_problem import parse as parse
 from torch.testing import assert_close
 
-from losslab import formula, fused
+from losslab import fused
 from losslab.config import IGNORE_INDEX
 from losslab.fused.job import Job
 from losslab.fused.sweep import streamed
@@ -19,23 +20,6 @@ from losslab.kernels.gram import Gram
 from losslab.objective import Objective
 from losslab.prediction import Needs, Prediction, StreamedPrediction
 
-TOKENS, WIDTH, V = 57, 6, 43
-VOCABULARY = {"unigram": torch.arange(1.0, V + 1, dtype=torch.float64).softmax(0), "prefix_of": torch.arange(V) // 2}
-EVERY = """
-import torch
-
-def every(p):
-    '''Each quantity that a loss can ask for, in terms that no two share.'''
-    ids = torch.stack([p.targets, p.targets, (p.targets + 1) % p.vocab_size, p.argmax], -1)
-    return (p.nll * p.entropy.detach() + p.power_sum(2.0)**2 + p.power_sum(0.5) * p.max_logit + p.power_sum(3)
-            + p.dot("unigram")**2 + p.logit_at(ids).square().sum(-1) + p.entropy * p.sum_squares / p.vocab_size
-            + p.sum_logits * p.log_z / p.vocab_size + p.target_logit**3)
-"""
-OVER_THE_BATCH = """
-def over_the_batch(p):
-    weight = (1 + p.entropy).where(p.valid, 0)
-    return weight / weight.sum() * p.nll
-"""
 # one of each kind that a sweep treats in its own way; each is curved, so that its value enters its gradient
 QUANTITIES = {
     "nll": "p.nll**1.5", "log_z": "p.log_z**2 / 9", "target_logit": "p.target_logit**2 / 9",
@@ -53,33 +37,6 @@ def small_tiles(monkeypatch):
     monkeypatch.setattr(cpu, "TILE_BYTES", dict.fromkeys((1, 2, 3), 10 * V * 8))
 
 
-@pytest.fixture
-def parse(tmp_path):
-    def parse(text):
-        for name, source in (("every", EVERY), ("over_the_batch", OVER_THE_BATCH)):
-            (tmp_path / f"{name}.py").write_text(source)
-            text = text.replace(f"<{name}>", f'file("{tmp_path / name}.py")')
-        return Objective.parse(text)
-
-    return parse
-
-
-def problem(dtype=torch.float64, tokens=TOKENS, scale=1.0):
-    rng = torch.Generator().manual_seed(7)
-    hidden = (scale * torch.randn(tokens, WIDTH, generator=rng, dtype=torch.float64)).to(dtype).requires_grad_()
-    lm_head = torch.randn(V, WIDTH, generator=rng, dtype=torch.float64).to(dtype).requires_grad_()
-    targets = torch.randint(V, (tokens,), generator=rng)
-    targets[::5] = IGNORE_INDEX
-    targets[10:13] = 4  # a repeated column
-    return hidden, lm_head, targets
-
-
-def by_dense(objective, hidden, lm_head, targets, upstream):
-    # one row of a batch: some losses look along it
-    losses = objective(F.linear(hidden, lm_head)[None], targets[None], VOCABULARY)[0]
-    return losses.detach(), *torch.autograd.grad(losses, (hidden, lm_head), upstream.to(losses.dtype))
-
-
 def by_stream(objective, hidden, lm_head, targets, upstream=None, weights=None):
     row = None if weights is None else weights[None]
     total, losses, _ = streamed(hidden[None], lm_head, targets[None], objective, weights=row, vocabulary=VOCABULARY)
@@ -89,18 +46,6 @@ def by_stream(objective, hidden, lm_head, targets, upstream=None, weights=None):
     return losses.detach(), *torch.autograd.grad(losses, (hidden, lm_head), upstream.to(losses.dtype))
 
 
-def text_of(name):
-    module = __import__(f"losslab.losses.{name}", fromlist=["ROLE"])
-    return f"cross_entropy + 0.5*{name}" if getattr(module, "ROLE", "whole") == "term" else name
-
-
-def can_be_streamed(name):
-    hidden, lm_head, targets = problem(tokens=4)
-    objective = Objective.parse(text_of(name))
-    return not isinstance(streamed(hidden[None], lm_head, targets[None], objective, vocabulary=VOCABULARY), str)
-
-
-NAMES = [name for name in formula.names("losslab.losses") if can_be_streamed(name)]
 ODD = ["<every>", "<over_the_batch>", "cross_entropy + <every>"]
 CAPPED = [cap + text for text in [*map(text_of, NAMES), *ODD] for cap in ("", "softcap(3) | ")]
 CAPPED += [f"softcap(9) | softcap(3) | {text}" for text in ("cross_entropy", *ODD)]
@@ -321,10 +266,6 @@ def test_sums_of_squares_of_a_narrow_model_cancel_nothing():
     x[:, 0] = 0  # and so the largest entries of the Gram matrix must not be heard
     truth = (x.double() @ lm_head.double().T).square().sum(1)
     torch.testing.assert_close(Gram(lm_head).sum_squares(x), truth, rtol=1e-12, atol=0)
-
-
-COEFFICIENTS = ["nll", "log_z", "target_logit", "sum_logits", "sum_squares", "entropy", "max_logit",
-                ("power_sum", 2.0), ("power_sum", 0.5), ("dot", "unigram"), ("logit_at",)]  # fmt: skip
 
 
 @pytest.mark.parametrize("quantity", COEFFICIENTS, ids=str)
