@@ -32,8 +32,7 @@ def by_kernels(objective, hidden, lm_head, targets, upstream, dtype=None):
     hidden, lm_head = (m.detach().to(DEVICE, dtype).requires_grad_() for m in (hidden, lm_head))
     vocabulary = {name: vector.to(DEVICE) for name, vector in VOCABULARY.items()}
     found = streamed(hidden[None], lm_head, targets[None].to(DEVICE), objective, vocabulary=vocabulary)
-    if isinstance(found, str):
-        pytest.skip(f"{objective} looks at the logits")
+    assert not isinstance(found, str), found
     losses = found.losses
     grads = torch.autograd.grad(losses[0], (hidden, lm_head), upstream.to(DEVICE, losses.dtype))
     return losses[0].detach().cpu(), *(grad.cpu() for grad in grads)

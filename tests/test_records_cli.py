@@ -158,7 +158,7 @@ def test_the_index_says_what_the_folders_say_and_follows_them(store, monkeypatch
     monkeypatch.setattr(index, "WORTH_KEEPING", 1)
     assert index.rows("store") == fresh and (store / index.NAME).exists()
     with monkeypatch.context() as patch:
-        patch.setattr(index, "_look", None)  # all of it is known now
+        patch.setattr(index, "read_spec", None)  # all of it is known now
         assert index.rows("store") == fresh
     records.tag("store/a", ["new"])
     records.remove("store/b")

@@ -148,12 +148,3 @@ def test_scores_as_readers_see_them(value, stderr, shown):
     assert words.score({"value": value, "stderr": stderr, "n": 3, "unit": ""}) == shown
 
 
-@pytest.mark.parametrize(("verdict", "shown"), [
-    ("a is 0.1 better than b [0.05, 0.15] (of 6 candidates: 1 better, 5 worse)",
-     ("a is 0.1 better than b [0.05, 0.15]", "Of 6 candidates: 1 better, 5 worse.")),
-    ("no candidate is shown to be better than b (of 2: 2 worse)",
-     ("No candidate is shown to be better than b", "Of 2 candidates: 2 worse.")),
-    ("no verdict from one seed", ("No verdict from one seed", "")),
-])
-def test_a_long_verdict_becomes_a_headline_and_a_tally(verdict, shown):
-    assert page._headline(verdict) == shown
