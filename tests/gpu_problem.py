@@ -16,7 +16,7 @@ def count(X, n):
 
 
 def why_not():
-    """Triton's interpreter keeps up with some versions of numpy only; this says so without any code of the house."""
+    """Triton's interpreter keeps up with some versions of numpy only; this says so without any code of losslab."""
     counted = torch.zeros(1, dtype=torch.int32, device=DEVICE)
     try:
         count[(1,)](counted, 3)

@@ -13,7 +13,7 @@ from losslab.anatomy import cost, minimizer, probe, shape
 from losslab.objective import Objective
 from losslab.report import anatomy_page, anatomy_text
 
-LOOKS_AROUND = {"mile", "focal_detached", "multi_token", "unlikelihood"}
+DEPEND_ON_OTHERS = {"mile", "focal_detached", "multi_token", "unlikelihood"}
 
 
 def found(text, **options):
@@ -91,7 +91,7 @@ def test_words_of_a_strangers_formula_are_only_words_in_the_markdown(tmp_path):
     assert "\x1b" not in anatomy_text.text(about)
 
 
-def test_a_model_that_knows_nothing_costs_log_vocab():
+def test_an_untrained_model_costs_log_vocab():
     known = shape.untrained(Objective.parse("cross_entropy"), 4_096)
     assert known["zero"]["value"] == pytest.approx(math.log(4_096))
     assert known["gpt2"]["times_cross_entropy"] == 1.0
@@ -123,13 +123,13 @@ def test_finite_names_the_case_that_breaks(tmp_path):
 
 # --- what a token has to do with others --------------------------------------------------------
 
-@pytest.mark.parametrize("name", sorted(LOOKS_AROUND))
+@pytest.mark.parametrize("name", sorted(DEPEND_ON_OTHERS))
 def test_what_the_family_says_of_itself_is_by_definition(name):
     text = f"cross_entropy + {name}" if name == "unlikelihood" else name
     assert probe.scored_alone(Objective.parse(text)) == "by definition"
 
 
-def test_a_stranger_that_looks_around_is_told_so(tmp_path):
+def test_a_file_that_depends_on_other_tokens_is_found(tmp_path):
     body = "def mine(prediction):\n    return prediction.nll - 0.5 * prediction.nll.mean()\n"
     path = file_of(tmp_path, body)
     assert probe.scored_alone(Objective.parse(path)) is False
@@ -137,7 +137,7 @@ def test_a_stranger_that_looks_around_is_told_so(tmp_path):
     assert "no: a token's loss changes" in anatomy_text.text(found(path).to_dict())
 
 
-def test_a_classic_file_with_a_plain_mean_scores_each_token_alone(tmp_path):
+def test_a_classic_file_with_a_plain_mean_is_token_wise_independent(tmp_path):
     body = "def mine(logits, targets):\n    return F.cross_entropy(logits.float().view(-1, logits.size(-1)), "
     about = found(file_of(tmp_path, body + "targets.view(-1))\n"))
     assert about.scored_alone is True and about.proper and about.convex and about.route["name"] == "dense"
@@ -208,7 +208,7 @@ def test_every_form_of_a_finding_tells_the_route(tmp_path, capsys, monkeypatch):
 
 # --- terms, files, documents -------------------------------------------------------------------
 
-def test_a_term_is_inspected_beside_cross_entropy_and_says_so(tmp_path):
+def test_a_term_is_inspected_with_cross_entropy_and_says_so(tmp_path):
     about = found("z_loss")
     assert about.loss == "z_loss" and about.inspected == "cross_entropy + z_loss"
     assert "this is cross_entropy + z_loss" in " ".join(anatomy_text.text(about.to_dict()).split())

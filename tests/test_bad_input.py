@@ -1,4 +1,4 @@
-"""What is asked of a loss and cannot be had: one clear error at every door, and never a silent wrong number."""
+"""What is asked of a loss and cannot be had: one clear error at every entry, and never a silent wrong number."""
 
 import json
 import math

@@ -132,7 +132,7 @@ CAPPED = """
 
 @pytest.mark.parametrize("some_masked", [False, True])
 @pytest.mark.parametrize("source", [SMOOTHED_BONUS, CAPPED], ids=["smoothed with a bonus", "capped"])
-def test_a_published_function_equals_the_same_in_the_words_of_the_house(
+def test_a_published_function_equals_the_same_as_a_function_of_a_prediction(
     write, logits, targets, masked, source, some_masked
 ):
     y = masked if some_masked else targets

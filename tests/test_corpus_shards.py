@@ -87,7 +87,7 @@ class Poison:
         return (print, ("a pickle was read",))
 
 
-def test_a_pickle_beside_shards_is_never_read(tmp_path, capsys):
+def test_a_pickle_in_the_folder_of_shards_is_never_read(tmp_path, capsys):
     write_nanogpt(tmp_path / "train.bin", ids_of(GPT2_STORIES[:150]))
     write_nanogpt(tmp_path / "val.bin", ids_of(GPT2_STORIES[150:]))
     (tmp_path / "meta.pkl").write_bytes(pickle.dumps(Poison()))

@@ -122,7 +122,7 @@ ATTACKS = [
 
 
 @pytest.mark.parametrize("text", ATTACKS, ids=lambda text: repr(text)[:30])
-def test_a_transform_from_a_stranger_is_one_of_the_house_and_written_as_it_writes_it(text):
+def test_a_transform_from_a_stranger_is_one_of_losslab_s_and_printed_as_it_prints_it(text):
     with pytest.raises(ValueError, match=r"^config\.json has a logit transform .* that is not read: ") as caught:
         formula.check_transforms(text, "config.json")
     assert len(str(caught.value)) < 700

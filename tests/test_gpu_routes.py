@@ -43,11 +43,11 @@ def test_it_takes_what_it_can_do(like_an_h200, monkeypatch):
     assert gpu.takes(CUDA, torch.float16, ()) and not gpu.takes(CUDA, torch.bfloat16, ())
 
 
-def test_every_transform_of_the_house_is_compiled_in():
+def test_every_transform_of_losslab_is_compiled_in():
     assert set(gpu.TRANSFORMS) == set(formula.names("losslab.transforms"))
 
 
-def test_the_door_takes_it_for_a_large_batch_on_a_gpu_and_else_the_chunked_way(like_an_h200, monkeypatch):
+def test_linear_loss_takes_it_for_a_large_batch_on_a_gpu_and_else_the_chunked_way(like_an_h200, monkeypatch):
     monkeypatch.setattr(kernels, "swept_by", SWEPT_BY)
     objective, lm_head, targets = Objective.parse("cross_entropy"), torch.empty(50257, 4), torch.zeros(4096)
     objective.scored_alone = True
@@ -92,7 +92,7 @@ def test_ids_are_not_rounded_on_their_way():
     assert gpu._transposed(columns, torch.int32).tolist() == [[2**24 + 1]]
 
 
-def test_the_door_streams_and_says_what_it_saw(monkeypatch):
+def test_linear_loss_streams_and_keeps_what_it_saw(monkeypatch):
     monkeypatch.setattr(fused, "DENSE_BYTES", 0)
     monkeypatch.setattr(gpu, "HOME", DEVICE.type)
     hidden, lm_head, targets = (m.detach().to(DEVICE) for m in problem(EXACT))

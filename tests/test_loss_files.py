@@ -176,6 +176,6 @@ def test_a_loss_that_cannot_be_descended_is_found_before_training(write, case):
         objective.check(V)
 
 
-def test_a_loss_over_the_whole_batch_is_found_not_to_score_tokens_alone(write):
+def test_a_loss_over_the_whole_batch_is_found_not_to_be_token_wise_independent(write):
     path = write("def focused(prediction):\n    return prediction.nll * (prediction.nll / prediction.nll.mean())\n")
     assert Objective.parse(path).check(V) is False

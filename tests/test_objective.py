@@ -134,7 +134,7 @@ def test_a_masked_token_of_a_prediction_is_left_out_rather_than_multiplied_by_ze
 
 
 @pytest.mark.parametrize("text", ["cross_entropy", "softcap(15) | label_smoothing + 1e-4*z_loss"])
-def test_check_finds_that_each_token_is_scored_alone(text):
+def test_check_finds_that_tokens_are_independent(text):
     objective = Objective.parse(text)
     assert objective.scored_alone is None and not objective.takes_logits and not objective.sources
     assert objective.check(V) is True and objective.scored_alone is True
@@ -146,7 +146,7 @@ def test_check_finds_that_each_token_is_scored_alone(text):
     "softcap(9) | softcap(3) | cross_entropy + 1e-3*mile",
 ])
 @pytest.mark.parametrize("vocab", [2, 5, 300, 50_257])
-def test_check_finds_that_tokens_are_not_scored_alone_however_little_the_others_count(text, vocab):
+def test_check_finds_that_tokens_are_dependent_however_little_the_others_count(text, vocab):
     assert Objective.parse(text).check(vocab) is False
 
 

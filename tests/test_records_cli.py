@@ -212,8 +212,8 @@ def test_a_store_whose_index_cannot_be_kept_is_listed_all_the_same(store, monkey
 
 
 def test_only_the_index_speaks_to_a_database():
-    house = Path(cli.__file__).parent.parent
-    assert [file.name for file in house.rglob("*.py") if "sqlite3" in file.read_text(encoding="utf-8")] == ["index.py"]
+    files = Path(cli.__file__).parent.parent.rglob("*.py")
+    assert [file.name for file in files if "sqlite3" in file.read_text(encoding="utf-8")] == ["index.py"]
 
 
 def test_a_reader_that_has_enough_ends_a_command_in_silence(tmp_path, monkeypatch):

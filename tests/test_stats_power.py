@@ -10,15 +10,7 @@ from arms_by_hand import within_binomial_error
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from losslab.stats import (
-    detectable_difference,
-    equivalence_p,
-    holm,
-    paired_p,
-    power,
-    seeds_needed,
-    t_interval,
-)
+from losslab.stats import detectable_difference, equivalence_p, holm, paired_p, power, seeds_needed, t_interval
 
 p_values = st.lists(st.floats(0, 1), max_size=8)
 samples = st.lists(st.integers(-50, 50), min_size=2, max_size=9).filter(lambda d: len(set(d)) > 1)

@@ -7,10 +7,7 @@ import numpy as np
 import pytest
 from arms_by_hand import CE, seeded, shifted, within_binomial_error
 
-from losslab.stats import (
-    compare,
-    mean_score,
-)
+from losslab.stats import compare, mean_score
 
 
 @pytest.mark.parametrize("by", [0.25, 0.1])  # exact in binary, and three values that differ by rounding

@@ -11,16 +11,7 @@ from arms_by_hand import CE, seeded, shifted, within_binomial_error
 from hypothesis import given
 from hypothesis import strategies as st
 
-from losslab.stats import (
-    Score,
-    compare,
-    detectable_difference,
-    equivalence_p,
-    holm,
-    paired_p,
-    power,
-    seeds_needed,
-)
+from losslab.stats import Score, compare, detectable_difference, equivalence_p, holm, paired_p, power, seeds_needed
 
 
 def test_worse_reads_as_in_the_design():
@@ -152,7 +143,7 @@ def test_a_difference_may_be_real_and_too_small_to_matter():
     assert "worse than A" in result.verdict and result.verdict.endswith("; yet equivalent within 0.002")
 
 
-def test_the_verdict_follows_holm_and_shows_the_raw_p_beside_it():
+def test_the_verdict_follows_holm_and_shows_the_raw_p_too():
     by = [0.0019, 0.0004, 0.0012, 0.0003, 0.0021]
     assert compare({"A": CE, "B": shifted(by)}, "A").arm("B").outcome == "worse"
     arms = {"A": CE, "B": shifted(by)} | {f"N{i}": shifted([1e-3, -1e-3, 2e-3, -2e-3, i * 1e-5]) for i in range(3)}

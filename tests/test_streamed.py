@@ -61,7 +61,7 @@ def test_value_and_both_gradients_are_those_of_dense_autograd(text, parse):
 
 
 @pytest.mark.parametrize("pair", TWO_QUANTITIES, ids=" and ".join)
-def test_any_two_quantities_stand_beside_each_other(pair, tmp_path):
+def test_any_two_quantities_in_one_loss(pair, tmp_path):
     """What a tile overwrites for one of them, the other may still have to read."""
     one, other = (QUANTITIES[name] for name in pair)
     path = tmp_path / "pair.py"
@@ -98,7 +98,7 @@ def test_a_total_may_be_scaled_and_descended_twice():
     hidden, lm_head, targets = problem()
     total, _, _ = streamed(hidden, lm_head, targets, objective)
     wanted = by_dense(objective, hidden, lm_head, targets, torch.full((TOKENS,), 3.0))[1:]
-    for _ in range(2):  # stored gradients are handed over once; then they are worked out again
+    for _ in range(2):  # stored gradients are handed over once; then they are computed again
         assert_close(torch.autograd.grad(3 * total, (hidden, lm_head), retain_graph=True), wanted)
 
 
@@ -205,7 +205,7 @@ def test_only_what_a_loss_asks_for_is_gathered(parse):
     assert ("power_sum", 0.5) in needs("<every>") and ("dot", "unigram") in needs("<every>")
 
 
-def test_the_door_streams_a_large_batch_and_says_what_it_saw(monkeypatch):
+def test_linear_loss_streams_a_large_batch_and_keeps_what_it_saw(monkeypatch):
     monkeypatch.setattr(fused, "DENSE_BYTES", 0)
     hidden, lm_head, targets = problem()
     objective = Objective.parse("softcap(3) | cross_entropy")

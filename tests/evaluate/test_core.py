@@ -1,4 +1,4 @@
-"""CORE: published numbers recomputed, chance, and every item beside a plain program written from nanochat's rules."""
+"""CORE: published numbers recomputed, chance, and every item compared with a plain program by nanochat's rules."""
 
 import csv
 import math
@@ -85,7 +85,7 @@ def test_the_error_of_core_is_that_of_a_mean_of_independent_tasks_and_what_they_
         core.core(accuracies, "v1")
 
 
-# --- beside a plain program --------------------------------------------------------------------
+# --- compared with a plain program --------------------------------------------------------------------
 
 def plain(task, rows, limit, tokenizer, model):
     """Each item by itself, from the rules: (picked or None, mean losses or whether all is greedy)."""

@@ -53,7 +53,7 @@ def test_a_whole_bundle_gives_core_under_both_names(small):
 
 
 def test_tasks_that_ask_the_same_items_do_not_count_as_independent(small, monkeypatch):
-    """The whole covariance matrix of the three means, worked out from the items."""
+    """The whole covariance matrix of the three means, computed from the items."""
     path = small / "eval_data" / "a" / "copa.jsonl"
     rows = [json.dumps({"query": f"It {n}", "choices": ["wet", "dry"], "gold": n % 2}) for n in range(12)]
     path.write_text("\n".join(rows))

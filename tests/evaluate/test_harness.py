@@ -1,4 +1,4 @@
-"""losslab in lm-evaluation-harness: its rules, and its numbers beside our own, without a network."""
+"""losslab in lm-evaluation-harness: its rules, without a network."""
 
 from types import SimpleNamespace
 

@@ -48,7 +48,7 @@ CLAUSES = {"whole", "scored alone", "no meaning", "sure and wrong", "any shape",
 
 
 def text_of(name):
-    """A formula that descends this loss, alone or beside the one that it is added to."""
+    """A formula that descends this loss, alone or added to cross-entropy."""
     return f"cross_entropy + 0.5*{name}" if "whole" in EXCEPTIONS.get(name, {}) else name
 
 
