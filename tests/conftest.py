@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 
 CACHE = tempfile.mkdtemp(prefix="losslab-tests-")
-os.environ["LOSSLAB_CACHE"] = CACHE  # before anything of the house is imported, and for every process it starts
+os.environ["LOSSLAB_CACHE"] = CACHE  # before losslab is imported, and for every process it starts
 os.environ["HF_HOME"] = os.path.join(CACHE, "hub")
 os.environ["LOSSLAB_STATE"] = os.path.join(CACHE, "state")
 os.environ["OMP_NUM_THREADS"] = "1"
@@ -14,15 +14,15 @@ os.environ["OMP_NUM_THREADS"] = "1"
 import numpy  # noqa: E402
 import pytest  # noqa: E402
 import torch  # noqa: E402
-from data import benchmark_rows  # noqa: E402
+from data import invented_benchmarks  # noqa: E402
 from hypothesis import settings  # noqa: E402
 
 if not torch.cuda.is_available():
     os.environ.setdefault("TRITON_INTERPRET", "1")  # kernels for a GPU run in numpy; Triton asks when it is imported
 
 torch.set_num_threads(1)
-settings.register_profile("house", derandomize=True, deadline=None, max_examples=25, database=None)
-settings.load_profile("house")
+settings.register_profile("losslab", derandomize=True, deadline=None, max_examples=25, database=None)
+settings.load_profile("losslab")
 
 
 def pytest_unconfigure(config):
@@ -41,7 +41,7 @@ REAL = Path(__file__).parents[2] / "shared" / "data"
 @pytest.fixture(scope="session")
 def benchmark_data(tmp_path_factory):
     """A folder of benchmarks and corpora in the published layouts, with invented rows."""
-    return benchmark_rows.write(tmp_path_factory.mktemp("benchmarks"))
+    return invented_benchmarks.write(tmp_path_factory.mktemp("benchmarks"))
 
 
 @pytest.fixture(scope="session")

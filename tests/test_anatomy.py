@@ -6,105 +6,24 @@ import math
 
 import pytest
 import torch
-from test_cli import losslab, refuses
+from commands import losslab, refuses
 
 from losslab import anatomy, formula, fused
 from losslab.anatomy import cost, minimizer, probe, shape
 from losslab.objective import Objective
 from losslab.report import anatomy_page, anatomy_text
 
-LOOKS_AROUND = {"mile", "focal_detached", "multi_token", "unlikelihood"}
+DEPEND_ON_OTHERS = {"mile", "focal_detached", "multi_token", "unlikelihood"}
 
 
 def found(text, **options):
     return anatomy.inspect(text, **{"sizes": (27,), "measure": False} | options)
 
 
-def minimizers(text):
-    """Truth and softmax of the minimizer, for each truth over few classes."""
-    objective = Objective.parse(text)
-    ends = [minimizer._settle(objective, counts, 1) for counts in minimizer.TRUTHS]
-    assert all(one["found"] for one in ends)
-    return [tuple(torch.tensor(one[key], dtype=torch.float64) for key in ("truth", "softmax")) for one in ends]
-
-
 def file_of(tmp_path, body):
     path = tmp_path / "mine.py"
     path.write_text("import torch\nimport torch.nn.functional as F\n\n\n" + body, encoding="utf-8")
     return str(path)
-
-
-# --- where training ends -----------------------------------------------------------------------
-
-PROPER = ["cross_entropy", "brier", "spherical", "cross_entropy + z_loss", "softcap(15) | cross_entropy"]
-
-
-@pytest.mark.parametrize("text", PROPER)
-def test_a_proper_loss_ends_at_the_truth(text):
-    for truth, p in minimizers(text):
-        assert (p - truth).abs().max() < 1e-6
-
-
-@pytest.mark.parametrize("epsilon", [0.1, 0.4])
-def test_label_smoothing_ends_at_the_truth_mixed_with_the_uniform(epsilon):
-    for truth, p in minimizers(f"label_smoothing({epsilon})"):
-        assert torch.allclose(p, (1 - epsilon) * truth + epsilon / len(truth), atol=1e-7)
-
-
-def test_the_logits_of_mse_become_the_probabilities_so_their_softmax_is_far_too_flat():
-    for truth, p in minimizers("mse"):
-        assert torch.allclose(p, truth.softmax(-1), atol=1e-7)
-
-
-def test_generalized_cross_entropy_ends_at_a_power_of_the_truth():
-    for truth, p in minimizers("generalized_cross_entropy(q=0.5)"):
-        assert torch.allclose(p, truth**2 / truth.square().sum(), atol=1e-7)
-
-
-def test_poly1_ends_where_the_odds_of_its_slope_agree():
-    for truth, p in minimizers("poly1(epsilon=1)"):  # q (1/p + epsilon) is the same for all classes
-        slopes = truth * (1 / p + 1)
-        assert torch.allclose(slopes, slopes.mean().expand_as(slopes), atol=1e-6)
-
-
-def test_focal_is_biased_toward_the_uniform_and_stationary_in_its_own_slope():
-    for truth, p in minimizers("focal(2)"):
-        slopes = truth * ((1 - p) ** 2 / p - 2 * (1 - p) * p.log())
-        assert torch.allclose(slopes, slopes.mean().expand_as(slopes), atol=1e-6)
-        assert torch.special.entr(p).sum() > torch.special.entr(truth).sum()
-    about = found("focal(2)")
-    few = minimizer.bias(about.minimizers[:-1])
-    assert not about.proper and few["direction"] == "flatter" and few["max_abs"] > 0.1
-    truth, p = (torch.tensor(about.minimizers[-1][key], dtype=torch.float64) for key in ("truth", "softmax"))
-    slopes = truth * ((1 - p) ** 2 / p - 2 * (1 - p) * p.log())  # and over 64 classes
-    assert len(truth) == 64 and torch.allclose(slopes, slopes.mean().expand_as(slopes), atol=1e-9)
-
-
-def test_a_detached_weight_is_followed_and_not_differentiated():
-    for truth, p in minimizers("tailr(gamma=0.02, min_weight=0)"):
-        followed = truth * p / (0.02 + 0.98 * p)  # the field is sum_y q_y w(p_y) (p - e_y)
-        assert torch.allclose(followed / followed.sum(), p, atol=1e-6)
-
-
-def test_weights_normalized_over_the_batch_bend_where_training_ends_only_if_they_see_the_target():
-    assert found("mile").proper
-    (one, *_) = minimizer.find(Objective.parse("focal_detached(1)"), True)
-    truth, p = (torch.tensor(one[key]) for key in ("truth", "softmax"))
-    assert torch.allclose(p, truth * (1 - p) / (truth * (1 - p)).sum(), atol=1e-6)
-
-
-def test_later_tokens_pull_multi_token_toward_their_own_truth():
-    (one, *_) = minimizer.find(Objective.parse("multi_token([1.0, 0.5])"), "by definition")
-    truth = torch.tensor(one["truth"])  # of the first place; the second's is shifted by one class
-    assert torch.allclose(torch.tensor(one["softmax"]), (truth + truth.roll(1) / 2) / 1.5, atol=1e-6)
-
-
-def test_a_loss_that_runs_away_has_no_minimizer():
-    about = found("token_scaled")
-    assert not about.proper and about.bias is None
-    assert not any(one["found"] for one in about.minimizers)
-    assert all(one["softmax"][0] > 0.999 for one in about.minimizers)  # all is given to the likeliest
-    assert "does not converge" in anatomy_text.text(about.to_dict())
 
 
 # --- the form ----------------------------------------------------------------------------------
@@ -172,7 +91,7 @@ def test_words_of_a_strangers_formula_are_only_words_in_the_markdown(tmp_path):
     assert "\x1b" not in anatomy_text.text(about)
 
 
-def test_a_model_that_knows_nothing_costs_log_vocab():
+def test_an_untrained_model_costs_log_vocab():
     known = shape.untrained(Objective.parse("cross_entropy"), 4_096)
     assert known["zero"]["value"] == pytest.approx(math.log(4_096))
     assert known["gpt2"]["times_cross_entropy"] == 1.0
@@ -204,13 +123,13 @@ def test_finite_names_the_case_that_breaks(tmp_path):
 
 # --- what a token has to do with others --------------------------------------------------------
 
-@pytest.mark.parametrize("name", sorted(LOOKS_AROUND))
+@pytest.mark.parametrize("name", sorted(DEPEND_ON_OTHERS))
 def test_what_the_family_says_of_itself_is_by_definition(name):
     text = f"cross_entropy + {name}" if name == "unlikelihood" else name
     assert probe.scored_alone(Objective.parse(text)) == "by definition"
 
 
-def test_a_stranger_that_looks_around_is_told_so(tmp_path):
+def test_a_file_that_depends_on_other_tokens_is_found(tmp_path):
     body = "def mine(prediction):\n    return prediction.nll - 0.5 * prediction.nll.mean()\n"
     path = file_of(tmp_path, body)
     assert probe.scored_alone(Objective.parse(path)) is False
@@ -218,7 +137,7 @@ def test_a_stranger_that_looks_around_is_told_so(tmp_path):
     assert "no: a token's loss changes" in anatomy_text.text(found(path).to_dict())
 
 
-def test_a_classic_file_with_a_plain_mean_scores_each_token_alone(tmp_path):
+def test_a_classic_file_with_a_plain_mean_is_token_wise_independent(tmp_path):
     body = "def mine(logits, targets):\n    return F.cross_entropy(logits.float().view(-1, logits.size(-1)), "
     about = found(file_of(tmp_path, body + "targets.view(-1))\n"))
     assert about.scored_alone is True and about.proper and about.convex and about.route["name"] == "dense"
@@ -289,7 +208,7 @@ def test_every_form_of_a_finding_tells_the_route(tmp_path, capsys, monkeypatch):
 
 # --- terms, files, documents -------------------------------------------------------------------
 
-def test_a_term_is_inspected_beside_cross_entropy_and_says_so(tmp_path):
+def test_a_term_is_inspected_with_cross_entropy_and_says_so(tmp_path):
     about = found("z_loss")
     assert about.loss == "z_loss" and about.inspected == "cross_entropy + z_loss"
     assert "this is cross_entropy + z_loss" in " ".join(anatomy_text.text(about.to_dict()).split())
@@ -313,9 +232,11 @@ def test_the_document_of_a_file_is_json_with_the_findings_that_matter(tmp_path, 
     assert "default-src 'none'" in body and body.count('data-chart="') == 3 and "<img" not in body
 
 
-def test_numbers_that_are_not_finite_become_null():
-    broken = anatomy._jsonable({"a": (1.0, float("inf")), "b": [float("nan"), True]})
-    assert broken == {"a": [1.0, None], "b": [None, True]}
+def test_numbers_that_are_not_finite_become_null(tmp_path):
+    about = found(file_of(tmp_path, "def mine(prediction):\n    return prediction.nll / (prediction.nll < 6)\n"))
+    (drawn,), (written,) = about.curves, json.loads(json.dumps(about.to_dict(), allow_nan=False))["curves"]
+    broken = [i for i, value in enumerate(drawn["value"]) if not math.isfinite(value)]
+    assert broken and [i for i, value in enumerate(written["value"]) if value is None] == broken
 
 
 def test_drawings_stand_alone_with_their_colors():

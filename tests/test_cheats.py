@@ -123,7 +123,7 @@ def check(name, ends, studied, place):
         assert not record.scores and "not finite" in str(record.result["diverged"])
 
 
-def test_the_study_goes_on_beside_cheating_arms_and_says_nothing_that_a_terminal_would_obey(quick):
+def test_the_study_goes_on_among_cheating_arms_and_says_nothing_that_a_terminal_would_obey(quick):
     done, folder = quick
     assert done.returncode == 6 and "Traceback" not in done.stderr  # some arms failed
     assert not [letter for letter in done.stdout + done.stderr if not letter.isprintable() and letter != "\n"]
@@ -146,7 +146,7 @@ def test_every_cheat(name, whole, tmp_path):
 
 @pytest.mark.slow
 def test_the_whole_study_says_no_traceback(whole):
-    test_the_study_goes_on_beside_cheating_arms_and_says_nothing_that_a_terminal_would_obey(whole)
+    test_the_study_goes_on_among_cheating_arms_and_says_nothing_that_a_terminal_would_obey(whole)
 
 
 @pytest.mark.slow

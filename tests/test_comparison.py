@@ -5,8 +5,8 @@ import math
 from types import SimpleNamespace
 
 import pytest
-from test_cli import losslab
-from test_report import write_run
+from commands import losslab
+from report_runs import write_run
 
 from losslab import comparison, records, report, study
 

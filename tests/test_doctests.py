@@ -1,4 +1,4 @@
-"""The examples in the docstrings of the house come out as they are printed."""
+"""The examples in the docstrings of losslab come out as they are printed."""
 
 import doctest
 import importlib

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
-from test_cli import COMPARE, TRAIN, losslab, refuses
+from commands import COMPARE, TRAIN, losslab, refuses
 from test_experiment import place  # noqa: F401 the fixture
 
 from losslab import comparison, records
@@ -147,7 +147,7 @@ def test_several_runs_stand_side_by_side(run, capsys):
     assert "--items puts the items of one run" in refuses(capsys, *asked, "--items")
 
 
-def test_compare_puts_task_scores_beside_the_verdict(run, capsys, monkeypatch):
+def test_compare_shows_task_scores_with_the_verdict(run, capsys, monkeypatch):
     monkeypatch.setattr("losslab.study.compare", lambda *a, **b: comparison.compare([records.read(run)]))
     capsys.readouterr()
     asked = (*COMPARE, "--tasks", "blimp", "--benchmarks", "benchmarks", "--store", "store")

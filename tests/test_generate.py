@@ -3,7 +3,6 @@
 import pytest
 import torch
 
-from losslab import generate as room
 from losslab.config import ModelConfig
 from losslab.generate import generate
 from losslab.model import initialized
@@ -81,19 +80,26 @@ def test_top_1_is_the_most_likely_token(model):
 
 
 @pytest.mark.parametrize("k", [1, 2, 5, 40])
-def test_top_k_leaves_k_tokens_even_where_logits_tie(k):
-    generator = torch.Generator().manual_seed(0)
-    logits = torch.tensor([1.0, 1.0, 1.0, 0.9, 0.8, 0.7])
-    drawn = {room._pick(logits, 1.0, k, generator) for _ in range(200)}
-    assert len(drawn) == min(k, 6)
+def test_top_k_leaves_k_tokens_even_where_logits_tie(model, k):
+    drawn = generate(saying(model, [1.0, 1.0, 1.0, 0.9, 0.8, 0.7]), Letters(), "a", num_tokens=200, top_k=k)[1:]
+    assert len(drawn) == 200 and len(set(drawn)) == min(k, 6)
 
 
-def test_a_high_temperature_spreads_and_a_low_one_gathers():
-    generator = torch.Generator().manual_seed(0)
-    logits = torch.tensor([1.0, 0.5, 0.0, -0.5])
-    hot = [room._pick(logits, 100.0, 0, generator) for _ in range(300)]
-    cold = [room._pick(logits, 0.01, 0, generator) for _ in range(300)]
-    assert set(cold) == {0} and min(hot.count(token) for token in range(4)) > 40
+def test_a_high_temperature_spreads_and_a_low_one_gathers(model):
+    model = saying(model, [1.0, 0.5, 0.0, -0.5])
+    hot, cold = (generate(model, Letters(), "a", num_tokens=300, temperature=t)[1:] for t in (100.0, 0.01))
+    assert set(cold) == {"a"} and min(hot.count(letter) for letter in "abcd") > 40
+
+
+@torch.no_grad()
+def saying(model, logits):
+    """The model with these logits of its first letters after any text, and with next to nothing for all others."""
+    model.ln_f.weight.zero_()
+    model.ln_f.bias.zero_()
+    model.ln_f.bias[0] = 1
+    model.lm_head[:, 0] = -1e5
+    model.lm_head[: len(logits), 0] = torch.tensor(logits)
+    return model
 
 
 def test_it_stops_at_the_end_mark_which_is_not_text(model):

@@ -77,28 +77,26 @@ def reached(room):
     return found
 
 
-each_file = pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(ROOT)))
-
-
 def test_every_room_has_a_floor():
     assert {room_of(file) for file in FILES} - {"__init__"} <= FLOOR.keys()
     assert sum(len(rooms.split()) for rooms in FLOORS.values()) == len(FLOOR)
 
 
-@each_file
-def test_imports_only_go_down(file):
-    room, others = room_of(file), set(imported_rooms(file)) - {"__version__"}
-    if room == "__init__":  # what it offers, it loads when asked; type checkers alone read its imports
-        assert not [name for name in imported_at_the_top(file) if name.startswith("losslab.")]
-        return
-    up = {other for other in others if other != room and FLOOR[other] >= FLOOR[room]}
-    assert not up, f"{room} (floor {FLOOR[room]}) reaches up or sideways to {', '.join(sorted(up))}"
+def test_imports_only_go_down():
+    up = []
+    for file in FILES:
+        if (room := room_of(file)) == "__init__":  # it loads what it offers when asked; type checkers read its imports
+            up += [(file, name) for name in imported_at_the_top(file) if name.startswith("losslab.")]
+            continue
+        others = set(imported_rooms(file)) - {"__version__", room}
+        up += [f"{file}: floor {FLOOR[room]} reaches {other}" for other in others if FLOOR[other] >= FLOOR[room]]
+    assert not up
 
 
-@each_file
-def test_imports_are_absolute(file):
-    tree = ast.parse(file.read_text(encoding="utf-8"))
-    assert not [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.level]
+def test_imports_are_absolute():
+    trees = {file: ast.parse(file.read_text(encoding="utf-8")) for file in FILES}
+    assert not [file for file, tree in trees.items()
+                if any(isinstance(node, ast.ImportFrom) and node.level for node in ast.walk(tree))]
 
 
 @pytest.mark.parametrize(("room", "forbidden"), NEVER)
@@ -122,13 +120,15 @@ def test_a_loss_or_transform_imports_nothing_of_the_house(folder):
     assert {name.split(".")[0] for name in names} <= {"torch", "math"}
 
 
-@each_file
-def test_below_the_sixth_floor_only_the_numeric_core_is_imported_at_the_top(file):
-    outside = {name.split(".")[0] for name in imported_at_the_top(file)} - sys.stdlib_module_names - {"losslab"}
-    if FLOOR.get(room_of(file), 0) <= 5:
-        assert outside <= CORE | KERNELS.get(file.relative_to(ROOT).as_posix(), set())
-    else:
-        assert not outside & EXTRAS
+def test_below_the_sixth_floor_only_the_numeric_core_is_imported_at_the_top():
+    wrong = {}
+    for file in FILES:
+        outside = {name.split(".")[0] for name in imported_at_the_top(file)} - sys.stdlib_module_names - {"losslab"}
+        if FLOOR.get(room_of(file), 0) <= 5:
+            wrong[file] = outside - CORE - KERNELS.get(file.relative_to(ROOT).as_posix(), set())
+        else:
+            wrong[file] = outside & EXTRAS
+    assert not {file: names for file, names in wrong.items() if names}
 
 
 def test_nothing_imports_a_kernel_at_its_top():

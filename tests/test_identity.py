@@ -7,7 +7,7 @@ from hashlib import sha256
 from pathlib import Path
 
 import pytest
-from test_cli import losslab
+from commands import losslab
 from test_experiment import SMALL, change, place  # noqa: F401 the fixture
 
 from losslab import checkpoint, experiment, records, study

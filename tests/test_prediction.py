@@ -177,7 +177,7 @@ def test_vocabulary_vectors_are_given_by_name_and_a_missing_one_is_named():
         Prediction.dense(torch.zeros(1, V), torch.tensor([0])).vocabulary("unigram")
 
 
-def test_logits_and_targets_of_other_shapes_are_a_bug_of_the_house():
+def test_logits_and_targets_of_other_shapes_are_a_bug_of_losslab():
     with pytest.raises(AssertionError, match="targets.shape"):
         Prediction.dense(torch.zeros(2, 3, V), torch.zeros(3, dtype=torch.long))
 

@@ -1,4 +1,4 @@
-"""Progress in words: what the rooms report in numbers becomes lines in one place."""
+"""Progress in words: what modules report in numbers becomes lines in one place."""
 
 from losslab.progress import Lines, Running, counting
 

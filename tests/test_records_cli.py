@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from test_records import RESULT, write_run
+from record_runs import RESULT, write_run
 
 from losslab import cli, records
 from losslab.cli import listing, showing
@@ -158,7 +158,7 @@ def test_the_index_says_what_the_folders_say_and_follows_them(store, monkeypatch
     monkeypatch.setattr(index, "WORTH_KEEPING", 1)
     assert index.rows("store") == fresh and (store / index.NAME).exists()
     with monkeypatch.context() as patch:
-        patch.setattr(index, "_look", None)  # all of it is known now
+        patch.setattr(index, "read_spec", None)  # all of it is known now
         assert index.rows("store") == fresh
     records.tag("store/a", ["new"])
     records.remove("store/b")
@@ -212,8 +212,8 @@ def test_a_store_whose_index_cannot_be_kept_is_listed_all_the_same(store, monkey
 
 
 def test_only_the_index_speaks_to_a_database():
-    house = Path(cli.__file__).parent.parent
-    assert [file.name for file in house.rglob("*.py") if "sqlite3" in file.read_text(encoding="utf-8")] == ["index.py"]
+    files = Path(cli.__file__).parent.parent.rglob("*.py")
+    assert [file.name for file in files if "sqlite3" in file.read_text(encoding="utf-8")] == ["index.py"]
 
 
 def test_a_reader_that_has_enough_ends_a_command_in_silence(tmp_path, monkeypatch):

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 import safetensors.torch
 import torch
-from test_cli import FAST, losslab, refuses
+from commands import FAST, losslab, refuses
+from hub_models import ours, theirs
 from test_experiment import place  # noqa: F401 the fixture
-from test_hub import ours, theirs
 
 from losslab import checkpoint, experiment, hub, records, start, study
 from losslab.config import DataConfig, EvaluateConfig, ExperimentConfig, ModelConfig, TrainConfig

@@ -3,7 +3,7 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from losslab.report.page import _environment
+from losslab.report.page import environment
 from losslab.tables import Column, Table, left, name, pairs
 from losslab.words import both_ends, width
 
@@ -30,7 +30,7 @@ def test_markdown_and_a_page_have_the_same_cells():
     assert SCORES.markdown().splitlines() == [
         "| loss | nll, nats/token | verdict |", "| --- | --- | --- |",
         "| `cross_entropy + 0.0001*z_loss` | -1.5 | baseline |", "| mse&#124;x | 11.25 (3 seeds) | worse |"]
-    macro = _environment().get_template("tables.html.j2").module.table
+    macro = environment().get_template("tables.html.j2").module.table
     page = str(macro(SCORES, "scores", baseline="mse|x")).replace("<wbr>", "")
     assert '<th scope="col">nll<small>nats/token</small></th>' in page
     assert '<tr><th scope="row">cross_entropy + 0.0001*z_loss</th><td>−1.5</td><td class="words">baseline</td>' in page

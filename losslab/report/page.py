@@ -59,7 +59,7 @@ def filled(template: str, document: dict, drawn: dict[str, dict], **values) -> s
         f"default-src 'none'; script-src {_hash(bundle)} {_hash(script)}; style-src {_hash(style)}; "
         "base-uri 'none'; form-action 'none'"
     )
-    return _environment().get_template(template).render(
+    return environment().get_template(template).render(
         **{"version": document.get("version")} | values, document=document, policy=policy, words=words,
         charts={name: Markup(still(spec)) for name, spec in drawn.items()},
         style=Markup(style), script=Markup(script), bundle=Markup(bundle),
@@ -68,7 +68,8 @@ def filled(template: str, document: dict, drawn: dict[str, dict], **values) -> s
 
 
 @functools.cache
-def _environment():
+def environment():
+    """The templates, with the filters that they use."""
     import jinja2
 
     environment = jinja2.Environment(

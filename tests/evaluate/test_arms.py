@@ -163,11 +163,21 @@ def test_a_run_that_is_not_finished_is_named_and_leaves_no_mean(make):
     assert failed in one["differences"]["focal"]["verdict"]
 
 
-def test_perplexities_are_not_averaged():
-    score = {"value": math.e**4, "stderr": math.e**4 * 0.1, "n": 9, "unit": "per word"}
-    found = arms._with_logarithms({"result": {"name": "lambada", "scores": {"perplexity": score}}, "outcomes": {}})
-    assert found["scores"] == {"nll_per_word": {"value": pytest.approx(4), "stderr": pytest.approx(0.1), "n": 9,
-                                                "unit": "nats/word"}}
+def test_perplexities_are_not_averaged_but_their_logarithms_are(make, monkeypatch):
+    def run(name, record, settings, device):
+        value = math.exp({"cross_entropy": 3, "focal": 5}[record.loss] + record.seed)
+        score = {"value": value, "stderr": value * 0.1, "n": 9, "unit": "per word"}
+        return {"result": {"name": name, "scores": {"perplexity": score}, "is_evidence": True}, "outcomes": {},
+                "about": {}, "weights": "", "is_stored": False}
+
+    monkeypatch.setattr(stored, "run", run)
+    runs = [make(loss, seed) for loss in ("cross_entropy", "focal") for seed in (0, 1)]
+    (one,) = arms.evaluate(runs, ["lambada"], make.settings)["scores"]
+    assert (one["score"], one["unit"], one["higher_is_better"]) == ("nll_per_word", "nats/word", False)
+    assert [one["values"][arm]["value"] for arm in ("cross_entropy", "focal")] == pytest.approx([3.5, 5.5])
+    (one,) = arms.evaluate(runs[:1], ["lambada"], make.settings)["scores"]
+    assert one["values"]["cross_entropy"] == {"value": pytest.approx(3), "stderr": pytest.approx(0.1), "n": 9,
+                                              "unit": "nats/word"}
 
 
 def test_the_same_condition_and_seed_twice_is_refused(make):

@@ -1,4 +1,4 @@
-"""Picks, ties, normalizers and what is left out; the benchmarks' prompts beside the words of their papers."""
+"""Picks, ties, normalizers and what is left out; the benchmarks' prompts compared with the words of their papers."""
 
 import gzip
 import json

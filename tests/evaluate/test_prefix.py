@@ -11,7 +11,7 @@ import torch
 from losslab import tokenizer as tokenizers
 from losslab.config import ModelConfig
 from losslab.evaluate import lambada, questions, tasks
-from losslab.evaluate import requests as room
+from losslab.evaluate import requests as requests_module
 from losslab.evaluate.requests import Request, answers, request
 from losslab.evaluate.tasks import Settings
 from losslab.model import initialized
@@ -87,7 +87,7 @@ def test_each_task_asks_what_the_template_of_the_harness_says(tmp_path, said, pr
         assert found.notes[1].startswith(f"{name}: ") and f"prefix {prefix}" in found.notes[1]
 
 
-@pytest.mark.parametrize("prefix", room.PREFIXES)
+@pytest.mark.parametrize("prefix", requests_module.PREFIXES)
 def test_lambada_asks_for_the_last_word_with_its_space(said, prefix):
     """doc_to_text: all words but the last; doc_to_target: a space and the last word."""
     found = lambada.score(random_model(), BYTES, ["it was so"], Settings(prefix=prefix))
@@ -97,7 +97,7 @@ def test_lambada_asks_for_the_last_word_with_its_space(said, prefix):
 
 
 def test_a_text_without_a_context_begins_with_the_end_mark_under_either_prefix():
-    for prefix in room.PREFIXES:
+    for prefix in requests_module.PREFIXES:
         assert request(BYTES, "", " so", prefix) == Request([256], list(b" so"))
         assert request(BYTES, "  ", "so", prefix) == Request([256], list(b"  so"))
         asked = questions.question(BYTES, 64, questions.Asked(["", ""], ["a", "b"], 0), prefix)
@@ -110,7 +110,7 @@ def test_the_first_option_that_differs_by_an_end_mark_can_be_another():
     row, *_ = ASKED["winogrande"]
     asked = questions.BENCHMARKS["winogrande"].ask(row)
     costs = []
-    for prefix in room.PREFIXES:
+    for prefix in requests_module.PREFIXES:
         options = questions.question(BYTES, 64, asked, prefix).options
         costs.append([answer.nats.sum() for answer in answers(random_model(), [one.request for one in options])])
     assert not np.allclose(*costs)
@@ -121,7 +121,7 @@ def test_another_prefix_is_refused():
         Settings(prefix="bos")
 
 
-# --- beside the harness itself -----------------------------------------------------------------
+# --- compared with the harness itself -----------------------------------------------------------------
 
 SOURCES = {"arc_easy": "arc/arc_easy", "arc_challenge": "arc/arc_challenge", "openbookqa": "openbookqa/openbookqa",
            "commonsense_qa": "commonsense_qa/default", "piqa": "piqa/piqa", "copa": "super_glue/copa/default",

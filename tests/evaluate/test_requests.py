@@ -1,4 +1,4 @@
-"""Requests answered together, with shared beginnings and in batches, beside each answered alone and whole."""
+"""Requests answered together, with shared beginnings and in batches, compared with each answered alone and whole."""
 
 import os
 import subprocess
@@ -11,7 +11,7 @@ from torch import nn
 
 from losslab import formula
 from losslab.config import ModelConfig
-from losslab.evaluate import requests as room
+from losslab.evaluate import requests as requests_module
 from losslab.evaluate.beginnings import batches, rows
 from losslab.evaluate.requests import Request, answers
 from losslab.model import Cache, initialized
@@ -84,9 +84,9 @@ class Whole(nn.Module):
 @pytest.mark.parametrize("at_once", [1, 30, 200, 4096])
 @pytest.mark.parametrize("kind", [gpt2, lambda: Whole(gpt2())])
 def test_together_is_as_alone(kind, at_once, monkeypatch):
-    monkeypatch.setattr(room, "TOKENS_AT_ONCE", {"cpu": at_once})
-    monkeypatch.setattr(room, "LOGITS_BYTES", 4 * VOCAB * 7)
-    monkeypatch.setattr(room, "BLOCK", 25)
+    monkeypatch.setattr(requests_module, "TOKENS_AT_ONCE", {"cpu": at_once})
+    monkeypatch.setattr(requests_module, "LOGITS_BYTES", 4 * VOCAB * 7)
+    monkeypatch.setattr(requests_module, "BLOCK", 25)
     model, requests = kind(), mixed()
     assert_equal(model, requests, answers(model, requests))
     assert any(answer.num_cut for answer in answers(model, requests))
@@ -94,7 +94,7 @@ def test_together_is_as_alone(kind, at_once, monkeypatch):
 
 @pytest.mark.parametrize("at_once", [1, 500])
 def test_a_beginning_is_read_once_and_a_repeated_request_too(monkeypatch, at_once):
-    monkeypatch.setattr(room, "TOKENS_AT_ONCE", {"cpu": at_once})
+    monkeypatch.setattr(requests_module, "TOKENS_AT_ONCE", {"cpu": at_once})
     read = []
     model = gpt2()
     plain = model.forward
@@ -226,7 +226,7 @@ sys.path.insert(0, {tests!r})
 torch.set_num_threads(1)
 import test_requests as t
 from losslab import parallel
-t.room.TOKENS_AT_ONCE = {{"cpu": 60}}
+t.requests_module.TOKENS_AT_ONCE = {{"cpu": 60}}
 parallel.join("cpu")
 found = t.answers(t.gpt2(), t.mixed())
 torch.save([torch.from_numpy(a.nats) for a in found] + [torch.tensor(a.is_greedy) for a in found],
@@ -241,7 +241,7 @@ def test_two_ranks_get_what_one_gets(tmp_path, monkeypatch):
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     run = subprocess.run([*command, str(tmp_path / "program.py")], capture_output=True, text=True, timeout=120)
     assert run.returncode == 0, run.stderr[-2000:]
-    monkeypatch.setattr(room, "TOKENS_AT_ONCE", {"cpu": 60})
+    monkeypatch.setattr(requests_module, "TOKENS_AT_ONCE", {"cpu": 60})
     found = answers(gpt2(), mixed())
     wanted = [torch.from_numpy(a.nats) for a in found] + [torch.tensor(a.is_greedy) for a in found]
     for rank in "01":

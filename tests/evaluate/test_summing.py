@@ -11,7 +11,7 @@ import torch
 from known_models import Bytes, Table, texts
 
 from losslab.config import ModelConfig
-from losslab.evaluate import document_scores as room
+from losslab.evaluate import document_scores
 from losslab.evaluate.document_scores import per_document
 from losslab.evaluate.sharing import Ranks
 from losslab.evaluate.summing import Summing, fingerprint
@@ -44,7 +44,7 @@ def same(a, b):
 
 def killed_after(monkeypatch, batches):
     """`scored_tokens` as it is, until it has been called so often; gives the list of calls."""
-    calls, read = [], room.scored_tokens
+    calls, read = [], document_scores.scored_tokens
 
     def counting(*arguments, **options):
         if batches is not None and len(calls) == batches:
@@ -52,7 +52,7 @@ def killed_after(monkeypatch, batches):
         calls.append(1)
         return read(*arguments, **options)
 
-    monkeypatch.setattr(room, "scored_tokens", counting)
+    monkeypatch.setattr(document_scores, "scored_tokens", counting)
     return calls
 
 
@@ -95,7 +95,8 @@ def test_a_damaged_note_is_not_believed(tmp_path, monkeypatch, damage):
     (note,) = tmp_path.iterdir()
     if damage is None:  # arrays of another shape, as of another program
         with open(note, "wb") as file:
-            np.savez(file, done=np.array(5), **{name: np.zeros(2) for name in (*room.PER_DOCUMENT, "seconds")})
+            arrays = {name: np.zeros(2) for name in (*document_scores.PER_DOCUMENT, "seconds")}
+            np.savez(file, done=np.array(5), **arrays)
     else:
         note.write_bytes(damage)
     assert same(table(summing), table())
@@ -142,7 +143,8 @@ def test_the_number_of_batches_does_not_depend_on_who_reads_them():
         summing = Summing(Ranks(rank, 2))
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(torch.distributed, "all_reduce", lambda tensor: None)
-            sums = room.tally(Table(torch.zeros(257, 257), 8), DOCUMENTS, Bytes(), batch_size=4, summing=summing)
+            sums = document_scores.tally(Table(torch.zeros(257, 257), 8), DOCUMENTS, Bytes(), batch_size=4,
+                                         summing=summing)  # fmt: skip
         halves.append(sums["num_bytes"])
         assert (sums["num_bytes"] > 0).any()
     assert np.array_equal(halves[0] + halves[1], [document.num_bytes for document in DOCUMENTS])

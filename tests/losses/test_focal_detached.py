@@ -78,7 +78,7 @@ def test_a_negative_gamma_is_refused(gamma):
         focal_detached(Prediction.dense(torch.zeros(1, 4), torch.tensor([0])), gamma=gamma)
 
 
-def test_beside_focal_only_the_derivative_of_the_weight_is_missing():
+def test_compared_with_focal_only_the_derivative_of_the_weight_is_missing():
     logits, targets = random_tokens(0)
     prediction = Prediction.dense(logits, targets)
     weighted = focal(prediction, gamma=2.0)

@@ -40,6 +40,6 @@ def test_adding_a_constant_to_all_logits_changes_nothing(seed, constant):
 
 
 @given(seeds)
-def test_beside_the_mean_it_is_the_mean_square(seed):
+def test_with_the_square_of_the_mean_it_is_the_mean_square(seed):
     prediction = Prediction.dense(*random_tokens(seed))
     assert_close(logit_variance(prediction) + mean_logit(prediction), prediction.sum_squares / 7)

@@ -47,7 +47,7 @@ def test_without_the_square_it_is_cross_entropy(seed):
 
 
 def test_hand_value():
-    # the wrong logits are 1 and 3: (1 + 9) / 2, beside log(e + 1 + e^3) - 0
+    # the wrong logits are 1 and 3: (1 + 9) / 2, added to log(e + 1 + e^3) - 0
     prediction = Prediction.dense(torch.tensor([[1.0, 0.0, 3.0]], dtype=torch.float64), torch.tensor([1]))
     assert_close(squentropy(prediction).item(), math.log(math.e + 1 + math.e**3) + 5)
 

@@ -53,7 +53,7 @@ def test_log_probabilities_cost_nothing_and_stay_where_they_are(seed):
 
 
 @given(seeds, st.floats(0, 1))
-def test_beside_cross_entropy_it_adds_its_weight(seed, weight):
+def test_added_to_cross_entropy_it_adds_its_weight(seed, weight):
     logits, targets = random_tokens(seed)
     value = Objective.parse(f"cross_entropy + {weight!r}*z_loss")(logits, targets)
     log_z = logits.logsumexp(-1)

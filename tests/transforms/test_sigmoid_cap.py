@@ -36,7 +36,7 @@ def test_with_its_middle_at_zero_it_is_the_tanh_cap_plus_the_cap(seed, cap):
     assert_close(z, softcap(raw, cap=cap) + cap)
     assert_close(z.softmax(-1), softcap(raw, cap=cap).softmax(-1))
     shift = z.logsumexp(-1) - softcap(raw, cap=cap).logsumexp(-1)
-    assert_close(shift, torch.full_like(shift, cap))  # so the z-loss beside it is another
+    assert_close(shift, torch.full_like(shift, cap))  # so a z-loss added to it is another
 
 
 def test_at_its_defaults_a_logit_of_minus_five_is_in_the_middle():

@@ -61,7 +61,7 @@ def test_every_loss_sees_the_capped_logits(seed, cap):
     assert_close(value, plain)
 
 
-def test_z_loss_beside_a_cap_is_of_the_capped_partition_function():
+def test_z_loss_behind_a_cap_is_of_the_capped_partition_function():
     logits = torch.tensor([[40.0, 0.0]], dtype=torch.float64)
     both = Objective.parse("softcap(2) | cross_entropy + z_loss")(logits, torch.tensor([0])).item()
     log_z = math.log(math.exp(2 * math.tanh(20)) + 1)

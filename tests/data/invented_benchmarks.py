@@ -1,6 +1,6 @@
 """A folder of benchmarks in the published layouts, with invented rows, for tests on a machine without the real ones.
 
-    python tests/data/benchmark_rows.py FOLDER
+    python tests/data/invented_benchmarks.py FOLDER
 
 The same rows every time. `core_eval/` is a CORE bundle of all 22 tasks, `hf_eval/` has the columns of the hub's data
 sets, `blimp/` has minimal pairs, `text/` has corpora in three formats.
