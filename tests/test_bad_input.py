@@ -130,7 +130,7 @@ def test_at_the_command_line_a_vocabulary_that_nobody_can_hold_and_a_text_withou
 # --- nothing to learn --------------------------------------------------------------------------
 
 def on_each_route(targets, objective, entry=None):
-    """Hidden states (one entry of which is given), head and what was found on each route that the objective can take."""
+    """Hidden states (with one entry as given), head and what was found on each route that the objective can take."""
     routes = []
     for route in ROUTES:
         hidden, lm_head, _ = problem()
