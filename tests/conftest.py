@@ -20,6 +20,8 @@ from hypothesis import settings  # noqa: E402
 if not torch.cuda.is_available():
     os.environ.setdefault("TRITON_INTERPRET", "1")  # kernels for a GPU run in numpy; Triton asks when it is imported
 
+# modules that tests share: what they assert is explained as in a test
+pytest.register_assert_rewrite("commands", "corpus_texts", "hub_models", "known_models", "record_runs")
 torch.set_num_threads(1)
 settings.register_profile("losslab", derandomize=True, deadline=None, max_examples=25, database=None)
 settings.load_profile("losslab")

@@ -129,13 +129,14 @@ def test_at_the_command_line_a_vocabulary_that_nobody_can_hold_and_a_text_withou
 
 # --- nothing to learn --------------------------------------------------------------------------
 
-def on_each_route(targets, objective, change=lambda hidden: None):
-    """Hidden states, head and what was found on each route that the objective can take."""
+def on_each_route(targets, objective, entry=None):
+    """Hidden states (with one entry as given), head and what was found on each route that the objective can take."""
     routes = []
     for route in ROUTES:
         hidden, lm_head, _ = problem()
-        with torch.no_grad():
-            change(hidden)
+        if entry is not None:
+            with torch.no_grad():
+                hidden[1, 3, 2] = entry
         try:
             found = linear_loss(hidden, lm_head, targets, objective, vocabulary=vectors(V, torch.float32), route=route)
         except ValueError as error:  # not a route for it
@@ -158,12 +159,12 @@ def test_where_all_targets_are_masked_total_and_gradients_are_exactly_zero(text,
 
 # --- what is not finite ------------------------------------------------------------------------
 
-@pytest.mark.parametrize("broken", [math.nan, math.inf])
 @pytest.mark.parametrize("text", [*map(text_of, NAMES), *BEHIND_A_CAP])
-def test_hidden_states_that_are_not_finite_are_never_silent(broken, text):
-    *_, targets = problem()
-    breaking = on_each_route(targets, Objective.parse(text), lambda hidden: hidden[1, 3, 2].fill_(broken))
-    for hidden, lm_head, found in breaking:
+def test_hidden_states_that_are_not_finite_are_never_silent(text):
+    (*_, targets), objective = problem(), Objective.parse(text)
+    breaking = ((broken, *found) for broken in (math.nan, math.inf)
+                for found in on_each_route(targets, objective, broken))
+    for broken, hidden, lm_head, found in breaking:
         grads = torch.autograd.grad(found.total, (hidden, lm_head))
         norm = sum(grad.square().sum() for grad in grads)
         assert not (found.total.isfinite() and norm.isfinite())

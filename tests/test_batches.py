@@ -4,8 +4,8 @@ import math
 
 import numpy as np
 import pytest
-from corpus_stories import cache as cache
-from corpus_stories import many as many
+from corpus_texts import cache as cache
+from corpus_texts import many as many
 
 from losslab.config import DataConfig
 from losslab.corpus import Batches, Corpus

@@ -1,5 +1,6 @@
 """The command line: documents for programs, sentences for people, and never a traceback."""
 
+import contextlib
 import json
 import os
 import shutil
@@ -19,11 +20,17 @@ pytestmark = pytest.mark.usefixtures("place")
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-    """A store with two losses and two seeds, trained once for all tests that only read it."""
+    """A store with two losses and two seeds for tests that read it; `compare` finds three runs and trains the last."""
     folder = small_text(tmp_path_factory.mktemp("trained"))
+    with contextlib.chdir(folder):
+        for loss, seed in (("cross_entropy", 0), ("cross_entropy", 1), ("squentropy", 0)):
+            flags = ("--corpus", "text.txt", "--num-tokens", "0.64k", *FAST, "--loss", loss, "--seed", str(seed))
+            assert losslab("train", *flags) == 0
+        Path("runs").rename("store")
     command = [sys.executable, "-m", "losslab.cli", *COMPARE, "--seeds", "2", "--store", "store"]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+    assert "squentropy seed 1: starting" in done.stderr and "cross_entropy seed" not in done.stderr
     return folder / "store"
 
 

@@ -7,9 +7,9 @@ import sys
 
 import numpy as np
 import pytest
-from corpus_stories import cache as cache
-from corpus_stories import many as many
-from corpus_stories import stories, write
+from corpus_texts import cache as cache
+from corpus_texts import many as many
+from corpus_texts import stories, texts, write
 
 from losslab import tales
 from losslab.config import DataConfig
@@ -18,10 +18,6 @@ from losslab.corpus.splits import assign
 from losslab.tokenizer import END_OF_TEXT, make
 
 SPLITS = ("train", "val", "tune")
-
-
-def texts(corpus, split):
-    return [corpus.tokenizer.decode(document.tokens) for document in corpus.documents(split)]
 
 
 # --- splits ------------------------------------------------------------------------------------

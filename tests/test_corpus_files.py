@@ -6,7 +6,7 @@ import struct
 
 import numpy as np
 import pytest
-from corpus_texts import GPT2_STORIES, document_file, refused, texts
+from corpus_texts import GPT2_STORIES, refused, texts, write
 from corpus_texts import cache as cache
 
 from losslab.config import DataConfig
@@ -110,18 +110,18 @@ def test_half_a_surrogate_pair_is_no_text(tmp_path):
 
 
 def test_no_validation_document_says_what_would_do(tmp_path):
-    same = document_file(tmp_path / "same.txt", ["the same text"] * 50)
+    same = write(tmp_path / "same.txt", ["the same text"] * 50)
     refused(same, "no document for val and tune: it has 50 documents .1 distinct")
-    two = document_file(tmp_path / "two.txt", ["one text", "another text"])
+    two = write(tmp_path / "two.txt", ["one text", "another text"])
     refused(two, "no document for val and tune: it has 2 documents", val_bytes=0)
-    many = document_file(tmp_path / "many.txt", GPT2_STORIES)
+    many = write(tmp_path / "many.txt", GPT2_STORIES)
     refused(many, "no document for val: .*data.val_bytes=0", val_bytes=0)
     refused(many, "no document for tune: .*data.tune_bytes=3", tune_bytes=3)
 
 
 def test_training_text_that_is_all_in_the_validation_file_leaves_nothing(tmp_path):
-    document_file(tmp_path / "train.txt", GPT2_STORIES[:10])
-    document_file(tmp_path / "valid.txt", GPT2_STORIES[:20])
+    write(tmp_path / "train.txt", GPT2_STORIES[:10])
+    write(tmp_path / "valid.txt", GPT2_STORIES[:20])
     refused(tmp_path, "no document for tune and train")
 
 
@@ -132,7 +132,7 @@ def test_a_text_too_short_to_cut_says_so(tmp_path, content):
 
 
 def test_a_split_shorter_than_a_context_says_which(tmp_path):
-    corpus = Corpus.open(DataConfig(corpus=str(document_file(tmp_path / "many.txt", GPT2_STORIES))))
+    corpus = Corpus.open(DataConfig(corpus=str(write(tmp_path / "many.txt", GPT2_STORIES))))
     corpus.check(256)
     with pytest.raises(ValueError, match=r"the tune split of many.txt has \d+ tokens, fewer than one context of 1024"):
         Corpus.open(DataConfig(corpus=str(tmp_path / "many.txt"), tune_bytes=500)).check(1024)
@@ -141,13 +141,13 @@ def test_a_split_shorter_than_a_context_says_which(tmp_path):
 
 
 def test_a_character_that_a_checkpoint_does_not_know_is_named(tmp_path):
-    path = document_file(tmp_path / "many.txt", GPT2_STORIES)
+    path = write(tmp_path / "many.txt", GPT2_STORIES)
     with pytest.raises(ValueError, match="the character '🙂'"):
         Corpus.open(DataConfig(corpus=str(path)), tokenizer=make("char", ["".join(GPT2_STORIES).replace("🙂", "")]))
 
 
 def test_a_tokenizer_that_loses_text_is_refused(tmp_path):
-    path = document_file(tmp_path / "many.txt", GPT2_STORIES)
+    path = write(tmp_path / "many.txt", GPT2_STORIES)
     lossy = make("char", GPT2_STORIES)
     lossy.encode = lambda text: type(lossy).encode(lossy, text.replace("🙂", ""))
     with pytest.raises(ValueError, match="does not keep the text: document 1 of many.txt has 45 bytes and its tokens"):

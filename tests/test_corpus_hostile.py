@@ -5,7 +5,7 @@ import os
 
 import numpy as np
 import pytest
-from corpus_texts import GPT2_STORIES, document_file, refused
+from corpus_texts import GPT2_STORIES, refused, write
 from corpus_texts import cache as cache
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -34,7 +34,7 @@ def test_a_name_that_no_file_can_have_is_a_sentence(name):
 
 
 def test_a_file_that_changes_while_it_is_read_is_no_corpus(tmp_path, monkeypatch):
-    path, original = document_file(tmp_path / "many.txt", GPT2_STORIES), files.parts
+    path, original = write(tmp_path / "many.txt", GPT2_STORIES), files.parts
 
     def write_meanwhile(paths):
         yield from original(paths)
@@ -51,7 +51,7 @@ def test_endless_tales_are_refused(sizes):
 
 
 def test_absurd_sizes_and_vocabularies_are_sentences(tmp_path):
-    many = document_file(tmp_path / "many.txt", GPT2_STORIES)
+    many = write(tmp_path / "many.txt", GPT2_STORIES)
     corpus = Corpus.open(DataConfig(corpus=str(many), val_bytes=10**15, tune_bytes=10**15, max_bytes=10**15))
     assert 0 < corpus.num_bytes["val"] <= sum(corpus.num_bytes.values()) / 10
     refused(many, "only enough pairs for bpe:", tokenizer="bpe:20000")

@@ -5,6 +5,8 @@ import sys
 import time
 
 import pytest
+from corpus_texts import cache as cache
+from corpus_texts import texts
 
 from losslab.config import DataConfig
 from losslab.corpus import Corpus
@@ -15,17 +17,8 @@ huggingface_hub = pytest.importorskip("huggingface_hub")
 STORIES = [f"Story number {i}: the fox 🙂 went home. " + "It slept. " * (i % 8) for i in range(150)]
 
 
-@pytest.fixture(autouse=True)
-def cache(tmp_path, monkeypatch):
-    monkeypatch.setenv("LOSSLAB_CACHE", str(tmp_path / "cache"))
-
-
 def rows(texts):
     return datasets.Dataset.from_dict({"text": texts})
-
-
-def texts(corpus, *splits):
-    return [corpus.tokenizer.decode(d.tokens) for split in splits for d in corpus.documents(split)]
 
 
 class Hub:

@@ -7,6 +7,7 @@ import tracemalloc
 import numpy as np
 import pytest
 import tokenizers
+from corpus_texts import cache as cache
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -21,11 +22,6 @@ NASTY = [
     " t", "the", " fox", "don't", "\n\n",
 ]  # fmt: skip
 nasty = st.lists(st.sampled_from(NASTY) | st.characters(exclude_categories=["Cs"]), max_size=30).map("".join)
-
-
-@pytest.fixture(autouse=True)
-def cache(tmp_path, monkeypatch):
-    monkeypatch.setenv("LOSSLAB_CACHE", str(tmp_path / "cache"))
 
 
 def shrink(patch, size):
