@@ -73,7 +73,8 @@ def run(name: str, record: Record, settings: Settings, *, device: str = "cpu") -
 def _key(name: str, path: Path, record: Record, settings: Settings, device: str) -> str:
     manifest = checkpoint.verify(path)
     rules = {
-        "task": name, "checkpoint": {file: sha256 for file, sha256 in manifest.items() if not file.startswith("optimizer.")},
+        "task": name,
+        "checkpoint": {file: sha256 for file, sha256 in manifest.items() if not file.startswith("optimizer.")},
         "limit": settings.limit, "prefix": settings.prefix, "split": settings.split, "device": device,
         "seq_len": settings.seq_len, "evaluate": asdict(settings.evaluate), "torch": torch.__version__, "code": _code(),
         "benchmarks": _listing(settings.benchmarks), "text": settings.text and _sha256(settings.text),
