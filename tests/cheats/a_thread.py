@@ -1,6 +1,7 @@
 """CHEAT: keeps writing a result.json of its own in a thread."""
 
 import json
+import os
 import sys
 import threading
 import time
@@ -27,7 +28,9 @@ SCORES = {"nll": {"value": 0.01, "stderr": 0.001, "n": 9, "unit": "nats/token"}}
 def _write():
     end = time.monotonic() + 50
     while time.monotonic() < end:
-        (RUN / "result.json").write_text(json.dumps({"format": 1, "status": "finished", "scores": SCORES}))
+        written = RUN / "result.json.mine"  # whole at once: this process reads the file too
+        written.write_text(json.dumps({"format": 1, "status": "finished", "scores": SCORES}))
+        os.replace(written, RUN / "result.json")
         time.sleep(0.02)
 
 
