@@ -1,4 +1,4 @@
-"""The house plan, as it is true: imports only go down, some rooms never meet, and some start without torch.
+"""A module imports only from layers below its own; some modules never reach each other, and some load no torch.
 
 Not seen by reading files: dynamic imports. There are two, both in `formula`: a loss or a transform by its name.
 """
@@ -15,7 +15,7 @@ import losslab
 
 ROOT = Path(losslab.__file__).parent
 FILES = sorted(ROOT.rglob("*.py"))
-FLOORS = {
+LAYERS = {
     9: "cli",
     8: "web",
     7: "tune arena",
@@ -31,7 +31,7 @@ FLOORS = {
     -2: "untrusted",
     -3: "words",
 }
-FLOOR = {room: floor for floor, rooms in FLOORS.items() for room in rooms.split()}
+LAYER = {module: layer for layer, modules in LAYERS.items() for module in modules.split()}
 NEVER = [
     ("evaluate", "losses"), ("evaluate", "objective"), ("evaluate", "fused"), ("evaluate", "training_loop"),
     ("training_loop", "records"), ("training_loop", "comparison"), ("training_loop", "report"),
@@ -39,12 +39,12 @@ NEVER = [
     ("checkpoint", "objective"), ("generate", "objective"), ("model", "objective"),
 ]  # fmt: skip
 TORCH_FREE = ["config", "progress", "records", "stats", "units", "comparison", "report", "formula", "cli"]
-CORE = {"torch", "numpy", "safetensors"}  # all that floors 0 to 5 need at their top
+CORE = {"torch", "numpy", "safetensors"}  # all that layers 0 to 5 import at the top of a file
 EXTRAS = {"datasets", "transformers", "huggingface_hub", "lm_eval"}
-KERNELS = {"kernels/triton_rows.py": {"triton"}}  # what only a compiler of kernels can read: loaded when first used
+KERNELS = {"kernels/triton_rows.py": {"triton"}}  # imported when a kernel is first used
 
 
-def room_of(file):
+def module_of(file):
     return file.relative_to(ROOT).parts[0].removesuffix(".py")
 
 
@@ -58,7 +58,7 @@ def imports(node):
                 yield from (f"{module}.{alias.name}" for alias in names)
 
 
-def imported_rooms(file):
+def imported_modules(file):
     names = imports(ast.parse(file.read_text(encoding="utf-8")))
     yield from (name.split(".")[1] for name in names if name.startswith("losslab."))
 
@@ -68,28 +68,28 @@ def imported_at_the_top(file):
     return imports(ast.Module([node for node in body if isinstance(node, ast.Import | ast.ImportFrom)], []))
 
 
-def reached(room):
-    """Every room that importing `room` can load, by the imports in the files."""
-    found, todo = set(), {room}
+def reached(module):
+    """Every module that importing `module` can load, by the imports in the files."""
+    found, todo = set(), {module}
     while todo:
         found |= todo
-        todo = {other for file in FILES if room_of(file) in todo for other in imported_rooms(file)} - found
+        todo = {other for file in FILES if module_of(file) in todo for other in imported_modules(file)} - found
     return found
 
 
-def test_every_room_has_a_floor():
-    assert {room_of(file) for file in FILES} - {"__init__"} <= FLOOR.keys()
-    assert sum(len(rooms.split()) for rooms in FLOORS.values()) == len(FLOOR)
+def test_every_module_has_a_layer():
+    assert {module_of(file) for file in FILES} - {"__init__"} <= LAYER.keys()
+    assert sum(len(modules.split()) for modules in LAYERS.values()) == len(LAYER)
 
 
 def test_imports_only_go_down():
     up = []
     for file in FILES:
-        if (room := room_of(file)) == "__init__":  # it loads what it offers when asked; type checkers read its imports
+        if (module := module_of(file)) == "__init__":  # loads names on demand; its imports are for type checkers
             up += [(file, name) for name in imported_at_the_top(file) if name.startswith("losslab.")]
             continue
-        others = set(imported_rooms(file)) - {"__version__", room}
-        up += [f"{file}: floor {FLOOR[room]} reaches {other}" for other in others if FLOOR[other] >= FLOOR[room]]
+        others = set(imported_modules(file)) - {"__version__", module}
+        up += [f"{file}: layer {LAYER[module]} imports {other}" for other in others if LAYER[other] >= LAYER[module]]
     assert not up
 
 
@@ -99,32 +99,32 @@ def test_imports_are_absolute():
                 if any(isinstance(node, ast.ImportFrom) and node.level for node in ast.walk(tree))]
 
 
-@pytest.mark.parametrize(("room", "forbidden"), NEVER)
-def test_the_wall_holds(room, forbidden):
-    assert forbidden not in reached(room)
+@pytest.mark.parametrize(("module", "forbidden"), NEVER)
+def test_a_module_never_reaches_another(module, forbidden):
+    assert forbidden not in reached(module)
 
 
 def test_nothing_imports_the_command_line_or_the_web():
-    importing = {(room_of(file), other) for file in FILES for other in imported_rooms(file) if other in ("cli", "web")}
-    assert all(room == other for room, other in importing)
+    importing = {(module_of(file), name) for file in FILES for name in imported_modules(file) if name in ("cli", "web")}
+    assert all(module == name for module, name in importing)
 
 
-def test_the_walls_are_seen_through_other_rooms():
+def test_what_is_imported_by_an_imported_module_is_reached_too():
     assert {"config", "corpus", "tokenizer", "model", "formula"} <= reached("evaluate")
     assert {"objective", "prediction", "fused", "records"} <= reached("experiment")
 
 
 @pytest.mark.parametrize("folder", ["losses", "transforms"])
-def test_a_loss_or_transform_imports_nothing_of_the_house(folder):
+def test_a_loss_or_transform_imports_nothing_of_losslab(folder):
     names = [name for file in (ROOT / folder).glob("*.py") for name in imports(ast.parse(file.read_text()))]
     assert {name.split(".")[0] for name in names} <= {"torch", "math"}
 
 
-def test_below_the_sixth_floor_only_the_numeric_core_is_imported_at_the_top():
+def test_below_layer_6_only_the_numeric_core_is_imported_at_the_top():
     wrong = {}
     for file in FILES:
         outside = {name.split(".")[0] for name in imported_at_the_top(file)} - sys.stdlib_module_names - {"losslab"}
-        if FLOOR.get(room_of(file), 0) <= 5:
+        if LAYER.get(module_of(file), 0) <= 5:
             wrong[file] = outside - CORE - KERNELS.get(file.relative_to(ROOT).as_posix(), set())
         else:
             wrong[file] = outside & EXTRAS
@@ -146,13 +146,13 @@ def loaded_by(code):
     return set(json.loads(run.stdout.splitlines()[-1]))
 
 
-@pytest.mark.parametrize("room", TORCH_FREE)
-def test_starts_without_torch(room):
-    loaded = loaded_by(f"import losslab.{room}")
-    assert f"losslab.{room}" in loaded and "torch" not in loaded
+@pytest.mark.parametrize("module", TORCH_FREE)
+def test_loads_no_torch(module):
+    loaded = loaded_by(f"import losslab.{module}")
+    assert f"losslab.{module}" in loaded and "torch" not in loaded
 
 
-def test_the_same_check_finds_a_room_that_loads_torch():
+def test_the_same_check_finds_a_module_that_loads_torch():
     assert "torch" in loaded_by("import losslab.prediction")
 
 
