@@ -1,4 +1,4 @@
-"""Items per second of multiple choice: prefixes shared and options batched, beside each option alone and whole.
+"""Items per second of multiple choice: prefixes shared and options batched, against one option at a time.
 
     python benchmarks/choices.py --data FOLDER [--rounds 3] [--zero-shot 150] [--ten-shot 9] [--threads 2]
 

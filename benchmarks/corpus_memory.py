@@ -1,8 +1,8 @@
 """Peak memory and disk of corpora that are one long document: `python benchmarks/corpus_memory.py [folder]`.
 
-Each case runs in a process of its own: a text without document marks is written, opened as a corpus, verified, and one
+Each case runs in its own process: a text without document marks is written, opened as a corpus, verified, and one
 batch of it is taken. What counts is the largest resident memory above that at the start (`getrusage`, which counts
-mapped files too). Files go to the folder, by default a new one beside the system's temporary files, and are removed.
+mapped files too). Files go to the folder, by default a new one among the system's temporary files, and are removed.
 """
 
 import json

@@ -24,7 +24,7 @@ from pathlib import Path
 import faults_mutate as mutate
 
 LIMIT_SECONDS = 60
-LIMIT_BYTES = 4 * 2**30  # of memory of its own, beyond which an input counts as an attack on memory
+LIMIT_BYTES = 4 * 2**30  # of memory that one input allocates; more counts as an attack on memory
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 # words of Python or a library that name nothing of the user's
 RAW = re.compile(
@@ -67,7 +67,7 @@ class Finding:
 # --- who reads ---------------------------------------------------------------------------------
 
 def cli(*arguments) -> None:
-    """A verb of the command line, in this process; what it prints is looked at."""
+    """A verb of the command line, in this process; what it prints is checked."""
     from losslab.cli import main
 
     out, err = (io.TextIOWrapper(io.BytesIO(), encoding="utf-8", errors=errors, write_through=True)
@@ -368,7 +368,7 @@ def reseal(file: Path) -> None:
 # --- a worker ----------------------------------------------------------------------------------
 
 def work(connection, material: str, folder: str, seed: int, numbers: range) -> None:
-    """Inputs one after the other, each reported before and after; runs in a process of its own."""
+    """Inputs one after the other, each reported before and after; runs in a separate process."""
     import os
 
     import torch

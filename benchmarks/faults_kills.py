@@ -29,7 +29,7 @@ SIZES = ("--model.n-layer", "1", "--model.n-embd", "32", "--model.n-head", "2", 
 
 @dataclass(frozen=True)
 class Kill:
-    """One kill: after how long, of whom, and what was going on."""
+    """One kill: after how long, of which process, and in which phase."""
 
     number: int
     seconds: float
@@ -131,7 +131,7 @@ def _command(folder: Path, store: str, study: Sequence[str]) -> subprocess.Popen
 
 
 def _kill(pid: int, victim: str, rng: random.Random) -> str:
-    """Kill, and say what was going on; nothing where there was no one left to kill."""
+    """Kill, and return the phase in which that was; None where no process was left."""
     children = descendants(pid)
     doing = sorted({_stage(child) for child in children}) or ["planning or comparing"]
     if victim == "child":

@@ -117,7 +117,7 @@ def losslab(*arguments: str) -> None:
 
 
 def study(folder: Path, *, with_file: bool = True) -> Path:
-    """Two arms and two seeds; with a file, one arm is a loss file, which takes processes of its own."""
+    """Two arms and two seeds; with a file, one arm is a loss file, which takes separate processes."""
     (folder / "gentle.py").write_text(LOSS, encoding="utf-8")
     for name, loss in (("plain", "cross_entropy"), ("other", str(folder / "gentle.py") if with_file else "mse")):
         for seed in "01":
@@ -220,7 +220,7 @@ def _parts(model: Path, folder: Path) -> None:
 
 @contextlib.contextmanager
 def cache(folder: Path):
-    """A cache of its own for this process and those that it starts."""
+    """A separate cache for this process and those that it starts."""
     before = os.environ.get("LOSSLAB_CACHE")
     os.environ["LOSSLAB_CACHE"] = str(folder)
     try:

@@ -49,7 +49,7 @@ class Problem(NamedTuple):
 
 @dataclass
 class Rule:
-    """How often it was looked at, and where it did not hold."""
+    """How often it was checked, and where it did not hold."""
 
     checked: int = 0
     broken: list[str] = field(default_factory=list)
@@ -203,7 +203,7 @@ def all_lines(rule: Rule) -> Iterator[Line]:
         rule.checked += len(PARTS) * sum(key[0] == "float32" and key[1] in STREAMED for key in found)
         for route, part, own, plain in exceptions(found):
             rule.broken.append(f"`{text}`, {size[0]} tokens, vocabulary {size[1]}, logits to {scale:,}, {route}, "
-                               f"{part}: {own:.2e} beside {plain:.2e}")  # fmt: skip
+                               f"{part}: {own:.2e}, PyTorch {plain:.2e}")  # fmt: skip
         return [Line(kind, name, transform, *size, scale, *key, errors) for key, errors in found.items()]
 
     for scale in SCALES:
@@ -247,7 +247,7 @@ ABOUT = [
     "the values of all tokens, of the gradient of `hidden` and of that of `lm_head`, each token weighed by its own "
     "number; a table shows the worst of the three, the [CSV](head-errors.csv) all. *Plain* is the dense route in "
     "float32: PyTorch's own product, cross-entropy and autograd. *Streamed* forms the gradient in its one sweep, or in "
-    "a second one for any upstream gradient; a loss whose tokens look at each other knows only the second. bfloat16 is "
+    "a second one for any upstream gradient; a loss that is not token-wise independent uses only the second. bfloat16 is "
     "autocast over float32 weights. Dense in float64 is the truth itself.",
     "",
     "Every loss of the family (a term as `cross_entropy + it`), without a transform and behind each of "
@@ -258,12 +258,12 @@ ABOUT = [
     "columns of `multi_token` and `prefix_token` repeat and coincide with the target.",
     "",
     "The gradient of `unlikelihood` jumps where a negative's probability reaches 1 - 1e-5; with logits of 10,000 "
-    "float32 sees some on the other side, by whatever route.",
+    "float32 puts some on the other side, by whatever route.",
 ]
 RULE = [
     "In float32 no error of a streamed route is more than plain PyTorch's + 1e-6. The inputs have few bits, so that "
     "every logit is exact in whatever order it is summed: what is compared is the arithmetic of the head. Where it "
-    "does not hold a cap was worked out inside the product, on `hidden / C` that is rounded before and not after, or "
+    "does not hold, a cap was computed inside the product, on `hidden / C` that is rounded before and not after, or "
     "nearly sure rows leave of two large terms less than their rounding.",
 ]
 LUCK = [
@@ -305,7 +305,7 @@ def markdown(lines: list[Line], rule: Rule, counts: dict, seconds: float) -> str
         "# Errors of the head", "",
         f"Written by `python benchmarks/head_errors.py` in {seconds:.0f} s: torch {about['torch']}, "
         f"{about['processor']}, threads: {about['threads']}.", "", *ABOUT, "",
-        f"`{'`, `'.join(unstreamed)}` look at the logits themselves and are not streamed.", "",
+        f"`{'`, `'.join(unstreamed)}` read the logits themselves and are not streamed.", "",
         "## The rule", "", *RULE, "",
         f"Checked {rule.checked:,} times, {len(rule.broken) or 'no'} exception{'' if len(rule.broken) == 1 else 's'}.",
         *[f"- {line}" for line in rule.broken], "", *LUCK, "",

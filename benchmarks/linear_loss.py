@@ -1,4 +1,4 @@
-"""Time and memory of `linear_loss` beside what PyTorch offers, interleaved in one process.
+"""Time and memory of `linear_loss` compared with what PyTorch offers, interleaved in one process.
 
     python benchmarks/linear_loss.py [--rounds 5] [--quick] [--size 4096,64,50257]
 
@@ -8,7 +8,7 @@ A turn runs every contestant once, forward and backward, so that whatever else t
 is not repeated, as its one round shows. Peak extra memory is the median over
 three fresh processes, of the contestants in MEMORY_OF alone: the high-water mark above inputs and warm libraries, less
 the two gradients that any method returns.
-Writes docs/results/linear-loss-cpu.csv, and the chart beside it; with --size, that size's lines of it.
+Writes docs/results/linear-loss-cpu.csv, and the chart next to it; with --size, that size's lines of it.
 """
 
 import argparse
@@ -39,7 +39,7 @@ SLOW = 4.0  # times naive: measured once
 
 def problem(tokens, width, vocab):
     rng = torch.Generator().manual_seed(0)
-    seq = math.gcd(tokens, 128)  # rows of text, as some losses look at the tokens around
+    seq = math.gcd(tokens, 128)  # rows of text, as some losses use the tokens around
     hidden = torch.randn(tokens // seq, seq, width, generator=rng).requires_grad_()
     lm_head = (0.1 * torch.randn(vocab, width, generator=rng)).requires_grad_()
     return hidden, lm_head, torch.randint(vocab, hidden.shape[:-1], generator=rng)

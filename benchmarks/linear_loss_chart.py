@@ -1,4 +1,4 @@
-"""The chart of benchmarks/linear_loss.py: time beside naive cross-entropy, a panel a size.
+"""The chart of benchmarks/linear_loss.py: time relative to naive cross-entropy, one panel per size.
 
     python benchmarks/linear_loss_chart.py docs/results/linear-loss-cpu.csv
 """
@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 def draw(path: Path) -> Path:
-    """Write the chart of a CSV beside it, as SVG."""
+    """Write the chart of a CSV next to it, as SVG."""
     import altair as alt
     import vl_convert
 
@@ -20,7 +20,7 @@ def draw(path: Path) -> Path:
                "kind": kind(row["contestant"])} for row in rows]  # fmt: skip
     order = list(dict.fromkeys(row["contestant"] for row in values))
     base = alt.Chart(alt.InlineData(values=values))
-    title, scale = "time beside naive cross-entropy (log scale)", alt.Scale(type="log", nice=False)
+    title, scale = "time / naive cross-entropy's time (log scale)", alt.Scale(type="log", nice=False)
     x = alt.X("ratio:Q", scale=scale, title=title)
     y = alt.Y("contestant:N", sort=order, title=None, axis=alt.Axis(labelLimit=260))
     color = alt.Color("kind:N", title=None, scale=alt.Scale(

@@ -1,10 +1,10 @@
-"""Time and memory of `linear_loss` on a GPU beside what others offer there, interleaved in one process.
+"""Time and memory of `linear_loss` on a GPU compared with other implementations, interleaved in one process.
 
     python benchmarks/linear_loss_gpu.py [--rounds 20] [--size 8192,768,50257] [--block 128,128,64,8,3]
 
 A turn runs every contestant once, forward and backward, in bfloat16, so that whatever else the device does falls on all
 of them; times are by its own events. Peak memory is what PyTorch's allocator held above the inputs, the two gradients
-included, in a turn of its own. The error is that of both gradients against float32, as a share of their norm: some
+included, in a separate turn. The error is that of both gradients against float32, as a share of their norm: some
 contestants leave small gradients out. What is not installed is named as absent; what fails is named with its reason.
 Writes benchmarks/results/linear_loss_gpu.json, with the device and the versions. `--block` tries another tile, and
 writes nothing. Without a GPU it says so, with exit code 2.

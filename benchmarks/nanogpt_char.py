@@ -1,4 +1,4 @@
-"""Speed of the `char` preset beside nanoGPT's own model and update, interleaved in one process.
+"""Speed of the `char` preset compared with nanoGPT's own model and update, interleaved in one process.
 
     python benchmarks/nanogpt_char.py PATH_OF_A_NANOGPT_CHECKOUT [--threads 1]
 

@@ -2,7 +2,7 @@
 
     python benchmarks/story_3m.py --corpus ../shared/data/tinystories [--steps 12] [--turns 3]
 
-Each measurement is `losslab train` in a process of its own, turn about; the head differs and nothing else, as the
+Each measurement is `losslab train` in a separate process, in alternation; the head differs and nothing else, as the
 first losses show. Tokens per second are the median over the steps after the first two. Peak memory is the high-water
 mark of the training steps above that of the process before its first step. Writes benchmarks/results/story_3m.json.
 """

@@ -1,4 +1,4 @@
-"""Words of strangers (names, paths, errors, samples) as words and nothing else: for a terminal and for Markdown."""
+"""Text from files (names, paths, errors, samples) shown as text and nothing else: on a terminal and in Markdown."""
 
 import re
 

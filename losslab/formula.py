@@ -182,7 +182,7 @@ def check_transforms(text: object, source: str) -> tuple[Transform, ...]:
             raise ValueError("it is no text such as 'softcap(15)'")
         calls = parse_transforms(text)
         if (printed := print_transforms(calls)) != text:
-            raise ValueError(f"losslab writes it as {cut(printed)}, so the text is not one of its own")
+            raise ValueError(f"losslab writes it as {cut(printed)}, so the text is from another program")
         found = bound(calls)
         if not all(bool(each(torch.tensor([-1.0, 0.0, 1.0])).isfinite().all()) for each in found):
             raise ValueError("it gives values that are not finite")

@@ -16,7 +16,7 @@ def generate(
     Args:
         model: gives hidden states and logits; its logit transform is applied.
         tokenizer: the model's own.
-        prompt: text to go on from; empty starts a new document.
+        prompt: text to continue; empty starts a new document.
         temperature: divides the logits; 0 takes the most likely token each time.
         top_k: sample among the k most likely tokens only; 0 for all.
         seed: the same seed gives the same text on the same machine.
@@ -45,7 +45,7 @@ def continuation(
     ids = list(ids)
     start, cache, fresh = len(ids), Cache(), ids[-(limit - 1) :] if limit > 1 else ids[-1:]
     for _ in range(num_tokens):
-        if len(cache) + len(fresh) > limit:  # full: go on from the last half, re-read at new positions
+        if len(cache) + len(fresh) > limit:  # full: continue from the last half, re-read at new positions
             cache, fresh = Cache(), ids[-max(1, limit // 2) :]
         hidden = model(torch.tensor([fresh], device=device), cache)
         token = _pick(model.logits(hidden[0, -1]).cpu(), temperature, top_k, generator)

@@ -229,7 +229,7 @@ def unfilled(config: ModelConfig, vocab_size: int, transforms: Sequence[Transfor
 
 
 def config_of(values: Mapping[str, object], source: str) -> ModelConfig:
-    """The configuration that a stranger's file describes; a field that it leaves out has its default.
+    """The configuration that a file describes, checked; a field that it leaves out has its default.
 
     Raises:
         ValueError: for an unknown field, a value out of range or of another kind (a text is no number here).

@@ -27,7 +27,7 @@ def build(model: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
 
 
 def set_learning_rates(optimizer: torch.optim.Optimizer, step: int, num_steps: int, config: TrainConfig) -> None:
-    """Give each group the learning rate of update `step`; one without a peak of its own has that of `config`."""
+    """Give each group the learning rate of update `step`; one without its own peak has that of `config`."""
     for group in optimizer.param_groups:
         group["lr"] = learning_rate(step, num_steps, config, group.get(PEAK))
 

@@ -155,7 +155,7 @@ class StreamedPrediction(Prediction):
     def logits(self) -> Tensor:
         self.wants_logits = True
         raise ValueError(
-            "this loss looks at prediction.logits, which the streamed route never holds; write it over nll, log_z, "
+            "this loss reads prediction.logits, which the streamed route never holds; write it over nll, log_z, "
             "entropy and the other quantities, or leave the choice of the route to linear_loss"
         )
 

@@ -1,6 +1,6 @@
 """Child processes: how they are started, what they may know, and that none of them outlives its use.
 
-A child that runs a stranger's file gets a session of its own, so that all it started can be ended with it. A child that
+A child that runs a loss file gets its own session, so that all it started can be ended with it. A child that
 measures is isolated: it sees the packages it needs, a short list of environment variables, and nothing else.
 """
 
@@ -24,7 +24,7 @@ ALLOWED = (
     "ONEDNN_MAX_CPU_ISA", "MKL_CBWR", "MKL_ENABLE_INSTRUCTIONS",
 )
 PACKAGES = ("torch", "numpy", "safetensors", "scipy", "tokenizers")  # what losslab's own code can need
-# losslab by the place of its folder, which is on no path: modules that lie beside it are not found. Behind the standard
+# losslab by the place of its folder, which is on no path: modules in the same folder are not found. Behind the standard
 # library come the folders of the packages. No garbage is collected while modules are read, and nothing is taken apart
 # at the end: a third of the time that such a process takes to start and to end (0.9 of 2.9 s on a slow machine).
 BOOT = """
@@ -91,7 +91,7 @@ def workplace() -> Iterator[Path]:
 
 
 def start(command: Sequence[str], request: str, out: Path, err: Path, **options) -> subprocess.Popen:
-    """Start `command` in a session of its own, with `request` as standard input and its output in two files.
+    """Start `command` in its own session, with `request` as standard input and its output in two files.
 
     Ctrl-C reaches it through this process alone. Its standard input stays open behind the request, so that
     `parent_is_gone` can tell.

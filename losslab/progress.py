@@ -1,6 +1,6 @@
-"""How far work under way has come: rooms report it in numbers, and it is put into words here and nowhere else.
+"""How far work under way has come: modules report it in numbers, and only this one puts it into words.
 
-Whoever works calls a `Progress` and knows nothing of rates, seconds and terminals. `Lines` says it in plain lines, as
+Code that works calls a `Progress`; rates, seconds and terminals are not its concern. `Lines` says it in plain lines, as
 does its kind for terminals, `cli.drawing.Ticker`, which draws a bar.
 """
 
@@ -32,7 +32,7 @@ class Running:
 
 
 class Progress(Protocol):
-    """What a room that works is given, to say how far it is."""
+    """What code that works is given, to say how far it is."""
 
     def __call__(
         self, what: str, done: int, total: int, unit: str = "bytes", running: Sequence[Running] = ()

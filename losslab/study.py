@@ -81,7 +81,7 @@ def compare(
     Args:
         conditions: one configuration an arm; its own seed is not used.
         seeds: one replicate each; arms are paired by them.
-        store: a folder of runs. What is finished there is not run again, what was stopped goes on.
+        store: a folder of runs. What is finished there is not run again, what was stopped resumes.
         workers: runs at once, each in a process with `threads` threads.
         baseline: the arm that others are compared with; `cross_entropy` where it is one, else the first.
         margin: the difference in nats/token that would matter.
@@ -142,7 +142,7 @@ def execute(planned: Plan, *, workers: int, threads: int, tell: Tell, progress: 
             for job in running:
                 job.close()
         if asked_to_stop():
-            raise Stopped(f"stopped; the same command goes on from what {planned.store} holds")
+            raise Stopped(f"stopped; the same command continues from what {planned.store} holds")
 
 
 class _Reporter:
@@ -164,7 +164,7 @@ class _Reporter:
 
 
 def estimate(planned: Plan, *, workers: int, threads: int) -> dict:
-    """What a comparison would cost, from a few timed updates of its first arm, in a process of their own."""
+    """What a comparison would cost, from a few timed updates of its first arm, in a separate process."""
     first = planned.experiments[0]
     config = first.config
     found = timing.measure(first, threads=threads)

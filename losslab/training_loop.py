@@ -89,7 +89,7 @@ def train(
         on_step: called after each update; a true answer stops the loop there.
         seed: of dropout, drawn anew for each update so that a resumed run repeats it.
         start_tokens: valid targets before `start_step`.
-        optimizer: to go on with; if None, a new one as `config` describes it.
+        optimizer: to continue with; if None, a new one as `config` describes it.
 
     Raises:
         ValueError: for a step whose targets are all masked, which would only decay the weights.
@@ -161,5 +161,5 @@ def _is_finite(value: float) -> bool:
 
 
 def _mix(seed: int, step: int) -> int:
-    """A seed of its own for each (seed, step)."""
+    """A separate seed for each (seed, step)."""
     return (seed * 0x9E3779B97F4A7C15 + step * 0xBF58476D1CE4E5B9 + 1) % 2**63

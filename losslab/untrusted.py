@@ -52,7 +52,7 @@ def descriptor(path: str | Path, flags: int = os.O_RDONLY, *, follow: bool = Fal
             raise
     opened = os.open(path, flags | SAFE | (0 if follow else NO_LINK), 0o666)
     try:
-        _check_regular(path, os.fstat(opened))  # and what was opened is what was looked at
+        _check_regular(path, os.fstat(opened))  # and what was opened is what was checked
     except NoFile:
         os.close(opened)
         raise

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 def printable(text: str) -> str:
     r"""`text` with every character that would move a cursor, hide or reorder text written as its escape.
 
-    A loss may be named by a stranger's file. Control characters, terminal escapes, line ends, marks that turn the
+    A loss may be named by somebody else's file. Control characters, terminal escapes, line ends, marks that turn the
     direction of writing, and halves of characters come out as `\x1b`, `\n`, `\u202e`, `\ud800`; all else stays.
 
     Example:

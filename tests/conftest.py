@@ -1,4 +1,4 @@
-"""One thread, a cache of its own, and the same random numbers every time."""
+"""One thread, a separate cache, and the same random numbers every time."""
 
 import os
 import shutil

@@ -1,4 +1,4 @@
-"""A cache and a text of their own."""
+"""A separate cache, and a text."""
 
 import pytest
 

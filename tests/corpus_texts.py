@@ -1,4 +1,4 @@
-"""A cache of its own for each test, small texts, and the sentence with which a corpus is refused."""
+"""A separate cache for each test, small texts, and the sentence with which a corpus is refused."""
 
 import gzip
 

@@ -1,4 +1,4 @@
-"""What a loss is, against closed forms: minimizers, gradients, convexity; and what a stranger's file cannot hide."""
+"""What a loss is, against closed forms: minimizers, gradients, convexity; and what a loss file cannot hide."""
 
 import html
 import json
@@ -84,7 +84,7 @@ def test_a_loss_that_is_another_one_on_few_classes_is_found_out_on_many(tmp_path
     assert "(tried on 3, 4, 5 and 64 classes)" in anatomy_text.proper(many.to_dict())
 
 
-def test_words_of_a_strangers_formula_are_only_words_in_the_markdown(tmp_path):
+def test_words_of_an_untrusted_formula_are_only_words_in_the_markdown(tmp_path):
     about = found("cross_entropy").to_dict() | {"loss": "a|b <script>x</script> `y`", "inspected": "\x1b[2J"}
     text = anatomy_text.markdown(about)
     assert "<script" not in text and "# a&#124;b &lt;script&gt;x" in text
@@ -164,7 +164,7 @@ def test_what_looks_at_the_logits_says_so_and_whether_it_is_cut(tmp_path):
     for name in ("entmax15", "margin_distillation"):
         about = cost.route(Objective.parse(name))
         assert about["name"] == "chunked" and about["statistics"] == []
-        assert about["why"] == "it looks at the logits themselves, but scores each token alone"
+        assert about["why"] == "it reads the logits themselves, and is token-wise independent"
     body = "def mine(prediction):\n    z = prediction.logits\n    return z.logsumexp(-1) - prediction.target_logit - "
     about = cost.route(Objective.parse(file_of(tmp_path, body + "0.1 * z.mean()\n")))
     assert about["name"] == "dense" and "by others of its batch" in about["why"]

@@ -67,7 +67,7 @@ def test_a_parameter_out_of_range_is_refused_before_anything_runs(text, sentence
 # --- routes ------------------------------------------------------------------------------------
 
 @pytest.mark.parametrize(("source", "what"), [
-    (OVER_LOGITS, "it looks at prediction.logits"), (CLASSIC, r"it takes \(logits, targets\)"),
+    (OVER_LOGITS, "it reads prediction.logits"), (CLASSIC, r"it takes \(logits, targets\)"),
 ])
 def test_a_loss_over_the_logits_is_not_streamed_by_hand_but_still_by_itself(source, what, written, monkeypatch):
     objective = Objective.parse(written("mine.py", source))

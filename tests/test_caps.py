@@ -59,7 +59,7 @@ def test_a_row_in_the_saturated_region_of_a_cap_is_computed_as_pytorch_does(text
     torch.testing.assert_close(ours[1][2], torch.autograd.grad(exact, row, g[2:3])[0][0], rtol=1e-4, atol=0)
 
 
-def test_two_transforms_and_a_stranger_go_through_autograd(tmp_path):
+def test_two_transforms_and_one_without_a_kernel_go_through_autograd(tmp_path):
     for text in ("softcap(15) | softcap(3)", ""):
         assert caps.product(formula.transforms(text), torch.float32).func not in caps.KNOWN.values()
     x, lm_head, g = inputs(torch.float64)

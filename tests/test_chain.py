@@ -8,7 +8,7 @@ from losslab.kernels.chain import coefficients
 
 
 def test_the_parts_of_a_gradient_are_added_in_one_order():
-    """A set of names has another order in each process; a run that resumes there must end in the same bits."""
+    """A set of names has another order in each process; a run that resumes there must end bit-identically."""
     generator = torch.Generator().manual_seed(0)
     names = ["nll", "log_z", "entropy", ("power_sum", 1.5), ("power_sum", 3.0)]
     found = {name: torch.rand(50, generator=generator) for name in [*names, "log_s0"]}

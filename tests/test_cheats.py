@@ -50,7 +50,7 @@ SETTINGS = ["--model.n-layer", "1", "--model.n-head", "2", "--model.n-embd", "16
 
 
 def losslab(folder, *arguments):
-    """The command line in a process of its own, in `folder`; it may not hang."""
+    """The command line in a separate process, in `folder`; it may not hang."""
     return subprocess.run([sys.executable, "-P", "-m", "losslab.cli", *map(str, arguments)], cwd=folder,
                           capture_output=True, text=True, timeout=LIMIT_SECONDS, errors="replace")  # fmt: skip
 
@@ -73,7 +73,7 @@ def study(folder, names):
 
 
 def together():
-    """The text of one loss file that does all that the files of `TOGETHER` do, each in a module of its own."""
+    """The text of one loss file that does all that the files of `TOGETHER` do, each in a separate module."""
     texts = [(page.CHEATS / f"{name}.py").read_text(encoding="utf-8") for name in TOGETHER]
     each = [f"exec(compile({text!r}, 'cheat', 'exec'), {{'__name__': 'cheat'}})" for text in texts]
     return "\n".join([*each, "def loss(prediction):", "    return prediction.nll"])

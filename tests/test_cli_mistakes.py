@@ -110,7 +110,7 @@ def test_a_full_disk_keeps_what_was_written(capsys, monkeypatch):
         patch.setattr(safetensors.torch, "save_file", full)
         assert "No space left on device" in refuses(capsys, *TRAIN, "--out", "run")
     assert records.read("run").status == "stopped" and records.read("run").log
-    assert losslab("train", "--resume", "run") == 0  # once there is space, it goes on
+    assert losslab("train", "--resume", "run") == 0  # once there is space, it continues
     assert records.read("run").status == "finished"
 
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from losslab import config as room
+from losslab import config as module
 from losslab.config import (
     PRESETS,
     DataConfig,
@@ -266,7 +266,7 @@ def test_a_bad_file_is_answered_in_one_sentence(tmp_path, name, text, sentence):
 def test_a_missing_or_unreadable_file_is_a_user_s_mistake(tmp_path):
     (tmp_path / "spec.toml").write_bytes(b"loss = '\xff'")
     for name in ("spec.toml", "none.toml"):
-        with pytest.raises(room.Errors, match="none.toml|utf-8"):
+        with pytest.raises(module.Errors, match="none.toml|utf-8"):
             load(tmp_path / name)
 
 
@@ -324,7 +324,7 @@ def test_whatever_stands_in_a_file_it_is_read_or_refused(tmp_path, values, text)
         (tmp_path / name).write_text(content, encoding="utf-8", errors="replace")
         try:
             assert load(tmp_path / name).tokens_per_step > 0
-        except room.Errors as error:
+        except module.Errors as error:
             assert 0 < len(str(error)) < 600
 
 

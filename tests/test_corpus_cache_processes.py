@@ -136,12 +136,12 @@ def test_a_process_that_is_asked_to_end_leaves_nothing(path, root):
 
 @pytest.mark.parametrize("free", [10, 10**12])
 def test_a_disk_is_not_filled_to_the_brim(path, root, monkeypatch, free):
-    monkeypatch.setattr(disk, "ROOM_BYTES", 1000)
+    monkeypatch.setattr(disk, "CHECK_BYTES", 1000)
     monkeypatch.setattr(disk.shutil, "disk_usage", lambda _: SimpleNamespace(total=2 * 10**12, free=free))
     if free > 10:
         Corpus.open(DataConfig(corpus=path))
         return
-    with pytest.raises(OSError, match="has only 0 MB left while many.txt is written to it; make room") as caught:
+    with pytest.raises(OSError, match="has only 0 MB left while many.txt is written to it; free some space") as caught:
         Corpus.open(DataConfig(corpus=path))
     assert "\n" not in str(caught.value) and folders(root) == []
 

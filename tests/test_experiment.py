@@ -1,4 +1,4 @@
-"""One run, whole: what it writes, how it stops and goes on, and who measures it."""
+"""One run, whole: what it writes, how it stops and resumes, and which process measures it."""
 
 import dataclasses
 import hashlib
@@ -99,7 +99,7 @@ def test_a_folder_of_another_run_is_not_overwritten(place):
 
 
 def launch(folder, *, kill, at_step, options=()):
-    """`losslab train` in a process of its own, sent a signal once its log reaches a step."""
+    """`losslab train` in a separate process, sent a signal once its log reaches a step."""
     process = subprocess.Popen(
         [sys.executable, "-m", "losslab.cli", "train", "spec.toml", "--out", str(folder), "--threads", "1", *options],
         stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"},
@@ -167,7 +167,7 @@ def test_a_run_that_was_stopped_ends_in_the_same_bytes(place, straight, kill, co
     resumed = subprocess.run([sys.executable, "-m", "losslab.cli", "train", "--resume", str(place / "stopped")],
                              capture_output=True, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
     assert resumed.returncode == 0, resumed.stderr
-    assert "going on from step" in resumed.stderr
+    assert "continuing from step" in resumed.stderr
     assert weights_of(place / "stopped") == weights_of(straight)
     both = [records.read(folder) for folder in (place / "stopped", straight)]
     logs = [[(line["step"], line.get("train/objective"), line.get("tune/nll")) for line in run.log if line["step"] > 1]
@@ -201,7 +201,7 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_it_used(place):
     record = experiment.resume(place / "run", tell=said.append)
     assert record.status == "finished" and record.scores == whole.scores
     assert any(last.name in line and "damaged" in line for line in said)
-    assert any("going on from step 20" in line for line in said)
+    assert any("continuing from step 20" in line for line in said)
 
 
 def test_a_run_without_a_whole_checkpoint_starts_over(place):
@@ -348,7 +348,7 @@ def test_tasks_are_logged_while_training_and_change_nothing_else(place):
     assert [line["step"] for line in looking.log if "task/likelihood/bits_per_byte" in line] == [10, 20, 30]
     assert all(0 <= line["task/blimp/accuracy"] <= 1 for line in lines)
     assert not any(key.startswith("task/") for line in plain.log for key in line)
-    assert not any("task/likelihood/nll_calibrated" in line for line in looking.log)  # it is `tune` that is looked at
+    assert not any("task/likelihood/nll_calibrated" in line for line in looking.log)  # the text is `tune`
 
 
 def test_a_task_that_cannot_be_run_is_said_once_and_the_run_goes_on(place):

@@ -1,4 +1,4 @@
-"""Names and parameters of losses and transforms, and formulas that strangers wrote."""
+"""Names and parameters of losses and transforms, and formulas from other people's files."""
 
 import dataclasses
 import inspect
@@ -122,7 +122,7 @@ ATTACKS = [
 
 
 @pytest.mark.parametrize("text", ATTACKS, ids=lambda text: repr(text)[:30])
-def test_a_transform_from_a_stranger_is_one_of_losslab_s_and_printed_as_it_prints_it(text):
+def test_a_transform_that_is_read_is_one_of_losslab_s_and_printed_as_it_prints_it(text):
     with pytest.raises(ValueError, match=r"^config\.json has a logit transform .* that is not read: ") as caught:
         formula.check_transforms(text, "config.json")
     assert len(str(caught.value)) < 700

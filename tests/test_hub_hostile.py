@@ -24,7 +24,7 @@ def test_an_index_cannot_point_out_of_its_folder(tmp_path, weight_map):
     theirs(tmp_path / "theirs")
     (tmp_path / "theirs" / "model.safetensors").rename(tmp_path / "outside.safetensors")
     (tmp_path / "theirs" / "model.safetensors.index.json").write_text(json.dumps({"weight_map": weight_map}))
-    refuses(tmp_path, "which is not a file beside it" if weight_map else "names no files")
+    refuses(tmp_path, "which is not a file in its folder" if weight_map else "names no files")
 
 
 class Bomb:

@@ -38,7 +38,7 @@ from losslab import hub
         ("resid_pdrop", "high", "dropout"),
         ("losslab", {"bias": False}, r"has the tensor transformer\..*bias, which"),
         ("losslab", {"bias": "no"}, "bias"),
-        ("auto_map", {"AutoModelForCausalLM": "evil.Model"}, "code of its own"),
+        ("auto_map", {"AutoModelForCausalLM": "evil.Model"}, "its own code"),
         ("quantization_config", {"bits": 4}, "quantized"),
     ],
 )
@@ -72,7 +72,7 @@ def edit(tensors, action):
         ("drop", "no tensor transformer.h.1.mlp.c_fc.bias"),
         ("shape", r"transformer.h.1.mlp.c_fc.weight of shape \[64, 16\], and config.json asks for \[16, 64\]"),
         ("more", "has the tensor transformer.score.weight"),
-        ("head", "holds a lm_head.weight of its own"),
+        ("head", "holds its own lm_head.weight"),
         ("twice", "wte.weight twice, with and without"),
         ("ints", "transformer.h.0.ln_1.weight in torch.int8"),
         ("layer", "tensors of 4 layers"),

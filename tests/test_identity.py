@@ -167,7 +167,7 @@ def test_the_old_name_of_the_context_length_is_read(place):  # noqa: F811
 
 @pytest.fixture
 def old(place):  # noqa: F811
-    """A copy of the old store, beside the text that its runs were trained on."""
+    """A copy of the old store, next to the text that its runs were trained on."""
     Path("text.txt").write_text("".join(f"The {a} cat saw {b} birds near the {c} tree and went on.\n"
                                         for a in ("old", "red", "big", "shy") for b in range(2, 40)
                                         for c in ("elm", "oak", "fig", "ash")))

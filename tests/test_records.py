@@ -1,4 +1,4 @@
-"""Run folders that strangers, kills and flipped bits have been at: read as written, or refused in a sentence."""
+"""Run folders changed by other people, kills and flipped bits: read as written, or refused in a sentence."""
 
 import copy
 import json
@@ -62,7 +62,7 @@ def test_a_cut_log_is_named_and_never_just_shorter(tmp_path):
                                  "rest on it, the learning curve does")
     log.unlink()
     assert records.read(tmp_path / "run").log_damage == f"{log} is missing; the run wrote 3 lines"
-    (tmp_path / "run" / "result.json").unlink()  # of a run that goes on, a kill may cut the last line
+    (tmp_path / "run" / "result.json").unlink()  # of a run that continues, a kill may cut the last line
     log.write_bytes(data[:-30])
     record = records.read(tmp_path / "run")
     assert record.status == "stopped" and len(record.log) == 2 and record.log_damage is None
@@ -78,7 +78,7 @@ def test_a_line_that_is_none_of_a_log_is_left_out_and_counted(tmp_path):
     record = records.read(tmp_path / "run")
     assert len(record.log) == 3 and record.curve("tune/nll")[-1] == (300, 1.0)
     assert f"{len(odd)} of its lines are no lines of a log (the first is line 4)" in record.log_damage
-    records.Log(tmp_path / "run", step=2)  # going on keeps what it does not understand
+    records.Log(tmp_path / "run", step=2)  # resuming keeps what it does not understand
     assert [line["step"] for line in records.read(tmp_path / "run").log] == [1, 2]
     (kept,) = (tmp_path / "run").glob("log.jsonl.aside-*")
     assert kept.read_bytes().count(b"\n") == 3 + len(odd)

@@ -99,7 +99,7 @@ def test_colours_are_for_terminals_that_want_them(monkeypatch):
     assert listing.terminal() == (70, False)
 
 
-def test_names_of_strangers_do_not_reach_the_terminal_raw(tmp_path, monkeypatch, capsys):
+def test_untrusted_names_do_not_reach_the_terminal_raw(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     write_run("store/\x1b[2Jrun", "evil\x1b]0;owned\x07\n\u202eloss")
     write_run("store/bad", "mse")
@@ -172,7 +172,7 @@ def test_the_index_says_what_the_folders_say_and_follows_them(store, monkeypatch
 
 
 def forged(path, statement):
-    """An index with another content, as a stranger may leave one."""
+    """An index with another content, as somebody else may leave one."""
     with sqlite3.connect(path) as database:
         database.execute(statement)
     database.close()

@@ -110,7 +110,7 @@ def test_hostile_words_are_only_words(tmp_path):
     document = described(runs, command=HOSTILE)
     text = page.html(document)
     parsed = Page(text)
-    bundle = max((x for _, x in parsed.all("script")), key=len)  # which has such words of its own
+    bundle = max((x for _, x in parsed.all("script")), key=len)  # which has such words itself
     assert not parsed.all("img") and "<img" not in text.replace(bundle, "")
     assert len(parsed.all("script")) == 4
     assert json.loads(next(x for a, x in parsed.all("script") if a.get("id") == "document")) == document

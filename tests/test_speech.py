@@ -82,8 +82,8 @@ def test_a_mistake_is_said_in_words(error, said):
     ("train --train.learning-rate 1e999", "train.learning_rate must be a finite number, got inf"),
     ("train none.toml", "there is no specification none.toml; give the path of a spec.toml"),
     ("train spec.toml --resume x --lr 1", "unknown flag --lr; did you mean --train.learning-rate?"),
-    ("train spec.toml --resume x --seed 1 --train.learning-rate 1", "--resume x goes on with the settings of that run; "
-     "leave out the specification, --seed, --train.learning-rate"),
+    ("train spec.toml --resume x --seed 1 --train.learning-rate 1", "--resume x continues with the settings of that "
+     "run; leave out the specification, --seed, --train.learning-rate"),
     ("runs list --foo", "unknown flag --foo; `losslab runs list --help` shows its flags"),
     ("train --resume x --trust abc", "--trust takes the sha256 of a loss file, 64 hexadecimal digits, got 'abc'"),
     (f"train --trust {'a' * 64}", "--trust goes with --resume or a specification: a loss file that --loss names "

@@ -84,9 +84,9 @@ def test_a_run_that_was_stopped_ends_in_the_same_bytes(model):
     records.create("again", made.spec, {})
     shutil.rmtree("model")
     ours("model")
-    with pytest.raises(ValueError, match="again cannot go on: the weights in model are not those it began with"):
+    with pytest.raises(ValueError, match="again cannot continue: the weights in model are not those it began with"):
         experiment.resume("again")
-    with pytest.raises(ValueError, match="kept is an imported model, not a run to go on with"):
+    with pytest.raises(ValueError, match="kept is an imported model, not a run that can continue"):
         experiment.resume("kept")
     shutil.rmtree("model")
     with pytest.raises(ValueError, match="model is not a run folder"):

@@ -126,7 +126,7 @@ def test_a_batch_without_targets_gives_exactly_zero(text, parse):
 def test_a_loss_over_the_logits_is_refused_by_name(tmp_path):
     path = tmp_path / "raw.py"
     path.write_text("def raw(prediction):\n    return prediction.logits.logsumexp(-1) - prediction.target_logit\n")
-    sentence = "raw.py cannot be streamed: it looks at prediction.logits, which is never held; ask for no route, or"
+    sentence = "raw.py cannot be streamed: it reads prediction.logits, which is never held; ask for no route, or"
     assert sentence in streamed(*problem(), Objective.parse(str(path)))
     with pytest.raises(ValueError, match=sentence):
         fused.linear_loss(*problem(), Objective.parse(str(path)), route="streamed")
@@ -157,7 +157,7 @@ def test_a_loss_that_looks_at_the_logits_once_it_has_answers_is_refused_and_goes
                     "    return p.nll + (p.logits.square().mean(-1) if known else 0)\n")
     objective = Objective.parse(str(path))
     hidden, lm_head, targets = problem()
-    assert "late.py cannot be streamed: it looks at prediction.logits" in streamed(hidden, lm_head, targets, objective)
+    assert "late.py cannot be streamed: it reads prediction.logits" in streamed(hidden, lm_head, targets, objective)
     monkeypatch.setattr(fused, "DENSE_BYTES", 0)
     total = fused.linear_loss(hidden, lm_head, targets, objective).total
     truth = by_dense(objective, hidden, lm_head, targets, torch.ones(TOKENS))

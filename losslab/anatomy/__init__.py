@@ -29,7 +29,7 @@ class Anatomy:
     minimizers: list[dict]
     """For each truth, where training from zero logits ends."""
     scored_alone: bool | str
-    """Whether a token's loss is its own: True, False, or `by definition` for what the family says of itself."""
+    """Whether it is token-wise independent: True, False, or `by definition` for what a loss of the family declares."""
     convex: bool | None
     """Whether no counterexample to convexity in the logits was found; None where the loss ran on no number tried."""
     convexity: dict
@@ -97,17 +97,17 @@ def _descendable(objective: str | Objective) -> tuple[Objective, int]:
             objective = Objective.parse(objective)
         except ValueError as error:
             try:
-                objective = Objective.parse(_beside_cross_entropy(objective))
+                objective = Objective.parse(_with_cross_entropy(objective))
                 return objective, probe.smallest(objective)
             except ValueError:  # it was not for being a term alone
                 raise error from None
     size = probe.smallest(objective)
     if not probe.sees_the_target(objective, size):
-        objective = Objective.parse(_beside_cross_entropy(str(objective)))
+        objective = Objective.parse(_with_cross_entropy(str(objective)))
     return objective, size
 
 
-def _beside_cross_entropy(text: str) -> str:
+def _with_cross_entropy(text: str) -> str:
     parsed = formula.parse(text)
     return str(formula.Formula(((1.0, formula.Call("cross_entropy")), *parsed.terms), parsed.transforms))
 

@@ -47,8 +47,8 @@ def _unstreamed(objective: Objective, alone: bool) -> str:
     if objective.takes_logits:
         return "it takes (logits, targets), the classic form, so it is given a whole micro-batch of logits"
     if alone:
-        return "it looks at the logits themselves, but scores each token alone"
-    return "it looks at the logits themselves, and scores a token by others of its batch"
+        return "it reads the logits themselves, and is token-wise independent"
+    return "it reads the logits themselves, and is not token-wise independent"
 
 
 def _named(quantity: Quantity) -> str:

@@ -20,8 +20,8 @@ CONVENTIONS = {
     "is averaged over a batch that holds q exactly and is followed from zero logits until it vanishes; what is "
     "compared with q is the softmax there. Weights that are not differentiated are followed as training follows them. "
     f"Truths on whose classes the loss fails are left out. Proper: no probability is off by more than {TOLERANCE:g}.",
-    "neighbors": "a loss that looks at other tokens is given rows of two independent tokens, the second with the truth "
-    "of the first shifted by one class, and logits for each.",
+    "neighbors": "a loss that depends on other tokens is given rows of two independent tokens, the second with the "
+    "truth of the first shifted by one class, and logits for each.",
 }
 
 

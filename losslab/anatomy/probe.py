@@ -80,8 +80,8 @@ def scored_alone(objective: Objective, vocab_size: int = 27) -> bool | str:
     objective.check(vocab_size, vectors(vocab_size, torch.float32))
     if _is_alone(objective, vocab_size):
         return True
-    strangers = [term for term in objective.terms if term.source]
-    return "by definition" if all(_is_alone(_only(objective, term), vocab_size) for term in strangers) else False
+    from_files = [term for term in objective.terms if term.source]
+    return "by definition" if all(_is_alone(_only(objective, term), vocab_size) for term in from_files) else False
 
 
 def _only(objective: Objective, term) -> Objective:

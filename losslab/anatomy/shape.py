@@ -17,8 +17,8 @@ TARGET = 1
 CONVENTIONS = {
     "curves": "raw logits are log p minus their mean, with the wrong probability spread evenly; gradients are with "
     "respect to raw logits. With a logit transform P(correct) is what comes out of it. All points are one batch, which "
-    "matters to a loss that looks at one; of a classic loss, which may give the mean of a batch, each point is a batch "
-    "of its own.",
+    "matters to a loss of a whole batch; of a classic loss, which may give the mean of a batch, each point is a "
+    "separate batch.",
     "untrained": f"logits all 0, and logits from N(0, {INIT_STD:.3f}^2), as of GPT-2's initial weights at width 768: "
     "means over 16 tokens of one row with distinct targets.",
     "convex": "the gradient is monotone: for pairs of points a and b, (gradient(b) - gradient(a))(b - a) is not "
@@ -88,7 +88,7 @@ def convexity(objective: Objective, alone: bool) -> dict:
 
 def _monotone(objective: Objective, alone: bool, pairs: int, vocab_size: int) -> dict:
     generator = torch.Generator().manual_seed(0)
-    tokens = 1 if alone else 4  # a loss that looks around is tried as a function of all logits of a batch of 2 by 2
+    tokens = 1 if alone else 4  # else as a function of all logits of a batch of 2 by 2
     pairs = pairs if alone else pairs // 10
 
     def normal(*size: int) -> Tensor:

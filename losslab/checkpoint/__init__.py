@@ -2,7 +2,7 @@
 
 `checkpoint/step-00000500/` holds `model.safetensors`, `model.json`, `optimizer.safetensors` and `optimizer.json` (what
 is no tensor in the optimizer's state), the tokenizer's files and `manifest.json`. Nothing in it is executed when it is
-read: no pickle, so a stranger's checkpoint is only numbers. All sizes in it are compared with each other before
+read: no pickle, so a checkpoint from somebody else is only numbers. All sizes in it are compared with each other before
 anything is allocated, and what does not fit is `Damaged`.
 """
 
@@ -161,5 +161,5 @@ def newest(folder: str | Path, *, warn: Callable[[str], None] = lambda text: Non
             verify(path)
             return path
         except Damaged as error:
-            warn(f"{error}; going on from the checkpoint before it, if there is one")
+            warn(f"{error}; continuing from the checkpoint before it, if there is one")
     raise Damaged(f"{folder} has no whole checkpoint; train the run first, or again")

@@ -23,7 +23,7 @@ def export(run: Path, folder: Path, *, remote_code: Switch = False, json: Json =
     folder
         Where it goes; a new folder.
     remote_code
-        Write a logit transform such as softcap as code beside the weights, for trust_remote_code=True.
+        Write a logit transform such as softcap as code next to the weights, for trust_remote_code=True.
     """
     from losslab import hub
 
@@ -44,7 +44,7 @@ def import_(source: str, *, out: Path | None = None, tokenizer: Tokenizer = None
     out
         The folder that is made; models/<name> unless given.
     tokenizer
-        `gpt2` or `bytes`, for a model without one of its own.
+        `gpt2` or `bytes`, for a model that comes without one.
     trust_pickle
         Read pytorch_model.bin, its tensors alone.
     """

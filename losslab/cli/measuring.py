@@ -177,7 +177,7 @@ def _check_prefix(prefix: str, names: list[str]) -> None:
 
 
 def _run_tasks(names: list[str], loaded, settings: dict, items: bool) -> tuple[list[dict], list[dict]]:
-    """What the tasks found; one that cannot be run is named, and the others go on."""
+    """What the tasks found; one that cannot be run is named, and the others are run."""
     from losslab.evaluate import tasks
 
     results, failures = [], []
@@ -215,7 +215,7 @@ def generate(run: Path, prompt: str = "", *, num_tokens: int = 300, temperature:
     run
         A run folder.
     prompt
-        Text to go on from; none starts a new document.
+        Text to continue; none starts a new document.
     temperature
         0 takes the most likely token each time.
     top_k

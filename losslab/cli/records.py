@@ -15,7 +15,7 @@ from losslab.words import printable
 
 @app.command(sort_key=6)
 def corpus(name: str = "tales", *, tokenizer: Tokenizer = None, json: Json = False, data: Data = None):
-    """Describe a corpus: splits, sizes, digest, and the floor where it is known.
+    """Describe a corpus: splits, sizes, digest, and its entropy where that is known.
 
     Parameters
     ----------

@@ -66,7 +66,7 @@ def compare(
     seeds
         How many seeds (5 is 0 to 4), or a list such as 3,5,8 or 0-4.
     workers
-        Runs at once, each in a process of its own.
+        Runs at once, each in its own process.
     store
         Folder of runs; what is finished there is not run again.
     report
@@ -76,7 +76,7 @@ def compare(
     margin
         The difference in nats/token that would matter.
     tasks
-        Names such as likelihood,blimp: their scores side by side, paired over seeds, on a page of their own.
+        Names such as likelihood,blimp: their scores side by side, paired over seeds, on a separate page.
     benchmarks
         A folder with benchmark files for the tasks; without one they come from the hub.
     dry_run
@@ -149,7 +149,7 @@ def train(
     out
         The run folder; runs/<name> unless given.
     resume
-        A run folder to go on with.
+        A run folder to continue.
     """
     hashes = trusted(trust)
     if hashes and resume is None and (spec is None or loss is not None):
@@ -171,7 +171,7 @@ def train(
     if resume is not None:
         record = experiment.resume(resume, trust=hashes, tell=tell, threads=threads, on_line=run_lines())
     else:
-        named = spec is None or loss is not None  # by the user, here; a specification may be a stranger's
+        named = spec is None or loss is not None  # by the user, here; a specification may come from somebody else
         progress = Ticker() if parallel.rank() == 0 else silent
         made = experiment.Experiment(config, trusted=None if named else hashes, tell=tell, progress=progress)
         record = experiment.run(made, out or made.folder("runs"), tell=tell, threads=threads, on_line=run_lines())
@@ -188,10 +188,10 @@ def train(
 
 
 def _only_resumed(run: Path, names: list[str]) -> None:
-    """A run goes on with the settings that it began with; others would be passed over in silence."""
+    """A run continues with the settings that it began with; others would be ignored in silence."""
     if names:
         flags = ", ".join("the specification" if name == "spec" else f"--{name.replace('_', '-')}" for name in names)
-        raise ValueError(f"--resume {run} goes on with the settings of that run; leave out {flags}")
+        raise ValueError(f"--resume {run} continues with the settings of that run; leave out {flags}")
 
 
 def _estimate_text(estimate: dict) -> str:

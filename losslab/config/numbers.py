@@ -18,7 +18,7 @@ CONTEXT = 2**24, "longer than any context published, 10 million tokens"
 MAX_PARAMETERS = 2 * 10**11  # GPT-3 has 1.75e11, and its sizes are the largest that this model was trained at
 MAX_UPDATE_TOKENS = 2**31  # of one update; GPT-3's was 2**22
 MAX_SEEDS, MAX_WORKERS = 10_000, 1_000
-MAX_MARGIN = 100.0  # nats/token; a model that knows nothing has ln V, 14 at most
+MAX_MARGIN = 100.0  # nats/token; an untrained (uniform) model has ln V, 14 at most
 
 # lowest and highest value of every number in the configuration, and why no larger one makes sense
 LIMITS: dict[str, tuple[float, float, str]] = {

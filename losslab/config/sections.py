@@ -11,7 +11,7 @@ from losslab.config.numbers import MAX_PARAMETERS, MAX_UPDATE_TOKENS, TOKENS, ch
 
 IGNORE_INDEX = -100  # the target id that does not count; PyTorch's own default
 
-Errors = (ValueError, OSError)  # what a user's mistake raises; everything else is a bug of the house
+Errors = (ValueError, OSError)  # what a user's mistake raises; everything else is a bug of losslab
 
 DIGEST = "the digest of the corpus: of the text of every split, and of the vocabulary"
 HORIZON = "the number of optimizer updates"
@@ -171,7 +171,7 @@ class EvaluateConfig:
     every: int = outside(0, "how many points the learning curve has")
     """Steps between evaluations on `tune` while training; 0 means twenty in a run."""
     tune_tokens: int = 32_768  # of the identity: the temperature of `nll_calibrated` is fitted on them
-    """Size of the fixed part of `tune` that learning curves look at, in tokens."""
+    """Size of the fixed part of `tune` on which learning curves are computed, in tokens."""
     stride: int = 0
     """Tokens between evaluation windows; 0 means disjoint windows of `train.seq_len`."""
     batch_size: int = outside(32, "speed alone")
@@ -181,11 +181,11 @@ class EvaluateConfig:
     sample_tokens: int = outside(200, "texts, no score")
     """Length of those texts, in tokens."""
     tasks: str = outside("", WATCHED)
-    """Tasks that are run while training, such as `likelihood,blimp`; only looked at, never part of the condition."""
+    """Tasks that are run while training, such as `likelihood,blimp`; only logged, never part of the condition."""
     tasks_every: int = outside(0, WATCHED)
     """Steps between them; 0 means never."""
     tasks_limit: int = outside(100, WATCHED)
-    """Items of each task that are looked at while training; 0 means all."""
+    """Items of each task that are scored while training; 0 means all."""
     benchmarks: str = outside("", WATCHED)
     """Folder with the files of those tasks; empty fetches them from the hub."""
 
@@ -218,7 +218,7 @@ class ExperimentConfig:
     def __post_init__(self):
         if not 0 <= self.seed < 2**32:
             raise ValueError(f"seed must be between 0 and 2**32 - 1, got {shown(self.seed)}")
-        if not self.start:  # which brings a model of its own
+        if not self.start:  # which has its own model
             self.check_seq_len()
         if self.tokens_per_step > MAX_UPDATE_TOKENS:
             raise ValueError(

@@ -17,7 +17,7 @@ from losslab.tokenizer import Tokenizer, make
 
 FORMAT = 2  # raised when the files below change their meaning
 COLUMNS = ("start", "stop", "num_bytes", "num_words", "ends")  # of a row of the index, one a document
-TRAIN_TOKENIZER_BYTES = 100_000_000  # of training text that `bpe:N` looks at; more changes the merges little
+TRAIN_TOKENIZER_BYTES = 100_000_000  # of training text on which `bpe:N` is trained; more changes the merges little
 
 
 def write(folder: Path, source: Source, config: DataConfig, tokenizer: Tokenizer | None, progress) -> None:
@@ -124,7 +124,7 @@ def _write_split(
             before, counts["bytes"] = counts["bytes"], counts["bytes"] + part.num_bytes
             if before // TOLD_BYTES != counts["bytes"] // TOLD_BYTES:
                 told(counts["bytes"])
-            if (position - checked) * size >= disk.ROOM_BYTES:
+            if (position - checked) * size >= disk.CHECK_BYTES:
                 checked = position
                 disk.check_room(folder, split)
             if not part.last:

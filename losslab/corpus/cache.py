@@ -55,7 +55,7 @@ def obtain(
 
 
 def seal(folder: Path, meta: dict) -> None:
-    """Write `meta.json` last, with the size and the sha256 of every other file, and a sum of its own."""
+    """Write `meta.json` last, with the size and the sha256 of every other file, and its own checksum."""
     files = {path.relative_to(folder).as_posix(): {"bytes": path.stat().st_size, "sha256": sha256(path)}
              for path in sorted(folder.rglob("*")) if path.is_file()}  # fmt: skip
     meta = {**meta, "files": files}
@@ -108,7 +108,7 @@ def _remove_abandoned(corpora: Path, own: str) -> None:
 
 
 def _replace(temporary: Path, folder: Path, verify: bool) -> None:
-    """Rename `temporary` to `folder`; a damaged one makes room, a whole one stays."""
+    """Rename `temporary` to `folder`; a damaged one is replaced, a whole one stays."""
     for _ in range(3):
         try:
             temporary.rename(folder)

@@ -4,7 +4,7 @@ A byte-level BPE first splits a text into words by GPT-2's expression
 
     's|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+
 
-and merges bytes within words only. It reads from left to right and looks at most one character past a word. Between
+and merges bytes within words only. It reads from left to right, at most one character past a word. Between
 two characters of different kinds (letters, numbers, whitespace, all others) a word ends for certain, except
 - after whitespace: a space belongs to the word behind it, and what follows decides how a run of them is divided;
 - after an apostrophe: `'s` is one word.

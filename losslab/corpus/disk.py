@@ -1,4 +1,4 @@
-"""The disk that corpora are cached on: its folder, its room, its locks, and what its files hold."""
+"""The disk that corpora are cached on: its folder, its free space, its locks, and what its files hold."""
 
 import errno
 import hashlib
@@ -19,7 +19,7 @@ except ImportError:  # Windows: two processes then build the same corpus, and th
     fcntl = None
 
 REMEMBER_BYTES = 64_000_000  # below it, hashing a file again costs less than a tenth of a second
-ROOM_BYTES = 16_000_000  # of a file that grows, between two looks at the room on its disk
+CHECK_BYTES = 16_000_000  # of a file that grows, between two checks of the free space on its disk
 KEPT_FREE = 500_000_000, 0.05  # of a disk, for others: the smaller of so many bytes and this share of it
 UNWRITABLE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EEXIST,
               errno.ELOOP}  # a link in place of a lock
@@ -34,12 +34,12 @@ def root() -> Path:
 
 
 def check_room(folder: Path, what: str) -> None:
-    """An error if the disk of `folder` has hardly any room left while `what` is being written there."""
+    """An error if the disk of `folder` is nearly full while `what` is being written there."""
     disk = shutil.disk_usage(folder)
     if disk.free < min(KEPT_FREE[0], KEPT_FREE[1] * disk.total):
         raise OSError(
             f"the disk of the corpus cache {root()} has only {disk.free / 1e6:,.0f} MB left while {what} is written to "
-            "it; make room there, set LOSSLAB_CACHE to a folder on a larger disk, or give a smaller text"
+            "it; free some space there, set LOSSLAB_CACHE to a folder on a larger disk, or give a smaller text"
         )
 
 
@@ -52,7 +52,7 @@ def explained(folder: Path) -> Iterator[None]:
         ours = error.filename is None or str(root()) in str(error.filename)
         if error.errno in UNWRITABLE and ours:
             raise OSError(
-                f"the corpus cache {folder} cannot be written ({error.strerror}); make room there, or set "
+                f"the corpus cache {folder} cannot be written ({error.strerror}); free some space there, or set "
                 "LOSSLAB_CACHE to a folder that can be"
             ) from None
         raise

@@ -57,8 +57,8 @@ def split_files(folder: Path) -> tuple[list[Path], list[Path]]:
 def parts(paths: list[Path]) -> Iterator[Piece]:
     """The documents of text files, long ones in parts of about a megabyte; a document may be blank.
 
-    A file is read whole, whatever its size; the room on the disk bounds what is kept of it. A packed one is given up
-    when it unpacks to more than `MOST_TIMES` its size: text shrinks to a third or a tenth, the most repetitive logs to
+    A file is read whole, whatever its size; the free space on the disk bounds what is kept of it. A packed one is
+    given up when it unpacks to more than `MOST_TIMES` its size: text shrinks to a third or a tenth, the most repetitive logs to
     a fiftieth, and what shrinks to a thousandth was made to fill a disk.
     """
     for path in paths:

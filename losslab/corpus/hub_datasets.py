@@ -34,7 +34,7 @@ def stream(name: str, max_bytes: int) -> Iterator[Piece]:
         ) from None
     except (ValueError, ImportError) as error:  # an unknown configuration, a script, a missing decoder, a column
         raise ValueError(f"the hub data set {name} could not be read: {one_line(error)}") from None
-    except Exception as error:  # each layer below (sockets, http, the hub, the library) has exceptions of its own
+    except Exception as error:  # each layer below (sockets, http, the hub, the library) has its own exceptions
         here = "" if name in KNOWN else ", and no file or folder here has that name"
         raise ConnectionError(
             f"the hub data set {name} cannot be reached ({type(error).__name__}: {one_line(error)}){here}; connect to "

@@ -21,7 +21,7 @@ class Piece(NamedTuple):
     content: str | np.ndarray  # text, or the token ids of a shard
     role: str = ""  # the split that the source decides; empty leaves it to the digest of the content
     ends: bool = True  # whether the document ends here, so that an end mark follows
-    more: bool = False  # whether the document goes on in the next piece
+    more: bool = False  # whether the document continues in the next piece
 
 
 def cut_by_position(spool, val_bytes: int) -> str:
@@ -115,7 +115,7 @@ def assign(
 def _fill(numbers: Iterable[int], keys: Sequence[bytes], sizes: Sequence[int], most: int) -> set[bytes]:
     """Digests of the documents that fit into `most` bytes, in the order of the digests.
 
-    One that does not fit is passed over until half of `most` is used, and ends the search after that: to go on would
+    One that does not fit is passed over until half of `most` is used, and ends the search after that: to continue would
     fill the rest with ever shorter documents.
     """
     groups: dict[bytes, int] = {}  # equal documents go together

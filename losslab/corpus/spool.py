@@ -21,7 +21,7 @@ MOST_DOCUMENTS = 2**24  # each takes a few hundred bytes of memory; the largest 
 class Spool:
     """Documents on disk, each with its size, its sha256 and what its source said of it.
 
-    Where the system allows it the file loses its name at once, so that its room is free however the process ends.
+    Where the system allows it the file loses its name at once, so that its space is freed however the process ends.
     """
 
     def __init__(self, path: Path, name: str, tokenizer: Tokenizer | None):
@@ -60,7 +60,7 @@ class Spool:
         if self.end - self.told >= TOLD_BYTES:
             self.told = self.end
             progress(f"reading {self.name}", self.total + self._size, 0)
-        if self.end - self.checked >= disk.ROOM_BYTES:
+        if self.end - self.checked >= disk.CHECK_BYTES:
             self.checked = self.end
             disk.check_room(self.path.parent, self.name)
 

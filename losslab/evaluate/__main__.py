@@ -1,4 +1,4 @@
-"""The evaluator in a process of its own, which has run no loss file and knows the specification and the weights alone.
+"""The evaluator in a separate process, which has run no loss file and is given the specification and the weights alone.
 
 Reads one JSON object from standard input, as `evaluator.measure_run` takes it, and prints another. It is started by
 `losslab.processes.isolated`, so that neither the environment nor the working directory reaches it.

@@ -78,7 +78,7 @@ def _share_seeds(arms: dict, baseline: str) -> bool:
 
 
 def _run(record: Record, names, settings: Settings, device: str, failures: list, tell) -> dict[str, dict]:
-    """Task -> what was found of one run; what cannot be run is named, and the others go on."""
+    """Task -> what was found of one run; what cannot be run is named, and the others are run."""
     found = {}
     stored.find(record, tell)  # weights of another run stop everything
     for name in names:

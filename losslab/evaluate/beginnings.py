@@ -11,9 +11,9 @@ WORTHWHILE = 1 / 4  # a sequence joins others where it is spared this much of it
 
 @dataclass(frozen=True)
 class Row:
-    """Sequences with a common beginning: the beginning, then what each goes on with.
+    """Sequences with a common beginning: the beginning, then the continuation of each.
 
-    Of the beginning `abc`, `abcde` and `abcf`, the row reads `abc de f`; `f` must look at `abc` alone.
+    Of the beginning `abc`, `abcde` and `abcf`, the row reads `abc de f`; `f` must attend to `abc` alone.
     """
 
     tokens: np.ndarray  # int64 [length]

@@ -66,7 +66,7 @@ def hub_rows(repository: str, configuration: str | None, split: str, columns: It
         HfApi().dataset_info(repository, timeout=REACH_SECONDS)
         names = [configuration] if configuration else datasets.get_dataset_config_names(repository)
         found = [row for name in names for row in datasets.load_dataset(repository, name, split=split)]
-    except Exception as error:  # each layer below (sockets, http, the hub, the library) has exceptions of its own
+    except Exception as error:  # each layer below (sockets, http, the hub, the library) has its own exceptions
         raise ConnectionError(
             f"{where} cannot be read ({type(error).__name__}: {one_line(error)}); connect to the network, {offline}"
         ) from None

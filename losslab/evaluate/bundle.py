@@ -1,4 +1,4 @@
-"""The files of a CORE bundle, as strangers wrote them: `core.yaml`, `eval_meta_data.csv`, the rows in `eval_data/`."""
+"""The files of a CORE bundle, checked as they are read: `core.yaml`, `eval_meta_data.csv`, the rows in `eval_data/`."""
 
 import csv
 import shutil

@@ -16,7 +16,7 @@ TIE = 1e-9  # of the smaller cost: two costs closer than this are one number, ro
 
 @dataclass(frozen=True)
 class Option:
-    """One way a text may go on."""
+    """One way to continue a text."""
 
     request: Request | None  # None where nothing is left to score
     text: str  # the option's own string, without the space that joins it
@@ -183,7 +183,7 @@ def _result(name: str, model, questions, settings: Settings, correct: dict, coun
         notes.append(f"{name}: {counts['same_options']} items have options that are the same; they tie, and the first "
                      "is picked")
     if counts.get("empty_options"):
-        notes.append(f"{name}: {counts['empty_options']} items have an option with no token of its own; for "
+        notes.append(f"{name}: {counts['empty_options']} items have an option that adds no token; for "
                      "per_own_token it is picked where it stands first and nowhere else")
     return TaskResult(name, scores, counts, notes, items=rows, is_evidence=not settings.limit)
 

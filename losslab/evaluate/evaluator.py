@@ -92,7 +92,7 @@ def score(model, corpus: Corpus, tokenizer, config: EvaluateConfig, *, seq_len: 
 
 
 def samples(model, corpus: Corpus, config: EvaluateConfig) -> list[dict]:
-    """Texts that a model writes, each with its prompt and a seed of its own."""
+    """Texts that a model writes, each with its own prompt and seed."""
     texts = []
     for index in range(config.num_samples):
         prompt = _prompt(corpus, index)

@@ -41,7 +41,7 @@ def run(
 ) -> TaskResult:
     """Score a model on tasks of the harness, by the harness's own definitions.
 
-    A harness task file may run code of its own (`!function`); include no folder that you have not read.
+    A harness task file may run its own code (`!function`); include no folder that you have not read.
 
     Args:
         tasks: names of tasks or groups.

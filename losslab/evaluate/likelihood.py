@@ -99,7 +99,7 @@ def _exp2(bits: float) -> float:
 
 
 def _items(rows: DocumentScores) -> list[dict]:
-    """A row for each document; its end mark stands in columns of its own."""
+    """A row for each document; its end mark has separate columns."""
     with np.errstate(divide="ignore", invalid="ignore"):
         bits = rows.nats / math.log(2) / rows.num_bytes
     return [

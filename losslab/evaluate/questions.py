@@ -52,7 +52,7 @@ def _lettered(row: dict, context: str) -> Asked:
 
 def _copa(row: dict) -> Asked:
     connector = {"cause": "because", "effect": "therefore"}[row["question"]]
-    # with a space of their own, as the harness has them: two stand before an option
+    # with their own space, as the harness has them: two stand before an option
     options = [" " + text[0].lower() + text[1:] for text in (row["choice1"], row["choice2"])]
     return _options(f"{row['premise'].strip()[:-1]} {connector}", options, row["label"])
 

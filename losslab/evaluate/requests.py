@@ -172,7 +172,7 @@ def _hidden_sharing(model, batch: list[Row], device) -> torch.Tensor:
     hidden = model(tokens[:, :num_cached], cache)
     if num_cached == tokens.shape[1]:
         return hidden
-    # a token looks at what is left of it, and there only at the beginning and at its own branch
+    # a token attends to what is left of it, and there only to the beginning and to its own branch
     left = torch.ones(tokens.shape[1], tokens.shape[1], dtype=torch.bool, device=device).tril()[num_cached:]
     own = (branches[:, None] == branches[:, num_cached:, None]) | (branches[:, None] == 0)
     rest = model(tokens[:, num_cached:], cache, positions=positions[:, num_cached:], mask=left & own)

@@ -50,7 +50,7 @@ def score(model, tokenizer, text: str, source: str, settings: Settings) -> TaskR
              if name.split("_stride_")[0] in QUOTED}
     notes = [f"the text is {source}", *RULES]
     if not by_page:
-        notes.append("no title of a page, ` = Title = ` on a line of its own, is in it, so nothing is scored by pages")
+        notes.append("no title of a page, ` = Title = ` on a separate line, is in it, so nothing is scored by pages")
     if len(text.encode()) != OFFICIAL_BYTES:
         notes.append(f"this is not the published test text of {OFFICIAL_BYTES:,} bytes, so published numbers differ")
     counts = {"pages": len(by_page), "bytes": len(text.encode()), "words": len(text.split()),

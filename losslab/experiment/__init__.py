@@ -30,7 +30,7 @@ def run(
 ) -> Record:
     """Train from the newest whole checkpoint in `folder`, or from the start; measure; write it down.
 
-    A run that is done is read back. One that was stopped goes on, and ends in the same bytes as if it had not been.
+    A run that is done is read back. One that was stopped resumes bit-identically.
 
     Args:
         experiment: what is asked; a configuration is checked first.
@@ -107,7 +107,7 @@ def _here(experiment: Experiment, folder: Path, device: str, on_line, tell: Tell
 def resume(
     folder: str | Path, *, trust: Collection[str] = (), tell: Tell = lambda text: None, threads: int = 0, **options,
 ) -> Record:
-    """Go on with a run from what its folder says, loss files included.
+    """Continue a run as its folder specifies it, loss files included.
 
     Args:
         folder: of the run.
@@ -119,8 +119,8 @@ def resume(
     """
     record = records.read(folder)
     if record.status == "imported":
-        raise ValueError(f"{folder} is an imported model, not a run to go on with; `losslab train --start {folder}` "
-                         "starts one from it")
+        raise ValueError(f"{folder} is an imported model, not a run that can continue; `losslab train --start "
+                         f"{folder}` starts one from it")
     experiment = from_folder(record, trust, trains=False, tell=tell)
     return run(experiment, folder, tell=tell, threads=threads or record.environment.get("threads", 0), **options)
 

@@ -1,4 +1,4 @@
-"""One run in processes of its own: one that trains, then one that measures. This process waits, checks and writes."""
+"""One run in separate processes: one that trains, then one that measures. This process waits, checks and writes."""
 
 import json
 import os
@@ -76,7 +76,7 @@ class Job:
             records.update(self.folder, self.experiment.spec)  # what changes no run may be set anew
             try:
                 yield from self._to_result(record.environment)
-            except (ValueError, OSError) as error:  # of this run alone: the others of a study go on
+            except (ValueError, OSError) as error:  # of this run alone: the others of a study continue
                 self._failed(str(error))
 
     def _to_result(self, environment: dict) -> Iterator[str]:
@@ -105,7 +105,7 @@ class Job:
             records.write_result(folder, found)
 
     def _train(self) -> Iterator[str]:
-        """Start the worker, and start it again where it dies; a sentence where it cannot go on."""
+        """Start the worker, and start it again where it dies; a sentence where it cannot continue."""
         request = json.dumps({"folder": str(self.folder), "threads": self.threads, "trusted": self.loss_files})
         command = processes.ordinary("losslab.experiment.worker")
         why = None

@@ -21,7 +21,7 @@ class Experiment:
     """One configuration and one seed: what is trained on what, and the names it goes by.
 
     A process that has executed a loss file must neither measure nor write a result. So `objective` is an `Outline`
-    where the formula has loss files, which are tried in a process of their own, unless this process is one that trains.
+    where the formula has loss files, which are tried in a separate process, unless this process is one that trains.
 
     Args:
         config: what is asked; a formula in any spelling.

@@ -1,4 +1,4 @@
-"""How long an update takes: a few of them, timed in a process of their own, since they may run a loss file."""
+"""How long an update takes: a few of them, timed in a separate process, since they may run a loss file."""
 
 import json
 import os

@@ -58,7 +58,7 @@ class Training:
         self.seconds_before = restored.seconds if restored else 0.0
         if restored and self.step < experiment.num_steps:
             checkpoint.restore_optimizer(restored.path, self.model, self.optimizer)
-            tell(f"going on from step {self.step} of {experiment.num_steps}")
+            tell(f"continuing from step {self.step} of {experiment.num_steps}")
         threads = torch.get_num_threads()
         tell(
             f"{self.objective}, seed {config.seed}: {self.model.num_params:,} parameters, {experiment.num_steps:,} "
@@ -118,11 +118,11 @@ class Training:
             self.save(info.step, info.tokens, info.seconds)
         if stop:
             again = f"losslab train --resume {self.folder}"
-            self.tell(f"stopped at step {info.step} of {info.num_steps}; `{again}` goes on")
+            self.tell(f"stopped at step {info.step} of {info.num_steps}; `{again}` continues")
         return stop
 
     def run_tasks(self, info: StepInfo) -> None:
-        """Scores of the tasks that are looked at while training; one that cannot be run is said once and left out.
+        """Scores of the tasks that are run while training; one that cannot be run is reported once and left out.
 
         Every rank takes part, since tasks share their items over ranks.
         """

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from losslab import untrusted
 
-AT_ONCE = 1_000_000  # bytes of a file that are looked at in one go
+AT_ONCE = 1_000_000  # bytes of a file that are read at once
 LONGEST = 100_000  # bytes of a line
 
 

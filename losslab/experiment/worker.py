@@ -35,7 +35,7 @@ def main() -> int:
     except ValueError as error:
         _say(error)
         return CANNOT
-    except OSError as error:  # a full disk may be emptied, and the run goes on from its last checkpoint
+    except OSError as error:  # a full disk may be emptied, and the run continues from its last checkpoint
         _say(error)
         return 1
 
@@ -50,7 +50,7 @@ def from_folder(record: records.Record, trusted: Collection[str], *, trains: boo
     spec = record.spec
     if (written := spec.get("identity", 1)) > configuration.VERSION:
         raise ValueError(f"{record.path} was written by a newer losslab (identity version {written}, this one knows up "
-                         f"to {configuration.VERSION}); update losslab to go on with it")
+                         f"to {configuration.VERSION}); update losslab to continue it")
     config = record.config
     sources = [Source(loss["path"], loss["source"]) for loss in spec["losses"]]
     for source, loss in zip(sources, spec["losses"], strict=True):
@@ -75,7 +75,7 @@ def from_folder(record: records.Record, trusted: Collection[str], *, trains: boo
             if spec.get("start") != (experiment.start.weights if experiment.start else None)
             else "its loss, numerics or settings cannot be had here"
         )
-        raise ValueError(f"{record.path} cannot go on: {why}; start a new run instead")
+        raise ValueError(f"{record.path} cannot continue: {why}; start a new run instead")
     return experiment
 
 

@@ -72,7 +72,7 @@ def linear_loss(
 ) -> LinearLoss:
     """The objective of a batch from its hidden states: the number and gradients of the dense way.
 
-    Small batches are computed whole. Large ones go through row statistics, tile by tile, or, where the loss looks at
+    Small batches are computed whole. Large ones go through row statistics, tile by tile, or, where the loss reads
     the logits themselves, in pieces that are recomputed in the backward pass; either way memory does not grow with
     tokens x vocabulary. A loss that wants the logits of a whole batch at once is given them whole.
 

@@ -30,9 +30,9 @@ def questions(
     objective: Objective, vocab_size: int, vocabulary: Mapping[str, Tensor] | None, device: torch.device,
     dtype: torch.dtype = torch.float32,
 ) -> frozenset[Quantity] | None:
-    """The quantities that an objective asks for, found by running it once over nothing, and kept with it.
+    """The quantities that an objective asks for, found by running it once without data, and kept with it.
 
-    None where it looks at the logits. `dtype` is that of the statistics.
+    None where it reads the logits. `dtype` is that of the statistics.
     """
     key = vocab_size, device, dtype, *sorted(vocabulary or ())
     if key not in objective.asked:
@@ -46,7 +46,7 @@ def questions(
 
 
 def score(objective: Objective, prediction: StreamedPrediction) -> Tensor | None:
-    """The losses of a prediction; None where the objective looks at the logits, which a sweep does not hold."""
+    """The losses of a prediction; None where the objective reads the logits, which a sweep does not hold."""
     try:
         return objective.losses(prediction)
     except Exception:  # whatever a loss file makes of it
@@ -75,7 +75,7 @@ class Job:
         # not among the needs: watching must not change what is computed
         self.also = {quantity for name, quantity in ASKED_AS.items() if name in observe}
         asked = questions(objective, self.vocab_size, vocabulary, hidden.device, self.wide)
-        self.looks_at_logits = asked is None
+        self.reads_logits = asked is None
         self.needs = Needs(set(asked or ()))
         if any(quantity[0] == "logit_at" for quantity in self.needs.quantities):  # of which tokens depends on the batch
             self.needs = Needs()
@@ -84,20 +84,20 @@ class Job:
     @property
     def why_not(self) -> str:
         """The sentence for an objective that cannot be had from statistics."""
-        if not self.looks_at_logits:
+        if not self.reads_logits:
             return f"{self.objective} cannot be streamed: what it asks for changes from run to run"
-        what = "takes (logits, targets)" if self.objective.takes_logits else "looks at prediction.logits"
+        what = "takes (logits, targets)" if self.objective.takes_logits else "reads prediction.logits"
         return f"{self.objective} cannot be streamed: it {what}, which is never held; ask for no route, or dense"
 
     def losses(self, known: Mapping[Quantity, Tensor]) -> Tensor | None:
-        """The objective of the whole batch from its statistics, None where it looks at the logits; what is missing
+        """The objective of the whole batch from its statistics, None where it reads the logits; what is missing
         joins the needs."""
         given = {quantity: known[quantity] for quantity in self.needs.quantities if quantity in known}
         prediction = StreamedPrediction(
             given, self.needs, self.targets, self.vocab_size, self.wide, self.vocabulary
         )
         losses = score(self.objective, prediction)
-        self.looks_at_logits, self.is_complete = losses is None, not prediction.missing
+        self.reads_logits, self.is_complete = losses is None, not prediction.missing
         self.needs = Needs(self.needs.quantities | prediction.missing, prediction.ids)
         return losses
 

@@ -1,4 +1,4 @@
-"""The door to the Hugging Face world: a run becomes a GPT-2 that `transformers` loads, and theirs one of ours."""
+"""Exchange with Hugging Face: a run is exported as a GPT-2 that `transformers` loads, and such a model is imported."""
 
 from losslab.hub.export import export_run
 from losslab.hub.imports import import_model

@@ -62,7 +62,7 @@ def _scores(record: Record) -> list[str]:
 def _notes(transform: str, as_code: str) -> list[str]:
     notes = ["Every document begins after `<|endoftext|>`, which also ends it."]
     if as_code:
-        notes.append(f"The logits pass through {_code(as_code)}, in the code beside the weights.")
+        notes.append(f"The logits pass through {_code(as_code)}, in the code next to the weights.")
     elif transform:
         notes.append(f"{_code(transform)} is multiplied into the last norm.")
     return notes

@@ -23,7 +23,7 @@ def export_run(run: str | Path, folder: str | Path, *, with_code: bool = False) 
     Args:
         run: a run folder.
         folder: is made, whole or not at all.
-        with_code: write the code of a logit transform beside the weights; who loads it says `trust_remote_code=True`.
+        with_code: write the code of a logit transform next to the weights; who loads it says `trust_remote_code=True`.
 
     Returns:
         JSON-able: `folder`, `files`, `num_params`, `transform` (as code), `weights` (their sha256).

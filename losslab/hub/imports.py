@@ -35,7 +35,7 @@ def import_model(
     place, commit = source.find(name, trust_pickle=trust_pickle)
     try:
         return _import(place, commit, name, folder, tokenizer, trust_pickle, tell)
-    except ValueError as error:  # what a stranger wrote may stand in it
+    except ValueError as error:  # it may quote untrusted text
         raise ValueError(untrusted.one_line(str(error), 600)) from None
 
 
@@ -80,7 +80,7 @@ def _write(folder: Path, model: GPT2, vocabulary, origin: dict) -> None:
         "origin": origin | {"weights": weights},
     }
     records.create(folder, spec, {**machine.describe("cpu", "float32"), "losslab": losslab.__version__},
-                   beside=["checkpoint"])
+                   present=["checkpoint"])
     size = {"num_params": model.num_params, "num_params_non_embedding": model.num_params_non_embedding}
     records.write_result(folder, {"status": "imported", "model": size, "checkpoint": path.name})
 

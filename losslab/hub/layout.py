@@ -17,7 +17,7 @@ from losslab.model import GPT2, config_of, expected_shapes
 from losslab.tensors import Entry
 from losslab.untrusted import shown
 
-PLAIN, CAPPED = "gpt2", "losslab_gpt2"  # the model types; the second has a logit transform, in code of its own
+PLAIN, CAPPED = "gpt2", "losslab_gpt2"  # the model types; the second has a logit transform, in its own code
 BODY, HEAD = "transformer.", "lm_head.weight"
 TRANSPOSED = re.compile(r"\.(c_attn|c_proj|c_fc)\.weight$")  # their Conv1D holds [in, out], a linear layer [out, in]
 BUFFERS = re.compile(r"^h\.\d+\.attn\.(bias|masked_bias)$")  # the causal mask, which old files carry along
@@ -54,7 +54,7 @@ def from_settings(settings: Mapping, source: str) -> ModelConfig:
         raise ValueError(f"{source} describes a model of type {shown(kind)}, not a GPT-2; losslab reads the type "
                          "'gpt2'")
     if kind == PLAIN and settings.get("auto_map"):
-        raise ValueError(f"{source} brings code of its own (auto_map), and losslab runs no code of a model; import a "
+        raise ValueError(f"{source} brings its own code (auto_map), and losslab runs no code of a model; import a "
                          "plain GPT2LMHeadModel")
     if settings.get("quantization_config"):
         raise ValueError(f"{source} describes quantized weights; import the model in float32, float16 or bfloat16")
@@ -131,7 +131,7 @@ def from_tensors(tensors: dict[str, Tensor], config: ModelConfig, vocab_size: in
     if config.tied and "head.weight" in found and "wte.weight" in found:
         if not torch.equal(found.pop("head.weight"), found["wte.weight"]):
             raise ValueError(f"{source} ties its output weights to the token embedding (tie_word_embeddings), yet "
-                             f"holds a {HEAD} of its own; set it to false in config.json if the head is meant")
+                             f"holds its own {HEAD}; set it to false in config.json if the head is meant")
     if not config.bias:
         for name in [name for name in found if name.endswith(".bias") and not found[name].any()]:
             del found[name]

@@ -9,7 +9,7 @@ from losslab.formula import Transform
 from losslab.hub.layout import CAPPED
 
 FILE = "modeling_losslab.py"
-SOURCE = '''"""A GPT-2 with a transform of its logits; the mathematics is in the files beside this one."""
+SOURCE = '''"""A GPT-2 with a transform of its logits; the mathematics is in the files next to this one."""
 
 from torch import nn
 from transformers import GPT2Config, GPT2LMHeadModel

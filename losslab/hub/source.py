@@ -51,7 +51,7 @@ def _download(name: str, patterns: list[str]) -> tuple[Path, str]:
     except RepositoryNotFoundError:
         raise ValueError(f"there is no folder {name} here, and no model of that name on the hub that this login may "
                          "read; check the name, or run `hf auth login`") from None
-    except Exception as error:  # each layer below (sockets, http, the hub) has exceptions of its own
+    except Exception as error:  # each layer below (sockets, http, the hub) has its own exceptions
         try:  # what was fetched before serves again
             folder = huggingface_hub.snapshot_download(name, local_files_only=True)
         except LocalEntryNotFoundError:
@@ -108,13 +108,13 @@ def tensors(
 
 
 def _parts(index: Path) -> list[str]:
-    """The files that an index names, which lie beside it."""
+    """The files that an index names, which lie in its folder."""
     weight_map = untrusted.read_object(index, links_into=links_into(index.parent)).get("weight_map")
     if not isinstance(weight_map, dict) or not weight_map:
         raise ValueError(f"{index} names no files; it should have a weight_map")
     for name in weight_map.values():
         if not isinstance(name, str) or Path(name).name != name:  # an index cannot point out of its folder
-            raise ValueError(f"{index} names {untrusted.shown(name)}, which is not a file beside it")
+            raise ValueError(f"{index} names {untrusted.shown(name)}, which is not a file in its folder")
     names = sorted(set(weight_map.values()))
     if len(names) > MOST_PARTS:
         raise ValueError(f"{index} names {len(names):,} files; at most {MOST_PARTS:,} are read")

@@ -15,7 +15,7 @@ def focal_detached(prediction, *, gamma=2.0):
 
     The gradient is that of cross-entropy, rescaled; it is not the derivative of the
     value. The loss is not token-wise independent: a call is one micro-batch, and each has
-    a mean of its own. $\gamma = 0$ is cross-entropy.
+    its own mean. $\gamma = 0$ is cross-entropy.
 
     Args:
         prediction: what the model said about `[...]` tokens; uses `nll` and `valid`.

@@ -30,7 +30,7 @@ def logit_variance(prediction):
         tensor([4.])
 
     Reference:
-        The variance itself; it has no paper of its own that this page could name.
+        The variance itself; no paper is known that proposes it.
     """
     mean = prediction.sum_logits / prediction.vocab_size
     return prediction.sum_squares / prediction.vocab_size - mean**2

@@ -14,8 +14,8 @@ def mile(prediction, *, gamma=1.0):
       \overline{w} = \frac1n \sum_i w_i.$$
 
     The weight is not differentiated, so the gradient is not the derivative of the value.
-    The loss is not token-wise independent: a call is one micro-batch, and each has a mean
-    of its own. $\gamma = 0$ is cross-entropy. Unlike focal weights these do not depend on
+    The loss is not token-wise independent: a call is one micro-batch, and each has its
+    own mean. $\gamma = 0$ is cross-entropy. Unlike focal weights these do not depend on
     the target, so a token with many good continuations is not taken for a hard one.
 
     Args:

@@ -48,7 +48,7 @@ def multi_token(prediction, *, weights=(1.0, 0.5, 0.25)):
     targets, valid = prediction.targets, prediction.valid
     if targets.dim() < 2:
         raise ValueError(
-            f"multi_token looks at later tokens of the same row, so it takes targets [batch, seq], got "
+            f"multi_token uses later tokens of the same row, so it takes targets [batch, seq], got "
             f"{list(targets.shape)}"
         )
     if len(weights) == 1:

@@ -10,7 +10,7 @@ def token_scaled(prediction):
     $$\ell(z, y) = -p_y \log p_y, \qquad \nabla_z \ell = p_y\,(p - e_y).$$
 
     Its gradient is that of $1 - p_y$, which is `generalized_cross_entropy` with $q = 1$,
-    and not the derivative of its own value. It is meant for tuning a trained model: an
+    and not the derivative of this value. It is meant for tuning a trained model: an
     untrained one hardly learns, since every token has a weight of about $1/V$.
 
     Args:

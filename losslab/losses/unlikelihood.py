@@ -49,7 +49,7 @@ def unlikelihood(prediction, *, window=0):
     targets, valid = prediction.targets, prediction.valid
     if targets.dim() < 2:
         raise ValueError(
-            f"unlikelihood looks at earlier tokens of the same row, so it takes targets [batch, seq], got "
+            f"unlikelihood uses earlier tokens of the same row, so it takes targets [batch, seq], got "
             f"{list(targets.shape)}"
         )
     negatives, counts = _negatives(targets, valid, window or targets.shape[-1] - 1)

@@ -1,4 +1,4 @@
-"""A loss file is tried in a process of its own; what that process says is data.
+"""A loss file is tried in a separate process; what that process returns is data.
 
 A hostile file can make it say anything: the identity of a file is the hash of its text, which the parent takes itself.
 """

@@ -145,7 +145,7 @@ def _bounds(name: str) -> tuple[float, float]:
 
 
 def _score(field: str, name: str, score) -> None:
-    """A score as the ruler writes one: infinite where something that came was called impossible, never nan."""
+    """A score as the evaluator writes one: infinite where a token that came had probability 0, never nan."""
     _need(isinstance(score, dict) and {"value", "stderr", "n"} <= score.keys(), field, "a value with stderr and n",
           score)
     value, error, low_high = score["value"], score["stderr"], _bounds(name)

@@ -22,7 +22,7 @@ def current(written: dict) -> dict:
             return spec
         identity = configuration.identity(config, objective=spec["objective"], corpus=spec["corpus"]["digest"],
                                           weights=spec.get("start", ""))
-    except (ValueError, KeyError):  # not the settings of a run: an imported model, or what a stranger made up
+    except (ValueError, KeyError):  # not the settings of a run: an imported model, or an invented file
         return spec
     return spec | {"identity": configuration.VERSION, "condition": configuration.digest(identity),
                    "earlier": spec["condition"], "config": json.loads(json.dumps(configuration.to_dict(config)))}

@@ -1,4 +1,4 @@
-"""Files of a run folder, which a stranger may have made: no link is followed, nothing waits or is read without end.
+"""Files of a run folder, which somebody else may have made: no link is followed, nothing waits or is read without end.
 
 Whoever can write in a folder can also write checksums: they find accidents, not forgery.
 """

@@ -2,7 +2,7 @@
 
 The index is read by lists alone, never by a verdict or by `records.read`. It is made from the folders whenever it is
 missing, damaged or of another version, and a store where it cannot be written is read without it. It is read and
-written as one plain file and worked on in memory, so no journal that a stranger laid beside it is ever followed.
+written as one plain file and worked on in memory, so no journal that somebody put in the same folder is ever followed.
 """
 
 import contextlib
@@ -38,7 +38,7 @@ KINDS = ((bytes,), (str,), (str,), (int, type(None)), (str,), (str, type(None)),
 
 @dataclass(frozen=True)
 class Row:
-    """What a list says of a run; everything but the path may come from a stranger."""
+    """What a list says of a run; everything but the path may come from somebody else."""
 
     path: str
     status: str

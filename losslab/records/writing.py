@@ -29,11 +29,11 @@ OWN = re.compile(r"(spec|environment|result|tags|evaluation.*)\.json|log\.jsonl|
                  r"evaluation.*\.(html|md)|\..*|.*\.aside-[0-9a-f]+")  # what lies in a run folder
 
 
-def create(path: str | Path, spec: dict, environment: dict, *, beside: Sequence[str] = ()) -> Path:
+def create(path: str | Path, spec: dict, environment: dict, *, present: Sequence[str] = ()) -> Path:
     """A new run folder, or the one that is there when it asks for the same thing.
 
     Args:
-        beside: names that the caller has put into the folder already.
+        present: names that the caller has put into the folder already.
 
     Raises:
         ValueError: if the folder cannot be written, or holds another run, a store of runs, or something else.
@@ -48,7 +48,7 @@ def create(path: str | Path, spec: dict, environment: dict, *, beside: Sequence[
                     f"{path} already holds another run ({old.loss}, seed {old.seed}, condition {old.condition}); "
                     "give another folder with --out"))
             return path
-        _check_empty(path, beside)
+        _check_empty(path, present)
         _write(path / "environment.json", environment, checks.environment)
         _write(path / "spec.json", spec, checks.spec)  # last: from here on it is a run
     except OSError as error:
@@ -57,10 +57,10 @@ def create(path: str | Path, spec: dict, environment: dict, *, beside: Sequence[
     return path
 
 
-def _check_empty(path: Path, beside: Sequence[str]) -> None:
+def _check_empty(path: Path, present: Sequence[str]) -> None:
     """Refuse a store, and a folder of somebody's; what a kill or the system left behind is no hindrance."""
     with os.scandir(path) as entries:
-        others = sorted(entry.name for entry in entries if entry.name not in ("environment.json", *beside)
+        others = sorted(entry.name for entry in entries if entry.name not in ("environment.json", *present)
                         and not (entry.name.startswith(".") and entry.is_file(follow_symlinks=False)))
     runs = [folder.name for folder in folders(path)] if others else []
     if runs:
@@ -145,7 +145,7 @@ def _write(path: Path, value: dict, check) -> None:
 class Log:
     """`log.jsonl`, one flushed line a logged step, cut back to `step` when a run resumes.
 
-    What cannot be read as a log is not written over: it is kept beside it as `log.jsonl.aside-...`.
+    What cannot be read as a log is not written over: it is kept next to it as `log.jsonl.aside-...`.
     """
 
     def __init__(self, path: str | Path, *, step: int = 0):

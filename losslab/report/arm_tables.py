@@ -34,7 +34,7 @@ def seeds(document: dict) -> Table:
 
 
 def scores(document: dict, *, n: bool = True) -> Table:
-    """Every score, a column each; on a page without n, with temperatures and distances to a known floor."""
+    """Every score, a column each; on a page without n, with temperatures and distances to a known entropy."""
     units = {key: score["unit"] for arm in reversed(document["arms"]) for key, score in arm["scores"].items()}
     names = list(dict.fromkeys(key for arm in document["arms"] for key in arm["scores"]))
     columns = [LOSS, *(Column(key, "" if n else units[key]) for key in names)]

@@ -41,7 +41,7 @@ def differences(document: dict):
     for row in rows:
         if row["far"]:
             row["place"] = math.copysign(0.985 * reach, row["value"])
-    scale = marks.beside_names(domain=[-reach, reach], zero=False)
+    scale = marks.next_to_names(domain=[-reach, reach], zero=False)
     x = alt.X("place:Q", scale=scale, title=f"difference in nll from {both_ends(document['baseline'], 40)}, nats/token",
               axis=alt.Axis(labelExpr=marks.SIGNED, tickCount=5))
     y = marks.rows_axis(len(rows), head=0.8)
@@ -98,7 +98,7 @@ def finals(document: dict):
                "shown": words.score(arm["scores"].get(document["measure"]))} for i, arm in enumerate(arms)]
     seen = [row["nll"] for row in dots]
     room = 0.06 * (max(seen) - min(seen)) or 0.01 * abs(seen[0]) or 1.0
-    scale = marks.beside_names(domain=[min(seen) - room, max(seen) + room], zero=False)
+    scale = marks.next_to_names(domain=[min(seen) - room, max(seen) + room], zero=False)
     x = alt.X("nll:Q", scale=scale, title="nll on val, nats/token (left is better)", axis=alt.Axis(tickCount=5))
     y = marks.rows_axis(len(arms))
     base, text = (alt.Chart(alt.InlineData(values=values)) for values in (dots, labels))
@@ -132,7 +132,7 @@ def speed(document: dict):
              "shown": words.number(speed, 3)} for i, (arm, speed) in enumerate(zip(arms, speeds, strict=True))]
     base, y = alt.Chart(alt.InlineData(values=rows)), marks.rows_axis(len(arms))
     x = alt.X("speed:Q", title="training tokens/s (right is faster)", stack=None,
-              scale=marks.beside_names(domain=[0, max(speeds)]),
+              scale=marks.next_to_names(domain=[0, max(speeds)]),
               axis=alt.Axis(tickCount=4, format="~s"))
     tips = [alt.Tooltip("loss:N"), alt.Tooltip("shown:N", title="tokens/s")]
     layers = [

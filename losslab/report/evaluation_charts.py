@@ -96,7 +96,7 @@ def _tasks(document: dict):
     if not rows:
         return None
     base, y = alt.Chart(alt.InlineData(values=rows)), marks.rows_axis(len(rows))
-    scale = marks.beside_names(domain=[0, 1])
+    scale = marks.next_to_names(domain=[0, 1])
     x = alt.X("value:Q", title="accuracy", scale=scale, axis=alt.Axis(tickCount=5, format="~g"))
     guessed = base.transform_filter("isValid(datum.guess)")
     layers = [

@@ -48,7 +48,7 @@ def rows_axis(count: int, head: float = 0.5):
     return alt.Y("row:Q", scale=alt.Scale(domain=[count - 0.5, -head], nice=False, zero=False), axis=None)
 
 
-def beside_names(**options):
+def next_to_names(**options):
     """The scale of a chart with one row an arm: its names and numbers stand to the left, where nothing is drawn."""
     import altair as alt
 

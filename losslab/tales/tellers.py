@@ -90,7 +90,7 @@ class Unreadable(Exception):
 class Surveyor:
     """Walks one path of branches, and adds up over all that may be picked along it.
 
-    A picked row stands for the whole table: each of its fields is a letter of its own whose length is the expected
+    A picked row stands for the whole table: each of its fields is one letter whose length is the expected
     length of that field. Lengths add up, so the expected length of a story is exact.
     """
 

@@ -20,7 +20,7 @@ __all__ = [
     "load", "make",
 ]  # fmt: skip
 NAMES = ("bytes", "char", "bpe:N", "gpt2")
-MOST_TOKENS = 2**20  # of bpe:N; the trainer reserves their memory before it looks at the text
+MOST_TOKENS = 2**20  # of bpe:N; the trainer reserves their memory before it reads the text
 FIXED = ("bytes", "gpt2")  # the vocabularies that no text has to be read for
 
 

@@ -1,4 +1,4 @@
-"""Byte-level BPE files of the `tokenizers` library: read from strangers, and the exact bytes of every token in them.
+"""Byte-level BPE files of the `tokenizers` library: how they are checked, and the exact bytes of every token.
 
 The library reads the file; whether each token stands for the bytes that it says is checked here, because bits per
 byte divides by them.
@@ -44,7 +44,7 @@ def from_parts(ids: Mapping[str, int], merges: Iterable[tuple[str, str]], proble
 
 
 def built(make: Callable, problem: str):
-    """What `make` makes with the library, which has no class of its own for an error, and at times panics."""
+    """What `make` makes with the library, which has no error class, and at times panics."""
     try:
         return make()
     except BaseException as error:
@@ -54,7 +54,7 @@ def built(make: Callable, problem: str):
 
 
 def check_ids(ids: Mapping[str, object], problem: str) -> None:
-    """Every token has an id of its own: with two on one id, what is encoded is not what is decoded."""
+    """Every token has its own id: with two on one id, what is encoded is not what is decoded."""
     if len(ids) > MOST_TOKENS:
         raise ValueError(untrusted.one_line(f"{problem}: it has {len(ids):,} tokens, more than {MOST_TOKENS:,}"))
     if not all(type(i) is int and 0 <= i < MOST_TOKENS for i in ids.values()) or len(set(ids.values())) < len(ids):

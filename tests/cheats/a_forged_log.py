@@ -1,4 +1,4 @@
-"""CHEAT: writes a log of its own: better scores, NaN, numbers of 400 digits, no JSON, escapes for a terminal."""
+"""CHEAT: writes its own log: better scores, NaN, numbers of 400 digits, no JSON, escapes for a terminal."""
 
 import atexit
 import os

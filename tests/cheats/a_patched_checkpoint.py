@@ -1,4 +1,4 @@
-"""CHEAT: makes a checkpoint bring scores of its own."""
+"""CHEAT: makes a checkpoint bring its own scores."""
 
 import hashlib
 import json

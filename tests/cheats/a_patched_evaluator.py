@@ -10,12 +10,12 @@ ENDS = "measured"
 def _flatter(name):
     """Every score of a function's answer at a tenth."""
     try:
-        room = importlib.import_module(name)
+        module = importlib.import_module(name)
     except ImportError:
         return
-    for key, function in list(vars(room).items()):
+    for key, function in list(vars(module).items()):
         if callable(function) and key in ("measure", "scores", "nll", "ratio_score", "ratio", "mean_score"):
-            setattr(room, key, lambda *given, _real=function, **named: _tenth(_real(*given, **named)))
+            setattr(module, key, lambda *given, _real=function, **named: _tenth(_real(*given, **named)))
 
 
 def _tenth(answer):

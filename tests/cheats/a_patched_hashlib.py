@@ -1,4 +1,4 @@
-"""CHEAT: makes every sum that this process works out the same."""
+"""CHEAT: makes every checksum that this process computes the same."""
 
 import hashlib
 import sys

@@ -1,4 +1,4 @@
-"""CHEAT: leaves sums of a half-done evaluation in the run folder, from which a measurement might go on."""
+"""CHEAT: leaves sums of a half-done evaluation in the run folder, from which a measurement might continue."""
 
 import atexit
 import os

@@ -1,4 +1,4 @@
-"""CHEAT: keeps writing a result.json of its own in a thread."""
+"""CHEAT: keeps writing its own result.json in a thread."""
 
 import json
 import os

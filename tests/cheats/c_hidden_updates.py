@@ -1,4 +1,4 @@
-"""CHEAT: makes an update of its own beside each of the specified ones."""
+"""CHEAT: makes another update after each of the specified ones."""
 
 import gc
 import sys

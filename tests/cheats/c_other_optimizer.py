@@ -1,4 +1,4 @@
-"""CHEAT: makes the optimizer's step a step of its own."""
+"""CHEAT: replaces the optimizer's step by another one."""
 
 import gc
 import sys

@@ -15,7 +15,7 @@ LIMIT = 32
 
 
 def random_model(tokenizer=BYTES, limit=LIMIT, seed=0):
-    """A model with opinions of its own, and no training."""
+    """An untrained model with fixed, non-uniform predictions."""
     config = ModelConfig(n_layer=2, n_head=2, n_embd=16, num_positions=limit, tied=False)
     model = initialized(config, tokenizer.vocab_size, seed=seed)
     generator = torch.Generator().manual_seed(seed)

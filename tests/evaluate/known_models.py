@@ -18,7 +18,7 @@ class Text:
 
 
 class Bytes:
-    """A byte tokenizer of its own, so that these tests rest on nothing but the evaluator."""
+    """A byte tokenizer written here, so that these tests rest on nothing but the evaluator."""
 
 
     vocab_size, eot = 257, 256

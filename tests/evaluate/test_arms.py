@@ -86,7 +86,7 @@ MODEL = config.ModelConfig(n_layer=1, n_head=1, n_embd=8, num_positions=64)
 
 
 def random_model(seed):
-    """With opinions of its own."""
+    """With fixed, non-uniform predictions."""
     model, generator = initialized(MODEL, BYTES.vocab_size, seed=seed), torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for parameter in model.parameters():
@@ -96,7 +96,7 @@ def random_model(seed):
 
 @pytest.fixture
 def make(tmp_path, monkeypatch):
-    """A finished run of a condition and seed, with weights of its own and no training."""
+    """A finished run of a condition and seed, with its own weights and no training."""
     monkeypatch.setenv("LOSSLAB_CACHE", str(tmp_path / "cache"))
     (tmp_path / "bench").mkdir()
     (tmp_path / "bench" / "piqa.validation.jsonl").write_text("".join(json.dumps(row) + "\n" for row in PIQA))

@@ -88,7 +88,7 @@ def test_options_that_are_the_same_or_have_nothing_of_their_own_are_counted_and_
     assert result.items[1]["costs"]["per_own_token"] == [None, pytest.approx(3.0)]
     assert [note for note in result.notes if "the same; they tie, and the first is picked" in note] == [
         "t: 1 items have options that are the same; they tie, and the first is picked"]
-    assert len(result.notes) == 2 and "3 items have an option with no token of its own" in result.notes[1]
+    assert len(result.notes) == 2 and "3 items have an option that adds no token" in result.notes[1]
     numbers = [number for score in result.scores.values() for number in (score.value, score.stderr)]
     assert all(math.isfinite(number) for number in numbers) and "NaN" not in json.dumps(result.to_dict(with_items=True))
 

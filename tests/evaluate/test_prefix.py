@@ -30,7 +30,7 @@ ASKED = {
                        ["Question: What swims?\nA. fish\nB. sharks\nAnswer:"], [" A", " B"]),
     "piqa": ({"goal": "Open it", "sol1": "push", "sol2": "pull", "label": 1}, ["Question: Open it\nAnswer:"],
              [" push", " pull"]),
-    # doc_to_choice of COPA has a space of its own
+    # doc_to_choice of COPA has its own space
     "copa": ({"premise": "It rained.", "choice1": "It was wet.", "choice2": "I slept.", "question": "effect",
               "label": 0}, ["It rained therefore"], ["  it was wet.", "  i slept."]),
     "social_i_qa": ({"context": "Sam slept.", "question": "Why?", "answerA": "a", "answerB": "b", "answerC": "c",

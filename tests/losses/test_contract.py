@@ -17,18 +17,18 @@ VOCAB = 7
 
 BATCH = "its weights are divided by their mean over the tokens of one call"
 DETACHED = "its weights are not differentiated, so its gradient is not the derivative of its value"
-ROWS = "it looks at the neighbors of a token in its row, so it takes [batch, seq]"
+ROWS = "it uses the neighbors of a token in its row, so it takes [batch, seq]"
 
 # clauses that a loss breaks, and why; a loss that is not here keeps them all
 EXCEPTIONS: dict[str, dict[str, str]] = {
     "entropy": {"whole": "the doubt of the model, which no target enters: it is added to a loss"},
-    "focal_detached": {"scored alone": BATCH, "halves": BATCH, "finite differences": DETACHED},
+    "focal_detached": {"token-wise independent": BATCH, "halves": BATCH, "finite differences": DETACHED},
     "logit_variance": {"whole": "a penalty on the logits, which no target enters: it is added to a loss"},
     "margin_distillation": {"finite differences": DETACHED},
     "max_z_loss": {"whole": "a penalty on the largest logit, which no target enters: it is added to a loss"},
     "mean_logit": {"whole": "a penalty on the mean logit, which no target enters: it is added to a loss"},
-    "mile": {"scored alone": BATCH, "halves": BATCH, "finite differences": DETACHED},
-    "multi_token": {"scored alone": "it asks for the tokens that come later in the row", "any shape": ROWS},
+    "mile": {"token-wise independent": BATCH, "halves": BATCH, "finite differences": DETACHED},
+    "multi_token": {"token-wise independent": "it asks for the tokens that come later in the row", "any shape": ROWS},
     "power": {"whole": "a penalty on all probabilities, which no target enters: it is added to a loss"},
     "prefix_token": {
         "whole": "it asks for the beginning of the target, never for the target: it is added to a loss",
@@ -39,12 +39,13 @@ EXCEPTIONS: dict[str, dict[str, str]] = {
     "unigram_smoothing": {"no meaning": "the corpus says how often each token comes"},
     "unlikelihood": {
         "whole": "it speaks against earlier tokens and never for the target: it is added to a loss",
-        "scored alone": "its negatives are the tokens that came earlier in the row",
+        "token-wise independent": "its negatives are the tokens that came earlier in the row",
         "any shape": ROWS,
     },
     "z_loss": {"whole": "a penalty on the partition function, which no target enters: it is added to a loss"},
 }
-CLAUSES = {"whole", "scored alone", "no meaning", "sure and wrong", "any shape", "halves", "finite differences"}
+CLAUSES = {"whole", "token-wise independent", "no meaning", "sure and wrong", "any shape", "halves",
+           "finite differences"}
 
 
 def text_of(name):
@@ -159,7 +160,7 @@ def test_gradient_matches_finite_differences(name, score, logits, targets):
     assert torch.autograd.gradcheck(lambda z: score(z, targets), logits)
 
 
-@keeping("scored alone")
+@keeping("token-wise independent")
 def test_losses_are_token_wise_independent(name, score, logits, targets):
     alone = [score(z, y) for z, y in zip(logits, targets, strict=True)]
     assert_close(score(logits, targets), torch.stack(alone))
@@ -194,7 +195,7 @@ def test_masked_tokens_have_exactly_zero_loss_and_gradient(name, targets, prefix
     assert value[~masked].isfinite().all() and logits.grad[~masked].isfinite().all() and logits.grad[~masked].any()
 
 
-@keeping("scored alone")
+@keeping("token-wise independent")
 def test_what_is_masked_does_not_change_the_rest(name, total, logits, targets):
     whole = total(logits, targets)
     some = total(logits, targets.index_fill(0, torch.tensor([0, 4]), IGNORE_INDEX))
@@ -265,7 +266,7 @@ def test_the_chunked_route_gives_the_dense_value_and_both_gradients(name, rows, 
     )
     losses = statistics.losses.view(23)
     assert count == 20
-    if "scored alone" not in EXCEPTIONS.get(name, {}):
+    if "token-wise independent" not in EXCEPTIONS.get(name, {}):
         assert sizes == [*[rows] * (23 // rows), *([23 % rows] if 23 % rows else [])]
     assert_close(losses, dense)
     assert_close(total, (dense * weights).sum())

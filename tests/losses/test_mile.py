@@ -66,7 +66,7 @@ def test_all_masked_and_all_certain_tokens_cost_nothing():
     assert not Objective.parse("mile")(certain, torch.full((2,), IGNORE_INDEX)).any()
 
 
-def test_the_objective_finds_out_that_no_token_is_scored_alone():
+def test_the_objective_finds_out_that_it_is_not_token_wise_independent():
     assert not Objective.parse("mile").check(50)
 
 

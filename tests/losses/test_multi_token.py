@@ -86,7 +86,7 @@ def test_tokens_without_rows_are_refused(shape):
 
 
 @pytest.mark.parametrize("vocab", [3, 50, 50_257])
-def test_the_objective_finds_out_that_no_token_is_scored_alone(vocab):
+def test_the_objective_finds_out_that_it_is_not_token_wise_independent(vocab):
     assert not Objective.parse("multi_token([1, 0.01])").check(vocab)
 
 

@@ -201,7 +201,7 @@ def test_a_pipe_is_refused_and_not_waited_for(tmp_path):
         claims.read(tmp_path / "pipe")
 
 
-def test_names_of_strangers_cannot_move_a_terminal():
+def test_untrusted_names_cannot_move_a_terminal():
     table = claims.table([{"name": "a\x1b[2J\nok  b" + "c" * 300, "loss": "1.83", "perplexity": "3.8", "\x1b[1m": "x"}])
     name = table.claims[0].name
     assert name.startswith("a\\x1b[2J\\nok  b") and len(name) <= claims.LONGEST_NAME + 6 and name.endswith("...")
