@@ -247,8 +247,8 @@ ABOUT = [
     "the values of all tokens, of the gradient of `hidden` and of that of `lm_head`, each token weighed by its own "
     "number; a table shows the worst of the three, the [CSV](head-errors.csv) all. *Plain* is the dense route in "
     "float32: PyTorch's own product, cross-entropy and autograd. *Streamed* forms the gradient in its one sweep, or in "
-    "a second one for any upstream gradient; a loss that is not token-wise independent uses only the second. bfloat16 is "
-    "autocast over float32 weights. Dense in float64 is the truth itself.",
+    "a second one for any upstream gradient; a loss that is not token-wise independent has only the second. bfloat16 "
+    "is autocast over float32 weights. Dense in float64 is the truth itself.",
     "",
     "Every loss of the family (a term as `cross_entropy + it`), without a transform and behind each of "
     f"{', '.join(prefix.strip(' |') for prefix in TRANSFORMS.values())}, at 507 tokens, width 16, vocabulary 123 in "

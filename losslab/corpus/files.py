@@ -58,8 +58,8 @@ def parts(paths: list[Path]) -> Iterator[Piece]:
     """The documents of text files, long ones in parts of about a megabyte; a document may be blank.
 
     A file is read whole, whatever its size; the free space on the disk bounds what is kept of it. A packed one is
-    given up when it unpacks to more than `MOST_TIMES` its size: text shrinks to a third or a tenth, the most repetitive logs to
-    a fiftieth, and what shrinks to a thousandth was made to fill a disk.
+    given up when it unpacks to more than `MOST_TIMES` its size: text shrinks to a third or a tenth, the most repetitive
+    logs to a fiftieth, and what shrinks to a thousandth was made to fill a disk.
     """
     for path in paths:
         read = _jsonl if ".jsonl" in suffix(path) else _txt
