@@ -34,7 +34,7 @@ def route(objective: Objective, vocab_size: int = 27) -> dict:
         vocab_size, torch.float32)
     alone = objective.check(vocab_size, given)
     job = Job(hidden, lm_head, targets, objective, targets.numel(), given)
-    if job.looks_at_logits or general(hidden, lm_head, job) is None:
+    if job.reads_logits or general(hidden, lm_head, job) is None:
         return {"name": "chunked" if alone else "dense", "why": _unstreamed(objective, alone), "statistics": []}
     needs = sorted({_named(quantity) for quantity in job.needs.quantities})
     sweeps = "value and gradient in one sweep" if alone else (

@@ -170,7 +170,7 @@ def streamed(
     if objective.scored_alone is None:
         objective.check(lm_head.shape[0], vocabulary, lm_head.device)
     job = Job(hidden, lm_head, targets, objective, num_valid, vocabulary, observe)
-    if job.looks_at_logits:
+    if job.reads_logits:
         return job.why_not
     in_forward = (objective.scored_alone and job.kernels.GRADIENT_IN_FORWARD) or not num_valid
     if in_forward and torch.is_grad_enabled() and (hidden.requires_grad or lm_head.requires_grad):
