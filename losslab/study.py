@@ -45,6 +45,16 @@ def plan(
 ) -> Plan:
     """Check every arm and name every run.
 
+    Args:
+        arms: one configuration per arm; its own seed is not used.
+        seeds: one replicate each.
+        store: the folder in which the runs are, or will be.
+        tell: takes what is worth keeping, one line each.
+        progress: is told how far the corpus is.
+
+    Returns:
+        the plan; no run folder is made and nothing is trained.
+
     Raises:
         ValueError: for an arm that cannot be run, two arms that are the same, or a seed given twice.
     """
@@ -111,7 +121,19 @@ def compare(
 
 
 def execute(planned: Plan, *, workers: int, threads: int, tell: Tell, progress: Progress) -> None:
-    """Run what is not done yet, at most `workers` at a time."""
+    """Run what is not done yet, at most `workers` at a time.
+
+    Args:
+        planned: what `plan` returned; runs that are finished or diverged are left as they are.
+        workers: runs at once.
+        threads: CPU threads of each; 0 as the environment says.
+        tell: takes what is worth keeping, one line each.
+        progress: is told once a second how far all runs are.
+
+    Raises:
+        ValueError: for fewer than one worker.
+        Stopped: after SIGTERM or Ctrl-C, once every worker has saved its run.
+    """
     if workers < 1:
         raise ValueError(f"workers must be at least 1, got {workers}; each trains one run at a time")
     waiting = []
@@ -164,7 +186,20 @@ class _Reporter:
 
 
 def estimate(planned: Plan, *, workers: int, threads: int) -> dict:
-    """What a comparison would cost, from a few timed updates of its first arm, in a separate process."""
+    """What a comparison would cost, from a few timed updates of its first arm, in a separate process.
+
+    Args:
+        planned: what `plan` returned.
+        workers: runs at once.
+        threads: CPU threads of each; 0 as the environment says.
+
+    Returns:
+        JSON-able: `arms`, `runs`, `steps_per_run`, `tokens_per_run`, `tokens`, `num_params`, `tokens_per_second`,
+        `seconds` (training of all runs), `disk_bytes`, `config` of the first arm and `corpus`.
+
+    Raises:
+        ValueError: where the timed updates fail.
+    """
     first = planned.experiments[0]
     config = first.config
     found = timing.measure(first, threads=threads)

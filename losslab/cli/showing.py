@@ -11,7 +11,7 @@ from losslab.cli.speech import command_line, score_text, show
 from losslab.comparison import Comparison
 from losslab.progress import duration
 from losslab.records import Record, files
-from losslab.records.record import tags_in
+from losslab.records.tags import tags_in
 from losslab.tables import Column, Table, left
 from losslab.words import printable, printable_lines
 

@@ -37,6 +37,12 @@ def rows(sequences: Sequence[np.ndarray], *, max_tokens: int, shares: bool = Tru
         sequences: of at least one token id each.
         max_tokens: a row is no longer than this, unless one sequence is.
         shares: False gives one row to each different sequence.
+
+    Example:
+        >>> abcde, abcf = np.array([1, 2, 3, 4, 5]), np.array([1, 2, 3, 6])
+        >>> (row,) = rows([abcde, abcf], max_tokens=100)
+        >>> row.tokens.tolist()
+        [1, 2, 3, 4, 5, 6]
     """
     in_order = sorted(range(len(sequences)), key=lambda index: sequences[index].astype(">u4").tobytes())
     found: list[Row] = []
@@ -89,7 +95,12 @@ def _row(sequences, group: list[list[int]], shared: int) -> Row:
 
 
 def common_length(a: np.ndarray, b: np.ndarray) -> int:
-    """How many tokens two sequences begin alike with."""
+    """The number of tokens at the beginning that two sequences have in common.
+
+    Example:
+        >>> common_length(np.array([1, 2, 3]), np.array([1, 2, 4, 5]))
+        2
+    """
     length = min(len(a), len(b))
     differ = a[:length] != b[:length]
     return int(differ.argmax()) if differ.any() else length

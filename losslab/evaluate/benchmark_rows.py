@@ -28,7 +28,11 @@ def find(folder: Path | None, names: Iterable[str]) -> Path | None:
 
 
 def text(path: Path) -> str:
-    """A UTF-8 text, unpacked where it is `.gz`."""
+    """A UTF-8 text, unpacked where it is `.gz`.
+
+    Raises:
+        ValueError: for a file that is too large, damaged, or not UTF-8.
+    """
     try:
         with gzip.open(path, "rb") if path.suffix == ".gz" else open(path, "rb") as file:
             content = file.read(MAX_BYTES + 1)  # a few packed kilobytes may be a flood
@@ -42,7 +46,11 @@ def text(path: Path) -> str:
 
 
 def rows(path: Path, columns: Iterable[str]) -> Iterator[dict]:
-    """The rows of a JSON-lines file, each with text in `columns`."""
+    """The rows of a JSON-lines file, each with text in `columns`.
+
+    Raises:
+        ValueError: naming the line that is no such row.
+    """
     columns = tuple(columns)
     for number, line in enumerate(text(path).split("\n"), 1):  # not splitlines: a text may hold other line breaks
         if not line.strip():
@@ -57,7 +65,13 @@ def rows(path: Path, columns: Iterable[str]) -> Iterator[dict]:
 
 
 def hub_rows(repository: str, configuration: str | None, split: str, columns: Iterable[str]) -> list[dict]:
-    """The rows of a data set of the hub, of all its configurations if none is named; needs the extra `hf`."""
+    """The rows of a data set of the hub, of all its configurations if none is named; needs the extra `hf`.
+
+    Raises:
+        ModuleNotFoundError: without the library `datasets`.
+        ConnectionError: if the hub cannot be reached.
+        ValueError: for rows without these texts.
+    """
     where, offline = f"the hub data set {repository}", "or name a local folder of benchmarks"
     datasets = library(where, offline)
     from huggingface_hub import HfApi

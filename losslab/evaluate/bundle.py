@@ -52,7 +52,11 @@ def find(folder: Path | None, progress: Progress) -> Path:
 
 
 def tasks(folder: Path) -> list[BundleTask]:
-    """The entries of core.yaml, in its order."""
+    """The entries of core.yaml, in its order.
+
+    Raises:
+        ValueError: naming the entry that is not whole.
+    """
     path, found = folder / "core.yaml", []
     for entry in _entries(path):
         try:
@@ -88,7 +92,11 @@ def rows(folder: Path, task: BundleTask) -> list[dict]:
 
 
 def baselines(folder: Path) -> dict[str, float]:
-    """What a random guesser scores on each task, in percent, as eval_meta_data.csv has it."""
+    """What a random guesser scores on each task, in percent, as eval_meta_data.csv has it.
+
+    Raises:
+        ValueError: for a file that is missing or damaged.
+    """
     path = folder / "eval_meta_data.csv"
     try:
         with open(path, encoding="utf-8", newline="") as file:
@@ -162,7 +170,11 @@ def _downloaded(progress: Progress) -> Path:
 
 
 def unpack(packed: Path, folder: Path) -> None:
-    """The files of a zipped bundle that belong to one, and no others, into `folder`."""
+    """The files of a zipped bundle that belong to one, and no others, into `folder`.
+
+    Raises:
+        ValueError: for a file that is no whole zip file, or unpacks to more than `MAX_BYTES`.
+    """
     try:
         with zipfile.ZipFile(packed) as archive:
             if sum(info.file_size for info in archive.infolist()) > MAX_BYTES:

@@ -69,6 +69,17 @@ def multiple_choice(
         items whose text did not fit the context; counts `items`, `skipped`, `cut`, `same_options`,
         `empty_options` and `tied_sum`, ...
 
+    Example:
+        >>> from losslab import config, model
+        >>> from losslab.evaluate.requests import Request
+        >>> small = config.ModelConfig(n_layer=1, n_head=1, n_embd=8)
+        >>> texts = "a cat", "a much longer dog"
+        >>> options = [Option(Request([0], list(text.encode())), text, len(text), 0) for text in texts]
+        >>> untrained = model.initialized(small, 257, 0)
+        >>> result = multiple_choice("pets", untrained, [Question(options, 0)], Settings(), normalizers=["sum"])
+        >>> result.scores["accuracy_sum"].value, result.counts["items"]  # a uniform model: the shorter
+        (1.0, 1)
+
     Reference:
         Biderman et al., Lessons from the trenches on reproducible evaluation of language models, 2024, appendix A.
     """
@@ -101,6 +112,14 @@ def language_modeling(name: str, model, questions: Sequence[Question], settings:
 
     Returns:
         the score `accuracy` with n = items, and `share_cut`; counts `items`, `skipped`, `cut`.
+
+    Example:
+        >>> from losslab import config, model
+        >>> from losslab.evaluate.requests import Request
+        >>> untrained = model.initialized(config.ModelConfig(n_layer=1, n_head=1, n_embd=8), 257, 0)
+        >>> question = Question([Option(Request([0], [5, 6, 7]), "", 3, 0)], 0)
+        >>> language_modeling("a task", untrained, [question], Settings()).scores["accuracy"].value
+        0.0
     """
     scored, said = _answered(name, model, questions, settings)
     correct = [bool(row[0].is_greedy.all()) for row in said]
@@ -122,7 +141,12 @@ def option(tokens: np.ndarray, text: str, *, start: int, own_start: int, num_cut
 
 
 def common_beginning(sequences: Sequence[np.ndarray]) -> int:
-    """Tokens that all sequences begin with."""
+    """The number of tokens at the beginning that all sequences have in common.
+
+    Example:
+        >>> common_beginning([np.array([1, 2, 3]), np.array([1, 2, 4]), np.array([1, 2])])
+        2
+    """
     return min(common_length(sequences[0], other) for other in sequences)
 
 

@@ -108,7 +108,12 @@ def scores(rows: DocumentScores, *, stride: int = 0) -> dict[str, Score]:
 
 
 def with_stride(named: dict[str, Score], stride: int) -> dict[str, Score]:
-    """The scores, each with the stride in its name where there is one."""
+    """The scores, each with the stride in its name where there is one.
+
+    Example:
+        >>> with_stride({"nll": 1.2}, 64), with_stride({"nll": 1.2}, 0)
+        ({'nll_stride_64': 1.2}, {'nll': 1.2})
+    """
     return {f"{name}_stride_{stride}": score for name, score in named.items()} if stride else named
 
 

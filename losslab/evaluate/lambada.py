@@ -33,7 +33,15 @@ def run(model, tokenizer, settings: Settings) -> TaskResult:
 
 
 def passages(rows: Iterable[dict]) -> list[str]:
-    """Whole texts, from rows with `text`, or with `context` and `continuation`."""
+    """Whole texts, from rows with `text`, or with `context` and `continuation`.
+
+    Raises:
+        ValueError: naming the row that has neither.
+
+    Example:
+        >>> passages([{"text": "the cat sat"}, {"context": "a dog", "continuation": "ran"}])
+        ['the cat sat', 'a dog ran']
+    """
     found = []
     for number, row in enumerate(rows, 1):
         parts = [row["text"]] if "text" in row else [row.get("context"), row.get("continuation")]
@@ -44,10 +52,25 @@ def passages(rows: Iterable[dict]) -> list[str]:
 
 
 def score(model, tokenizer, texts: Sequence[str], settings: Settings) -> TaskResult:
-    """How well a model foretells the last word of each text.
+    """How well a model predicts the last word of each text.
+
+    Args:
+        texts: of at least two words each.
+        settings: `limit` takes the first texts; `prefix` is what stands before each.
 
     Returns:
         `perplexity` per word and `accuracy` of whole words, with n = passages.
+
+    Raises:
+        ValueError: if no last word fits the model's context.
+
+    Example:
+        >>> from losslab import config, model, tokenizer
+        >>> vocabulary = tokenizer.make("bytes")
+        >>> untrained = model.initialized(config.ModelConfig(n_layer=1, n_head=1, n_embd=8), vocabulary.vocab_size, 0)
+        >>> result = score(untrained, vocabulary, ["the cat sat", "a dog ran"], Settings())
+        >>> result.counts["passages"], result.counts["tokens"]  # a space and three letters each
+        (2, 8)
     """
     texts = texts[: settings.limit or None]
     requests = []

@@ -25,7 +25,11 @@ RULES = [
 
 
 def run(model, tokenizer, settings: Settings) -> TaskResult:
-    """Score `settings.text` whole, or the whole `settings.split` of `settings.data`."""
+    """Score `settings.text` whole, or the whole `settings.split` of `settings.data`.
+
+    Raises:
+        ValueError: without a text and without a corpus.
+    """
     corpus = Corpus.open(settings.data, tokenizer=tokenizer) if settings.data else None
     if settings.text is not None:
         documents = text_documents((piece.content for piece in files.texts([settings.text])), tokenizer)
@@ -37,7 +41,14 @@ def run(model, tokenizer, settings: Settings) -> TaskResult:
 
 
 def text_documents(texts: Iterable[str], tokenizer, *, ends: bool = True) -> list[Document]:
-    """Texts as documents, with their own bytes and words; `ends` says whether an end mark follows each."""
+    """Texts as documents, with their own bytes and words; `ends` says whether an end mark follows each.
+
+    Example:
+        >>> from losslab import tokenizer
+        >>> (document,) = text_documents(["Once upon a time"], tokenizer.make("bytes"))
+        >>> len(document.tokens), document.num_bytes, document.num_words, document.ends
+        (16, 16, 4, True)
+    """
     return [Document(tokenizer.encode(text), len(text.encode()), len(text.split()), ends) for text in texts]
 
 
@@ -55,6 +66,15 @@ def measure(
         scores of `nll`, with `nll_without_eot`, `byte_perplexity`, `accuracy`, `expected_calibration_error` and
         `mean_context`; tables `position`, `frequency`, `confidence`, `interval` and `tokens_needed`; the
         documents as items.
+
+    Example:
+        >>> from losslab import config, model, tokenizer
+        >>> vocabulary = tokenizer.make("bytes")
+        >>> untrained = model.initialized(config.ModelConfig(n_layer=1, n_head=1, n_embd=8), vocabulary.vocab_size, 0)
+        >>> documents = text_documents(["Once upon a time", "The end"], vocabulary)
+        >>> result = measure(untrained, documents, vocabulary, Settings())
+        >>> 5.4 < result.scores["nll"].value < 5.7, result.counts["documents"]  # about log 257
+        (True, 2)
     """
     rules, context_length = settings.evaluate, settings.seq_len or model.config.num_positions
     if settings.limit:

@@ -79,6 +79,13 @@ def difference(candidate: Rows, baseline: Rows) -> dict:
     Returns:
         `value`, `stderr`, `low`, `high` (95 %), `p_value`, `n` (items) and `identical`; or `why`, a sentence, where
         they cannot be paired.
+
+    Example:
+        >>> one = {"ids": [1, 2, 3], "numerators": [2.0, 4.0, 6.0], "denominators": [1, 1, 1]}
+        >>> other = one | {"numerators": [1.0, 2.0, 3.0]}
+        >>> found = difference(one, other)
+        >>> found["value"], found["n"], found["low"] < 0 < found["high"]
+        (2.0, 3, True)
     """
     if candidate["ids"] != baseline["ids"]:
         return {"why": "measured on other items"}

@@ -44,6 +44,15 @@ def score(model, tokenizer, rows: Sequence[dict], settings: Settings) -> TaskRes
 
     Raises:
         ValueError: if no pair fits the model's context.
+
+    Example:
+        >>> from losslab import config, model, tokenizer
+        >>> vocabulary = tokenizer.make("bytes")
+        >>> untrained = model.initialized(config.ModelConfig(n_layer=1, n_head=1, n_embd=8), vocabulary.vocab_size, 0)
+        >>> pair = {"sentence_good": "Cats sleep.", "sentence_bad": "Cats sleeps. Again and again.",
+        ...         "linguistics_term": "agreement", "UID": "subject_verb"}
+        >>> score(untrained, vocabulary, [pair], Settings()).scores["accuracy"].value  # uniform: the shorter
+        1.0
     """
     chosen = [row for group in _grouped(rows, "UID").values() for row in group[: settings.limit or None]]
     sentences = [tokenizer.encode(row[side]).tolist() for row in chosen for side in COLUMNS[:2]]

@@ -56,7 +56,13 @@ def begun(tokenizer, prefix: str, context: np.ndarray, whole: np.ndarray) -> tup
 
 
 def request(tokenizer, context: str, continuation: str, prefix: str = "none") -> Request:
-    """Both are encoded as one text, cut where the encoded context ends; the context's last spaces go over."""
+    """Both are encoded as one text, cut where the encoded context ends; the context's last spaces go over.
+
+    Example:
+        >>> from losslab import tokenizer
+        >>> request(tokenizer.make("bytes"), "ab ", "c")
+        Request(context=[97, 98], continuation=[32, 99])
+    """
     before = tokenizer.encode(context.rstrip()) if context.strip() else np.zeros(0, dtype=np.int32)
     ids, start = begun(tokenizer, prefix, before, tokenizer.encode(context + continuation))
     return Request(ids[:start].tolist(), ids[start:].tolist())
@@ -71,7 +77,12 @@ def prefix_note(name: str, prefix: str) -> str:
 
 
 def prefixed(scores: dict, prefix: str) -> dict:
-    """The scores, each with the prefix in its name where it is not the harness's."""
+    """The scores, each with the prefix in its name where it is not the harness's.
+
+    Example:
+        >>> prefixed({"accuracy": 0.5}, "end-of-text"), prefixed({"accuracy": 0.5}, "none")
+        ({'accuracy_prefix_end_of_text': 0.5}, {'accuracy': 0.5})
+    """
     if prefix == "none":
         return scores
     return {f"{name}_prefix_{prefix.replace('-', '_')}": score for name, score in scores.items()}
@@ -90,6 +101,13 @@ def answers(model, requests: Sequence[Request], *, progress: Callable[[int, int]
 
     Raises:
         ValueError: for an empty context or continuation, or a continuation that is longer than the model's context.
+
+    Example:
+        >>> from losslab import config, model
+        >>> untrained = model.initialized(config.ModelConfig(n_layer=1, n_head=1, n_embd=8), 257, 0)
+        >>> (answer,) = answers(untrained, [Request([0], [5, 6])])
+        >>> bool(abs(answer.nats - np.log(257)).max() < 0.1), answer.num_cut  # about log 257 nats each
+        (True, 0)
     """
     ranks, context_length, device = Ranks.here(), model.config.num_positions, next(model.parameters()).device
     for request in requests:
@@ -111,7 +129,12 @@ def answers(model, requests: Sequence[Request], *, progress: Callable[[int, int]
 
 
 def num_cut(request: Request, context_length: int) -> int:
-    """Tokens that `answers` drops from the left: a model reads a full context, and never the last of a request."""
+    """Tokens that `answers` drops from the left: a model reads a full context, and never the last of a request.
+
+    Example:
+        >>> num_cut(Request([1, 2, 3, 4], [5]), 2)
+        2
+    """
     return max(0, len(request.context) + len(request.continuation) - 1 - context_length)
 
 

@@ -23,14 +23,40 @@ PREFIXED = ("lambada", *questions.BENCHMARKS)  # whose setting `prefix` is
 def run(name: str, model, tokenizer, settings: Settings) -> TaskResult:
     """One task of a model.
 
+    Args:
+        name: of `TASKS`.
+        model: `model(tokens) -> hidden`, `model.logits(hidden)`, `model.config.num_positions`.
+        tokenizer: the model's own.
+        settings: where the texts are, how many items, what to tell.
+
     Raises:
         ValueError: for a name that is none of `TASKS`.
+
+    Example:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> from losslab import config, model, tokenizer
+        >>> vocabulary = tokenizer.make("bytes")
+        >>> untrained = model.initialized(config.ModelConfig(n_layer=1, n_head=1, n_embd=8), vocabulary.vocab_size, 0)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     _ = Path(folder, "text.txt").write_text("Once upon a time")
+        ...     result = run("likelihood", untrained, vocabulary, Settings(text=Path(folder, "text.txt")))
+        >>> 5.4 < result.scores["nll"].value < 5.7  # about log 257
+        True
     """
     return TASKS[check(name)](model, tokenizer, settings)
 
 
 def check(name: str) -> str:
-    """The name, if it is one of a task."""
+    """The name, if it is one of a task.
+
+    Raises:
+        ValueError: for a name that is none of `TASKS`.
+
+    Example:
+        >>> check("blimp")
+        'blimp'
+    """
     if name not in TASKS:
         raise ValueError(f"unknown task {name!r}{nearest(name, TASKS)}; the tasks are {', '.join(TASKS)}")
     return name

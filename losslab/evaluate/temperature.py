@@ -28,6 +28,14 @@ def fit_temperature(model, documents: Sequence, tokenizer, *, batch_size: int = 
 
     Returns:
         the temperature 1/b, between 1e-3 and 1e3.
+
+    Example:
+        >>> from losslab import config, corpus, model, tokenizer
+        >>> vocabulary, text = tokenizer.make("bytes"), "Once upon a time"
+        >>> document = corpus.Document(vocabulary.encode(text), num_bytes=16, num_words=4, ends=True)
+        >>> untrained = model.initialized(config.ModelConfig(n_layer=1, n_head=1, n_embd=8), vocabulary.vocab_size, 0)
+        >>> 1e-3 <= fit_temperature(untrained, [document], vocabulary) <= 1e3
+        True
     """
     with evaluation_mode(model):
         batches = windows.plan(documents, seq_len or model.config.num_positions, 0, batch_size)
@@ -68,7 +76,16 @@ def tuned_temperature(model, tokenizer, corpus: Corpus, config: EvaluateConfig, 
 
 
 def first_tokens(documents: Sequence, tokenizer, num_tokens: int) -> list:
-    """The first documents up to `num_tokens` tokens; the last of them is cut where the tokens run out."""
+    """The first documents up to `num_tokens` tokens; the last of them is cut where the tokens run out.
+
+    Example:
+        >>> from losslab import corpus, tokenizer
+        >>> vocabulary, text = tokenizer.make("bytes"), "Once upon a time"
+        >>> document = corpus.Document(vocabulary.encode(text), num_bytes=16, num_words=4, ends=True)
+        >>> parts = first_tokens([document, document], vocabulary, 20)
+        >>> [(len(part.tokens), part.num_words, part.ends) for part in parts]
+        [(16, 4, True), (4, 1, False)]
+    """
     taken, left = [], num_tokens
     for document in documents:
         if left <= 0:

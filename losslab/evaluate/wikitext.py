@@ -59,7 +59,12 @@ def score(model, tokenizer, text: str, source: str, settings: Settings) -> TaskR
 
 
 def pages(text: str) -> list[str]:
-    """The text cut before each title; joined again it is the same text."""
+    """The text cut before each title; joined again it is the same text.
+
+    Example:
+        >>> pages(" = One = \\n text \\n = Two = \\n more \\n")
+        [' = One = \\n text \\n', ' = Two = \\n more \\n']
+    """
     starts = [match.start() for match in PAGE.finditer(text)]
     edges = [0, *(start for start in starts if text[:start].strip()), len(text)]
     return [text[a:b] for a, b in zip(edges[:-1], edges[1:], strict=True)]

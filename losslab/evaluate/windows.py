@@ -36,6 +36,15 @@ def plan(documents: Sequence, context_length: int, stride: int, batch_size: int)
         context_length: of the model.
         stride: tokens between windows; 0 means disjoint windows of the context length.
         batch_size: windows in a batch.
+
+    Raises:
+        ValueError: for a stride outside 0 to `context_length`.
+
+    Example:
+        >>> from types import SimpleNamespace
+        >>> document = SimpleNamespace(tokens=range(5), ends=True)  # six targets with the end mark
+        >>> [(place.begin, place.size) for place in plan([document], context_length=4, stride=0, batch_size=8)[0]]
+        [(0, 4), (4, 2)]
     """
     if not 0 <= stride <= context_length:
         raise ValueError(f"evaluate.stride must be between 0 and the context length {context_length}, got {stride}")

@@ -139,7 +139,22 @@ def _chunked(hidden, lm_head, targets, objective, vocabulary, num_valid: int) ->
 
 
 def first_route(hidden: Tensor, lm_head: Tensor, targets: Tensor, objective: Objective, vocabulary=None) -> str:
-    """`dense`, `chunked` or `streamed`: what `linear_loss` tries first."""
+    """`dense`, `chunked` or `streamed`: what `linear_loss` tries first.
+
+    Args:
+        hidden: `[..., n_embd]`.
+        lm_head: `[vocab, n_embd]`.
+        targets: `[...]`.
+        objective: where it matters and is not known, whether it is token-wise independent is found out here.
+        vocabulary: named `[vocab]` vectors that some losses want.
+
+    Returns:
+        `dense` where the logits are few or the objective takes them all, `streamed` where the device has kernels for
+        this dtype and transform, else `chunked` for a token-wise independent loss.
+
+    Raises:
+        ValueError: for an objective that fails on the logits of an untrained model.
+    """
     logits_bytes = targets.numel() * lm_head.shape[0] * 4
     if objective.takes_logits or logits_bytes <= DENSE_BYTES:
         return "dense"

@@ -165,6 +165,13 @@ def streamed(
     """The objective by the streamed route, or the sentence why it cannot be had that way.
 
     Arguments as those of `linear_loss`, which chooses this route by itself.
+
+    Returns:
+        the sum over valid tokens, each token's loss, and the by-products that were seen; or a sentence where the
+        objective needs the logits themselves, or asks for other statistics each time that it is run.
+
+    Raises:
+        ValueError: for a target outside the vocabulary, or an objective that fails on an untrained model.
     """
     num_valid = check_targets(targets, lm_head.shape[0]) if num_valid is None else num_valid
     if objective.scored_alone is None:

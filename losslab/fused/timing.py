@@ -23,7 +23,16 @@ class Batch(NamedTuple):
 
 
 def forward_and_backward(objective: Objective, batch: Batch, route: str | None = None) -> None:
-    """One call of `linear_loss` and its gradients by the hidden states and the head; waits for the device."""
+    """One call of `linear_loss` and its gradients by the hidden states and the head; waits for the device.
+
+    Args:
+        objective: the loss to be timed.
+        batch: what it is given.
+        route: as for `linear_loss`.
+
+    Raises:
+        ValueError: for a route that the objective cannot take.
+    """
     inputs = batch.hidden.detach().requires_grad_(), batch.lm_head.detach().requires_grad_()
     kind = batch.hidden.device.type
     with machine.autocast(kind, batch.dtype):

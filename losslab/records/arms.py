@@ -14,7 +14,15 @@ def score_name(records: Iterable[Record], score: str = "nll") -> str:
 
 
 def baseline(arms: Iterable[str], name: str | None = None) -> str:
-    """The arm that the others are compared with: the one named, else `cross_entropy`, else the first."""
+    """The arm that the others are compared with: the one named, else `cross_entropy`, else the first.
+
+    Args:
+        arms: their names, in order.
+        name: the one that was asked for.
+
+    Raises:
+        ValueError: without any arm, or for a name that is none of them.
+    """
     arms = list(arms)
     if not arms:
         raise ValueError("there is no arm to compare with; give runs of at least one loss")

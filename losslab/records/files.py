@@ -50,7 +50,16 @@ def descriptor(path: Path, flags: int, *, own: bool = False) -> int:
 
 
 def read_bytes(path: Path, most: int = MOST_BYTES) -> bytes:
-    """All of a plain file; a ValueError where it is longer than `most` bytes."""
+    """All bytes of a plain file.
+
+    Args:
+        path: a file; a link is refused.
+        most: the most bytes that it may have.
+
+    Raises:
+        ValueError: for a file that is longer, or no plain file.
+        FileNotFoundError: if there is none.
+    """
     try:
         return untrusted.read_whole(descriptor(path, os.O_RDONLY), most)
     except untrusted.TooLarge:
@@ -136,7 +145,12 @@ def _walk(value) -> None:
 
 
 def write_json(path: str | Path, value) -> None:
-    """Write `value` whole or not at all."""
+    """Write `value` whole or not at all.
+
+    Raises:
+        ValueError: for a text that is not Unicode.
+        OSError: if the file cannot be written.
+    """
     try:
         data = (json.dumps(value, indent=1, ensure_ascii=False) + "\n").encode("utf-8")
     except UnicodeEncodeError:

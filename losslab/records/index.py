@@ -16,7 +16,8 @@ from pathlib import Path
 
 from losslab import config as configuration
 from losslab.records import files
-from losslab.records.record import Record, is_run, names, read_result, read_spec, read_tags, status_of
+from losslab.records.record import Record, is_run, names, read_result, read_spec, status_of
+from losslab.records.tags import read_tags
 
 try:
     import sqlite3

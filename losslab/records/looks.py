@@ -17,7 +17,15 @@ MOST = 1_000  # looks that are kept; the newest
 
 
 def looks(store: str | Path, runs: Iterable[Record]) -> list[list[int]]:
-    """The seeds of each earlier look at two or more conditions of these runs, whatever they were called then."""
+    """The seeds of each earlier look at two or more conditions of these runs, whatever they were called then.
+
+    Args:
+        store: the folder of runs, which keeps the looks in `looks.json`.
+        runs: the runs that are compared now.
+
+    Returns:
+        the seeds of each, oldest first; none where the file is missing or cannot be read.
+    """
     runs = list(runs)
     now = {run.spec.get("earlier"): run.condition for run in runs}
     wanted = {run.condition for run in runs}
@@ -26,7 +34,16 @@ def looks(store: str | Path, runs: Iterable[Record]) -> list[list[int]]:
 
 
 def note_look(store: str | Path, runs: Iterable[Record], seeds: Iterable[int]) -> None:
-    """Remember that a verdict over these runs and seeds was given; the same look again is one look."""
+    """Remember that a verdict over these runs and seeds was given; the same look again is one look.
+
+    Args:
+        store: the folder of runs.
+        runs: the runs that were compared.
+        seeds: those that had an outcome.
+
+    Raises:
+        OSError: if the store cannot be written.
+    """
     look = {"conditions": sorted({run.condition for run in runs}), "seeds": sorted(set(seeds))}
     before = _read(store)
     if any({**earlier, "at": None} == {**look, "at": None} for earlier in before):

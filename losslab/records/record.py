@@ -13,6 +13,7 @@ from losslab import config as configuration
 from losslab.records import checks, files
 from losslab.records.earlier import current
 from losslab.records.locks import is_locked
+from losslab.records.tags import read_tags
 from losslab.words import printable
 
 FORMAT = 2  # of the documents in a run folder: from 2 on they carry a checksum; a reader refuses a larger one
@@ -101,6 +102,14 @@ def read(path: str | Path) -> Record:
 
 
 def read_spec(path: Path) -> dict:
+    """The specification of a run, as this version would write it.
+
+    Args:
+        path: the run folder.
+
+    Raises:
+        ValueError: for a folder without one, or one that is damaged or from a newer losslab.
+    """
     try:
         return current(_document(path / "spec.json", checks.spec, missing=False))
     except FileNotFoundError:
@@ -108,17 +117,36 @@ def read_spec(path: Path) -> dict:
 
 
 def read_result(path: Path) -> dict:
-    """What the run ended in; empty where it has not ended."""
+    """What the run ended in; empty where it has not ended.
+
+    Raises:
+        ValueError: for a result that is damaged or from a newer losslab.
+    """
     return _document(path / "result.json", checks.result)
 
 
 def read_environment(path: Path) -> dict:
+    """What a run was computed with: versions, machine, commit, threads; empty where the file is missing.
+
+    Raises:
+        ValueError: for a file that is damaged or from a newer losslab.
+    """
     environment = _document(path / "environment.json", checks.environment)
     environment.pop("format", None)
     return environment
 
 
 def status_of(path: Path, result: dict) -> str:
+    """The status of a run.
+
+    Args:
+        path: the run folder.
+        result: what `read_result` gave.
+
+    Returns:
+        that of the result; without one `running` while a process holds the folder, `stopped` where training has begun,
+        else `waiting`.
+    """
     if "status" in result:
         return result["status"]
     if is_locked(path):
@@ -128,7 +156,11 @@ def status_of(path: Path, result: dict) -> str:
 
 
 def names(store: str | Path) -> list[str]:
-    """The names of the run folders in a store, in order; a hidden one is being removed."""
+    """The names of the run folders in a store, in order; a hidden one is being removed.
+
+    Raises:
+        ValueError: for a folder that cannot be read.
+    """
     try:
         with os.scandir(store) as entries:
             return sorted(entry.name for entry in entries if not entry.name.startswith(".") and entry.is_dir()
@@ -182,30 +214,6 @@ def _condition(path: Path, written: int) -> str | None:
         return read_spec(path)["condition"]
     except ValueError:
         return None
-
-
-def read_tags(path: Path) -> tuple[str, ...]:
-    """The tags of a run; none where they cannot be read."""
-    try:
-        return tags_in(path)
-    except (ValueError, OSError):
-        return ()
-
-
-def tags_in(path: Path) -> tuple[str, ...]:
-    try:
-        value = files.parse(files.read_bytes(path / "tags.json", 1 << 16))
-    except FileNotFoundError:
-        return ()
-    found = value.get("tags") if isinstance(value, dict) else None
-    if not isinstance(found, list) or not all(map(is_tag, found)):
-        raise files.damaged(path / "tags.json", "it does not hold a list of tags")
-    return tuple(sorted(set(found)))
-
-
-def is_tag(text) -> bool:
-    return (isinstance(text, str) and 0 < len(text) <= 40 and text.isprintable()
-            and not any(c.isspace() or c in ",=" for c in text) and not text.startswith("-"))
 
 
 def _document(path: Path, check, *, missing: bool = True) -> dict:

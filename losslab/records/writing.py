@@ -17,12 +17,11 @@ from losslab.records.record import (
     folders,
     is_plain_folder,
     is_run,
-    is_tag,
     read,
     read_environment,
     seal_of_log,
-    tags_in,
 )
+from losslab.records.tags import is_tag, tags_in
 from losslab.words import printable
 
 OWN = re.compile(r"(spec|environment|result|tags|evaluation.*)\.json|log\.jsonl|checkpoint|worker\.log|"
@@ -90,7 +89,12 @@ def write_result(folder: str | Path, result: dict) -> None:
 
 
 def update(folder: str | Path, spec: dict) -> None:
-    """Write a specification of the same run over that of the folder, if it says anything else."""
+    """Write a specification of the same run over that of the folder, if it says anything else.
+
+    Raises:
+        ValueError: for a specification that says what no run says; nothing is written then.
+        OSError: if it cannot be written.
+    """
     _put_back(Path(folder) / "spec.json", spec, checks.spec)
 
 
@@ -209,7 +213,11 @@ def check_removable(folder: str | Path) -> Path:
 
 
 def remove(folder: str | Path) -> None:
-    """Remove a run folder and nothing else; links in it are removed, not followed."""
+    """Remove a run folder and nothing else; links in it are removed, not followed.
+
+    Raises:
+        ValueError: as `check_removable`, before anything is removed.
+    """
     full = check_removable(folder)
     with lock(full):
         gone = full.with_name(f".removed-{secrets.token_hex(6)}")

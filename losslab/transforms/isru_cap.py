@@ -18,6 +18,9 @@ def isru_cap(logits, *, cap=15.0):
     Returns:
         `[..., vocab]`, of the same dtype.
 
+    Raises:
+        ValueError: for a cap that is not positive and finite.
+
     Example:
         >>> import torch
         >>> isru_cap(torch.tensor([0.0, 15.0, 1e4]), cap=15.0)  # 15 / sqrt 2 = 10.6066

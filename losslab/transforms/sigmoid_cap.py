@@ -24,6 +24,9 @@ def sigmoid_cap(logits, *, A=23.0, B=5.0, C=7.5):
     Returns:
         `[..., vocab]`, of the same dtype.
 
+    Raises:
+        ValueError: for an A or C that is not positive and finite, or a B that is not finite.
+
     Example:
         >>> sigmoid_cap(torch.tensor([0.0, 7.5, 1e4]), A=30.0, B=0.0, C=7.5)  # 30/2, 30/(1 + 1/e), 30
         tensor([15.0000, 21.9318, 30.0000])

@@ -17,6 +17,9 @@ def softcap(logits, *, cap=15.0):
     Returns:
         `[..., vocab]`, of the same dtype.
 
+    Raises:
+        ValueError: for a cap that is not positive.
+
     Example:
         >>> softcap(torch.tensor([0.0, 15.0, 1e4]), cap=15.0)  # 15 tanh 1 = 11.4239
         tensor([ 0.0000, 11.4239, 15.0000])

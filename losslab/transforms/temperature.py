@@ -19,6 +19,9 @@ def temperature(logits, *, temperature=1.0):
     Returns:
         `[..., vocab]`, of the same dtype.
 
+    Raises:
+        ValueError: for a temperature that is not positive and finite.
+
     Example:
         >>> import torch
         >>> temperature(torch.tensor([0.0, 3.0]), temperature=2.0)  # 3/2
