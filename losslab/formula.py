@@ -141,7 +141,7 @@ def bound(calls: Iterable[Call]) -> tuple[Transform, ...]:
     Raises:
         ValueError: for an unknown name or parameter, or a value out of range.
     """
-    import torch  # only who has logits comes here
+    import torch  # only callers that have logits need torch
 
     made = []
     for call in calls:

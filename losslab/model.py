@@ -75,7 +75,7 @@ class Block(nn.Module):
 
 
 class Cache:
-    """Keys and values of the tokens seen so far, one pair a layer: `[batch, head, seq, head_dim]`."""
+    """Keys and values of the tokens seen so far, one pair per layer: `[batch, head, seq, head_dim]`."""
 
     def __init__(self):
         self.pairs: list[tuple[Tensor, Tensor]] = []
@@ -129,7 +129,7 @@ class LanguageModel(nn.Module):
             tokens: those that come after the ones in `cache`.
             cache: keys and values so far; it grows by `tokens`.
             positions: `[batch, seq]`, where a row is not one text from left to right.
-            mask: bool `[batch, seq, past + seq]`, True where a token may look; None: at itself and all before it.
+            mask: bool `[batch, seq, past + seq]`, True where a token may attend; None: to itself and all before it.
 
         Raises:
             ValueError: for more tokens than the model has positions.

@@ -161,7 +161,7 @@ class Objective(Outline):
         generator = torch.Generator().manual_seed(1)
         logits = torch.randn(2, 3, vocab_size, generator=generator, dtype=torch.float64)
         targets = torch.arange(6).view(2, 3) % vocab_size
-        # what stands in the batch is made likely everywhere, so that a loss cannot overlook its neighbors
+        # targets are made likely everywhere, so that a dependence on the neighbors shows
         logits[..., targets.flatten()] += math.log(vocab_size)
         targets = targets.to(device)
         for dtype in (torch.float64, torch.float32)[device.type == "mps":]:  # which has no float64

@@ -95,7 +95,7 @@ class Prediction:
         return (alpha * self.logits.log_softmax(-1)).exp().sum(-1)
 
     def logit_at(self, ids: Tensor) -> Tensor:
-        """`[..., k]`, the logits of `k` further tokens a row; `ids` is `[..., k]`."""
+        """`[..., k]`, the logits of `k` further tokens per row; `ids` is `[..., k]`."""
         return self.logits.gather(-1, ids)
 
     def dot(self, name: str) -> Tensor:
@@ -103,7 +103,7 @@ class Prediction:
         return self.logits @ self.vocabulary(name).to(self.logits.dtype)
 
     def __getattr__(self, name: str):
-        """Only for a name that is none: what there is, and the nearest of it."""
+        """Only for an unknown name: the names that exist, and the nearest of them."""
         if name.startswith("_"):  # what copies and debuggers ask for
             raise AttributeError(name)
         if hasattr(type(self), name):  # a quantity that itself met a wrong name: its own error is the one that helps

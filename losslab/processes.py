@@ -94,7 +94,7 @@ def start(command: Sequence[str], request: str, out: Path, err: Path, **options)
     """Start `command` in its own session, with `request` as standard input and its output in two files.
 
     Ctrl-C reaches it through this process alone. Its standard input stays open behind the request, so that
-    `parent_is_gone` can tell.
+    `parent_is_gone` can test it.
     """
     read, write = os.pipe()
     with open(out, "wb") as stdout, open(err, "ab") as stderr:

@@ -1,4 +1,4 @@
-"""Arms x seeds, in worker processes that may die, into a store that remembers."""
+"""Trains arms x seeds in worker processes, which may die; finished runs are kept in a store."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -89,13 +89,13 @@ def compare(
     """Train every condition with every seed, and say whether the differences are real.
 
     Args:
-        conditions: one configuration an arm; its own seed is not used.
+        conditions: one configuration per arm; its own seed is not used.
         seeds: one replicate each; arms are paired by them.
         store: a folder of runs. What is finished there is not run again, what was stopped resumes.
         workers: runs at once, each in a process with `threads` threads.
         baseline: the arm that others are compared with; `cross_entropy` where it is one, else the first.
         margin: the difference in nats/token that would matter.
-        tell: takes what is worth keeping, a line each.
+        tell: takes what is worth keeping, one line each.
         progress: is told how far the corpus and all runs are, every second or so.
 
     Returns:

@@ -364,7 +364,7 @@ def test_every_number_has_bounds_and_both_ends_hold():
     ({"train": {"num_steps": 10**13}}, r"train.num_steps \(=10,000,000,000,000\) updates of 2,048 tokens are 2e\+16 t"),
     ({"model": {"n_layer": 100_000}}, "model.n_layer must be at most 10,000 .ten times the deepest"),
     ({"model": {"n_layer": 9000, "n_embd": 16384}}, r"has 2.9e\+13 parameters, more than the 2e\+11"),
-    ({"train": {"batch_size": 2**20}, "model": {"num_positions": 2**20}}, "tokens an update, more than the 2,147,483,"),
+    ({"train": {"batch_size": 2**20}, "model": {"num_positions": 2**20}}, "tokens per update, more than the 2,147,483"),
     ({"train": {"device": "cuda:x"}}, "or cuda:N, got 'cuda:x'"),
     ({"lr": 1}, r"unknown field lr in spec.json; did you mean train.learning_rate\?"),
     ({"train": {"lr": 1}}, r"unknown field train.lr in spec.json; did you mean train.learning_rate\?"),

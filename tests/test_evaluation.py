@@ -144,7 +144,7 @@ def test_several_runs_stand_side_by_side(run, capsys):
     assert losslab(*asked) == 0
     out, err = capsys.readouterr()
     assert "other: blimp (measured before)" in err and "report: evaluations.html" in out
-    assert "are paired over items, of one run an arm" in out and Path("evaluations.md").is_file()
+    assert "are paired over items, of one run per arm" in out and Path("evaluations.md").is_file()
     assert "--items puts the items of one run" in refuses(capsys, *asked, "--items")
 
 

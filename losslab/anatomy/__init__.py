@@ -22,8 +22,8 @@ class Anatomy:
     inspected: str
     """The formula that was inspected: `cross_entropy + it` for what cannot be descended alone."""
     proper: bool | None
-    """Whether training that has converged says the truth, for every truth that was tried; None where the loss runs on
-    none of them, because it needs more classes."""
+    """Whether converged training gives the true probabilities, for each distribution that was tried; None where it
+    runs on none of them, because it needs more classes."""
     bias: dict | None
     """The largest distance of the minimizer from the truth, and its direction; None where there is no minimizer."""
     minimizers: list[dict]
@@ -35,7 +35,7 @@ class Anatomy:
     convexity: dict
     """How many pairs were tried, on which numbers of classes, and the worst of them as a witness."""
     curves: list[dict]
-    """Value and gradient against P(correct), one entry a vocabulary size on which the loss runs."""
+    """Value and gradient against P(correct), one entry per vocabulary size on which the loss runs."""
     left_out: str
     """Why some curve is left out; empty where none is."""
     untrained: list[dict]

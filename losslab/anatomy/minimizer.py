@@ -8,7 +8,7 @@ from losslab.objective import Objective
 
 # tokens of each class in a batch that holds a truth exactly
 TRUTHS = ((10, 6, 4), (14, 4, 2), (17, 2, 1), (8, 6, 4, 2), (7, 6, 4, 2, 1))
-# one truth over many classes, falling as words do, on which a loss of the likeliest few classes is what it is in use
+# one over many classes, falling as word frequencies do: on it a loss of the few likeliest classes behaves as in use
 MANY = tuple(max(1, 48 // (1 + i)) for i in range(64))
 TOLERANCE = 1e-5  # in probability; a file that computes in float32 has seven digits
 SETTLED = 1e-5  # of the last step, in logits; in float64 it comes down to 1e-9
@@ -70,7 +70,7 @@ def _settle(objective: Objective, counts: tuple[int, ...], contexts: int) -> dic
     z, jacobian, settled = _descend(field, truths.numel())
     with torch.no_grad():
         p = objective.transform(z.view(contexts, -1)).softmax(-1)
-    # a point that the slightest push leaves is no place where training ends
+    # training does not end at an unstable stationary point
     stable = settled and bool((torch.linalg.eigvals(jacobian).real >= -1e-3 * jacobian.abs().max()).all())
     off = (p - truths).abs()
     here = int(off.amax(-1).argmax())  # the context that is further off

@@ -1,4 +1,4 @@
-"""An objective on logits made up for it, and what its tokens have to do with each other."""
+"""An objective on synthetic logits, and whether the value of a token depends on other tokens."""
 
 import copy
 
@@ -12,7 +12,7 @@ LADDER = (27, 64, 256, 1_024, 4_096, 50_257)  # classes on which a loss is tried
 
 
 def vectors(vocab_size: int, dtype: torch.dtype = torch.float64) -> dict[str, Tensor]:
-    """What a corpus would give: frequencies as of Zipf, and of every second token the one before as its prefix."""
+    """What a corpus would give: Zipf's frequencies, and of every second token the one before as its prefix."""
     ids = torch.arange(vocab_size)
     often = 1.0 / (1 + ids).to(dtype)
     return {"unigram": often / often.sum(), "prefix_of": torch.where(ids % 2 == 1, ids - 1, -1)}
@@ -61,7 +61,7 @@ def _batch(vocab_size: int) -> tuple[Tensor, Tensor]:
     generator = torch.Generator().manual_seed(0)
     logits = torch.randn(*TOKENS, vocab_size, generator=generator, dtype=torch.float64)
     targets = torch.arange(TOKENS[0] * TOKENS[1]).view(TOKENS) * 3 + 1
-    logits[..., targets.flatten()] += 2.0  # likely everywhere, so that a loss cannot overlook its neighbors
+    logits[..., targets.flatten()] += 2.0  # likely everywhere, so that a dependence on the neighbors shows
     return logits, targets
 
 
@@ -73,9 +73,9 @@ def sees_the_target(objective: Objective, vocab_size: int) -> bool:
 
 
 def scored_alone(objective: Objective, vocab_size: int = 27) -> bool | str:
-    """True, False, or `by definition` where only losses of the family look beyond their token.
+    """True, False, or `by definition` where only losses of the family depend on other tokens.
 
-    The contract of the family holds each of its losses to scoring every token alone, or to saying why not.
+    The contract tests require each loss of the family to be token-wise independent, or to say why it is not.
     """
     objective.check(vocab_size, vectors(vocab_size, torch.float32))
     if _is_alone(objective, vocab_size):

@@ -77,7 +77,7 @@ def untrained(objective: Objective, vocab_size: int) -> dict:
 def convexity(objective: Objective, alone: bool) -> dict:
     """How many pairs of points were tried, on how many classes, and the worst counterexample to convexity, or None.
 
-    Few classes are searched best; on many a loss of the likeliest classes is what it is in use.
+    The search works best on few classes; on many, a loss of the likeliest classes behaves as in use.
     """
     tokens = 1 if alone else 2
     tried = [(size, pairs) for size, pairs in ((4, 4_000), (64, 400)) if probe.runs_on(objective, size, tokens)]

@@ -1,4 +1,4 @@
-"""Verbs to functions. Everything heavy is imported by the verb that needs it."""
+"""Commands as functions. What takes long to import is imported by the command that needs it."""
 
 import os
 import sys
@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 from cyclopts import CycloptsError, UnknownOptionError
 
-from losslab.cli import claims, exchange, family, measuring, records, training  # noqa: F401  (each adds its verbs)
+from losslab.cli import claims, exchange, family, measuring, records, training  # noqa: F401  (each adds its commands)
 from losslab.cli.application import app
 from losslab.cli.drawing import Ticker
 from losslab.cli.flags import current, unknown
@@ -24,8 +24,8 @@ def _one_sentence():
         yield
     except ModuleNotFoundError as error:
         _leave(MISSING_EXTRA, f"error: {error}")
-    except BrokenPipeError:  # who reads has seen enough, as `| head` has
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the last flush has somewhere to go
+    except BrokenPipeError:  # the reader has closed the pipe, as `| head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # so that the last flush does not fail
         sys.exit(PIPE_CLOSED)
     except Errors as error:
         _leave(USER_ERROR, f"error: {sentence(error)}")
@@ -47,7 +47,7 @@ def _leave(code: int, text: str) -> None:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """The command line: runs a verb, and ends the process with the exit code that it asks for."""
+    """The command line: runs a command, and ends the process with its exit code."""
     with _one_sentence():
         try:
             given = current(sys.argv[1:] if arguments is None else arguments)

@@ -1,4 +1,4 @@
-"""The application that every verb joins."""
+"""The application to which each module adds its commands."""
 
 from typing import Literal
 
@@ -20,17 +20,17 @@ app.command(runs_app)
 
 @app.command(name="--install-completion")
 def install_completion(*, shell: Literal["bash", "zsh", "fish", "powershell"] | None = None):
-    """Let the shell complete verbs and flags: writes its completion file, and names it in the shell's start-up file.
+    """Let the shell complete commands and flags: writes a completion file, and names it in the shell's start-up file.
 
     Parameters
     ----------
     shell
-        The shell; the one at hand unless given.
+        The shell; the one in use unless given.
     """
     from cyclopts.completion.detect import ShellDetectionError
 
     try:
         path = app.install_completion(shell=shell)
     except ShellDetectionError:
-        raise ValueError("the shell at hand is not known; name it, such as --install-completion --shell bash") from None
+        raise ValueError("the shell in use is not known; name it, such as --install-completion --shell bash") from None
     tell(f"completion is in {path}; a new shell has it")

@@ -72,7 +72,7 @@ def audit(file: Path | None = None, *, columns: bool = False, json: Json = False
     Parameters
     ----------
     file
-        CSV, JSON, JSON lines or Markdown, a claim a row, such as name,loss,perplexity.
+        CSV, JSON, JSON lines or Markdown, one claim per row, such as name,loss,perplexity.
     columns
         List the columns that are read, each with its unit, its range and its meaning.
     """

@@ -1,4 +1,4 @@
-"""export, import: to and from the Hugging Face world."""
+"""export, import: to and from Hugging Face."""
 
 from pathlib import Path
 from typing import Annotated

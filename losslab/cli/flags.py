@@ -1,4 +1,4 @@
-"""What many verbs take: the flags of a configuration, and how they are laid over a preset or a specification."""
+"""What many commands take: the flags of a configuration, and how they are laid over a preset or a specification."""
 
 import dataclasses
 import re

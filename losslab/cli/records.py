@@ -1,4 +1,4 @@
-"""corpus, runs, report: what is there already."""
+"""corpus, runs, report: what is stored already."""
 
 import math
 from pathlib import Path
@@ -63,7 +63,7 @@ def runs_list(store: Path = Path("runs"), *, sort: str | None = None,
 
 
 def finite(value: float | None) -> float | None:
-    """JSON has no word for an infinite nll, which a model has that calls impossible what came."""
+    """JSON cannot write an infinite nll, which a model has that gives probability 0 to a token that came."""
     return value if value is None or math.isfinite(value) else None
 
 

@@ -122,7 +122,7 @@ def _scores(record: Record) -> list[tuple]:
 def _cost(cost: dict) -> list[tuple]:
     seconds, rate = cost.get("train_seconds"), cost.get("tokens_per_second")
     memory, ratio = cost.get("peak_memory_bytes"), cost.get("loss_cost_ratio")
-    facts = [("training", seconds and duration(seconds)), ("tokens a second", rate and f"{rate:,.0f}"),
+    facts = [("training", seconds and duration(seconds)), ("tokens per second", rate and f"{rate:,.0f}"),
              ("peak memory", memory and f"{memory / 1e6:,.0f} MB"),
              ("loss time / cross-entropy time", ratio and f"{ratio:.2f}")]
     return [(name, value) for name, value in facts if value]

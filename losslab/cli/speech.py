@@ -1,4 +1,4 @@
-"""How verbs speak: results on standard output, everything else on standard error."""
+"""How commands report: results on standard output, everything else on standard error."""
 
 import errno
 import json as jsons

@@ -175,7 +175,7 @@ def train(
         progress = Ticker() if parallel.rank() == 0 else silent
         made = experiment.Experiment(config, trusted=None if named else hashes, tell=tell, progress=progress)
         record = experiment.run(made, out or made.folder("runs"), tell=tell, threads=threads, on_line=run_lines())
-    if parallel.rank() > 0:  # under torchrun the first process speaks for all
+    if parallel.rank() > 0:  # under torchrun only the first process reports
         return OK
     document = {"run": str(record.path), "loss": record.loss, "seed": record.seed, "condition": record.condition,
                 "status": record.status, **record.result}

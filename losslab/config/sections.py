@@ -223,7 +223,7 @@ class ExperimentConfig:
         if self.tokens_per_step > MAX_UPDATE_TOKENS:
             raise ValueError(
                 f"train.batch_size (={self.train.batch_size:,}) sequences of train.seq_len "
-                f"(={self.seq_len:,}) tokens are {self.tokens_per_step:.2g} tokens an update, more than the "
+                f"(={self.seq_len:,}) tokens are {self.tokens_per_step:.2g} tokens per update, more than the "
                 f"{MAX_UPDATE_TOKENS:,} that are allowed"
             )
         if (tokens := self.train.num_steps * self.tokens_per_step) > TOKENS[0]:

@@ -224,7 +224,7 @@ def _shard(path: Path) -> Iterator[np.ndarray]:
         if has_header and (version != 1 or size != HEADER_BYTES + 2 * count):
             raise ValueError(
                 f"{path} has a header of version {version} with {count} tokens, and {size - HEADER_BYTES} bytes of "
-                "them; a shard of version 1 has two bytes a token, so fetch or write it again"
+                "them; a shard of version 1 has two bytes per token, so fetch or write it again"
             )
         if size % 2:
             raise ValueError(

@@ -1,4 +1,4 @@
-"""The evaluators. They know the model and the text, and nothing of the loss that trained it."""
+"""The evaluators. They are given the model and the text, not the loss that trained it."""
 
 from losslab.evaluate.document_scores import nll
 

@@ -78,7 +78,7 @@ def _share_seeds(arms: dict, baseline: str) -> bool:
 
 
 def _run(record: Record, names, settings: Settings, device: str, failures: list, tell) -> dict[str, dict]:
-    """Task -> what was found of one run; what cannot be run is named, and the others are run."""
+    """Task -> what one run scored; what cannot be run is named, and the others are run."""
     found = {}
     stored.find(record, tell)  # weights of another run stop everything
     for name in names:
@@ -141,7 +141,8 @@ def _with_logarithms(task: dict) -> dict:
 
 
 def _mean(seeds: dict, unit: str) -> dict | None:
-    """The score of an arm's one run, or the mean over its seeds; None where a seed has none: survivors flatter."""
+    """The score of an arm's one run, or the mean over its seeds; None where a seed has none."""
+    # a mean of the other seeds would be biased
     found = list(seeds.values())
     if any(score is None for score in found):
         return None
@@ -215,7 +216,7 @@ def _judged(arm: str, baseline: str, d: dict, entry: dict, num_tests: int) -> di
     places = max(0, 1 - math.floor(math.log10((d["high"] - d["low"]) / 2)))
     low, high = f"{d['low']:+.{places}f}", f"{d['high']:+.{places}f}"
     how = f"p = {d['p_holm']:.2g}" + (f" by Holm over {num_tests} arms" if num_tests > 1 else "")
-    said = f"{d['value']:+.{places}f} {entry['unit']} [{low}, {high}], {how}, {d['n']:,} items paired, one run an arm"
+    said = f"{d['value']:+.{places}f} {entry['unit']} [{low}, {high}], {how}, {d['n']:,} items paired, one run per arm"
     if d["p_holm"] >= ALPHA:
         return {"outcome": "open", "verdict": f"no difference shown between {arm} and {baseline}: {said}"}
     outcome = "better" if (d["value"] > 0) == entry["higher_is_better"] else "worse"
@@ -230,7 +231,7 @@ def _notes(names: Sequence[str], scores: list[dict], over: str, arms: dict) -> l
                      "look different on average")
     if len(arms) > 1:
         notes.append("differences are paired over seeds: n counts seeds" if over == "seeds" else
-                     "differences are paired over items, of one run an arm: they say whether these models differ on "
+                     "differences are paired over items, of one run per arm: they say whether these models differ on "
                      "items of this kind, not whether two losses do; for that, give runs of several seeds of each")
     if any(one["unit"].startswith("nats") for one in scores):
         notes.append("perplexities are not averaged: their logarithm, nats, is")

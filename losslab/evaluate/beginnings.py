@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 EVEN = 3 / 4  # a batch of some size takes no row that is shorter than this share of its longest
-WORTHWHILE = 1 / 4  # a sequence joins others where it is spared this much of its reading
+WORTHWHILE = 1 / 4  # a sequence joins others where this share of it need not be read again
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ def rows(sequences: Sequence[np.ndarray], *, max_tokens: int, shares: bool = Tru
         new = sequences[index]
         if group:
             common = common_length(sequences[group[-1][0]], new)
-            if common == len(new):  # equal: a mere beginning would have come before
+            if common == len(new):  # equal: a proper prefix would have come before
                 group[-1].append(index)
                 continue
             common = min(common, shared)

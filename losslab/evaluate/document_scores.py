@@ -123,7 +123,7 @@ def exp(nats: float) -> float:
 
 
 def per_document(model, documents: Sequence, tokenizer, **rules) -> DocumentScores:
-    """The table that the scores are sums of, once it is sure that each document was scored whole and each token once.
+    """The table that the scores are sums of, checked: each document was scored whole and each token once.
 
     Args:
         rules: as those of `tally`.

@@ -1,4 +1,4 @@
-"""A saved model and a text in, every likelihood score out: all that a verdict rests on."""
+"""Every likelihood score of a saved model on a text: the scores on which a verdict is based."""
 
 import math
 from pathlib import Path

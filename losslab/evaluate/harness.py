@@ -153,7 +153,7 @@ class Harnessed:
 
 @contextlib.contextmanager
 def _quietly():
-    """The harness prints where results belong, and starts a process a core to resample a list."""
+    """The harness prints where results belong, and starts one process per core to resample a list."""
     before = os.environ.get("DISABLE_MULTIPROC")
     os.environ["DISABLE_MULTIPROC"] = "1"
     try:

@@ -1,4 +1,4 @@
-"""Where a model loses its nats: by what it had read, by how rare the token is, and by how sure it was."""
+"""The nats of a model by position, by the frequency of the token, and by the model's confidence."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -49,7 +49,7 @@ def score(objective: Objective, prediction: StreamedPrediction) -> Tensor | None
     """The losses of a prediction; None where the objective reads the logits, which a sweep does not hold."""
     try:
         return objective.losses(prediction)
-    except Exception:  # whatever a loss file makes of it
+    except Exception:  # a loss file may raise anything
         if prediction.wants_logits:
             return None
         raise
@@ -83,7 +83,7 @@ class Job:
 
     @property
     def why_not(self) -> str:
-        """The sentence for an objective that cannot be had from statistics."""
+        """The sentence for an objective that cannot be computed from statistics."""
         if not self.reads_logits:
             return f"{self.objective} cannot be streamed: what it asks for changes from run to run"
         what = "takes (logits, targets)" if self.objective.takes_logits else "reads prediction.logits"
@@ -107,7 +107,7 @@ class Job:
         return flat if self.every else flat[self.valid]
 
     def whole(self, values: Tensor, filler: float = 0.0) -> Tensor:
-        """The way back; masked tokens get `filler`."""
+        """The inverse of `rows`; masked tokens get `filler`."""
         if not self.every:
             flat = values.new_full((self.valid.numel(), *values.shape[1:]), filler)
             flat[self.valid] = values

@@ -62,7 +62,7 @@ class _Statistics(torch.autograd.Function):
 def general(hidden: Tensor, lm_head: Tensor, job: Job) -> tuple[Tensor, dict[Quantity, Tensor]] | None:
     """Losses of the batch, differentiable with any upstream gradient, and the statistics they came from.
 
-    None where they cannot be had from statistics: `job.why_not` says why.
+    None where they cannot be computed from statistics: `job.why_not` says why.
     """
     for _ in range(ROUNDS):
         known = statistics(hidden, lm_head, job)
@@ -162,7 +162,7 @@ def streamed(
     hidden: Tensor, lm_head: Tensor, targets: Tensor, objective: Objective, *, weights: Tensor | None = None,
     vocabulary: Mapping[str, Tensor] | None = None, observe: Collection[str] = (), num_valid: int | None = None,
 ) -> Streamed | str:  # fmt: skip
-    """The objective by the streamed route, or the sentence why it cannot be had that way.
+    """The objective by the streamed route, or a sentence that says why it cannot be streamed.
 
     Arguments as those of `linear_loss`, which chooses this route by itself.
 
@@ -183,7 +183,7 @@ def streamed(
     if in_forward and torch.is_grad_enabled() and (hidden.requires_grad or lm_head.requires_grad):
         if (swept := _in_one_sweep(hidden, lm_head, weights, job)) is not None:
             return Streamed(*_GradientInForward.apply(hidden, lm_head, weights, job, swept[:2]), swept[2])
-    found = general(hidden, lm_head, job)  # asks until it is answered
+    found = general(hidden, lm_head, job)  # asks until nothing is missing
     if found is None:
         return job.why_not
     losses, known = found

@@ -1,4 +1,4 @@
-"""A run -> a folder that `transformers` loads, written with nothing of it."""
+"""A run -> a folder that `transformers` loads, written without that library."""
 
 import hashlib
 import json

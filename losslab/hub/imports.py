@@ -1,4 +1,4 @@
-"""A GPT-2 of theirs -> a folder that `evaluate`, `generate` and `train --start` read like a run."""
+"""A GPT-2 of `transformers` -> a folder that `evaluate`, `generate` and `train --start` read like a run."""
 
 import os
 from collections.abc import Callable

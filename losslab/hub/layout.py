@@ -1,4 +1,4 @@
-"""What a GPT-2 is called over there: the keys of `config.json`, the names of the tensors, and how they lie."""
+"""The format of a GPT-2 of `transformers`: the keys of `config.json`, the names and layouts of the tensors."""
 
 import contextlib
 import os

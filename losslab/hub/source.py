@@ -1,4 +1,4 @@
-"""Where a model of theirs lies, a folder or a name on the hub, and its tensors, read without running anything of it."""
+"""Where a model of `transformers` is, a folder or a name on the hub; its tensors, read without running its code."""
 
 import math
 import os

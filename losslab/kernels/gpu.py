@@ -38,7 +38,7 @@ class Block(NamedTuple):
     stages: int
 
 
-BLOCKS = {2: Block(128, 128, 64, 8, 3), 4: Block(64, 64, 32, 4, 3), 8: Block(32, 32, 16, 4, 2)}  # by bytes a number
+BLOCKS = {2: Block(128, 128, 64, 8, 3), 4: Block(64, 64, 32, 4, 3), 8: Block(32, 32, 16, 4, 2)}  # by bytes per number
 
 
 def takes(device: torch.device, dtype: torch.dtype, transforms: Sequence[Transform]) -> bool:

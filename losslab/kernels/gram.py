@@ -13,7 +13,7 @@ from torch import Tensor
 
 
 class Gram:
-    """`lm_head` as far as sums of squares know it.
+    """The Gram matrix of `lm_head`, for sums of squared logits.
 
     Args:
         lm_head: `[vocab, n_embd]`.

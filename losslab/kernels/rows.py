@@ -122,7 +122,7 @@ class Rows:
             p.mul_(factor if scale is None else factor.add_(scale[:, None]))
         elif scale is None:
             p.zero_()
-        elif not bool((scale == 1).all()):  # cross-entropy saves itself a pass
+        elif not bool((scale == 1).all()):  # cross-entropy needs one pass less
             p.mul_(scale[:, None])
         if nll is None:
             return p

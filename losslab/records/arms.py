@@ -1,4 +1,4 @@
-"""What runs that are compared have in common: the name of the score, and the arm that the others are held against."""
+"""What runs that are compared have in common: the name of the score, and the arm that the others are compared with."""
 
 from collections.abc import Iterable
 

@@ -1,4 +1,4 @@
-"""What a store holds, one row a run: read from the folders, and remembered in `.index.sqlite` for the next time.
+"""What a store holds, one row per run: read from the folders, and remembered in `.index.sqlite` for the next time.
 
 The index is read by lists alone, never by a verdict or by `records.read`. It is made from the folders whenever it is
 missing, damaged or of another version, and a store where it cannot be written is read without it. It is read and
@@ -34,7 +34,7 @@ SCHEMA = (
     "corpus TEXT, digest TEXT, ended TEXT, nll REAL, tags TEXT, problem TEXT, settings INTEGER)",
 )
 KINDS = ((bytes,), (str,), (str,), (int, type(None)), (str,), (str, type(None)), (str, type(None)), (str,),
-         (float, type(None)), (str,), (str,), (int,))  # of the columns of `runs`; text of others is only ever shown
+         (float, type(None)), (str,), (str,), (int,))  # of the columns of `runs`; untrusted text is only shown
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""One writer at a time: a lock that the system lets go of when its process ends, however it ends."""
+"""One writer at a time: a lock that the system releases when its process ends, however it ends."""
 
 import contextlib
 import os

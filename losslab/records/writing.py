@@ -57,7 +57,7 @@ def create(path: str | Path, spec: dict, environment: dict, *, present: Sequence
 
 
 def _check_empty(path: Path, present: Sequence[str]) -> None:
-    """Refuse a store, and a folder of somebody's; what a kill or the system left behind is no hindrance."""
+    """Refuse a store, and a folder of somebody's; what a kill or the system left behind is ignored."""
     with os.scandir(path) as entries:
         others = sorted(entry.name for entry in entries if entry.name not in ("environment.json", *present)
                         and not (entry.name.startswith(".") and entry.is_file(follow_symlinks=False)))
@@ -99,7 +99,7 @@ def update(folder: str | Path, spec: dict) -> None:
 
 
 def restore(folder: str | Path, spec: dict, environment: dict | None = None) -> None:
-    """Put the folder right after a training process had it, which is believed in its checkpoint and its log alone.
+    """Put the folder right after a training process had it, of which only the checkpoint and the log are used.
 
     Its specification and its environment are put back, even where the whole folder is gone, and a result that it left
     is taken away: neither may keep the run from being read, measured and written down. Without `environment`, what it
@@ -147,7 +147,7 @@ def _write(path: Path, value: dict, check) -> None:
 
 
 class Log:
-    """`log.jsonl`, one flushed line a logged step, cut back to `step` when a run resumes.
+    """`log.jsonl`, one flushed line per logged step, cut back to `step` when a run resumes.
 
     What cannot be read as a log is not written over: it is kept next to it as `log.jsonl.aside-...`.
     """

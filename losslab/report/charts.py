@@ -23,7 +23,7 @@ def charts(document: dict) -> dict[str, dict]:
     return {name: marks.plain(chart) for name, chart in made.items() if chart is not None}
 
 
-# --- one row an arm ----------------------------------------------------------------------------
+# --- one row per arm ---------------------------------------------------------------------------
 
 def differences(document: dict):
     """Difference from the baseline with its interval, on the noise band of the baseline's own seeds."""
@@ -111,7 +111,7 @@ def finals(document: dict):
         *marks.names(text, y, "shown"),
     ]
     told = "; ".join(f"{row['loss']} {row['shown']}" for row in labels)
-    return marks.sized(alt.layer(*layers), len(arms), f"Final nll of every seed, one row an arm. {told}")
+    return marks.sized(alt.layer(*layers), len(arms), f"Final nll of every seed, one row per arm. {told}")
 
 
 def in_finals(document: dict) -> list[dict]:
@@ -121,7 +121,7 @@ def in_finals(document: dict) -> list[dict]:
 
 
 def speed(document: dict):
-    """Training tokens a second, the median over seeds."""
+    """Training tokens per second, the median over seeds."""
     import altair as alt
 
     arms = [arm for arm in document["arms"] if arm["cost"]["tokens_per_second"]]

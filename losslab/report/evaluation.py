@@ -19,7 +19,7 @@ def document(results: list[dict], failures: list[dict], about: dict) -> dict:
     """All that the page shows.
 
     Args:
-        results: a dictionary a task, as `TaskResult.to_dict` gives it.
+        results: one dictionary per task, as `TaskResult.to_dict` gives it.
         failures: `{"task", "error"}` of tasks that could not be run.
         about: `run`, `loss`, `num_params`, `tokenizer`, `corpus`, `context`, `command`.
     """
@@ -57,13 +57,13 @@ def lede(document: dict) -> str:
 
 
 def scores(document: dict) -> Table:
-    """A line a score of each task: task, name, value with its error, unit."""
+    """One line per score of each task: task, name, value with its error, unit."""
     return Table(SCORES, [(result["name"], key, words.score(score), score["unit"])
                           for result in document["tasks"] for key, score in result["scores"].items()])
 
 
 def parts(result: dict, only: tuple[str, ...] | None = None) -> Table:
-    """A line a part of a task: its name, n, and a column a score. Parts of parts are not shown."""
+    """One line per part of a task: its name, n, and one column per score. Parts of parts are not shown."""
     keys = dict.fromkeys(key for part in result["parts"] for key in part["scores"] if only is None or key in only)
     return Table((left("part"), Column("n"), *map(Column, keys)), [
         (part["name"], f"{next((s['n'] for s in part['scores'].values()), 0):,}",
@@ -71,7 +71,7 @@ def parts(result: dict, only: tuple[str, ...] | None = None) -> Table:
 
 
 def counted(document: dict) -> Table:
-    """A line a task: what it counted, by name."""
+    """One line per task: what it counted, by name."""
     return Table((left("task"), left("counted")), [
         (name, ", ".join(f"{key} {value:,}" for key, value in counts.items())) for name, counts in _counts(document)])
 

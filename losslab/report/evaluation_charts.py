@@ -1,4 +1,4 @@
-"""The charts of an evaluation's page: where a model loses its nats, whether it knows what it knows, and its tasks."""
+"""The charts of an evaluation's page: its nats by position and frequency, its calibration, and its tasks."""
 
 from losslab.report import marks, words
 from losslab.words import both_ends
@@ -79,7 +79,7 @@ def _reliability(rows: list[dict]):
 
 
 def _tasks(document: dict):
-    """One row a part with an accuracy, in the order of its task."""
+    """One row per part with an accuracy, in the order of its task."""
     import altair as alt
 
     rows = []

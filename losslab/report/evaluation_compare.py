@@ -40,7 +40,7 @@ def lede(document: dict) -> str:
 
 
 def scores(document: dict) -> Table:
-    """A line a score: its value in each arm, with its error and n."""
+    """One line per score: its value in each arm, with its error and n."""
     arms = [arm["name"] for arm in document["arms"]]
     return Table((left("task"), left("score"), *map(Column, arms), left("unit")), [
         (one["task"], one["score"], *(words.score(one["values"][arm]) for arm in arms), one["unit"])
@@ -48,7 +48,7 @@ def scores(document: dict) -> Table:
 
 
 def differences(document: dict) -> Table:
-    """A line a score and arm that is not the baseline."""
+    """One line per score and arm that is not the baseline."""
     return Table(DIFFERENCES, [
         (one["task"], one["score"], arm, words.difference(d), words.p_value(d.get("p_holm")),
          f"{d['n']:,}" if d.get("n") else "–", words.outcome(d))

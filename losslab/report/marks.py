@@ -42,14 +42,14 @@ def beyond(document: dict) -> list[str]:
 # --- pieces of charts ---------------------------------------------------------------------------
 
 def rows_axis(count: int, head: float = 0.5):
-    """One row an arm, the first below `head` rows of room."""
+    """One row per arm, the first below `head` empty rows."""
     import altair as alt
 
     return alt.Y("row:Q", scale=alt.Scale(domain=[count - 0.5, -head], nice=False, zero=False), axis=None)
 
 
 def next_to_names(**options):
-    """The scale of a chart with one row an arm: its names and numbers stand to the left, where nothing is drawn."""
+    """The scale of a chart with one row per arm: its names and numbers stand to the left, where nothing is drawn."""
     import altair as alt
 
     return alt.Scale(rangeMin=alt.expr(f"{BAND} + 14"), rangeMax=alt.expr("width"), nice=False, **options)

@@ -25,7 +25,7 @@ def score(found: dict | None, *, n: bool = True) -> str:
         return "–"
     if not found["stderr"]:
         text = f"{number(found['value'])} (n={found['n']})"
-    elif found["value"] >= LARGE:  # the perplexity of a word by a model that knows no words
+    elif found["value"] >= LARGE:  # the perplexity per word of an untrained model
         text = f"{found['value']:.2e} ± {found['stderr']:.1e} (n={found['n']})"
     else:
         text = str(Score.from_dict(found))

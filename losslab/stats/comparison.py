@@ -36,7 +36,7 @@ class Difference:
 
 @dataclass(frozen=True)
 class ArmResult:
-    """What became of one arm."""
+    """The results of one arm."""
 
     name: str
     rank: int
