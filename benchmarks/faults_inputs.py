@@ -1,6 +1,6 @@
 """Mutated inputs: every kind of file that losslab reads, bent in thousands of ways; each must end in a sentence.
 
-Input `number` of `seed` is always the same mutation. It is read in this process, by the verb of the command line or the
+Input `number` of `seed` is always the same mutation. It is read in this process, by the command line or the
 function that reads it for one. What is allowed: a result, or ValueError, OSError or ModuleNotFoundError with one
 sentence. What is a failure: any other exception, more than `LIMIT_SECONDS`, more than `LIMIT_BYTES` of memory, a
 message of several lines, one that only repeats Python's own words, control characters on their way to a terminal.
@@ -67,7 +67,7 @@ class Finding:
 # --- who reads ---------------------------------------------------------------------------------
 
 def cli(*arguments) -> None:
-    """A verb of the command line, in this process; what it prints is checked."""
+    """A command, in this process; what it prints is checked."""
     from losslab.cli import main
 
     out, err = (io.TextIOWrapper(io.BytesIO(), encoding="utf-8", errors=errors, write_through=True)

@@ -75,7 +75,7 @@ class Table:
             heading: whether the titles stand above.
             rule: whether a line stands below them.
             indent: before each line.
-            paint: adds what takes no room, such as a color, to a cell.
+            paint: adds what has no width, such as a color, to a cell.
         """
         lines = [[printable(column.heading) for column in self.columns]] if heading else []
         lines += [[printable(_joined(cell)) for cell in row] for row in self.rows]

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from losslab import untrusted
 
-MOST_HEADER_BYTES = 2**24  # room for 100,000 tensors; GPT-2 XL has 580
+MOST_HEADER_BYTES = 2**24  # enough for 100,000 tensors; GPT-2 XL has 580
 MOST_DIMENSIONS = 8
 DTYPES = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16,
           "I64": torch.int64, "I32": torch.int32, "I16": torch.int16, "I8": torch.int8, "U8": torch.uint8,

@@ -160,7 +160,7 @@ def test_a_function_of_row_statistics_is_streamed_and_names_them(text, statistic
     assert ("second sweep" in about["why"]) is second and ("one sweep" in about["why"]) is not second
 
 
-def test_what_looks_at_the_logits_says_so_and_whether_it_is_cut(tmp_path):
+def test_what_reads_the_logits_says_so_and_whether_it_is_cut(tmp_path):
     for name in ("entmax15", "margin_distillation"):
         about = cost.route(Objective.parse(name))
         assert about["name"] == "chunked" and about["statistics"] == []

@@ -25,7 +25,7 @@ def test_a_corpus_is_built_once_and_found_again(path, root, builds):
     assert folders(root) == [first.folder]
 
 
-def test_settings_have_corpora_of_their_own(path, builds):
+def test_settings_have_their_own_corpora(path, builds):
     for config in ({}, {"val_bytes": 500}, {"tune_bytes": 500}, {"tokenizer": "bpe:300"}, {"tokenizer": "gpt2"}):
         Corpus.open(DataConfig(corpus=path, **config))
     assert len(builds) == 5

@@ -151,7 +151,7 @@ def test_a_loss_whose_questions_depend_on_the_answers_is_asked_again(tmp_path):
     assert_close(by_stream(objective, hidden, lm_head, targets), truth)
 
 
-def test_a_loss_that_looks_at_the_logits_once_it_has_answers_is_refused_and_goes_another_way(tmp_path, monkeypatch):
+def test_a_loss_that_reads_the_logits_once_it_has_answers_is_refused_and_goes_another_way(tmp_path, monkeypatch):
     path = tmp_path / "late.py"
     path.write_text("def late(p):\n    known = bool(p.target_logit.detach().any())\n"
                     "    return p.nll + (p.logits.square().mean(-1) if known else 0)\n")

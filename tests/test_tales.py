@@ -42,7 +42,7 @@ def test_no_row_of_a_table_begins_another(name):
 
 
 class Suspicious(Writer):
-    """Writes, and looks at what it could have written instead."""
+    """Writes, and counts what it could have written instead."""
 
     def vary(self, *options):
         assert is_prefix_free([text for _, text in options]), options

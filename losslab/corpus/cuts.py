@@ -71,7 +71,7 @@ def _kinds() -> np.ndarray:
     """`[code points]` the kind of each character.
 
     Unknown are apostrophes, and all characters that were not of the same kind in Unicode 3.2 and today: the library
-    that tokenizes has a table of its own, from a year that nobody knows here.
+    that tokenizes has its own table, of an unknown version of Unicode.
     """
     kinds = np.zeros(sys.maxunicode + 1, dtype=np.uint8)
     for code in range(0x10000):

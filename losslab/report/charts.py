@@ -97,8 +97,8 @@ def finals(document: dict):
     labels = [{"row": i, "loss": both_ends(arm["name"], 60),
                "shown": words.score(arm["scores"].get(document["measure"]))} for i, arm in enumerate(arms)]
     seen = [row["nll"] for row in dots]
-    room = 0.06 * (max(seen) - min(seen)) or 0.01 * abs(seen[0]) or 1.0
-    scale = marks.next_to_names(domain=[min(seen) - room, max(seen) + room], zero=False)
+    space = 0.06 * (max(seen) - min(seen)) or 0.01 * abs(seen[0]) or 1.0
+    scale = marks.next_to_names(domain=[min(seen) - space, max(seen) + space], zero=False)
     x = alt.X("nll:Q", scale=scale, title="nll on val, nats/token (left is better)", axis=alt.Axis(tickCount=5))
     y = marks.rows_axis(len(arms))
     base, text = (alt.Chart(alt.InlineData(values=values)) for values in (dots, labels))
@@ -163,10 +163,10 @@ def gaps(document: dict):
     # what is far out at the first steps is clipped: the page is about where arms end
     ends = [row[end] for row in rows if row["late"] and row["arm"] in compared for end in ("low", "high")]
     low, high = min([*ends, -document["margin"]]), max([*ends, document["margin"]])
-    room = 0.15 * (high - low)
+    space = 0.15 * (high - low)
     return _against_tokens(document, rows, f"difference from {both_ends(document['baseline'], 40)}, nats/token",
                            "Difference in nll on tune from the baseline against training tokens: mean over paired "
-                           "seeds, band from the lowest to the highest", domain=[low - room, high + room])
+                           "seeds, band from the lowest to the highest", domain=[low - space, high + space])
 
 
 def _lines(document: dict, key: str) -> list[dict]:

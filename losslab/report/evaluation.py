@@ -12,7 +12,7 @@ from losslab.tables import Column, Table, left
 
 SCORES = left("task"), left("score"), Column("value ± standard error (n)"), left("unit")
 NO_EVIDENCE = "Not evidence: items were left out, or something was missing; the rules on the page say what."
-BRIEF = ("accuracy", "centered_v1", "centered_v2", "share_cut")  # of a part, where there is no room for all
+BRIEF = ("accuracy", "centered_v1", "centered_v2", "share_cut")  # of a part, where not all fit
 
 
 def document(results: list[dict], failures: list[dict], about: dict) -> dict:

@@ -8,7 +8,7 @@ from losslab.units.claims import Claim
 from losslab.units.numbers import Number, figure
 
 FEW = 30  # so small an `n` may count seeds, not items
-TOO_LARGE, TOO_SMALL = 1.25, 0.8  # of the error that independent items give: room for bootstraps and stratified samples
+TOO_LARGE, TOO_SMALL = 1.25, 0.8  # of the error of independent items: bootstraps and stratified samples differ so much
 CHANCE = {  # of benchmarks with a fixed number of options
     "hellaswag": 4, "hellaswag_zeroshot": 4, "piqa": 2, "copa": 2, "arc_easy": 4, "arc_challenge": 4, "winogrande": 2,
     "winograd": 2, "openbookqa": 4, "openbook_qa": 4, "boolq": 2, "commonsense_qa": 5, "csqa": 5, "social_i_qa": 3,

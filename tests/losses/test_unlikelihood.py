@@ -69,7 +69,7 @@ def test_gradient_pushes_each_negative_down(seed):
 
 
 @given(seeds, st.integers(1, 9))
-def test_a_window_looks_at_the_last_targets_alone(seed, window):
+def test_a_window_uses_the_last_targets_alone(seed, window):
     logits, targets = random_rows(seed)
     value = unlikelihood(Prediction.dense(logits, targets), window=window)
     for here in range(8):
