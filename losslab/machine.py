@@ -1,4 +1,4 @@
-"""Device, numerics, threads and memory of the machine at hand."""
+"""Device, numerics, threads and memory of this machine."""
 
 import math
 import os

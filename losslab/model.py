@@ -1,6 +1,7 @@
 """GPT-2: tokens in, hidden states out; the logits and their transform apart."""
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 
@@ -102,7 +103,7 @@ class _NoInitialization(TorchFunctionMode):
         return function(*args, **kwargs)
 
 
-class LanguageModel(nn.Module):
+class LanguageModel(nn.Module, ABC):
     """What the rest of losslab uses of a model, whatever is inside: hidden states, then logits, apart.
 
     The loss is computed from `model(tokens)` and `model.lm_head`, without the logits where it can; evaluation and
@@ -119,6 +120,7 @@ class LanguageModel(nn.Module):
         super().__init__()
         self.config, self.vocab_size, self.transforms = config, vocab_size, tuple(transforms)
 
+    @abstractmethod
     def forward(
         self, tokens: Tensor, cache: "Cache | None" = None, *, positions: Tensor | None = None,
         mask: Tensor | None = None,
@@ -134,16 +136,15 @@ class LanguageModel(nn.Module):
         Raises:
             ValueError: for more tokens than the model has positions.
         """
-        raise NotImplementedError
 
     @property
+    @abstractmethod
     def lm_head(self) -> Tensor:
         """`[vocab, n_embd]`, the output weights."""
-        raise NotImplementedError
 
+    @abstractmethod
     def initialize(self) -> None:
         """Draw the weights anew, from torch's random numbers."""
-        raise NotImplementedError
 
     def logits(self, hidden: Tensor) -> Tensor:
         """Hidden states `[..., n_embd]` to transformed logits `[..., vocab]`, in float32 (or float64)."""

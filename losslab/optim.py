@@ -38,7 +38,7 @@ def learning_rate(step: int, num_steps: int, config: TrainConfig, peak: float | 
     Args:
         step: from 0.
         num_steps: of the whole run.
-        config: gives the warm-up, and the minimum as a share of its own peak.
+        config: gives the warm-up, and the minimum as a share of the configuration's peak.
         peak: to scale, `config.learning_rate` if None.
 
     Example:

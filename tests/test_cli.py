@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 from commands import COMPARE, FAST, TRAIN, losslab
-from test_experiment import place, small_text  # noqa: F401 the fixture
+from experiments import place as place
+from experiments import small_text
 
 from losslab import comparison, machine, records, study
 from losslab.cli import training

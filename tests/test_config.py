@@ -3,13 +3,9 @@
 import dataclasses
 import json
 import math
-import os
 
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
-from losslab import config as module
 from losslab.config import (
     PRESETS,
     DataConfig,
@@ -17,11 +13,9 @@ from losslab.config import (
     ExperimentConfig,
     ModelConfig,
     TrainConfig,
-    combined,
     digest,
     flatten,
     from_dict,
-    load,
     override,
     preset,
     to_dict,
@@ -29,71 +23,6 @@ from losslab.config import (
 from losslab.config.numbers import LIMITS, whole
 from losslab.config.synonyms import SYNONYMS
 from losslab.model import GPT2
-
-
-@pytest.mark.parametrize("name", PRESETS)
-def test_every_preset_is_valid_and_complete(name):
-    config = preset(name)
-    assert config.num_steps > 0 and config.tokens_per_step == config.train.batch_size * config.model.num_positions
-    assert from_dict(to_dict(config)) == config
-    assert config.train.batch_size == config.train.grad_accum_steps * (
-        config.train.micro_batch_size or config.train.batch_size
-    )
-
-
-OF_GPT2 = {
-    "data.corpus": "openwebtext", "data.tokenizer": "gpt2", "data.max_bytes": 40_000_000_000,
-    "model.num_positions": 1024, "train.num_tokens": 10_000_000_000, "train.batch_size": 480,
-    "train.micro_batch_size": 12, "train.warmup_steps": 700, "train.betas": (0.9, 0.95), "train.checkpoint_every": 1000,
-}
-CHANGED = {  # what each preset sets to another value than the default: sizes, learning rates
-    "tiny": {
-        "data.val_bytes": 200_000, "data.tune_bytes": 100_000, "data.max_bytes": 4_000_000, "model.n_layer": 2,
-        "model.n_embd": 96, "train.num_tokens": 1_000_000, "train.batch_size": 8, "train.learning_rate": 4e-3,
-        "train.min_learning_rate": 4e-4, "evaluate.tune_tokens": 8192,
-    },
-    "char": {
-        "data.tokenizer": "char", "model.num_positions": 64, "model.bias": False, "model.activation": "gelu",
-        "train.num_steps": 2000, "train.batch_size": 12,
-    },
-    "story-3m": {
-        "data.corpus": "tinystories", "data.tokenizer": "gpt2", "model.n_layer": 6, "model.n_head": 8,
-        "model.n_embd": 64, "train.num_tokens": 10_000_000, "train.batch_size": 32, "train.learning_rate": 2e-3,
-        "train.min_learning_rate": 2e-4,
-    },
-    **{name: OF_GPT2 | {"model.n_layer": n_layer, "model.n_head": n_head, "model.n_embd": n_embd,
-                        "train.learning_rate": rate, "train.min_learning_rate": rate / 10}
-       for name, n_layer, n_head, n_embd, rate in (
-           ("gpt2", 12, 12, 768, 6e-4), ("gpt2-medium", 24, 16, 1024, 3e-4), ("gpt2-large", 36, 20, 1280, 2.5e-4),
-           ("gpt2-xl", 48, 25, 1600, 2e-4))},
-}  # fmt: skip
-
-
-def test_presets_are_these_settings():
-    defaults = flatten(to_dict(ExperimentConfig()))
-    assert CHANGED == {
-        name: {key: value for key, value in flatten(to_dict(preset(name))).items() if value != defaults[key]}
-        for name in PRESETS
-    }
-
-
-def test_a_size_a_recipe_and_data_are_chosen_apart():
-    mixed = combined("story-3m", "classic", "tales-small")
-    assert (mixed.model, mixed.train) == (preset("story-3m").model, preset("story-3m").train)
-    assert (mixed.data, mixed.evaluate) == (preset("tiny").data, preset("tiny").evaluate)
-    with pytest.raises(ValueError, match="unknown size 'tini'; did you mean tiny\\?; the sizes are tiny, char"):
-        combined("tini", "classic", "tales-small")
-    with pytest.raises(ValueError, match="unknown recipe 'classical'; did you mean classic\\?; the recipes are"):
-        combined("tiny", "classical", "tales-small")
-    with pytest.raises(ValueError, match="unknown data 'tales'.*; the data are tales-small, tales-characters"):
-        combined("tiny", "classic", "tales")
-
-
-def test_an_unknown_preset_is_answered_with_the_nearest():
-    with pytest.raises(ValueError, match="unknown preset 'tinny'; did you mean tiny\\?; the presets are tiny, char"):
-        preset("tinny")
-    with pytest.raises(ValueError, match="unknown preset 5; the presets are tiny"):
-        preset(5)
 
 
 def test_every_field_has_its_meaning_beneath_it():
@@ -217,119 +146,6 @@ def test_micro_batches_divide_the_batch():
     assert TrainConfig(batch_size=12).grad_accum_steps == 1
 
 
-# --- files -------------------------------------------------------------------------------------
-
-def test_a_toml_file_starts_from_its_preset(tmp_path):
-    spec = tmp_path / "spec.toml"
-    spec.write_text(
-        'preset = "char"\nloss = "softcap(15) | cross_entropy"\nseed = 3\n[train]\nbetas = [0.9, 0.95]\n'
-        'learning-rate = 2e-3\n[data]\ncorpus = "tales"\n'
-    )
-    wanted = dataclasses.replace(
-        preset("char"), loss="softcap(15) | cross_entropy", seed=3,
-        train=dataclasses.replace(preset("char").train, betas=(0.9, 0.95), learning_rate=2e-3),
-        data=dataclasses.replace(preset("char").data, corpus="tales"),
-    )
-    assert load(spec) == wanted == load(str(spec))
-
-
-def test_a_file_without_preset_starts_from_tiny(tmp_path):
-    spec = tmp_path / "spec.toml"
-    spec.write_text("seed = 3\n")
-    assert load(spec) == override(preset("tiny"), {"seed": 3})
-
-
-def test_a_json_file_is_read_back_as_it_was_written(tmp_path):
-    config = override(preset("story-3m"), {"seed": 5})
-    (tmp_path / "spec.json").write_text(json.dumps(to_dict(config)))
-    assert load(tmp_path / "spec.json") == config
-
-
-@pytest.mark.parametrize(
-    ("name", "text", "sentence"),
-    [
-        ("spec.toml", "seed = \n", r"spec.toml is not a readable specification: Invalid value"),
-        ("spec.json", "{", r"spec.json is not a readable specification: Expecting"),
-        ("spec.json", "[1]", r"spec.json must hold one table of settings, got \[1\]"),
-        ("spec.toml", 'preset = "tinny"\n', r"unknown preset 'tinny'; did you mean tiny\?"),
-        ("spec.toml", "preset = 3\n", "unknown preset 3"),
-        ("spec.toml", "[train]\nlearnig_rate = 1\n", r"unknown field train.learnig_rate in spec.toml; did you mean"),
-        ("spec.toml", "[model]\nn_embd = 130\n", "must be divisible"),
-    ],
-)
-def test_a_bad_file_is_answered_in_one_sentence(tmp_path, name, text, sentence):
-    (tmp_path / name).write_text(text)
-    with pytest.raises(ValueError, match=sentence):
-        load(tmp_path / name)
-
-
-def test_a_missing_or_unreadable_file_is_a_user_s_mistake(tmp_path):
-    (tmp_path / "spec.toml").write_bytes(b"loss = '\xff'")
-    for name in ("spec.toml", "none.toml"):
-        with pytest.raises(module.Errors, match="none.toml|utf-8"):
-            load(tmp_path / name)
-
-
-HOSTILE = {
-    "dots.toml": (".".join("a" * 40_000) + " = 1", "a line has more than 300 dots"),
-    "deep.toml": ("a = " + "[" * 50_000, "nested too deep"),
-    "deep.json": ("[" * 90_000, "nested too deep"),
-    "lists.toml": ("[model]\nn_layer = " + "[" * 300 + "]" * 300, "must be a whole number, got [[[["),
-    "nines.toml": ("[train]\nlearning_rate = " + "9" * 400, "must be a finite number, got a number of more than 30"),
-    "digits.json": ('{"seed": ' + "9" * 90_000 + "}", "is not a readable specification: Exceeds the limit"),
-    "hex.toml": ("seed = 0x" + "f" * 9000, "seed must be between 0 and 2**32 - 1, got a number of more than 30 digits"),
-    "inf.toml": ("[train]\nlearning_rate = 1e999", "train.learning_rate must be a finite number, got inf"),
-    "nan.json": ('{"seed": NaN}', "seed in nan.json must be a whole number, got nan"),
-    "large.toml": ("#" * 100_001, "has more than 100,000 bytes"),
-    "surrogate.json": ('{"\\ud800": 1}', "unknown field"),
-    "twice.toml": ("[train]\nbatch_size = 2\nbatch-size = 3", "train.batch_size stands twice"),
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("name", HOSTILE)
-def test_a_hostile_file_is_answered_in_one_short_sentence(tmp_path, name):
-    text, sentence = HOSTILE[name]
-    (tmp_path / name).write_text(text)
-    with pytest.raises(ValueError) as raised:
-        load(tmp_path / name)
-    assert sentence in str(raised.value) and len(str(raised.value)) < len(str(tmp_path)) + 300
-
-
-def test_what_is_no_regular_file_is_refused_and_never_waited_for(tmp_path):
-    os.mkfifo(tmp_path / "pipe.toml")
-    for path in (tmp_path / "pipe.toml", tmp_path, "/dev/zero"):
-        with pytest.raises(ValueError, match="is not a file with a specification, but a folder, a pipe or a device"):
-            load(path)
-
-
-SECTIONS = ("data", "model", "train", "evaluate")
-NAMES = ["preset", "loss", "seed", *SECTIONS, *(f for s in SECTIONS for f in to_dict(ExperimentConfig())[s])]
-KEYS = st.sampled_from([*NAMES, "lr"])
-NUMBERS = st.one_of(st.integers(), st.floats(), st.sampled_from([10**400, -1, 0, 2**31, 10**15, "1e6", "9" * 99]))
-VALUES = st.recursive(
-    st.one_of(NUMBERS, st.booleans(), st.none(), st.text(max_size=8), st.sampled_from(["tiny", "cuda:7", "1e9999"])),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=4),
-)
-LITERALS = st.one_of(NUMBERS.map(str), st.text(max_size=9), st.sampled_from(["'1e6'", "[[1]]", "{a=1}", "1979-05-27"]))
-LINES = st.lists(st.one_of(st.sampled_from([f"[{name}]" for name in SECTIONS]), st.text(max_size=9),
-                           st.builds("{} = {}".format, KEYS, LITERALS)), max_size=6).map("\n".join)  # fmt: skip
-
-
-@settings(max_examples=60, derandomize=True, deadline=None,
-          suppress_health_check=[HealthCheck.function_scoped_fixture])  # fmt: skip
-@given(st.dictionaries(KEYS, VALUES | st.dictionaries(KEYS, NUMBERS), max_size=5), LINES)
-def test_whatever_stands_in_a_file_it_is_read_or_refused(tmp_path, values, text):
-    whole_file = json.dumps(values)
-    for name, content in [("spec.json", whole_file), ("cut.json", whole_file[:-1]), ("spec.toml", text)]:
-        (tmp_path / name).write_text(content, encoding="utf-8", errors="replace")
-        try:
-            assert load(tmp_path / name).tokens_per_step > 0
-        except module.Errors as error:
-            assert 0 < len(str(error)) < 600
-
-
-# --- numbers -----------------------------------------------------------------------------------
-
 @pytest.mark.parametrize(("text", "value"), [
     ("500_000", 500_000), ("100k", 100_000), ("1e6", 10**6), ("2.5M", 2_500_000), ("1.25E2", 125), ("3B", 3 * 10**9),
     ("20MB", 20 * 10**6), ("1T", 10**12), ("-4", -4), ("1.0", 1), ("0.1k", 100),
@@ -348,8 +164,8 @@ def test_what_is_no_whole_number_is_refused(text):
 
 
 def test_every_number_has_bounds_and_both_ends_hold():
-    numbers = {f"{name}.{field}" for name in SECTIONS for field, value in to_dict(ExperimentConfig())[name].items()
-               if isinstance(value, int | float) and not isinstance(value, bool)}  # fmt: skip
+    fields = flatten(to_dict(ExperimentConfig()))
+    numbers = {name for name, value in fields.items() if "." in name and type(value) in (int, float)}
     assert numbers == LIMITS.keys()
     for name, (low, high, why) in LIMITS.items():
         section, field = name.split(".")
@@ -376,10 +192,10 @@ def test_what_nobody_can_train_is_refused_with_the_reason(values, sentence):
 
 
 def test_every_synonym_means_a_setting_that_exists_and_is_none_itself():
-    fields = to_dict(ExperimentConfig())
+    fields = flatten(to_dict(ExperimentConfig()))
+    taken = {"preset", *(part for name in fields for part in name.split("."))}
     for name, full in SYNONYMS.items():
-        section, _, field = full.rpartition(".")
-        assert field in (fields[section] if section else fields) and name not in NAMES, name
+        assert full in fields and name not in taken, name
 
 
 @pytest.mark.parametrize("sizes", [

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from commands import COMPARE, TRAIN, losslab, refuses
-from test_experiment import place  # noqa: F401 the fixture
+from experiments import place as place
 
 from losslab import comparison, records
 from losslab.evaluate.summing import Summing

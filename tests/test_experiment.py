@@ -1,54 +1,19 @@
 """One run, whole: what it writes, how it stops and resumes, and which process measures it."""
 
-import dataclasses
-import hashlib
 import json
 import os
-import signal
 import subprocess
 import sys
-import time
 
 import pytest
 import safetensors.torch
 import torch
+from experiments import SMALL, SPEC, change
+from experiments import place as place
 
 from losslab import experiment, records
-from losslab.config import DataConfig, EvaluateConfig, ExperimentConfig, ModelConfig, TrainConfig, load
+from losslab.config import load
 from losslab.corpus import Corpus
-
-SMALL = ExperimentConfig(
-    data=DataConfig(corpus="text.txt", val_bytes=2_000, tune_bytes=2_000),
-    model=ModelConfig(n_layer=1, n_head=2, n_embd=16, num_positions=16, dropout=0.1),
-    train=TrainConfig(num_steps=30, batch_size=4, learning_rate=1e-2, min_learning_rate=1e-3, device="cpu"),
-    evaluate=EvaluateConfig(tune_tokens=256, every=10, num_samples=1, sample_tokens=10),
-)
-
-
-@pytest.fixture
-def place(tmp_path, monkeypatch):
-    """A folder to work in, with a small text of many documents."""
-    monkeypatch.chdir(tmp_path)
-    return small_text(tmp_path)
-
-
-def small_text(folder):
-    """A text of many documents in `folder`."""
-    documents = [f"The {a} cat number {n} sat on the {b} mat.\n" * 4
-                 for n, (a, b) in enumerate([("big", "red"), ("old", "wet"), ("sad", "new"), ("odd", "tan")] * 30)]
-    (folder / "text.txt").write_text("\n<|endoftext|>\n".join(documents))
-    return folder
-
-
-def change(config=SMALL, **sections):
-    values = {name: dataclasses.replace(getattr(config, name), **value) if isinstance(value, dict) else value
-              for name, value in sections.items()}
-    return dataclasses.replace(config, **values)
-
-
-def weights(folder):
-    (newest,) = sorted(folder.glob("checkpoint/step-00000030"))
-    return (newest / "model.safetensors").read_bytes()
 
 
 def test_a_run_explains_itself(place):
@@ -96,124 +61,6 @@ def test_a_folder_of_another_run_is_not_overwritten(place):
     experiment.run(SMALL, place / "run")
     with pytest.raises(ValueError, match="already holds another run"):
         experiment.run(change(seed=1), place / "run")
-
-
-def launch(folder, *, kill, at_step, options=()):
-    """`losslab train` in a separate process, sent a signal once its log reaches a step."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "losslab.cli", "train", "spec.toml", "--out", str(folder), "--threads", "1", *options],
-        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"},
-    )
-    while process.poll() is None:
-        log = records.Record(folder, {}, {}, {}, "running").log
-        if log and log[-1]["step"] >= at_step:
-            process.send_signal(kill)
-            break
-        time.sleep(0.01)
-    _, process.said = process.communicate()
-    return process
-
-
-SPEC = """
-[data]
-corpus = "text.txt"
-val_bytes = 2000
-tune_bytes = 2000
-[model]
-n_layer = 1
-n_head = 2
-n_embd = 16
-num_positions = 16
-dropout = 0.1
-[train]
-num_steps = {steps}
-batch_size = 4
-learning_rate = 1e-2
-min_learning_rate = 1e-3
-device = "cpu"
-log_every = 1
-checkpoint_every = {every}
-[evaluate]
-tune_tokens = 256
-num_samples = 0
-"""
-
-
-def weights_of(folder, steps=600):
-    (path,) = [p for p in (folder / "checkpoint").iterdir() if p.name == f"step-{steps:08d}"]
-    return (path / "model.safetensors").read_bytes()
-
-
-@pytest.fixture(scope="module")
-def straight(tmp_path_factory):
-    """The run of `SPEC` that was never stopped."""
-    folder = small_text(tmp_path_factory.mktemp("straight"))
-    (folder / "spec.toml").write_text(SPEC.format(steps=600, every=0))
-    command = [sys.executable, "-m", "losslab.cli", "train", "spec.toml", "--out", "run", "--threads", "1"]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    return folder / "run"
-
-
-@pytest.mark.parametrize(("kill", "code", "every"), [
-    (signal.SIGTERM, 5, 0), pytest.param(signal.SIGINT, 5, 0, marks=pytest.mark.slow), (signal.SIGKILL, -9, 100),
-])
-def test_a_run_that_was_stopped_ends_in_the_same_bytes(place, straight, kill, code, every):
-    (place / "spec.toml").write_text(SPEC.format(steps=600, every=every))
-    stopped = launch(place / "stopped", kill=kill, at_step=250)
-    assert stopped.returncode == code, stopped.said
-    assert records.read(place / "stopped").status == "stopped"
-    claim_seconds(place / "stopped", 1000)
-    resumed = subprocess.run([sys.executable, "-m", "losslab.cli", "train", "--resume", str(place / "stopped")],
-                             capture_output=True, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
-    assert resumed.returncode == 0, resumed.stderr
-    assert "continuing from step" in resumed.stderr
-    assert weights_of(place / "stopped") == weights_of(straight)
-    both = [records.read(folder) for folder in (place / "stopped", straight)]
-    logs = [[(line["step"], line.get("train/objective"), line.get("tune/nll")) for line in run.log if line["step"] > 1]
-            for run in both]
-    # the line after a resume is logged once more often or not at all, but every number is the same
-    assert dict((step, o) for step, o, _ in logs[0] if o) == dict((step, o) for step, o, _ in logs[1] if o)
-    assert len(logs[0]) == len(set(logs[0]))
-    assert both[0].scores["nll"]["value"] == both[1].scores["nll"]["value"]
-    assert both[0].result["cost"]["train_seconds"] > 1000  # those before it was stopped are counted
-
-
-def claim_seconds(folder, seconds):
-    """Let every checkpoint of a stopped run say that training took so long."""
-    for path in (folder / "checkpoint").glob("step-*"):
-        about = json.loads((path / "model.json").read_text()) | {"seconds": seconds}
-        (path / "model.json").write_text(json.dumps(about))
-        sums = json.loads((path / "manifest.json").read_text())
-        sums["model.json"] = hashlib.sha256((path / "model.json").read_bytes()).hexdigest()
-        (path / "manifest.json").write_text(json.dumps(sums))
-
-
-def test_a_damaged_checkpoint_is_named_and_the_one_before_it_used(place):
-    config = change(train={"checkpoint_every": 10})
-    whole = experiment.run(config, place / "run")
-    (place / "run" / "result.json").unlink()  # as if it had been killed
-    last = place / "run" / "checkpoint" / "step-00000030"
-    raw = bytearray((last / "model.safetensors").read_bytes())
-    raw[-5] ^= 255
-    (last / "model.safetensors").write_bytes(raw)
-    said = []
-    record = experiment.resume(place / "run", tell=said.append)
-    assert record.status == "finished" and record.scores == whole.scores
-    assert any(last.name in line and "damaged" in line for line in said)
-    assert any("continuing from step 20" in line for line in said)
-
-
-def test_a_run_without_a_whole_checkpoint_starts_over(place):
-    whole = experiment.run(SMALL, place / "run")
-    (place / "run" / "result.json").unlink()
-    (only,) = (place / "run" / "checkpoint").glob("step-*")
-    (only / "model.json").unlink()
-    said = []
-    assert experiment.resume(place / "run", tell=said.append).scores == whole.scores
-    assert any("model.json is missing" in line for line in said) and any("starting it over" in line for line in said)
-    steps = [line["step"] for line in records.read(place / "run").log if "train/nll" in line]
-    assert steps[0] == 1 and steps == sorted(set(steps))
 
 
 def test_a_first_loss_that_is_not_ln_v_is_said_aloud(place, monkeypatch):
@@ -325,51 +172,3 @@ def test_a_run_of_a_newer_version_is_refused_and_left_alone(place):
     with pytest.raises(ValueError, match="written by a newer losslab"):
         experiment.run(SMALL, place / "run")
     assert (place / "run" / "result.json").exists()
-
-
-# --- tasks while training ----------------------------------------------------------------------
-
-LOOKING = {"tasks": "likelihood, blimp", "tasks_every": 10, "tasks_limit": 2, "benchmarks": "benchmarks"}
-
-
-def test_tasks_are_logged_while_training_and_change_nothing_else(place):
-    (place / "benchmarks").mkdir()
-    rows = [{"sentence_good": f"The {n} cats sat.", "sentence_bad": f"The {n} cat sit.", "UID": "u",
-             "linguistics_term": "t"} for n in range(5)]
-    (place / "benchmarks" / "blimp.jsonl").write_text("\n".join(map(json.dumps, rows)))
-    data = {"corpus": "text.txt", "val_bytes": 2_000, "tune_bytes": 2_000}
-    config = change(data=data, model={"num_positions": 32})
-    looking = experiment.run(change(config, evaluate=LOOKING), place / "looking")
-    plain = experiment.run(config, place / "plain")
-    assert weights(place / "looking") == weights(place / "plain") and looking.condition == plain.condition
-    assert looking.scores == plain.scores
-    lines = [line for line in looking.log if "task/blimp/accuracy" in line]
-    assert [line["step"] for line in lines] == [10, 20, 30]
-    assert [line["step"] for line in looking.log if "task/likelihood/bits_per_byte" in line] == [10, 20, 30]
-    assert all(0 <= line["task/blimp/accuracy"] <= 1 for line in lines)
-    assert not any(key.startswith("task/") for line in plain.log for key in line)
-    assert not any("task/likelihood/nll_calibrated" in line for line in looking.log)  # the text is `tune`
-
-
-def test_a_task_that_cannot_be_run_is_said_once_and_the_run_goes_on(place):
-    said = []
-    record = experiment.run(change(evaluate=LOOKING | {"benchmarks": "nowhere"}), place / "run", tell=said.append)
-    assert record.status == "finished" and any("task/likelihood/nll" in line for line in record.log)
-    assert len([line for line in said if "the task blimp is left out of this run: nowhere has none" in line]) == 1
-
-
-def test_a_task_that_fails_leaves_the_model_in_training(place, monkeypatch):
-    def broken(name, model, *arguments):
-        model.eval()
-        raise ValueError("broken")
-
-    plain = experiment.run(SMALL, place / "plain")
-    monkeypatch.setattr(experiment.training.tasks, "run", broken)
-    looking = experiment.run(change(evaluate=LOOKING), place / "looking")  # dropout is 0.1
-    assert weights(place / "looking") == weights(place / "plain") and looking.scores == plain.scores
-
-
-def test_an_unknown_task_is_found_before_anything_is_spent(place):
-    with pytest.raises(ValueError, match="unknown task 'blimpp'; did you mean blimp"):
-        experiment.run(change(evaluate={"tasks": "blimpp", "tasks_every": 5}), place / "run")
-    assert not (place / "run").exists()

@@ -9,8 +9,8 @@ import pytest
 import safetensors.torch
 import torch
 from commands import FAST, losslab, refuses
+from experiments import place as place
 from hub_models import ours, theirs
-from test_experiment import place  # noqa: F401 the fixture
 
 from losslab import checkpoint, experiment, hub, records, start, study
 from losslab.config import DataConfig, EvaluateConfig, ExperimentConfig, ModelConfig, TrainConfig
@@ -33,7 +33,7 @@ def weights(folder):
 
 
 @pytest.fixture
-def model(place):  # noqa: F811
+def model(place):
     theirs("theirs")
     hub.import_model("theirs", "model")
     return "model"
@@ -103,7 +103,7 @@ def test_a_run_that_was_stopped_ends_in_the_same_bytes(model):
         ("loss.py", "softcap(2) | file('loss.py')"),
     ],
 )
-def test_the_transform_of_the_weights_is_kept(place, loss, found):  # noqa: F811
+def test_the_transform_of_the_weights_is_kept(place, loss, found):
     Path("loss.py").write_text("def loss(prediction):\n    return prediction.nll\n")
     ours("model", transform="softcap(2)")
     if found is None:

@@ -8,7 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from test_experiment import SMALL, change, place, small_text  # noqa: F401 the fixture
+from experiments import change, small_text
+from experiments import place as place
 
 from losslab import processes, records, study
 
@@ -146,7 +147,7 @@ def test_an_unwritable_store_is_one_sentence():
 STOPPING = """
 import os, signal
 from losslab import study
-from test_experiment import change
+from experiments import change
 from test_study import arms
 def stop_once_it_trains(what, done, total, unit="bytes", running=()):
     if any(run.done for run in running):

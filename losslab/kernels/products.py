@@ -1,4 +1,4 @@
-"""Matrix products without gradients, by the fastest library at hand."""
+"""Matrix products without gradients, by the fastest library that is there."""
 
 import torch
 from torch import Tensor
@@ -13,7 +13,7 @@ def has_onednn(like: Tensor) -> bool:
 
 
 def times_transposed(a: Tensor, b: Tensor, activation: str = "none", bias: Tensor | None = None) -> Tensor:
-    """`activation(a @ b.T + bias)` without gradients, by oneDNN where it is at hand: up to three times the speed of MKL
+    """`activation(a @ b.T + bias)` without gradients, by oneDNN where there is one: up to three times the speed of MKL
     on a CPU that is not Intel's.
 
     Args:
