@@ -20,8 +20,9 @@ def load(name):
     return sys.modules[name]
 
 
-mutate, material, inputs, flips, kills = map(load, (
-    "faults_mutate", "faults_material", "faults_inputs", "faults_flips", "faults_kills"))  # fmt: skip
+mutate, material, subjects, inputs, flips, kills = map(load, (
+    "faults_mutate", "faults_material", "faults_subjects", "faults_inputs", "faults_flips",
+    "faults_kills"))  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +56,7 @@ def test_what_is_looked_for_is_found(files, tmp_path, monkeypatch):
         ("traceback", lambda: raising(KeyError("x"))), ("hang", signal.pause), ("refused", lambda: raising(
             ValueError("a.txt is empty; give it text"))), ("sentence", lambda: raising(ValueError("a\nb"))),
         ("sentence", lambda: raising(ValueError("Expecting value: line 1 column 1"))),
-        ("terminal", lambda: inputs.check_output("a\x1b[2J")), ("read", lambda: inputs.check_output("a\n\tb")),
+        ("terminal", lambda: subjects.check_output("a\x1b[2J")), ("read", lambda: subjects.check_output("a\n\tb")),
     ]:  # fmt: skip
         subject = inputs.Subject("any", "spec", "spec.toml", mutate.raw, lambda folder, file, read=read: read())
         monkeypatch.setattr(inputs, "SUBJECTS", (subject,))

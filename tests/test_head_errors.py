@@ -2,6 +2,7 @@
 than plain PyTorch in float32 is, plus 1e-6 of the largest entry."""
 
 import importlib.util
+import sys
 from pathlib import Path
 
 import pytest
@@ -14,13 +15,21 @@ from losslab.kernels.rows import Rows
 from losslab.objective import Objective
 from losslab.prediction import Needs, Prediction
 
-FILE = Path(__file__).parent.parent / "benchmarks" / "head_errors.py"
-spec = importlib.util.spec_from_file_location("head_errors", FILE)
-table = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(table)
+BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
+
+
+def load(name):
+    """A file of the benchmarks as a module, under its own name: they import each other."""
+    found = importlib.util.spec_from_file_location(name, BENCHMARKS / f"{name}.py")
+    sys.modules[name] = importlib.util.module_from_spec(found)
+    found.loader.exec_module(sys.modules[name])
+    return sys.modules[name]
+
+
+routes, table = load("head_routes"), load("head_errors")
 
 # exact logits of about 10 and 10,000; 501 tokens in tiles of 37, and a vocabulary that nothing divides
-PROBLEMS = {scale: table.problem(scale) for scale in table.SCALES}
+PROBLEMS = {scale: routes.problem(scale) for scale in table.SCALES}
 SAMPLE = [*(text for _, transform, text in table.singles() if not transform), "softcap(15) | cross_entropy",
           "isru_cap(15) | squentropy", "temperature(0.7) | cross_entropy", "brier + token_scaled",
           "generalized_cross_entropy + power", "multi_token + unlikelihood"]  # fmt: skip
@@ -29,15 +38,15 @@ SAMPLE = [*(text for _, transform, text in table.singles() if not transform), "s
 @pytest.mark.parametrize("scale", table.SCALES)
 @pytest.mark.parametrize("text", SAMPLE)
 def test_streaming_in_float32_is_no_worse_than_plain_pytorch(text, scale):
-    found = table.measure(text, PROBLEMS[scale], dtypes=("float32",))
+    found = routes.measure(text, PROBLEMS[scale], dtypes=("float32",))
     assert not table.exceptions(found)
     assert ("float32", "streamed in two sweeps") in found or text in ("entmax15", "margin_distillation")
 
 
 def test_a_long_sum_over_the_vocabulary_keeps_its_digits():
-    given = table.problem(10, 4, 65, 64, 5003, tile_rows=67)
+    given = routes.problem(10, 4, 65, 64, 5003, tile_rows=67)
     for text in ("cross_entropy", "brier", "cross_entropy + max_z_loss"):
-        assert not table.exceptions(table.measure(text, given, dtypes=("float32",)))
+        assert not table.exceptions(routes.measure(text, given, dtypes=("float32",)))
 
 
 @pytest.mark.parametrize("width", [64, 200])
@@ -80,7 +89,7 @@ def test_many_tiles_are_made_and_the_constants_come_back(monkeypatch):
     tiles, tile = [], cpu.Tile
     monkeypatch.setattr(cpu, "Tile", lambda head, at: tiles.append(at) or tile(head, at))
     before = cpu.MAX_ROWS, fused.CHUNK_BYTES
-    table.evaluate(table.ROUTES["streamed"], Objective.parse("cross_entropy"), PROBLEMS[10], "float32")
+    routes.evaluate(routes.ROUTES["streamed"], Objective.parse("cross_entropy"), PROBLEMS[10], "float32")
     assert len(tiles) >= 10 and (cpu.MAX_ROWS, fused.CHUNK_BYTES) == before
     assert tiles[-1].stop == (PROBLEMS[10].targets != IGNORE_INDEX).sum()
 
@@ -93,10 +102,10 @@ def test_an_error_beyond_the_allowance_is_an_exception():
 
 
 def test_an_ignored_token_that_says_anything_is_an_error(monkeypatch):
-    leaking = {"dense": table.ROUTES["dense"], "streamed": lambda *given: _leak(*table.ROUTES["dense"](*given))}
-    monkeypatch.setattr(table, "ROUTES", leaking)
+    leaking = {"dense": routes.ROUTES["dense"], "streamed": lambda *given: _leak(*routes.ROUTES["dense"](*given))}
+    monkeypatch.setattr(routes, "ROUTES", leaking)
     with pytest.raises(AssertionError, match="cross_entropy by streamed in float32: ignored, not zero"):
-        table.measure("cross_entropy", PROBLEMS[10], dtypes=("float32",))
+        routes.measure("cross_entropy", PROBLEMS[10], dtypes=("float32",))
 
 
 def _leak(total, losses):
@@ -126,7 +135,7 @@ def test_what_is_observed_is_true_and_changes_nothing(text):
 
     def run(observe):
         hidden, lm_head = (x.clone().requires_grad_() for x in (given.hidden, given.lm_head))
-        with table.small_pieces(given):
+        with routes.small_pieces(given):
             total, _, statistics = fused.linear_loss(hidden, lm_head, given.targets, objective, route="streamed",
                                                      observe=observe)  # fmt: skip
         grads = torch.autograd.grad(total, (hidden, lm_head))
