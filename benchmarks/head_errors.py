@@ -3,7 +3,8 @@
     python benchmarks/head_errors.py
 
 Truth is dense autograd in float64. The error of a value or gradient is max |it - truth| / max |truth|. Writes
-docs/results/head-errors.csv, all of it, and head-errors.md, the worst of it. A route joins by a line in `head_routes.ROUTES`.
+docs/results/head-errors.csv, all of it, and head-errors.md, the worst of it. A route joins by a line in
+`head_routes.ROUTES`.
 """
 
 import argparse
