@@ -193,6 +193,8 @@ def share(step):
     tokens, targets = t.batches(step)
     return tokens[rank::world], targets[rank::world]
 outcome = t.train(model, share, t.Objective.parse("cross_entropy"), t.TrainConfig(num_steps=5, batch_size=4))
+assert parallel.any(rank == 1, "cpu") and not parallel.any(False, "cpu")  # what one rank says, all know
+assert parallel.sum(torch.tensor([1.0, rank]), "cpu").tolist() == [2.0, 1.0]
 if rank == 0:
     torch.save([p.detach() for p in model.parameters()], {out!r})
     print(outcome.tokens)

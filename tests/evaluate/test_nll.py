@@ -132,6 +132,20 @@ def test_the_fitted_temperature_is_a_minimum():
     assert at[1] < at[0] and at[1] < at[2]
 
 
+def test_windows_of_fewer_tokens_than_positions_score_as_a_model_with_so_many_positions():
+    wide, narrow = (initialized(ModelConfig(n_layer=1, n_head=1, n_embd=8, num_positions=n), 257, 0) for n in (16, 5))
+    with torch.no_grad():
+        for parameter in wide.parameters():
+            parameter.add_(0.5 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(1)))
+    narrow.load_state_dict(wide.state_dict() | {"wpe.weight": wide.wpe.weight[:5]})
+    best = fit_temperature(narrow, DOCUMENTS, Bytes())
+    assert fit_temperature(wide, DOCUMENTS, Bytes(), seq_len=5) == best != fit_temperature(wide, DOCUMENTS, Bytes())
+    wanted = {name: score.value for name, score in nll(narrow, DOCUMENTS, Bytes(), temperature=best).items()}
+    scores = nll(wide, DOCUMENTS, Bytes(), temperature=best, seq_len=5)
+    assert {name: score.value for name, score in scores.items()} == wanted
+    assert nll(wide, DOCUMENTS, Bytes())["nll"].value != wanted["nll"]
+
+
 def test_the_models_own_logit_transform_is_part_of_what_is_measured():
     config = ModelConfig(n_layer=1, n_head=1, n_embd=8, num_positions=16)
     plain, capped = (initialized(config, 257, 0, formula.transforms(t)) for t in ("", "softcap(0.05)"))
