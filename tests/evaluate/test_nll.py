@@ -133,17 +133,19 @@ def test_the_fitted_temperature_is_a_minimum():
 
 
 def test_windows_of_fewer_tokens_than_positions_score_as_a_model_with_so_many_positions():
+    documents = texts(*(f"{letter * 11}{other * 6}" for letter, other in ("ab", "cd", "xy", "bz")))
     wide, narrow = (initialized(ModelConfig(n_layer=1, n_head=1, n_embd=8, num_positions=n), 257, 0) for n in (16, 5))
     with torch.no_grad():
-        for parameter in wide.parameters():
-            parameter.add_(0.5 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(1)))
+        wide.wte.weight.mul_(30)  # the likeliest token is the one before
+        wide.wpe.weight.mul_(20)  # and how likely depends on the place
     narrow.load_state_dict(wide.state_dict() | {"wpe.weight": wide.wpe.weight[:5]})
-    best = fit_temperature(narrow, DOCUMENTS, Bytes())
-    assert fit_temperature(wide, DOCUMENTS, Bytes(), seq_len=5) == best != fit_temperature(wide, DOCUMENTS, Bytes())
-    wanted = {name: score.value for name, score in nll(narrow, DOCUMENTS, Bytes(), temperature=best).items()}
-    scores = nll(wide, DOCUMENTS, Bytes(), temperature=best, seq_len=5)
-    assert {name: score.value for name, score in scores.items()} == wanted
-    assert nll(wide, DOCUMENTS, Bytes())["nll"].value != wanted["nll"]
+    best, other = fit_temperature(narrow, documents, Bytes()), fit_temperature(wide, documents, Bytes())
+    assert fit_temperature(wide, documents, Bytes(), seq_len=5) == best
+    assert 0.01 < best < 100 and best != other
+    wanted, scores = (nll(model, documents, Bytes(), temperature=best, seq_len=seq_len)
+                      for model, seq_len in ((narrow, 0), (wide, 5)))
+    assert {name: score.value for name, score in scores.items()} == {n: score.value for n, score in wanted.items()}
+    assert nll(wide, documents, Bytes())["nll"].value != wanted["nll"].value
 
 
 def test_the_models_own_logit_transform_is_part_of_what_is_measured():
