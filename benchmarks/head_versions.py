@@ -1,6 +1,6 @@
 """Time of `linear_loss` in two checkouts of losslab, each in a process of its own, that take turns.
 
-    python benchmarks/head_versions.py BEFORE AFTER [--turns 15]
+    python benchmarks/head_versions.py BEFORE AFTER [--turns 15] [--loss cross_entropy]
 
 A turn runs one loss once in each process, forward and backward, on the problem of `linear_loss.py`; the order is
 reversed from turn to turn and the first turn warms up. Printed is the median over turns of AFTER's time by BEFORE's
@@ -28,13 +28,13 @@ def work(checkout: str) -> None:
     from linear_loss import ours, problem
 
     problems = {size: problem(*size) for size in SIZES}
-    made = {}
+    made = {(loss, size): ours(loss, size[2]) for size in SIZES for loss in LOSSES}
     print("ready", flush=True)
     for line in sys.stdin:
         size, loss = json.loads(line)
         hidden, lm_head, targets = problems[tuple(size)]
         hidden.grad = lm_head.grad = None
-        run = made.setdefault((loss, size[2]), ours(loss, size[2]))
+        run = made[loss, tuple(size)]
         started = time.perf_counter()
         found = run(hidden, lm_head, targets)
         found = found if hasattr(found, "backward") else found.total
@@ -63,6 +63,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("checkouts", nargs="*", type=Path, metavar="FOLDER")
     parser.add_argument("--turns", type=int, default=15)
+    parser.add_argument("--loss", action="append", choices=LOSSES, help="this one alone; may be given several times")
     parser.add_argument("--work", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.work:
@@ -72,7 +73,7 @@ def main() -> None:
     both, medians = [Checkout(folder) for folder in arguments.checkouts], []
     print("| tokens x width x vocabulary | loss | time after / before | result |\n| --- | --- | --- | --- |")
     for size in SIZES:
-        for loss in LOSSES:
+        for loss in arguments.loss or LOSSES:
             ratios, same = [], True
             for turn in range(arguments.turns + 1):
                 answers = [each.ask(size, loss) for each in both[:: 1 if turn % 2 else -1]][:: 1 if turn % 2 else -1]

@@ -1,9 +1,9 @@
-"""A custom loss in losslab's own form: one function of a `Prediction`, one number a token."""
+"""A custom loss in losslab's own form: one function of a `Prediction`, one value per token."""
 
-import torch
+import torch.nn.functional as F
 
 
-def margin(prediction, *, width=1.0):
-    """Cross-entropy plus a hinge: the target's logit should lead the mean logit by `width` nats or more."""
+def margin(prediction, *, width=1.0, weight=0.1):
+    """Cross-entropy plus a smooth hinge: the target's logit should lead the mean logit by `width` nats or more."""
     lead = prediction.target_logit - prediction.sum_logits / prediction.vocab_size
-    return prediction.nll + torch.relu(width - lead)
+    return prediction.nll + weight * F.softplus(width - lead)

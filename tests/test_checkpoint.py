@@ -65,6 +65,11 @@ def test_a_missing_file_and_a_missing_manifest_are_damage(tmp_path, trained):
         checkpoint.newest(tmp_path)
 
 
+def test_a_folder_that_does_not_exist_has_no_damaged_checkpoint(tmp_path):
+    with pytest.raises(FileNotFoundError, match="there is no folder .*/run; give a run folder"):
+        checkpoint.newest(tmp_path / "run" / "checkpoint")
+
+
 def test_only_the_newest_are_kept(tmp_path, trained):
     for step in (1, 2, 3, 10):
         save(tmp_path, trained, step=step)

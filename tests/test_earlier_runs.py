@@ -10,7 +10,7 @@ from experiments import SMALL, change
 from experiments import place as place
 
 from losslab import config as configuration
-from losslab import experiment, records, study
+from losslab import experiment, records, running
 from losslab.config import digest, identity, override, preset
 from losslab.experiment import Experiment, Training
 from losslab.records import index
@@ -52,13 +52,13 @@ def test_old_and_new_runs_of_equal_settings_are_one_arm(old):
 
 
 def test_a_comparison_over_an_old_store_trains_nothing_again(old, monkeypatch, capsys):
-    planned = study.plan([OLD, change(OLD, loss=SMOOTHED)], [0, 1], old)
+    planned = running.plan([OLD, change(OLD, loss=SMOOTHED)], [0, 1], old)
     assert [folder.name for folder in planned.folders] == [
         "cross-entropy-1c4a0e1d7fae-seed0", "label-smoothing-epsilon-0.05-0.001-z-los-3494353c75df-seed0",
         "cross-entropy-e96a145d9d97-seed1",  # of two that are one run now, the last that ended
         "label-smoothing-epsilon-0.05-0.001-z-los-3494353c75df-seed1",
     ]
-    monkeypatch.setattr(study, "Job", lambda *arguments, **options: pytest.fail("a run was started"))
+    monkeypatch.setattr("losslab.running.workers.Job", lambda *arguments, **options: pytest.fail("a run was started"))
     before = sorted(path.name for path in old.rglob("[!.]*"))
     # every setting outside the identity by its flag
     flags = {"train.log_every": 3, "train.checkpoint_every": 7, "evaluate.every": 4, "evaluate.batch_size": 5,
@@ -96,7 +96,7 @@ def test_an_old_run_that_was_stopped_goes_on(old):
     resumed = experiment.resume(folder)
     assert resumed.status == "finished" and resumed.scores == whole.scores
     assert _weights(folder) == _weights(Path("whole"))
-    assert study.plan([OLD], [2], old).folders == [folder]
+    assert running.plan([OLD], [2], old).folders == [folder]
 
 
 def _stopped(config, folder, at):
@@ -150,7 +150,7 @@ def test_a_condition_that_does_not_fit_the_settings_is_left_as_it_is_and_not_tra
     assert records.read(path.parent).condition == "2cbcf34fecb7"
     with pytest.raises(ValueError, match="is damaged: its spec.json gives the condition .* and says that it is 2cbc"):
         experiment.resume(path.parent)
-    assert path.parent not in study.plan([OLD], [2], old).folders
+    assert path.parent not in running.plan([OLD], [2], old).folders
 
 
 def test_a_run_of_a_newer_identity_is_compared_and_not_resumed(place):

@@ -16,10 +16,11 @@ import losslab
 ROOT = Path(losslab.__file__).parent
 FILES = sorted(ROOT.rglob("*.py"))
 LAYERS = {
-    9: "cli",
-    8: "web",
-    7: "tune arena",
-    6: "study judge lesson",
+    10: "cli",
+    9: "web arena",
+    8: "study",
+    7: "tune judge lesson",
+    6: "running",
     5: "experiment",
     4: "training_loop evaluate hub anatomy start",
     3: "fused checkpoint instruct generate report",

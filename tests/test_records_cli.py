@@ -55,6 +55,11 @@ def test_the_list_has_a_heading_and_aligned_columns(store, capsys):
     assert ends <= set("0123456789")  # numbers end below each other
 
 
+def test_a_folder_of_stores_is_told_from_a_store(store, capsys):
+    assert losslab("report", ".") == 2
+    assert capsys.readouterr().err == "error: . holds no run, but store holds 6; give that store\n"
+
+
 @pytest.mark.parametrize(("flags", "runs"), [
     (["--sort", "nll"], "bacdef"), (["--sort", "learning-rate"], "bacdef"), (["--sort", "loss"], "abdefc"),
     (["--filter", "status=finished", "--filter", "loss=cross_entropy"], "ab"), (["--filter", "tag=kept"], "b"),

@@ -12,7 +12,7 @@ from commands import FAST, losslab, refuses
 from experiments import place as place
 from hub_models import ours, theirs
 
-from losslab import checkpoint, experiment, hub, records, start, study
+from losslab import checkpoint, experiment, hub, records, running, start
 from losslab.config import DataConfig, EvaluateConfig, ExperimentConfig, ModelConfig, TrainConfig
 from losslab.experiment import Experiment
 
@@ -119,10 +119,10 @@ def test_a_transform_is_not_put_on_weights_that_had_none(model):
 
 
 def test_arms_share_a_text_only_where_they_share_a_start(model):
-    plan = study.plan([CONFIG, change(loss="squentropy"), change(start="", loss="brier")], [0, 1], "store")
+    plan = running.plan([CONFIG, change(loss="squentropy"), change(start="", loss="brier")], [0, 1], "store")
     corpora = [made.corpus for made in plan.experiments[:3]]
     assert corpora[1] is corpora[0] and corpora[2] is not corpora[0]
-    assert study.plan([CONFIG], [0], "store").experiments[0].start is not None
+    assert running.plan([CONFIG], [0], "store").experiments[0].start is not None
 
 
 # --- the command line --------------------------------------------------------------------------

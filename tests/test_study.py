@@ -11,7 +11,7 @@ import pytest
 from experiments import change, small_text
 from experiments import place as place
 
-from losslab import processes, records, study
+from losslab import processes, records, running, study
 
 pytestmark = pytest.mark.usefixtures("place")
 QUICK = change(train={"num_steps": 12})
@@ -132,7 +132,7 @@ def test_two_studies_do_not_share_a_store_at_once():
 
 
 def test_numerics_are_chosen_once_for_all_arms():
-    planned = study.plan([change(QUICK, train={"dtype": "float32"}), change(QUICK, loss="mse")], [0], "runs")
+    planned = running.plan([change(QUICK, train={"dtype": "float32"}), change(QUICK, loss="mse")], [0], "runs")
     assert {e.config.train.dtype for e in planned.experiments} == {"float32"}
     assert all(e.config.train.device == "cpu" for e in planned.experiments)
 
@@ -146,7 +146,7 @@ def test_an_unwritable_store_is_one_sentence():
 
 STOPPING = """
 import os, signal
-from losslab import study
+from losslab import running, study
 from experiments import change
 from test_study import arms
 def stop_once_it_trains(what, done, total, unit="bytes", running=()):
@@ -155,7 +155,7 @@ def stop_once_it_trains(what, done, total, unit="bytes", running=()):
 try:
     study.compare(arms("cross_entropy", base=change(train={"num_steps": 20000})), [0], "runs", tell=print,
                   progress=stop_once_it_trains)
-except study.Stopped as stopped:
+except running.Stopped as stopped:
     print("STOPPED", stopped)
 """
 

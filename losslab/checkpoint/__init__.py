@@ -162,4 +162,6 @@ def newest(folder: str | Path, *, warn: Callable[[str], None] = lambda text: Non
             return path
         except Damaged as error:
             warn(f"{error}; continuing from the checkpoint before it, if there is one")
+    if not Path(folder).parent.is_dir():
+        raise FileNotFoundError(f"there is no folder {Path(folder).parent}; give a run folder")
     raise Damaged(f"{folder} has no whole checkpoint; train the run first, or again")

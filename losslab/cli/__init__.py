@@ -34,7 +34,7 @@ def _one_sentence():
     except KeyboardInterrupt:
         _leave(INTERRUPTED, "stopped at once")
     except Exception as error:
-        if type(error).__name__ != "Stopped":  # the study's; naming its class here would load torch
+        if type(error).__name__ != "Stopped":  # of `running`; naming its class here would load torch
             raise
         _leave(STOPPED, str(error))
 

@@ -30,7 +30,8 @@ def losses(name: str | None = None, *, json: Json = False):
         if name not in everything:
             raise ValueError(f"unknown loss {name!r}{nearest(name, everything)}; "
                              f"the family is {', '.join(everything)}")
-        return show({"name": name, "page": everything[name]}, everything[name], json)
+        file = f"losslab/{'losses' if name in family['loss'] else 'transforms'}/{name}.py"
+        return show({"name": name, "page": everything[name], "file": file}, f"{everything[name]}\n\nFile: {file}", json)
     rows = [(_kind(kind, n), n, page.splitlines()[0]) for kind, pages in family.items() for n, page in pages.items()]
     table = Table((left("kind"), left("name"), left("what it is")), rows)
     show({kind: {n: page.splitlines()[0] for n, page in pages.items()} for kind, pages in family.items()},

@@ -91,14 +91,14 @@ def compare(
     arms = [configure(preset, None, sections, loss=loss, **short) for loss in losses or ("cross_entropy",)]
     for warning in _no_verdict(losses, numbers):
         tell(warning)
-    from losslab import processes, records, study
+    from losslab import processes, records, running, study
     from losslab.cli import showing
 
     threads = threads_of(threads, tell)
     processes.adopt_orphans()
     if dry_run:
-        plan = study.plan(arms, numbers, store, tell=tell, progress=Ticker())
-        estimate = study.estimate(plan, workers=workers, threads=threads)
+        plan = running.plan(arms, numbers, store, tell=tell, progress=Ticker())
+        estimate = running.estimate(plan, workers=workers, threads=threads)
         return show(estimate, _estimate_text(estimate), json)
     compared = study.compare(
         arms, numbers, store, workers=workers, threads=threads, baseline=baseline, margin=margin, tell=tell,
@@ -200,7 +200,7 @@ def _estimate_text(estimate: dict) -> str:
         "arms:    " + f"\n{indent}".join(printable(arm) for arm in estimate["arms"]),
         wrapped(f"runs:    {estimate['runs']}, each {estimate['steps_per_run']:,} steps, "
                 f"{estimate['tokens_per_run']:,} tokens", indent),
-        wrapped(f"tokens:  {estimate['tokens']:,} in all, {estimate['tokens_per_second']:,.0f} a second and run "
+        wrapped(f"tokens:  {estimate['tokens']:,} in all, {estimate['tokens_per_second']:,.0f} per second in each run "
                 f"({estimate['num_params']:,} parameters)", indent),
         wrapped(f"time:    about {duration(estimate['seconds'])} of training, evaluation not counted", indent),
         f"disk:    about {estimate['disk_bytes'] / 1e6:.0f} MB",

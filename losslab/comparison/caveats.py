@@ -82,14 +82,14 @@ def _looked(comparison: PairedComparison | None) -> list[str]:
 
 
 def _incomplete(arms: Arms, requested: Mapping[str, Sequence[int]]) -> list[str]:
-    verbs = {"failed": "failed, which counts as a lost seed", "stopped": "stopped early and is not counted",
-             "running": "still running and is not counted", "waiting": "not started and is not counted"}
+    verbs = {"failed": "failed, which counts as a lost seed", "stopped": "stopped early, not counted",
+             "running": "still running, not counted", "waiting": "not started, not counted"}
     warnings = []
     for name, runs in arms.items():
         for status, told in verbs.items():
             seeds = [str(run.seed) for run in runs if run.status == status]
             if seeds:
-                warnings.append(f"{name}: seed {_and(seeds)} {told}")
+                warnings.append(f"{name}: seed{'s' * (len(seeds) > 1)} {_and(seeds)} {told}")
     for name, seeds in requested.items():
         missing = sorted(set(seeds) - {run.seed for run in arms.get(name, ())})
         if missing:

@@ -150,6 +150,6 @@ def _check(numbers: dict[str, list[int]], spool: Spool, config: DataConfig) -> N
         raise ValueError(
             f"{spool.name} leaves no document for {' and '.join(missing)}: it has {many} document{'s' * (many != 1)} "
             f"({distinct} distinct, {spool.total:,} bytes), data.val_bytes={config.val_bytes} and data.tune_bytes="
-            f"{config.tune_bytes}, and a split takes whole documents up to a tenth of the text; give more or shorter "
-            "documents, a folder with train and valid files, or larger sizes"
+            f"{config.tune_bytes}, and a split takes whole documents up to a tenth of the text; give a longer "
+            "text in more documents, or a folder with train and valid files"
         )

@@ -1,0 +1,71 @@
+"""Every run of a comparison, checked and with a folder, before any is started."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from losslab.config import ExperimentConfig
+from losslab.experiment import Experiment
+from losslab.progress import Progress, silent
+
+Tell = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Every run of a comparison, checked and with a folder, before any is started."""
+
+    store: Path
+    arms: tuple[str, ...]
+    experiments: tuple[Experiment, ...]  # arms x seeds, seed by seed, so that early seeds compare early
+
+    @property
+    def folders(self) -> list[Path]:
+        return [experiment.folder(self.store) for experiment in self.experiments]
+
+    @property
+    def tokens_per_run(self) -> int:
+        first = self.experiments[0]
+        return first.num_steps * first.config.tokens_per_step
+
+
+def plan(
+    arms: Sequence[ExperimentConfig], seeds: Sequence[int], store: str | Path, *, tell: Tell = lambda text: None,
+    progress: Progress = silent,
+) -> Plan:
+    """Check every arm and name every run.
+
+    Args:
+        arms: one configuration per arm; its own seed is not used.
+        seeds: one replicate each.
+        store: the folder in which the runs are, or will be.
+        tell: takes what is worth keeping, one line each.
+        progress: is told how far the corpus is.
+
+    Returns:
+        the plan; no run folder is made and nothing is trained.
+
+    Raises:
+        ValueError: for an arm that cannot be run, two arms that are the same, or a seed given twice.
+    """
+    if not arms or not seeds:
+        raise ValueError("a comparison needs at least one loss and one seed")
+    if len(set(seeds)) < len(seeds):
+        raise ValueError(f"the seeds {list(seeds)} hold one twice; each is one replicate")
+    first = Experiment(replace(arms[0], seed=seeds[0]), tell=tell, progress=progress)
+    experiments, conditions = [], {}
+    for seed in seeds:
+        for arm in arms:
+            same_data = (arm.data, arm.start) == (arms[0].data, arms[0].start)
+            # numerics are chosen once, by the first arm: auto may not mean two things in one study
+            numerics = {name: getattr(first.config.train, name) for name in ("device", "dtype")
+                        if getattr(arm.train, name) == "auto"}
+            config = replace(arm, seed=seed, train=replace(arm.train, **numerics))
+            corpus = first.corpus if same_data else None
+            experiments.append(Experiment(config, corpus=corpus, tell=tell, progress=progress))
+    for experiment in experiments[: len(arms)]:
+        if experiment.condition in conditions:
+            other = conditions[experiment.condition]
+            raise ValueError(f"the arms {other!r} and {str(experiment.objective)!r} are the same condition; name one")
+        conditions[experiment.condition] = str(experiment.objective)
+    return Plan(Path(store), tuple(str(e.objective) for e in experiments[: len(arms)]), tuple(experiments))

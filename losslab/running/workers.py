@@ -1,0 +1,80 @@
+"""Runs in worker processes, which may die; what is finished is kept."""
+
+import time
+from collections.abc import Sequence
+
+from losslab import machine, processes, records
+from losslab.experiment import Job, environment
+from losslab.progress import Progress, Running
+from losslab.running.plan import Plan, Tell
+
+POLL_SECONDS = 0.1
+
+
+class Stopped(Exception):
+    """The study was asked to stop; everything done is kept."""
+
+
+def execute(planned: Plan, *, workers: int, threads: int, tell: Tell, progress: Progress) -> None:
+    """Run what is not done yet, at most `workers` at a time.
+
+    Args:
+        planned: what `plan` returned; runs that are finished or diverged are left as they are.
+        workers: runs at once.
+        threads: CPU threads of each; 0 as the environment says.
+        tell: takes what is worth keeping, one line each.
+        progress: is told once a second how far all runs are.
+
+    Raises:
+        ValueError: for fewer than one worker.
+        Stopped: after SIGTERM or Ctrl-C, once every worker has saved its run.
+    """
+    if workers < 1:
+        raise ValueError(f"workers must be at least 1, got {workers}; each trains one run at a time")
+    waiting = []
+    for experiment, folder in zip(planned.experiments, planned.folders, strict=True):
+        records.create(folder, experiment.spec, environment(experiment, threads))
+        record = records.read(folder)
+        if record.status not in ("finished", "diverged"):
+            waiting.append(Job(experiment, folder, threads=threads, tell=tell))
+            waiting[-1].tokens = record.log[-1]["tokens"] if record.log else 0  # of a run that was stopped
+    if waiting and (busy := machine.busy(threads or None, workers)):
+        tell(busy)
+    reporter = _Reporter(planned, waiting, progress)
+    running: list[Job] = []
+    with processes.stop_requests() as asked_to_stop:
+        try:
+            while waiting or running:
+                if asked_to_stop():
+                    waiting.clear()
+                    for job in running:
+                        if not job.asked_to_stop:
+                            job.stop()
+                while waiting and len(running) < workers:
+                    running.append(waiting.pop(0))
+                running = [job for job in running if not job.advance()]
+                reporter.tell(running)
+                time.sleep(POLL_SECONDS)
+        finally:
+            for job in running:
+                job.close()
+        if asked_to_stop():
+            raise Stopped(f"stopped; the same command continues from what {planned.store} holds")
+
+
+class _Reporter:
+    """Tells, once a second, how far all runs are, from what their jobs see."""
+
+    def __init__(self, planned: Plan, jobs: Sequence[Job], progress: Progress):
+        self.jobs, self.progress, self.per_run = list(jobs), progress, planned.tokens_per_run
+        self.last = 0.0
+
+    def tell(self, running: Sequence[Job]) -> None:
+        now = time.monotonic()
+        if not self.jobs or now - self.last < 1:
+            return
+        self.last = now
+        runs = [Running(str(job.experiment.objective), job.experiment.config.seed,
+                        "over" if job.is_over else job.phase if job in running else "waiting",
+                        job.tokens / self.per_run if job.phase == "training" else 0.0) for job in self.jobs]
+        self.progress("training", sum(job.tokens for job in self.jobs), len(self.jobs) * self.per_run, "tokens", runs)
