@@ -159,6 +159,9 @@ def report(runs: Annotated[list[Path], Parameter(negative="")], *, out: Path = P
     from losslab.cli import showing
 
     found = records.find(runs)
-    stores = {path.parent if records.is_run(path) else path for path in runs}
-    looks = [look for store in sorted(stores) for look in records.looks(store, found)]
-    showing.comparison(comparison.compare(found, baseline=baseline, margin=margin, looks=looks), out, json)
+    stores = {(path.parent if records.is_run(path) else path).resolve() for path in runs}
+    if len(stores) == 1:
+        compared = comparison.judged(found, stores.pop(), baseline=baseline, margin=margin, tell=tell)
+    else:  # no ledger is that of all
+        compared = comparison.compare(found, baseline=baseline, margin=margin)
+    showing.comparison(compared, out, json)

@@ -8,5 +8,6 @@ Example:
 
 from losslab.comparison.arms import Arm
 from losslab.comparison.comparing import Comparison, compare
+from losslab.comparison.judging import judged
 
-__all__ = ["Arm", "Comparison", "compare"]
+__all__ = ["Arm", "Comparison", "compare", "judged"]

@@ -5,7 +5,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from losslab.comparison.arms import Arm
 from losslab.config import outside
 from losslab.records import Record
-from losslab.stats import PairedComparison
 
 Arms = Mapping[str, Sequence[Record]]
 MOST_NAMED = 6  # in one sentence
@@ -28,11 +27,10 @@ def comparable(arms: Arms) -> tuple[bool, bool]:
 
 
 def caveats(
-    arms: Arms, described: Sequence[Arm], requested: Mapping[str, Sequence[int]], comparison: PairedComparison | None,
+    arms: Arms, described: Sequence[Arm], requested: Mapping[str, Sequence[int]],
 ) -> list[str]:
     """Sentences, the gravest first."""
     return [
-        *_looked(comparison),
         *_unlike_corpora(arms),
         *_unlike_numerics(arms),
         *_unlike_settings(arms, {arm.name: arm.differs for arm in described}),
@@ -72,13 +70,6 @@ def _unlike_settings(arms: Arms, own: Mapping[str, Mapping]) -> list[str]:
         if not key.startswith("data."):  # said of the corpora already, in their digests
             told.append(f"{key} ({_and(dict.fromkeys(str(own[name].get(key)) for name in arms))})")
     return [f"arms differ in more than the loss: {_and(told)}"] if told else []
-
-
-def _looked(comparison: PairedComparison | None) -> list[str]:
-    if comparison is None or not comparison.looks:
-        return []
-    return [f"seeds were added after a look at {_and(map(str, comparison.looks))}: a verdict here errs more often than "
-            f"{comparison.alpha:g} says; a fresh comparison with all seeds planned beforehand does not"]
 
 
 def _incomplete(arms: Arms, requested: Mapping[str, Sequence[int]]) -> list[str]:

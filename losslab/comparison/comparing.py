@@ -1,7 +1,7 @@
 """The one place where runs are grouped, judged and compared."""
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from losslab import records as folders
@@ -13,9 +13,11 @@ from losslab.comparison.curves import gap
 from losslab.records import Record
 from losslab.stats import PairedComparison, unknown
 from losslab.stats import compare as compare_values
+from losslab.stats.looks import Look
 
 ALPHA = 0.05
 MOST_VALUES = 3  # of a fact of the environment in which runs differ
+Ledger = Callable[[str, str], Sequence[Look]]
 ENDED = ("finished", "diverged", "failed")  # what counts as an outcome; a run that was stopped says nothing yet
 
 
@@ -44,6 +46,12 @@ class Comparison:
     """What a reader must know before believing the verdict, the gravest first."""
     settings: Mapping[str, object]
     """Those that all arms share."""
+
+    @property
+    def new_look(self) -> Look | None:
+        """What is to be noted in the ledger, its arms by condition; None where no result is new."""
+        look = self.nll.new_look if self.nll else None
+        return look and replace(look, arms={self.arm(name).condition: judged for name, judged in look.arms.items()})
 
     @property
     def alpha(self) -> float:
@@ -87,7 +95,7 @@ class Comparison:
 
 def compare(
     records: Iterable[Record], *, baseline: str | None = None, margin: float = 0.002,
-    requested: Mapping[str, Sequence[int]] | None = None, looks: Sequence[Sequence[int]] = (),
+    requested: Mapping[str, Sequence[int]] | None = None, ledger: Ledger | None = None, planned: int = 0,
 ) -> Comparison:
     """Group runs by condition, and compare the conditions seed by seed.
 
@@ -99,7 +107,9 @@ def compare(
         baseline: the arm that others are compared with; `cross_entropy` where it is one, else the first.
         margin: the difference in nats/token that would matter.
         requested: arm -> seeds that were asked for, so that missing ones are said.
-        looks: the seeds of each earlier look at these arms; a verdict from more seeds says that they were added.
+        ledger: gives the looks that there were, from the condition of the baseline and the name of the score; without
+            one, looks are not counted and this is taken for the only one.
+        planned: how many looks are declared to come, this one included; 0 where none are.
 
     Raises:
         ValueError: without any run, or with a baseline that is not an arm.
@@ -112,9 +122,11 @@ def compare(
     first = folders.baseline(arms, baseline or _cross_entropy(arms))
     measure, in_bits = (folders.score_name(runs, score) for score in ("nll", "bits_per_byte"))
     same_tokens, same_text = comparable(arms)
-    nll = _paired(arms, first, measure, margin, "nats/token", looks) if same_tokens else None
+    conditions = {name: named[0].condition for name, named in arms.items()}
+    looks = None if ledger is None else _named(ledger(conditions[first], measure), conditions)
+    nll = _paired(arms, first, measure, margin, "nats/token", looks, planned) if same_tokens else None
     bits_margin = margin * _bits_in_a_nat(runs, measure, in_bits)
-    bits = _paired(arms, first, in_bits, bits_margin, "bits/byte", looks) if same_text else None
+    bits = _paired(arms, first, in_bits, bits_margin, "bits/byte") if same_text else None
     by_nll, by_bits = ({arm.name: arm for arm in found.arms} if found else {} for found in (nll, bits))
     settings, own = differing(arms)
     found = [
@@ -122,8 +134,14 @@ def compare(
         for name in dict.fromkeys([*by_nll, *arms])
     ]
     verdict = nll.verdict if nll else _no_verdict(arms, first, same_tokens)
-    warnings = (*repeated, *caveats(arms, found, requested or {}, nll))
+    warnings = (*repeated, *caveats(arms, found, requested or {}))
     return Comparison(tuple(runs), tuple(found), first, verdict, nll, bits, measure, margin, warnings, settings)
+
+
+def _named(looks: Sequence[Look], conditions: Mapping[str, str]) -> list[Look]:
+    """The looks with the names that arms have here in the place of conditions; others keep their condition."""
+    names = {condition: name for name, condition in conditions.items()}
+    return [replace(look, arms={names.get(key, key): judged for key, judged in look.arms.items()}) for look in looks]
 
 
 def _cross_entropy(arms: Mapping[str, Sequence[Record]]) -> str | None:
@@ -158,7 +176,7 @@ def _judged(run: Record) -> Record:
 
 def _paired(
     arms: Mapping[str, Sequence[Record]], first: str, score: str, margin: float, unit: str,
-    looks: Sequence[Sequence[int]],
+    looks: Sequence[Look] | None = None, planned: int = 0,
 ) -> PairedComparison | None:
     """The statistics of the arms that have an outcome on a seed of the baseline; None where there is no other."""
     outcomes = {name: {run.seed: measured.score(run, score) if run.status == "finished" else None
@@ -167,7 +185,8 @@ def _paired(
     paired = {name: seeds for name, seeds in outcomes.items() if seeds.keys() & outcomes[first].keys()}
     if len(paired) < 2:
         return None
-    return compare_values(paired, first, margin=margin, alpha=ALPHA, unit=unit, failed=failed, looks=looks)
+    return compare_values(paired, first, margin=margin, alpha=ALPHA, unit=unit, failed=failed, looks=looks,
+                          planned=planned)
 
 
 def _no_verdict(arms: Mapping[str, Sequence[Record]], first: str, same_tokens: bool) -> str:

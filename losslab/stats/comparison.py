@@ -2,6 +2,7 @@
 
 from dataclasses import asdict, dataclass
 
+from losslab.stats.looks import Look
 from losslab.stats.score import Score
 from losslab.words import nearest
 
@@ -12,26 +13,36 @@ class Difference:
 
     value: float
     low: float | None
-    """Lower end of the 1 - alpha interval of t, not adjusted for other arms; None where there is no spread."""
+    """Lower end of the interval of t, not adjusted for other arms: at 1 - level, intersected over the looks, which
+    together cover with 1 - alpha. None where there is no spread."""
     high: float | None
     p_value: float | None
-    """Two-sided paired t test, on its own."""
+    """Two-sided paired t test of the present seeds, on its own."""
     p_holm: float | None
-    """The same after Holm over all arms that have a p-value; what the verdict follows."""
+    """After Holm over all arms of the look that the verdict follows."""
     n: int
     """Seeds paired."""
     stderr: float | None
     equivalent: bool
     """Whether two one-sided tests put the true difference within the margin."""
     seeds_needed: int | None
-    """Seeds in all of a fresh comparison for a power of 0.9 to show a true difference of the margin, in one test at
-    alpha, if the spread is that of the present seeds."""
+    """Seeds in all that show a true difference of the margin with a power of 0.9: the present ones and more where
+    there are looks, else those of a fresh comparison. The uncertainty of the spread, Holm and the level of the next
+    look are counted. None where it takes more than 10,000, or nothing is left to spend."""
     seeds_for_observed: int | None
-    """The same for a true difference as large as the one observed; None where that is 0."""
+    """The same for a true difference as large as the one observed."""
     detectable: float | None
-    """The smallest true difference that the present seeds show with a power of 0.9."""
+    """The smallest true difference that as many seeds show with a power of 0.9."""
     identical: bool = False
     """Whether the two values are exactly equal on every seed."""
+    shown: bool = False
+    """Whether a look showed a difference; what the verdict follows."""
+    look: int = 0
+    """The look that judged these seeds, from 1; 0 where no looks are counted."""
+    shown_at: int | None = None
+    """The look that showed the difference."""
+    level: float | None = None
+    """The error rate that this look spent."""
 
 
 @dataclass(frozen=True)
@@ -77,8 +88,12 @@ class Terms:
     alpha: float
     unit: str
     higher_is_better: bool
-    looks: tuple[int, ...]
-    """How many seeds earlier looks had, before more were added; the fewest first."""
+    looks: int | None
+    """How many looks there were, this one included; None where they are not counted."""
+    level: float
+    """The error rate that the last of them spent; `alpha` where they are not counted."""
+    next_level: float
+    """What the next look may spend; `alpha` where looks are not counted: then a plan is for a fresh comparison."""
 
 
 @dataclass(frozen=True)
@@ -94,6 +109,8 @@ class PairedComparison(Terms):
     verdict: str
     note: str
     """What the intervals, p-values and seeds needed are."""
+    new_look: Look | None = None
+    """The look that judged results which none before had; None where there are none, or looks are not counted."""
 
     def arm(self, name: str) -> ArmResult:
         for arm in self.arms:

@@ -3,18 +3,14 @@
 import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
 from losslab.stats.comparison import ArmResult, Difference, PairedComparison, Terms, unknown
-from losslab.stats.inference import (
-    critical_t,
-    equivalence_p,
-    holm,
-    paired_p,
-    t_interval,
-)
-from losslab.stats.planning import detectable_difference, seeds_needed
+from losslab.stats.inference import critical_t, fraction, paired_p
+from losslab.stats.looks import Look, Standing, judge, next_level
+from losslab.stats.more_seeds import fresh_seeds, seeds_in_all, shown_by
 from losslab.stats.score import mean_score
 from losslab.stats.verdict import POWER, headline, judged, listed, note
 
@@ -28,7 +24,9 @@ def compare(
     unit: str = "nats/token",
     higher_is_better: bool = False,
     failed: Mapping[str, Collection[int]] | None = None,
-    looks: Sequence[Collection[int]] = (),
+    looks: Sequence[Look] | None = None,
+    planned: int = 0,
+    plan: bool = True,
 ) -> PairedComparison:
     r"""Compare arms with a baseline, seed by seed.
 
@@ -39,8 +37,11 @@ def compare(
 
     Pairing takes out what a seed does to both arms alike (initialization, order of the data). An arm is
     better or worse where Holm's p is below alpha; else equivalent where the $1 - 2\alpha$ interval lies within
-    the margin; else the difference is open, and the verdict says what these seeds could show and roughly how many
-    seeds a fresh comparison would take for the margin and for the difference observed.
+    the margin, Holm's correction taken too; else the difference is open, and the verdict says what these seeds could
+    show and how many it takes for the margin and for the difference observed.
+
+    With `looks`, results that none of them judged are a new look, which spends its share of alpha (`looks.py`);
+    a difference that was shown stands, and intervals are those of all looks, intersected. Without, alpha is spent here.
 
     Where a rule comes before the test: differences that are all exactly 0 are `identical`; one seed gives no
     verdict; the same difference on every seed gives none either, since a spread of nothing would claim
@@ -56,8 +57,9 @@ def compare(
         unit: unit of the values.
         higher_is_better: whether a larger value is better, as for an accuracy.
         failed: name -> the seeds that failed, rather than diverged; one that `arms` does not have is added as lost.
-        looks: the seeds of each earlier look at these arms. A look at fewer seeds than now was a chance of a verdict
-            before more were added; the sentences say so, because the error rate is no longer `alpha`.
+        looks: those before, oldest first, empty for the first one; None where looks are not counted.
+        planned: how many looks are declared to come, this one included; 0 where none are.
+        plan: whether to find how many seeds it takes, which costs some milliseconds an arm.
 
     Returns:
         The comparison; arms ordered best first by difference, or by mean where the baseline lost a seed.
@@ -81,19 +83,19 @@ def compare(
         raise unknown("baseline", baseline, list(arms))
     if not 0 < margin < math.inf:
         raise ValueError(f"margin must be above 0, got {margin}; it is the largest difference that does not matter")
-    if not 0 < alpha < 1:
-        raise ValueError(f"alpha must lie between 0 and 1, got {alpha}; 0.05 is usual")
+    fraction("alpha", alpha)
     failed = {name: set((failed or {}).get(name, ())) for name in arms}
     runs = {name: _checked(name, values, failed[name]) for name, values in arms.items()}
     lost = {name: tuple(seed for seed in values if values[seed] is None) for name, values in runs.items()}
-    terms = Terms(baseline, margin, alpha, unit, higher_is_better, _earlier(looks, len(runs[baseline])))
-    differences = {}
+    pairs = {}
     if not lost[baseline]:
         candidates = [name for name in runs if name != baseline and not lost[name]]
-        differences = {name: _difference(name, runs[name], runs[baseline], terms) for name in candidates}
-    tested = [name for name, difference in differences.items() if difference.p_value is not None]
-    for name, p_holm in zip(tested, holm([differences[name].p_value for name in tested]), strict=True):
-        differences[name] = replace(differences[name], p_holm=p_holm)
+        pairs = {name: _pair(name, runs[name], runs[baseline]) for name in candidates}
+    terms, standings, new_look = _judge(pairs, looks, planned, Terms(
+        baseline, margin, alpha, unit, higher_is_better, None, alpha, alpha))
+    undecided = max(1, sum(standing.shown_at is None for standing in standings.values()))
+    differences = {name: _difference(pair, standings.get(name), terms, undecided if plan else 0)
+                   for name, pair in pairs.items()}
 
     results = {}
     for name, values in runs.items():
@@ -103,7 +105,8 @@ def compare(
             name, 0, tuple(values), tuple(diverged), tuple(crashed), mean, differences.get(name), "", "")
     ranked = sorted(results.values(), key=lambda arm: _order(arm, terms, by_mean=bool(lost[baseline])))
     for rank, arm in enumerate(ranked, 1):
-        outcome, sentence = judged(arm, results[baseline], terms, num_tests=len(tested))
+        standing = standings.get(arm.name)
+        outcome, sentence = judged(arm, results[baseline], terms, num_tests=standing.tests if standing else 0)
         ranked[rank - 1] = replace(arm, rank=rank, outcome=outcome, verdict=sentence)
 
     sd, band = _noise(runs[baseline], alpha)
@@ -113,8 +116,27 @@ def compare(
         baseline_sd=sd,
         noise_band=band,
         verdict=headline(ranked, baseline),
-        note=note(terms, len(tested), max([differences[name].n for name in tested], default=0)),
+        note=note(terms, max([standing.tests for standing in standings.values()], default=0),
+                  max([differences[name].n for name in standings], default=0)),
+        new_look=new_look if looks is not None else None,
     )
+
+
+def _judge(pairs, looks: Sequence[Look] | None, planned: int, terms: Terms):
+    """The terms of the present look, what it says of each arm whose differences vary, and the look if it is new."""
+    tested = {name: pair[:2] for name, pair in pairs.items() if pair[2]}
+    before = looks or ()
+    level = terms.alpha if looks is None else next_level([look.level for look in before], terms.alpha, planned)
+    if level == 0:  # all is spent: only what was judged before is known
+        tested = {name: pair for name, pair in tested.items()
+                  if judge({name: pair}, before, level, terms.margin)[1] is None}
+    standings, look = judge(tested, before, level, terms.margin)
+    if looks is None:
+        return terms, standings, look
+    every = [*before, look] if look else list(before)
+    left = next_level([each.level for each in every], terms.alpha, max(0, planned - 1))
+    last = every[-1].level if every else level
+    return replace(terms, looks=len(every), level=last, next_level=left), standings, look
 
 
 def _checked(name: str, values: Mapping[int, float | None], failed: Collection[int]) -> dict[int, float | None]:
@@ -128,44 +150,53 @@ def _checked(name: str, values: Mapping[int, float | None], failed: Collection[i
     return {seed: float(v) if v is not None and math.isfinite(v) else None for seed, v in found.items()}
 
 
-def _earlier(looks: Sequence[Collection[int]], num_seeds: int) -> tuple[int, ...]:
-    """Seeds of the looks that could have given another verdict: at least two, and fewer than now."""
-    return tuple(sorted({len(set(look)) for look in looks if 2 <= len(set(look)) < num_seeds}))
-
-
-def _difference(name: str, candidate: dict, baseline: dict, terms: Terms) -> Difference:
-    """The paired statistics of two arms that finished, Holm's p still missing."""
-    shared = [seed for seed in candidate if seed in baseline]
+def _pair(name: str, candidate: dict, baseline: dict) -> tuple[tuple[int, ...], np.ndarray, bool]:
+    """The seeds of two arms that finished, their differences, and whether these vary by more than rounding."""
+    shared = tuple(seed for seed in candidate if seed in baseline)
     if not shared:
         raise ValueError(
             f"arm {name!r} (seeds {listed(candidate)}) shares no seed with the baseline (seeds {listed(baseline)}); "
             "run both over the same seeds"
         )
     d = np.array([candidate[seed] - baseline[seed] for seed in shared])
-    n, value = len(shared), float(d.mean())
-    untested = Difference(value, None, None, None, None, n, None, False, None, None, None, identical=not d.any())
-    if n == 1:
-        return untested
-    if untested.identical:
-        return replace(untested, low=0.0, high=0.0, stderr=0.0, equivalent=True)
-    sd = float(d.std(ddof=1))
     largest = max(abs(arm[seed]) for arm in (candidate, baseline) for seed in shared)
-    if sd <= 4 * np.finfo(float).eps * largest:  # what rounding alone leaves of a constant difference
-        return replace(untested, stderr=0.0)
-    low, high = t_interval(d, terms.alpha)
-    return Difference(
-        value,
-        low,
-        high,
-        p_value=paired_p(d),
-        p_holm=None,
-        n=n,
-        stderr=sd / math.sqrt(n),
-        equivalent=equivalence_p(d, terms.margin) < terms.alpha,
-        seeds_needed=seeds_needed(sd, terms.margin, terms.alpha, POWER),
-        seeds_for_observed=seeds_needed(sd, value, terms.alpha, POWER) if value else None,
-        detectable=detectable_difference(sd, n, terms.alpha, POWER),
+    return shared, d, len(shared) > 1 and float(d.std(ddof=1)) > 4 * np.finfo(float).eps * largest
+
+
+def _difference(pair, standing: Standing | None, terms: Terms, undecided: int) -> Difference:
+    """The paired statistics of two arms that finished; the plan for more seeds where some arms are `undecided`."""
+    _, d, varies = pair
+    n, value = len(d), float(d.mean())
+    found = Difference(value, None, None, None, None, n, None, False, None, None, None, identical=not d.any())
+    if n == 1:
+        return found
+    if found.identical:
+        return replace(found, low=0.0, high=0.0, stderr=0.0, equivalent=True)
+    if not varies:  # rounding alone
+        return replace(found, stderr=0.0)
+    sd = float(d.std(ddof=1))
+    found = replace(found, stderr=sd / math.sqrt(n), p_value=paired_p(d))
+    if standing is None:  # nothing is left to spend on it
+        return found
+    found = replace(
+        found, low=standing.low, high=standing.high, p_holm=standing.p_holm, equivalent=standing.equivalent,
+        shown=standing.shown_at is not None, shown_at=standing.shown_at, level=standing.level,
+        look=standing.number if terms.looks is not None else 0,
     )
+    if not undecided:
+        return found
+    found = replace(found, detectable=shown_by(n, sd, standing.level / standing.tests, POWER))
+    if not terms.next_level:
+        return found
+    needed = partial(_needed, d, terms.next_level / undecided, terms.looks is None)
+    return replace(found, seeds_needed=needed(terms.margin, False),
+                   seeds_for_observed=needed(abs(value), True) if value else None)
+
+
+def _needed(d: np.ndarray, level: float, fresh: bool, difference: float, signed: bool) -> int | None:
+    if fresh:
+        return fresh_seeds(len(d), float(d.std(ddof=1)), difference, level, power=POWER)
+    return seeds_in_all(d, difference, level, power=POWER, signed=signed)
 
 
 def _order(arm: ArmResult, terms: Terms, by_mean: bool) -> tuple[float, float]:

@@ -5,9 +5,9 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from losslab.stats.comparison import ArmResult, Difference, Terms
+from losslab.stats.more_seeds import MOST
 
 POWER = 0.9  # chance of showing a difference that "seeds needed" is planned for
-MOST = 10_000  # seeds; nobody plans for more
 
 WORDS = {
     "better": "better",
@@ -17,6 +17,7 @@ WORDS = {
     "identical": "identical",
     "one seed": "with one seed only",
     "no spread": "without spread",
+    "spent": "with no error rate left to spend",
     "diverged": "diverged",
     "failed": "failed",
 }
@@ -66,39 +67,61 @@ def _sentence(name: str, d: Difference, terms: Terms, num_tests: int) -> tuple[s
             f"no verdict: {raw} on each of {_seeds(d.n)}, which leaves no spread to test",
         )
 
+    if d.low is None:
+        return "spent", (f"no verdict: {raw}, {paired}, but the looks before this one spent all of the error rate "
+                         f"{terms.alpha:g}; ask again with other seeds in another store")
+
     def number(x: float, sign: str = "") -> str:
         return f"{x:{sign}.{places}f}"
 
     half_width = (d.high - d.low) / 2
-    places = max(0, 1 - math.floor(math.log10(half_width)))  # two digits of the half-width
-    evidence = f"{_p_text(d, num_tests)}, {paired}"
+    places = max(0, 1 - math.floor(math.log10(half_width))) if half_width else 5  # two digits of the half-width
+    evidence = f"{_p_text(d, num_tests)}{_at(d)}, {paired}"
     found = f"{number(d.value, '+')}{unit} [{number(d.low)}, {number(d.high)}], {evidence}"
-    warned = _two_seeds(d, terms) + _looked(terms)
-    if d.p_holm < terms.alpha:
-        outcome = "better" if (d.value > 0) == terms.higher_is_better else "worse"
-        low, high = (d.low, d.high) if d.value > 0 else (-d.high, -d.low)
+    warned = _two_seeds(d, terms)
+    if d.shown:
+        above = d.low > 0 if d.low > 0 or d.high < 0 else d.value > 0
+        outcome = "better" if above == terms.higher_is_better else "worse"
+        low, high = (d.low, d.high) if above else (-d.high, -d.low)
         sentence = (
-            f"{name} is {number(abs(d.value))}{unit} {outcome} than {terms.baseline} "
+            f"{name} is {number(d.value if above else -d.value)}{unit} {outcome} than {terms.baseline} "
             f"[{number(low)}, {number(high)}], {evidence}"
         )
         return outcome, sentence + (f"; yet equivalent within {margin}" if d.equivalent else "") + warned
     if d.equivalent:
         return "equivalent", f"{name} and {terms.baseline} are equivalent within {margin}: {found}{warned}"
-    return "open", f"no difference shown between {name} and {terms.baseline}: {found}; {_outlook(d, terms)}"
+    return "open", f"no difference shown between {name} and {terms.baseline}: {found}{_outlook(d, terms)}"
+
+
+def _at(d: Difference) -> str:
+    """Which look the p-value is of; the first look goes without saying."""
+    if d.shown_at and d.shown_at < d.look:
+        return f" at look {d.shown_at}"
+    return f" at look {d.look} (level {d.level:.2g})" if d.look > 1 else ""
 
 
 def _outlook(d: Difference, terms: Terms) -> str:
-    """What the present seeds could show, and what a fresh comparison would take."""
-    could = f"{_seeds(d.n)} could show {d.detectable:.2g} or more"
-    plans = {d.seeds_needed: f"{_plan(d.seeds_needed)} for {terms.margin:g}"}
-    if d.seeds_for_observed:
-        plans |= {d.seeds_for_observed: f"{_plan(d.seeds_for_observed)} for the observed {abs(d.value):.2g}"}
-    plan = ", ".join(plans[seeds] for seeds in sorted(plans))
-    return f"{could}; a fresh comparison would take, as a rough plan, {plan} (aim: power {POWER:g})"
+    """What the present seeds could show, and how many it takes."""
+    if d.detectable is None:
+        return ""
+    could = f"; {_seeds(d.n)} could show {d.detectable:.2g} or more"
+    if not terms.next_level:
+        return f"{could}; no error rate is left for more seeds"
+    plans = [(d.seeds_needed, f"{terms.margin:g}")]
+    if d.value:
+        plans.append((d.seeds_for_observed, f"the observed {abs(d.value):.2g}"))
+    plans.sort(key=lambda plan: plan[0] or math.inf)
+    if terms.looks is None:
+        told = ", ".join(f"{_plan(seeds)} for {what}" for seeds, what in plans)
+        return f"{could}; a fresh comparison would take {told} (power {POWER:g})"
+    told = ", ".join(f"{_plan(seeds and seeds - d.n, ' more')} for {what}" for seeds, what in plans)
+    return f"{could}; it takes {told} (power {POWER:g})"
 
 
-def _plan(seeds: int) -> str:
-    return _seeds(seeds) if seeds <= MOST else f"more than {MOST:,} seeds"
+def _plan(seeds: int | None, more: str = "") -> str:
+    if seeds is None:
+        return f"more than {MOST:,}{more} seeds"
+    return f"{seeds}{more} seed{'s' * (seeds != 1)}"
 
 
 def _two_seeds(d: Difference, terms: Terms) -> str:
@@ -107,17 +130,6 @@ def _two_seeds(d: Difference, terms: Terms) -> str:
     return (
         "; CAUTION, only 2 seeds: p and interval rest on one degree of freedom and on normal differences, which 2 "
         f"cannot show; 2 signs agree by chance every second time; run {firm_from(terms.alpha)} seeds or more"
-    )
-
-
-def _looked(terms: Terms) -> str:
-    """What adding seeds after a look does to the error rate; the simulation is in the tests."""
-    if not terms.looks:
-        return ""
-    rate = ", near 0.1 for one look at 2 to 5 seeds" if terms.alpha == 0.05 else ""
-    return (
-        f"; CAUTION, seeds were added after a look at {' and at '.join(map(str, terms.looks))}: the error rate of "
-        f"this verdict is above {terms.alpha:g}{rate}"
     )
 
 
@@ -149,11 +161,17 @@ def note(terms: Terms, num_tests: int, num_seeds: int) -> str:
         f"; p and intervals take differences for normal, which fewer than {few} seeds cannot show: from {few} on "
         f"their signs alone could have p < {terms.alpha:g}" if 2 <= num_seeds < few else ""
     )
+    covers = f"{100 * (1 - terms.alpha):.4g} % t intervals over paired seeds, not adjusted for several arms"
+    if terms.looks is None:
+        level, plan = f"; verdicts take p below {terms.alpha:g}", "a fresh comparison"
+    else:
+        level = (f"; look {terms.looks}: p must be below {terms.level:.2g}, so that all looks together err in at most "
+                 f"{100 * terms.alpha:.4g} %, and intervals hold over all looks")
+        plan = f"the present seeds and more at the level {terms.next_level:.2g} of the next look"
     return (
-        f"{100 * (1 - terms.alpha):.4g} % t intervals over paired seeds, not adjusted for several arms; {tests}; "
-        f"equivalence within {terms.margin:g} (two one-sided tests) is for one test at alpha {terms.alpha:g}; seeds "
-        f"needed are a rough plan for a fresh comparison, one test aimed at power {POWER:g}: with the spread known "
-        f"from 3 to 5 seeds only, the power reached is some 0.7 to 0.8, and less among several arms{shaky}"
+        f"{covers}; {tests}{level}; equivalence within {terms.margin:g} by two one-sided tests at the same level; "
+        f"seeds needed are for {plan}, with power {POWER:g}, averaged over what these seeds leave unknown of the spread"
+        f"{shaky}"
     )
 
 

@@ -39,13 +39,5 @@ def compare(
         planned = plan(conditions, seeds, store, tell=tell, progress=progress)
         execute(planned, workers=workers, threads=threads, tell=tell, progress=progress)
         found = [records.read(folder) for folder in planned.folders]
-        looks = records.looks(store, found)
-        compared = comparison.compare(found, baseline=baseline, margin=margin, looks=looks)
-        if compared.nll is not None:
-            shared = {record.seed for record in found if record.status in ("finished", "diverged", "failed")}
-            try:
-                records.note_look(store, found, shared)
-            except OSError as error:  # the verdict is not lost for it
-                tell(f"this look at {store} could not be noted ({error.strerror}); a later one from more seeds will "
-                     "not say that it is a second look")
+        compared = comparison.judged(found, store, baseline=baseline, margin=margin, tell=tell)
     return compared
