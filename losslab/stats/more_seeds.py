@@ -74,7 +74,7 @@ def fresh_seeds(n: int, sd: float, difference: float, level: float, *, power: fl
 
     Example:
         >>> fresh_seeds(5, 0.002, 0.002, 0.05)  # 13 if the standard deviation were known
-        30
+        23
     """
     low, high = 1, 2
     while _fresh(n, difference / sd, high, level) < power:
