@@ -63,7 +63,18 @@ def test_the_comparison_has_what_a_page_needs(done):
     assert candidate.difference.value == pytest.approx(0.1) and candidate.difference.n == 2
     assert candidate.bits_per_byte.difference.value == pytest.approx(0.1 / math.log(2))
     assert candidate.scores["nll"]["value"] == pytest.approx(1.605) and candidate.cost["train_seconds"] == 55.0
-    assert found.nll.looks == () and comparison.compare(done, looks=[[0, 1]]).nll.looks == ()
+    assert found.nll.looks is None and found.new_look is None
     assert found.warnings[-1] == "all arms at learning rate 0.004; tuned separately the order may change"
     with pytest.raises(ValueError, match="unknown arm 'squentropi', the arms are .*did you mean squentropy"):
         found.arm("squentropi")
+
+
+def test_a_look_is_noted_by_condition_and_found_again(done):
+    done[3].result["scores"]["nll"]["value"] += 0.001  # differences that vary
+    first = comparison.judged(done, done[0].path.parent)
+    candidate = first.arm("squentropy").condition
+    assert list(first.new_look.arms) == [candidate] and first.nll.level == pytest.approx(0.04)
+    again = comparison.judged(done, done[0].path.parent)
+    assert again.new_look is None and again.verdict == first.verdict and again.nll.looks == 1
+    other = comparison.judged(done, done[0].path.parent, baseline="squentropy")  # another baseline, another ledger
+    assert list(other.new_look.arms) == [first.arm("cross_entropy").condition] and other.nll.looks == 1

@@ -79,11 +79,12 @@ def test_a_comparison_over_an_old_store_trains_nothing_again(old, monkeypatch, c
 
 
 def test_a_look_at_old_runs_is_remembered(old):
-    looks = {"conditions": ["1c4a0e1d7fae", "3494353c75df"], "seeds": [0], "at": "2026-01-01T00:00:00Z"}
+    looks = {"conditions": ["1c4a0e1d7fae", "3494353c75df"], "seeds": [0, 1], "at": "2026-01-01T00:00:00Z"}
     (old / "looks.json").write_text(json.dumps({"looks": [looks]}))
     found = [run for run in records.find([old]) if run.loss in (PLAIN, SMOOTHED)]
-    assert records.looks(old, found) == [[0]]
-    assert records.looks(old, [run for run in found if run.loss == PLAIN]) == []
+    base, other = (next(run.condition for run in found if run.loss == loss) for loss in (PLAIN, SMOOTHED))
+    (look,) = records.looks(old, found, base, "nll")
+    assert list(look.arms) == [other] and look.arms[other].seeds == (0, 1)
 
 
 def test_an_old_run_that_was_stopped_goes_on(old):

@@ -10,6 +10,7 @@ import pytest
 from record_runs import ENVIRONMENT, RESULT, refused, spec, write_run
 
 from losslab import records
+from losslab.stats.looks import Judged, Look
 from losslab.words import printable
 
 scored_elsewhere = RESULT | {"scores": {"nll": RESULT["scores"]["nll"] | {"value": 0.1}}}
@@ -192,20 +193,42 @@ def test_a_folder_with_a_name_that_is_no_text(tmp_path):
     assert refused(records.find, [tmp_path]).startswith(printable(str(folder)))
 
 
-def test_a_look_at_two_of_these_arms_is_remembered_once_and_nothing_else_is(tmp_path):
-    def arms(conditions):
-        return [records.Record(tmp_path, {"condition": condition}, {}, {}, "finished") for condition in conditions]
+def look(level, *names, shown=False):
+    return Look(level, {name: Judged((0, 1, 2), "5eed", 0.5, -1.0, 1.0, shown, None) for name in names})
 
-    assert records.looks(tmp_path, arms("ab")) == []
-    records.note_look(tmp_path, arms("ba"), [2, 0, 1])
-    records.note_look(tmp_path, arms("ab"), [0, 1, 2])
-    records.note_look(tmp_path, arms("abc"), [0, 1, 2, 3])
-    assert records.looks(tmp_path, arms("ab")) == [[0, 1, 2], [0, 1, 2, 3]]
-    assert records.looks(tmp_path, arms("acd")) == [[0, 1, 2, 3]]  # two arms in common
-    assert records.looks(tmp_path, arms("ad")) == []
-    rows = [{"conditions": "ab", "seeds": [1], "at": ""}, {"conditions": ["a", "b"], "seeds": [True], "at": ""}, 7,
-            {"conditions": ["a", "b"], "seeds": [5], "at": "now"}]
+
+def test_a_ledger_is_apart_for_each_baseline_and_score_and_is_read_as_it_was_written(tmp_path):
+    first, second = look(0.04, "b", "c", shown=True), Look(0.008, {"b": Judged((0,), "x", 1.0, 0.1, 0.2, False, 0.002)})
+    records.note_look(tmp_path, [], "a", "nll", first)
+    records.note_look(tmp_path, [], "b", "nll", second)
+    records.note_look(tmp_path, [], "a", "nll", second)
+    assert records.looks(tmp_path, [], "a", "nll") == [first, second]
+    assert records.looks(tmp_path, [], "b", "nll") == [second]
+    assert records.looks(tmp_path, [], "a", "nll_stride_64") == records.looks(tmp_path / "other", [], "a", "nll") == []
+
+
+def test_a_ledger_that_was_changed_is_refused_and_never_written_over(tmp_path):
+    records.note_look(tmp_path, [], "a", "nll", look(0.04, "b"))
+    path = tmp_path / "looks.json"
+    whole = path.read_bytes()
+    cheap = json.loads(whole)
+    cheap["ledgers"][0]["looks"][0]["level"] = 0.001
+    rows = [{"conditions": "ab", "seeds": [1], "at": ""}], [{"conditions": ["a", "b"], "seeds": [True]}], 7
+    for raw in (b"", b"[" * 100_000, whole[:-9], json.dumps(cheap).encode(), json.dumps({"looks": rows}).encode()):
+        path.write_bytes(raw)
+        assert "looks.json is damaged (" in refused(records.looks, tmp_path, [], "a", "nll")
+        said = refused(records.note_look, tmp_path, [], "a", "nll", look(0.008, "b"))
+        assert said.endswith("put back a copy of it, or begin anew in another store: without it no error rate can be "
+                             "kept")
+        assert path.read_bytes() == raw
+
+
+def test_looks_that_an_earlier_losslab_noted_have_spent_too(tmp_path):
+    rows = [{"conditions": ["a", "b"], "seeds": [0, 1], "at": "now"}, {"conditions": ["b", "c"], "seeds": [0, 1]},
+            {"conditions": ["a", "b", "c"], "seeds": [0, 1, 2], "at": ""}, {"conditions": ["a", "b"], "seeds": [7]}]
     (tmp_path / "looks.json").write_text(json.dumps({"looks": rows}))
-    assert records.looks(tmp_path, arms("ab")) == [[5]]
-    (tmp_path / "looks.json").write_text("[" * 100_000)
-    assert records.looks(tmp_path, arms("ab")) == []
+    found = records.looks(tmp_path, [], "a", "nll")
+    assert [(round(each.level, 6), sorted(each.arms)) for each in found] == [(0.04, ["b"]), (0.008, ["b", "c"])]
+    records.note_look(tmp_path, [], "a", "nll", look(0.0016, "b"))
+    again = records.looks(tmp_path, [], "a", "nll")
+    assert again == [*found, look(0.0016, "b")] and len(records.looks(tmp_path, [], "c", "nll")) == 2

@@ -9,8 +9,8 @@ import pytest
 from report_runs import NOISE, Page, arm, described, score, write_run
 from report_runs import runs as runs
 
+from losslab import comparison, records, report
 from losslab import config as configuration
-from losslab import records, report
 from losslab.report import page
 
 
@@ -59,11 +59,12 @@ def test_a_finished_run_without_a_finite_nll_has_lost_its_seed(runs, value, stat
     assert why in page.html(described(runs)) and status in report.table(described(runs))
 
 
-def test_seeds_added_after_a_look_are_said(runs):
-    document = described(runs, looks=[[0, 1], [0, 1, 2, 3]])
-    assert document["looks"] == [2] and "CAUTION, seeds were added after a look at 2:" in document["verdict"]
-    assert document["warnings"][0].startswith("seeds were added after a look at 2: a verdict here errs more often than")
-    assert described(runs)["looks"] == [] and "look" not in described(runs)["verdict"]
+def test_the_look_and_its_level_are_in_the_document(runs):
+    alone = described(runs)
+    assert (alone["looks"], alone["level"]) == (None, 0.05) and " look" not in alone["verdict"]
+    first = comparison.compare(runs, ledger=lambda condition, score: [])
+    again = described(runs, ledger=lambda condition, score: [first.new_look])
+    assert (again["looks"], again["level"]) == (1, 0.04) and "look 1: p must be below 0.04" in again["note"]
 
 
 def test_arms_are_named_by_the_settings_in_which_they_differ(tmp_path):

@@ -11,7 +11,7 @@ from arms_by_hand import CE, seeded, shifted, within_binomial_error
 from hypothesis import given
 from hypothesis import strategies as st
 
-from losslab.stats import Score, compare, detectable_difference, equivalence_p, holm, paired_p, power, seeds_needed
+from losslab.stats import Score, compare, detectable_difference, holm, seeds_needed
 
 
 def test_worse_reads_as_in_the_design():
@@ -35,7 +35,8 @@ def test_the_numbers_are_scipys():
     assert d.p_value == d.p_holm == pytest.approx(reference.pvalue) and d.n == 5
     sd = d.stderr * math.sqrt(5)
     assert sd == pytest.approx(np.std([0.004, -0.001, 0.003, 0.0, 0.002], ddof=1))
-    assert d.seeds_needed == seeds_needed(sd, 0.003) and d.detectable == detectable_difference(sd, 5)
+    # a plan that takes the estimated spread for the true one would say 12 seeds and 0.0042
+    assert d.seeds_needed > seeds_needed(sd, 0.003) and d.detectable > detectable_difference(sd, 5)
 
 
 def test_the_order_of_the_seeds_is_no_matter():
@@ -56,58 +57,14 @@ def test_better_is_said_with_positive_numbers_and_reverses_for_accuracies():
 def test_an_open_difference_says_what_the_seeds_could_show_and_what_a_fresh_comparison_would_take():
     by = [0.12, -0.2, 0.41, 0.3, -0.03]
     d = compare({"A": CE, "B": shifted(by)}, "A").arm("B")
-    sd = np.std(by, ddof=1)
-    assert d.outcome == "open" and d.difference.seeds_for_observed == seeds_needed(sd, 0.12) == 47
-    assert d.difference.seeds_needed == seeds_needed(sd, 0.002) > 10_000
+    assert d.outcome == "open" and d.difference.seeds_needed is None  # more than 10,000
     assert d.verdict == (
         "no difference shown between B and A: +0.12 nats/token [-0.19, 0.43], p = 0.34, 5 seeds paired; 5 seeds could "
-        "show 0.48 or more; a fresh comparison would take, as a rough plan, 47 seeds for the observed 0.12, more than "
-        "10,000 seeds for 0.002 (aim: power 0.9)"
+        "show 0.67 or more; a fresh comparison would take 89 seeds for the observed 0.12, more than 10,000 seeds for "
+        "0.002 (power 0.9)"
     )
-    small = compare({"A": CE, "B": shifted([0.004, -0.002, 0.003, -0.003, 0.001])}, "A")
-    assert "as a rough plan, 27 seeds for 0.002, 274 seeds for the observed 0.0006 (aim: power 0.9)" in small.verdict
     centered = compare({"A": CE, "B": shifted([0.25, -0.25, 0.5, -0.5, 0.0])}, "A", margin=0.1)  # it may be exactly 0
     assert centered.arm("B").outcome == "open" and "nan" not in centered.verdict
-
-
-def test_a_plan_from_few_seeds_reaches_less_than_the_power_it_aims_at():
-    rng = np.random.default_rng(11)  # the note says 0.7 to 0.8
-    for n, low, high in ((3, 0.64, 0.74), (5, 0.73, 0.82)):
-        planned = [seeds_needed(sd, 0.002) for sd in rng.normal(0, 0.004, (300, n)).std(axis=1, ddof=1)]
-        assert low < np.mean([power(0.004, 0.002, seeds) for seeds in planned]) < high
-
-
-def test_following_the_advice_once_doubles_the_error_rate_and_the_verdict_says_so():
-    rng, rates = np.random.default_rng(12), []
-    for n in (2, 3, 5):
-        false = 0
-        for first in rng.normal(0, 0.004, (1500, n)):
-            shown = paired_p(first) < 0.05
-            if not shown and equivalence_p(first, 0.002) >= 0.05:
-                more = seeds_needed(first.std(ddof=1), 0.002) - n
-                shown = more > 0 and paired_p([*first, *rng.normal(0, 0.004, min(more, 2000))]) < 0.05
-            false += shown
-        rates.append(false / 1500)
-    assert all(0.08 < rate < 0.13 for rate in rates), rates  # "near 0.1 for one look at 2 to 5 seeds"
-
-    arms = {"A": CE, "B": shifted([0.0121, 0.0098, 0.0144, 0.0110, 0.0132])}
-    looked = compare(arms, "A", looks=[{1, 2, 3}, [1], list(CE)])  # one seed gives no verdict, these five are now
-    assert looked.looks == (3,) and looked.verdict.endswith(
-        "p = 0.0001, 5 seeds paired; CAUTION, seeds were added after a look at 3: the error rate of this verdict is "
-        "above 0.05, near 0.1 for one look at 2 to 5 seeds"
-    )
-    assert "after a look" not in compare(arms, "A", looks=[list(CE)]).verdict
-    twice = compare(arms, "A", looks=[[1, 2, 3, 4], [1, 2]], alpha=0.01).verdict
-    assert twice.endswith("after a look at 2 and at 4: the error rate of this verdict is above 0.01")
-
-
-def test_an_open_difference_with_seeds_enough_says_what_they_would_show():
-    # near the margin: not equivalent, and by Holm not different either
-    by = [0.0025, 0.0004, 0.0016, 0.0007, 0.0023]
-    arms = {"A": CE, "B": shifted(by)} | {f"N{i}": shifted([1e-3, -1e-3, 2e-3, -2e-3, i * 1e-5]) for i in range(3)}
-    d = compare(arms, "A").arm("B")
-    assert d.outcome == "open" and d.difference.seeds_needed <= 5
-    assert re.search(r"5 seeds could show 0\.00\d+ or more", d.verdict)
 
 
 def test_two_seeds_say_in_the_sentence_how_little_they_are():

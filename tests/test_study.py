@@ -104,7 +104,9 @@ def test_a_verdict_and_seeds_that_are_added_to_what_is_done(studied):
     expected = sum(by_seed["label_smoothing(0.3)", s] - by_seed["cross_entropy", s] for s in range(2)) / 2
     assert candidate.difference.value == pytest.approx(expected, rel=1e-12)
     assert "label_smoothing(0.3)" in candidate.verdict
-    assert records.looks("runs", found) == [[0], [0, 1]]
+    base = comparison.arm("cross_entropy").condition
+    (look,) = records.looks("runs", found, base, "nll")  # one seed gave no verdict, so it was no look
+    assert look.arms[candidate.condition].seeds == (0, 1) and look.level == pytest.approx(0.04)
 
 
 def test_the_same_condition_twice_is_refused():

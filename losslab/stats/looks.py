@@ -88,7 +88,7 @@ def next_level(spent: Sequence[float], alpha: float = 0.05, planned: int = 0) ->
     """
     left = alpha - math.fsum(spent)
     left = left if left > 1e-9 * alpha else 0.0  # what rounding leaves
-    return left / planned if planned else FIRST_SHARE * left
+    return round(left / planned if planned else FIRST_SHARE * left, 15)
 
 
 def judge(

@@ -112,7 +112,8 @@ def _reached(pilot: _Pilot, size: float, level: float, signed: bool, seeds: int)
         return _shows(pilot, math.copysign(size, pilot.mean), pilot.squares, pilot.n - 1, seeds, level)
     around = [pilot.squares + pilot.n * (pilot.mean - sign * size) ** 2 for sign in (1, -1)]
     # likelihood of each sign with sigma integrated out: (sum of squares around it) ** (-n / 2)
-    weight = 1 / (1 + (around[0] / around[1]) ** (pilot.n / 2)) if around[1] else 0.0
+    ratio = pilot.n / 2 * (np.log(around[0]) - np.log(around[1]))  # neither is 0: differences vary
+    weight = 1 / (1 + math.exp(min(float(ratio), 700.0)))
     return sum(share * _shows(pilot, sign * size, squares, pilot.n, seeds, level)
                for share, sign, squares in ((weight, 1, around[0]), (1 - weight, -1, around[1])) if share > 1e-6)
 

@@ -185,7 +185,7 @@ def _difference(pair, standing: Standing | None, terms: Terms, undecided: int) -
     )
     if not undecided:
         return found
-    found = replace(found, detectable=shown_by(n, sd, standing.level / standing.tests, POWER))
+    found = replace(found, detectable=shown_by(n, sd, standing.level / max(1, standing.tests), POWER))
     if not terms.next_level:
         return found
     needed = partial(_needed, d, terms.next_level / undecided, terms.looks is None)

@@ -47,9 +47,9 @@ def compare(
                          f"a race that looks at {race[-1]} seeds needs as many, got {len(seeds)}")
     with records.lock(store, "store"):
         planned = plan(conditions, seeds[: race[-1]] if race else seeds, store, tell=tell, progress=progress)
-        going = {experiment.condition for experiment in planned.experiments}
+        going: set[str] | None = None  # all
         for number, count in enumerate(race or (len(seeds),)):
-            leg = _leg(planned, set(seeds[:count]), going)
+            leg = planned if going is None and not race else _leg(planned, set(seeds[:count]), going)
             execute(leg, workers=workers, threads=threads, tell=tell, progress=progress)
             found = [records.read(folder) for folder in planned.folders if records.is_run(folder)]
             left = len(race) - number if race else int(final)
@@ -62,10 +62,11 @@ def compare(
     return compared
 
 
-def _leg(planned: Plan, seeds: Collection[int], going: Collection[str]) -> Plan:
+def _leg(planned: Plan, seeds: Collection[int], going: Collection[str] | None) -> Plan:
     """The runs of a plan up to the next look, of the arms that are not settled."""
     return replace(planned, experiments=tuple(experiment for experiment in planned.experiments if
-                                              experiment.config.seed in seeds and experiment.condition in going))
+                                              experiment.config.seed in seeds
+                                              and (going is None or experiment.condition in going)))
 
 
 def _going(compared: Comparison) -> set[str]:
