@@ -71,7 +71,7 @@ def calibrate(
     if from_ is None:
         source, draw = "simulated", calibration.simulated(arms, sd, correlation, shape)
     else:
-        values, condition = _recorded(from_)
+        values, condition = recorded(from_)
         if len(values) < arms * seeds:
             raise ValueError(f"{from_} has {len(values)} finished runs of condition {condition}, and a study of {arms} "
                              f"arms x {seeds} seeds takes {arms * seeds}; run more seeds, or give fewer arms")
@@ -99,7 +99,7 @@ def _sd(values: list[float]) -> float:
     return np.std(values, ddof=1)
 
 
-def _recorded(store: Path) -> tuple[list[float], str]:
+def recorded(store: Path) -> tuple[list[float], str]:
     """The nll of the finished runs of the condition with most of them."""
     from losslab import records
     from losslab.comparison import measured

@@ -101,17 +101,17 @@ def calibrate(draw: Draw, design: Design, *, studies: int, effect: float = 0.0, 
     false = equivalent = shown = covered = intervals = 0
     used = []
     for done in range(studies):
-        found = _study(draw(rng, design.most_seeds), design)
+        found = study(draw(rng, design.most_seeds), design)
         false += any(arm.outcome in ("better", "worse") for arm in found.arms)
         known = [arm.difference for arm in found.arms if arm.difference and arm.difference.low is not None]
         covered, intervals = covered + sum(d.low <= 0 <= d.high for d in known), intervals + len(known)
         values = draw(rng, design.most_seeds)
         values[1:] += design.margin
-        equivalent += any(arm.outcome == "equivalent" for arm in _study(values, design).arms)
+        equivalent += any(arm.outcome == "equivalent" for arm in study(values, design).arms)
         if effect:
             values = draw(rng, design.most_seeds)
             values[1] += effect
-            arm = _study(values, design).arm("arm 1")
+            arm = study(values, design).arm("arm 1")
             shown += arm.outcome == ("worse" if effect > 0 else "better")
             used.append(len(arm.seeds))
         progress(done + 1, studies)
@@ -120,7 +120,7 @@ def calibrate(draw: Draw, design: Design, *, studies: int, effect: float = 0.0, 
     return found | {"seeds_run": float(np.mean(used)) if used else None}
 
 
-def _study(values: np.ndarray, design: Design) -> PairedComparison:
+def study(values: np.ndarray, design: Design) -> PairedComparison:
     """One study over drawn values `[arms, seeds]`, judged look by look."""
     names = [f"arm {i}" for i in range(len(values))]
     taken = dict.fromkeys(names, min(design.seeds, values.shape[1]))
