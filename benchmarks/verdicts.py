@@ -127,11 +127,11 @@ def page(about: dict, lines: list[dict]) -> str:
 
     worst = {kind: max(line["false_verdicts"]["high"] for line in lines if line["kind"] == kind)
              for kind in ("recorded", "simulated")}
-    runs, sd = about["runs"], f"{about['standard_deviation']:.4f}"
+    runs, studies, sd = about["runs"], about["studies"], f"{about['standard_deviation']:.4f}"
     return f"""# How often the verdict errs
 
-`python benchmarks/verdicts.py STORE --studies {about['studies']}`, over {runs} runs of one condition (`tiny`, 100k tokens,
-standard deviation {sd} nats/token). `look`: one look. `advice`: where a difference is
+`python benchmarks/verdicts.py STORE --studies {studies}`, over {runs} runs of one condition (`tiny`, 100k tokens, standard
+deviation {sd} nats/token). `look`: one look. `advice`: where a difference is
 open, the printed number of seeds for the observed difference is added once, as far as there are runs. `race`: looks
 at seeds, twice and four times as many. Brackets hold 95 % intervals. `false verdicts`: studies of equal arms with
 any "better" or "worse"; `false equivalent`: studies whose arms all differ by the margin (one standard deviation) with

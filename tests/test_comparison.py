@@ -16,8 +16,9 @@ def done(tmp_path, monkeypatch):
     """Two arms, two seeds, and a `losslab compare` that finds them trained."""
     runs = [write_run(tmp_path / "store", loss, seed, nll + seed / 100)
             for loss, nll in (("cross_entropy", 1.5), ("squentropy", 1.6)) for seed in (0, 1)]
-    monkeypatch.setattr(study, "plan", lambda *a, **b: SimpleNamespace(folders=[run.path for run in runs]))
-    monkeypatch.setattr(study, "execute", lambda *a, **b: None)
+    planned = SimpleNamespace(folders=[run.path for run in runs], experiments=[])
+    monkeypatch.setattr("losslab.study.comparing.plan", lambda *a, **b: planned)
+    monkeypatch.setattr("losslab.study.comparing.execute", lambda *a, **b: None)
     return runs
 
 

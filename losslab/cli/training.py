@@ -25,8 +25,6 @@ from losslab.cli.flags import (
     configure,
     given,
     known,
-    margin_of,
-    seed_list,
     threads_of,
     trusted,
     workers_of,
@@ -43,6 +41,7 @@ from losslab.cli.speech import (
     tell,
     wrapped,
 )
+from losslab.cli.studying import Asked, study
 from losslab.progress import duration, silent
 from losslab.tables import pairs
 from losslab.words import printable
@@ -50,80 +49,83 @@ from losslab.words import printable
 
 @app.command(sort_key=1)
 def compare(
-    *losses: str, corpus: Corpus = None, tokenizer: Tokenizer = None, preset: Preset = "tiny", start: Start = None,
-    seeds: str = "5", num_tokens: NumTokens = None, workers: Whole = 2, threads: Threads = 1, device: Device = None,
-    store: Path = Path("runs"), report: Path | None = None, baseline: str | None = None, margin: float = 0.002,
-    tasks: str | None = None, benchmarks: Path | None = None,
+    *losses: str, asked: Asked | None = None, workers: Whole = 2, threads: Threads = 1, store: Path | None = None,
+    report: Path | None = None, save: Path | None = None, trust: Trust = None,
     dry_run: Annotated[bool, Parameter(negative="")] = False, json: Json = False,
-    data: Data = None, model: Model = None, train: Train = None, evaluate: Evaluate = None,
 ):
     """Train losses under matched conditions, and say whether the difference is real.
 
     Parameters
     ----------
     losses
-        Formulas such as "cross_entropy + 1e-4*z_loss", or paths of loss files.
-    seeds
-        How many seeds (5 is 0 to 4), or a list such as 3,5,8 or 0-4.
+        Formulas such as "cross_entropy + 1e-4*z_loss", paths of loss files, or one study: `study.toml`.
     workers
         Runs at once, each in its own process.
     store
-        Folder of runs; what is finished there is not run again.
+        Folder of runs; what is finished there is not run again. `runs`, and `runs/NAME` for a study with a name.
     report
         Where the HTML page goes; STORE/report.html unless given.
-    baseline
-        The loss that others are compared with; cross_entropy if it is one of them, else the first.
-    margin
-        The difference in nats/token that would matter.
-    tasks
-        Names such as likelihood,blimp: their scores side by side, paired over seeds, on a separate page.
-    benchmarks
-        A folder with benchmark files for the tasks; without one they come from the hub.
+    save
+        Write the study that the flags mean into this file, too.
     dry_run
         Print arms, runs, tokens, estimated time and disk, and train nothing.
     """
-    names = task_names(tasks) if tasks is not None else []
-    if names is None:  # the list of tasks was asked for
+    asked = asked or Asked()
+    if asked.tasks is not None and task_names(asked.tasks) is None:  # the list of tasks was asked for
         return OK
-    numbers, workers, margin = seed_list(seeds), workers_of(workers), margin_of(margin)
-    sections = {"data": data, "model": model, "train": train, "evaluate": evaluate}
-    short = {"corpus": corpus, "tokenizer": tokenizer, "num_tokens": num_tokens, "device": device, "start": start}
-    arms = [configure(preset, None, sections, loss=loss, **short) for loss in losses or ("cross_entropy",)]
-    for warning in _no_verdict(losses, numbers):
+    wanted, from_file = study(losses, asked)
+    store = store or Path("runs", wanted.name)
+    for warning in _no_verdict(wanted, bool(losses or asked.arm)):
         tell(warning)
-    from losslab import processes, records, running, study
+    if save is not None:
+        wanted.write(save)
+        tell(f"the study is in {save}; `losslab compare {save}` runs it")
+    hashes = trusted(trust) if from_file else None
+    return conduct(wanted, store, workers=workers_of(workers), threads=threads, trust=hashes, page=report,
+                   dry_run=dry_run, json=json)
+
+
+def conduct(wanted, store: Path, *, workers: int, threads: int, trust: tuple[str, ...] | None, page: Path | None,
+            dry_run: bool, json: bool) -> int:
+    """Run a study, or estimate it, and show what came out; returns the exit code."""
+    from losslab import processes, records, running
+    from losslab import study as studies
     from losslab.cli import showing
 
     threads = threads_of(threads, tell)
     processes.adopt_orphans()
     if dry_run:
-        plan = running.plan(arms, numbers, store, tell=tell, progress=Ticker())
-        estimate = running.estimate(plan, workers=workers, threads=threads)
-        return show(estimate, _estimate_text(estimate), json)
-    compared = study.compare(
-        arms, numbers, store, workers=workers, threads=threads, baseline=baseline, margin=margin, tell=tell,
-        progress=Ticker(),
-    )
-    document = showing.comparison(compared, report or store / "report.html", None if json and names else json)
+        planned = running.plan(list(wanted.configs.values()), wanted.seeds, store, tell=tell, progress=Ticker(),
+                               trusted=trust)
+        estimate = running.estimate(planned, workers=workers, threads=threads)
+        show(estimate, _estimate_text(estimate), json)
+        return OK
+    compared = studies.conduct(wanted, store, workers=workers, threads=threads, trusted=trust, tell=tell,
+                               progress=Ticker())
+    names = task_names(",".join(wanted.tasks)) if wanted.tasks else []
+    document = showing.comparison(compared, page or store / "report.html", None if json and names else json)
+    if wanted.name:
+        records.write_json(store / studies.VERDICT, document)
     code = OK
     if names:
         found = [records.read(run.path) for run in compared.runs]
-        code = task_scores(document, found, names, benchmarks, baseline=baseline, out=store / "tasks.html", json=json)
+        code = task_scores(document, found, names, wanted.benchmarks and Path(wanted.benchmarks) or None,
+                           baseline=wanted.baseline or None, out=store / "tasks.html", json=json)
     statuses: dict[str, list[str]] = {}
     for run in compared.runs:  # as they count in the verdict
         statuses.setdefault(run.condition, []).append(run.status)
     return exit_code([outcome(statuses), code])
 
 
-def _no_verdict(losses: tuple[str, ...], seeds: list[int]) -> list[str]:
+def _no_verdict(wanted, named: bool) -> list[str]:
     """Said before anything is spent: what these arms and seeds cannot show."""
     said = []
-    if not losses:
+    if not named and len(wanted.arms) == 1:
         said.append("no loss is named, so cross_entropy is trained alone and there will be no verdict; "
                     "name two losses to compare them")
-    elif len(losses) == 1:
+    elif len(wanted.arms) == 1:
         said.append("one loss, so there will be no verdict; name a second one to compare")
-    if len(seeds) == 1:
+    if len(wanted.seeds) == 1:
         said.append("one seed, so there will be no verdict; --seeds 5 shows how much seeds differ")
     return said
 

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from losslab import records as folders
 from losslab.comparison import measured
@@ -46,6 +46,13 @@ class Comparison:
     """What a reader must know before believing the verdict, the gravest first."""
     settings: Mapping[str, object]
     """Those that all arms share."""
+    name: str = ""
+    """Of the study that asked; nothing where runs are compared without one."""
+    question: str = ""
+    looks: Mapping[str, list[dict]] = field(default_factory=dict)
+    """Name of an arm -> what each look said of it, with the level that it spent."""
+    tuned: Mapping[str, dict] = field(default_factory=dict)
+    """Name of an arm -> what tuning tried and chose; empty where nothing was tuned."""
 
     @property
     def new_look(self) -> Look | None:
@@ -96,6 +103,7 @@ class Comparison:
 def compare(
     records: Iterable[Record], *, baseline: str | None = None, margin: float = 0.002,
     requested: Mapping[str, Sequence[int]] | None = None, ledger: Ledger | None = None, planned: int = 0,
+    labels: Mapping[str, str] | None = None,
 ) -> Comparison:
     """Group runs by condition, and compare the conditions seed by seed.
 
@@ -104,22 +112,25 @@ def compare(
 
     Args:
         records: the runs; those of one condition are the seeds of one arm. Imported models are left out.
-        baseline: the arm that others are compared with; `cross_entropy` where it is one, else the first.
+        baseline: the arm that others are compared with, by name or condition; `cross_entropy` where it is one, else
+            the first.
         margin: the difference in nats/token that would matter.
         requested: arm -> seeds that were asked for, so that missing ones are said.
         ledger: gives the looks that there were, from the condition of the baseline and the name of the score; without
             one, looks are not counted and this is taken for the only one.
         planned: how many looks are declared to come, this one included; 0 where none are.
+        labels: condition -> the name of its arm, where it is not to be its formula.
 
     Raises:
         ValueError: without any run, or with a baseline that is not an arm.
     """
     runs, repeated = _distinct(records)
-    names = folders.labels(runs)
+    names = folders.labels(runs) | dict(labels or {})
     arms: dict[str, list[Record]] = {}
     for run in runs:
         arms.setdefault(names[run.condition], []).append(run)
-    first = folders.baseline(arms, baseline or _cross_entropy(arms))
+    by_condition = {named[0].condition: name for name, named in arms.items()}
+    first = folders.baseline(arms, by_condition.get(baseline, baseline) or _cross_entropy(arms))
     measure, in_bits = (folders.score_name(runs, score) for score in ("nll", "bits_per_byte"))
     same_tokens, same_text = comparable(arms)
     conditions = {name: named[0].condition for name, named in arms.items()}
@@ -135,7 +146,19 @@ def compare(
     ]
     verdict = nll.verdict if nll else _no_verdict(arms, first, same_tokens)
     warnings = (*repeated, *caveats(arms, found, requested or {}))
-    return Comparison(tuple(runs), tuple(found), first, verdict, nll, bits, measure, margin, warnings, settings)
+    return Comparison(tuple(runs), tuple(found), first, verdict, nll, bits, measure, margin, warnings, settings,
+                      looks=_told([*(looks or ()), *([nll.new_look] if nll and nll.new_look else [])]))
+
+
+def _told(looks: Sequence[Look]) -> dict[str, list[dict]]:
+    """What each look said of each arm, as a document has it."""
+    found: dict[str, list[dict]] = {}
+    for number, look in enumerate(looks, 1):
+        for name, judged in look.arms.items():
+            told = {"look": number, "level": look.level, "seeds": list(judged.seeds), "p_holm": judged.p_holm,
+                    "low": judged.low, "high": judged.high, "shown": judged.shown, "equivalent_within": judged.within}
+            found.setdefault(name, []).append(told)
+    return found
 
 
 def _named(looks: Sequence[Look], conditions: Mapping[str, str]) -> list[Look]:

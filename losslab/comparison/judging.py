@@ -1,6 +1,6 @@
 """A comparison that counts as a look at the runs of a store."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from losslab import records
@@ -10,7 +10,7 @@ from losslab.records import Record
 
 def judged(
     runs: Sequence[Record], store: str | Path, *, baseline: str | None = None, margin: float = 0.002, planned: int = 0,
-    tell: Callable[[str], None] = lambda text: None,
+    labels: Mapping[str, str] | None = None,    tell: Callable[[str], None] = lambda text: None,
 ) -> Comparison:
     """Compare runs of a store, by its ledger; a look at new results is noted there.
 
@@ -20,12 +20,13 @@ def judged(
         baseline: the arm that others are compared with; `cross_entropy` where it is one, else the first.
         margin: the difference in nats/token that would matter.
         planned: how many looks are declared to come, this one included; 0 where none are.
+        labels: condition -> the name of its arm, where it is not to be its formula.
         tell: is told if the look could not be noted.
 
     Raises:
         ValueError: for a damaged ledger.
     """
-    compared = compare(runs, baseline=baseline, margin=margin, planned=planned,
+    compared = compare(runs, baseline=baseline, margin=margin, planned=planned, labels=labels,
                                   ledger=lambda condition, score: records.looks(store, runs, condition, score))
     if compared.new_look:
         try:

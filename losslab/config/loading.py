@@ -20,6 +20,7 @@ from losslab.words import nearest
 Errors = (ValueError, OSError)  # what a user's mistake raises; everything else is a bug of losslab
 MAX_FILE_BYTES = 100_000  # a specification has a few hundred
 MAX_DOTS = 300  # in a line of TOML: a key of 45,000 parts takes tomllib a minute
+EXAMPLES = {"specification": "spec.toml", "study": "study.toml"}
 WORDS = {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}
 
 
@@ -95,18 +96,29 @@ def load(path: str | Path, start: str | None = None) -> ExperimentConfig:
         ValueError: for a file that is no specification, or holds a field or a value that cannot be.
         OSError: for a file that is not there, or cannot be read.
     """
+    path, values = Path(path), read_table(path)
+    own = values.pop("preset", "tiny")
+    return override(preset(start or own), values, source=path.name)
+
+
+def read_table(path: str | Path, what: str = "specification") -> dict:
+    """The table in a TOML file, or the object in a JSON file.
+
+    Raises:
+        ValueError: for a file that cannot be read as one.
+        OSError: for a file that is not there.
+    """
     path = Path(path)
-    text = _text(path)
+    text = _text(path, what)
     try:
         values = json.loads(text) if path.suffix == ".json" else tomllib.loads(_shallow(text))
     except RecursionError:
-        raise ValueError(f"{path} is not a readable specification: its lists or tables are nested too deep") from None
+        raise ValueError(f"{path} is not a readable {what}: its lists or tables are nested too deep") from None
     except ValueError as error:
-        raise ValueError(f"{path} is not a readable specification: {error}") from None
+        raise ValueError(f"{path} is not a readable {what}: {error}") from None
     if not isinstance(values, dict):
         raise ValueError(f"{path} must hold one table of settings, got {shown(values)}")
-    own = values.pop("preset", "tiny")
-    return override(preset(start or own), values, source=path.name)
+    return values
 
 
 def _shallow(text: str) -> str:
@@ -115,16 +127,16 @@ def _shallow(text: str) -> str:
     return text
 
 
-def _text(path: Path) -> str:
+def _text(path: Path, what: str) -> str:
     """The text of a regular file of bounded size; a pipe or a device is refused before it can block."""
     try:
         raw = untrusted.read_whole(untrusted.descriptor(path, follow=True), MAX_FILE_BYTES)
     except FileNotFoundError:
-        raise FileNotFoundError(f"there is no specification {path}; give the path of a spec.toml") from None
+        raise FileNotFoundError(f"there is no {what} {path}; give the path of a {EXAMPLES[what]}") from None
     except untrusted.NoFile:
-        raise ValueError(f"{path} is not a file with a specification, but a folder, a pipe or a device") from None
+        raise ValueError(f"{path} is not a file with a {what}, but a folder, a pipe or a device") from None
     except untrusted.TooLarge:
-        raise ValueError(f"{path} has more than {MAX_FILE_BYTES:,} bytes; a specification has a few hundred") from None
+        raise ValueError(f"{path} has more than {MAX_FILE_BYTES:,} bytes; a {what} has a few hundred") from None
     try:
         return raw.decode("utf-8")
     except UnicodeDecodeError as error:

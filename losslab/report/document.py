@@ -29,6 +29,8 @@ def document(comparison: Comparison, *, command: str | None = None) -> dict:
     nll, runs, same = comparison.nll, comparison.runs, comparison.arm(comparison.baseline).runs
     return finite({
         "format": FORMAT,
+        "name": comparison.name,
+        "question": comparison.question,
         "baseline": comparison.baseline,
         "corpus": comparison.corpus,
         "corpora": comparison.corpora,
@@ -42,7 +44,7 @@ def document(comparison: Comparison, *, command: str | None = None) -> dict:
         "level": nll.level if nll else None,
         "warnings": [*comparison.warnings, *damaged_logs([run for arm in drawn for run in arm.runs])],
         "arms": [_described(arm, comparison) for arm in drawn],
-        "others": [_brief(arm) for arm in others],
+        "others": [_brief(arm, comparison) for arm in others],
         "settings": comparison.settings,
         "model": next((run.result["model"] for run in same if run.result.get("model")), {}),
         "num_params": sorted({measured.num_params(run) for run in runs} - {None}),
@@ -64,7 +66,7 @@ def _drawn(comparison: Comparison) -> list[Arm]:
 def _described(arm: Arm, comparison: Comparison) -> dict:
     """Everything about an arm; its learning curves are read here, and nowhere for an arm that is not drawn."""
     in_bits = arm.bits_per_byte
-    return _brief(arm) | {
+    return _brief(arm, comparison) | {
         "loss": arm.loss,
         "objective": arm.runs[0].spec.get("objective", arm.loss),
         "tokens": arm.tokens,
@@ -81,11 +83,12 @@ def _described(arm: Arm, comparison: Comparison) -> dict:
     }
 
 
-def _brief(arm: Arm) -> dict:
+def _brief(arm: Arm, comparison: Comparison) -> dict:
     """The line of an arm in a table."""
     return {
         "name": arm.name, "condition": arm.condition, "status": arm.status, "seeds": arm.seeds, "scores": arm.scores,
         "difference": _plain(arm.difference), "outcome": arm.outcome, "verdict": arm.verdict,
+        "tuned": {}, "trials": [], **comparison.tuned.get(arm.name, {}), "looks": comparison.looks.get(arm.name, []),
     }
 
 

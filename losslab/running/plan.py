@@ -1,6 +1,6 @@
 """Every run of a comparison, checked and with a folder, before any is started."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -31,7 +31,7 @@ class Plan:
 
 def plan(
     arms: Sequence[ExperimentConfig], seeds: Sequence[int], store: str | Path, *, tell: Tell = lambda text: None,
-    progress: Progress = silent,
+    progress: Progress = silent, trusted: Collection[str] | None = None,
 ) -> Plan:
     """Check every arm and name every run.
 
@@ -41,6 +41,8 @@ def plan(
         store: the folder in which the runs are, or will be.
         tell: takes what is worth keeping, one line each.
         progress: is told how far the corpus is.
+        trusted: hashes of loss files that may run besides those in the user's list; None if it was the user who named
+            the files of these arms.
 
     Returns:
         the plan; no run folder is made and nothing is trained.
@@ -52,7 +54,8 @@ def plan(
         raise ValueError("a comparison needs at least one loss and one seed")
     if len(set(seeds)) < len(seeds):
         raise ValueError(f"the seeds {list(seeds)} hold one twice; each is one replicate")
-    first = Experiment(replace(arms[0], seed=seeds[0]), tell=tell, progress=progress)
+    options = {"tell": tell, "progress": progress, "trusted": trusted}
+    first = Experiment(replace(arms[0], seed=seeds[0]), **options)
     experiments, conditions = [], {}
     for seed in seeds:
         for arm in arms:
@@ -62,7 +65,7 @@ def plan(
                         if getattr(arm.train, name) == "auto"}
             config = replace(arm, seed=seed, train=replace(arm.train, **numerics))
             corpus = first.corpus if same_data else None
-            experiments.append(Experiment(config, corpus=corpus, tell=tell, progress=progress))
+            experiments.append(Experiment(config, corpus=corpus, **options))
     for experiment in experiments[: len(arms)]:
         if experiment.condition in conditions:
             other = conditions[experiment.condition]

@@ -1,75 +1,8 @@
-"""A study: arms x seeds, trained under matched conditions and compared; finished runs are kept in a store."""
+"""A study: a question, arms, seeds and a tuning budget, in a file; its runs, looks and verdict, in a folder."""
 
-from collections.abc import Collection, Sequence
-from dataclasses import replace
-from pathlib import Path
+from losslab.study.comparing import compare
+from losslab.study.conducting import conduct
+from losslab.study.file import Arm, Study, from_dict, read
+from losslab.study.folder import VERDICT
 
-from losslab import comparison, records
-from losslab.comparison import Comparison
-from losslab.config import ExperimentConfig
-from losslab.progress import Progress, silent
-from losslab.running import Plan, Tell, execute, plan
-from losslab.stats import race as racing
-
-__all__ = ["compare"]
-
-
-def compare(
-    conditions: Sequence[ExperimentConfig], seeds: Sequence[int], store: str | Path, *, workers: int = 1,
-    threads: int = 1, baseline: str | None = None, margin: float = 0.002, race: Sequence[int] = (), final: bool = False,
-    tell: Tell = lambda text: None, progress: Progress = silent,
-) -> Comparison:
-    """Train every condition with every seed, and say whether the differences are real.
-
-    Args:
-        conditions: one configuration per arm; its own seed is not used.
-        seeds: one replicate each; arms are paired by them.
-        store: a folder of runs. What is finished there is not run again, what was stopped resumes.
-        workers: runs at once, each in a process with `threads` threads.
-        baseline: the arm that others are compared with; `cross_entropy` where it is one, else the first.
-        margin: the difference in nats/token that would matter.
-        race: numbers of seeds at which looks are declared, which share the error rate that is left equally; an arm
-            that a look settles stops. Nothing: one look, when all runs are done.
-        final: this look spends all that is left of the error rate; no later one has any.
-        tell: takes what is worth keeping, one line each.
-        progress: is told how far the corpus and all runs are, every second or so.
-
-    Returns:
-        what `comparison.compare` finds in these runs; its `nll` is None where nothing could be paired.
-
-    Raises:
-        ValueError: for a race over more seeds than are given, or a damaged ledger.
-        running.Stopped: after SIGTERM or Ctrl-C, once every worker has saved its run.
-    """
-    race = racing.declared(race) if race else ()
-    if race and (final or race[-1] > len(seeds)):
-        raise ValueError("--final declares one look and --race several; give one of them" if final else
-                         f"a race that looks at {race[-1]} seeds needs as many, got {len(seeds)}")
-    with records.lock(store, "store"):
-        planned = plan(conditions, seeds[: race[-1]] if race else seeds, store, tell=tell, progress=progress)
-        going: set[str] | None = None  # all
-        for number, count in enumerate(race or (len(seeds),)):
-            leg = planned if going is None and not race else _leg(planned, set(seeds[:count]), going)
-            execute(leg, workers=workers, threads=threads, tell=tell, progress=progress)
-            found = [records.read(folder) for folder in planned.folders if records.is_run(folder)]
-            left = len(race) - number if race else int(final)
-            compared = comparison.judged(found, store, baseline=baseline, margin=margin, planned=left, tell=tell)
-            going = _going(compared)
-            if race and going:
-                tell(f"look {number + 1} of {len(race)}, {count} seeds: {compared.verdict}")
-            if not going:
-                break
-    return compared
-
-
-def _leg(planned: Plan, seeds: Collection[int], going: Collection[str] | None) -> Plan:
-    """The runs of a plan up to the next look, of the arms that are not settled."""
-    return replace(planned, experiments=tuple(experiment for experiment in planned.experiments if
-                                              experiment.config.seed in seeds
-                                              and (going is None or experiment.condition in going)))
-
-
-def _going(compared: Comparison) -> set[str]:
-    """The conditions that a race goes on with: the open arms and the baseline; nothing where all is settled."""
-    names = racing.open_arms(compared.nll) if compared.nll else []
-    return {compared.arm(name).condition for name in [compared.baseline, *names]} if names else set()
+__all__ = ["VERDICT", "Arm", "Study", "compare", "conduct", "from_dict", "read"]

@@ -1,0 +1,72 @@
+"""Conduct a study: tune its arms, train them with every seed, compare, and keep all of it in the study's folder."""
+
+from collections.abc import Collection
+from dataclasses import replace
+from pathlib import Path
+
+from losslab.comparison import Comparison
+from losslab.progress import Progress, silent
+from losslab.running import Tell
+from losslab.stats.looks import next_level
+from losslab.stats.planning import detectable_difference
+from losslab.study.comparing import compare
+from losslab.study.file import Study
+from losslab.study.folder import begin
+
+FAR = 5.0  # paired standard deviations: no loss that is worth asking about differs by so much from another one
+
+
+def conduct(
+    study: Study, folder: str | Path, *, workers: int = 1, threads: int = 1, trusted: Collection[str] | None = None,
+    tell: Tell = lambda text: None, progress: Progress = silent,
+) -> Comparison:
+    """Run what a study asks and is not done yet, and answer its question.
+
+    Args:
+        study: a study without a name may share its folder with others, and its file is not kept there.
+        folder: the store of its runs.
+        workers: runs at once, each in a process with `threads` threads.
+        threads: CPU threads of each; 0 as the environment says.
+        trusted: hashes of loss files that may run besides those in the user's list; None if it was the user who named
+            the files.
+        tell: takes what is worth keeping, one line each.
+        progress: is told how far all runs are.
+
+    Raises:
+        ValueError: for a study that is not the one that was begun in this folder, or an arm that cannot be run.
+        running.Stopped: after SIGTERM or Ctrl-C; called again, the study continues.
+    """
+    configs, tuned = study.configs, {}
+    if told := thin(study):
+        tell(told)
+    if study.name:
+        begin(folder, study)
+    if study.tune:
+        from losslab import tune
+
+        own = {arm.name: arm.space for arm in study.arms if arm.space}
+        tuned = tune.tune(configs, tune.Tuning.from_dict(study.tune), Path(folder), own=own, workers=workers,
+                          threads=threads, trusted=trusted, tell=tell, progress=progress)
+        configs = {name: tuned[name].config for name in configs}
+    found = compare(
+        list(configs.values()), study.seeds, folder, workers=workers, threads=threads, baseline=study.baseline or None,
+        margin=study.margin, race=study.race, final=study.final, labels=list(configs),
+        trusted=trusted, tell=tell, progress=progress,
+    )
+    return replace(found, name=study.name, question=study.question,
+                   tuned={name: each.to_dict() for name, each in tuned.items()})
+
+
+def thin(study: Study) -> str:
+    """Said before anything is spent: that so few seeds settle so many arms only where differences are very large."""
+    seeds = study.race[-1] if study.race else len(study.seeds)
+    candidates = len(study.arms) - 1
+    if candidates < 2 or seeds < 2:
+        return ""
+    level = next_level([], planned=len(study.race) or int(study.final)) / candidates
+    effect = detectable_difference(1.0, seeds, level)
+    if effect < FAR:
+        return ""
+    enough = next(n for n in range(seeds, 1000) if detectable_difference(1.0, n, level) < FAR / 2)
+    return (f"{seeds} seeds can settle {candidates} candidates only where a difference is {effect:.0f} times its "
+            f"standard deviation over seeds; with {enough} seeds it may be {FAR / 2:g} times that")
