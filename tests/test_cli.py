@@ -13,7 +13,7 @@ from commands import COMPARE, FAST, TRAIN, losslab
 from experiments import place as place
 from experiments import small_text
 
-from losslab import comparison, machine, records, study
+from losslab import comparison, machine, records
 from losslab.cli import training
 
 pytestmark = pytest.mark.usefixtures("place")
@@ -80,7 +80,8 @@ def test_compare_prints_a_table_and_a_verdict_for_people(capsys, monkeypatch, st
     # and a run that failed is in the exit code
     found = records.find(["store"])
     (found[0].path / "result.json").write_text(json.dumps({"format": 1, "status": "failed", "error": "a loss raised"}))
-    monkeypatch.setattr(study, "compare", lambda *_, **__: comparison.compare(records.find(["store"])))
+    again = comparison.compare(records.find(["store"]))
+    monkeypatch.setattr("losslab.study.conducting.compare", lambda *_, **__: again)
     assert losslab(*COMPARE, "--seeds", "2", "--store", "store") == 6
 
 

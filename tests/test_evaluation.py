@@ -149,7 +149,7 @@ def test_several_runs_stand_side_by_side(run, capsys):
 
 
 def test_compare_shows_task_scores_with_the_verdict(run, capsys, monkeypatch):
-    monkeypatch.setattr("losslab.study.compare", lambda *a, **b: comparison.compare([records.read(run)]))
+    monkeypatch.setattr("losslab.study.conducting.compare", lambda *a, **b: comparison.compare([records.read(run)]))
     capsys.readouterr()
     asked = (*COMPARE, "--tasks", "blimp", "--benchmarks", "benchmarks", "--store", "store")
     assert losslab(*asked, "--json") == 0

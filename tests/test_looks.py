@@ -73,7 +73,7 @@ def test_a_difference_that_was_shown_stands():
     wild = compare({"A": CE, "B": shifted([*CLEAR[:3], 0.3, -0.2])}, "A", looks=[first.new_look])
     d = wild.arm("B").difference
     assert d.p_value > 0.5 and d.shown and d.shown_at == 1 and d.p_holm == first.arm("B").difference.p_holm
-    assert wild.arm("B").outcome == "worse" and "at look 1, 5 seeds paired" in wild.verdict
+    assert wild.arm("B").outcome == "worse" and "], p = 0.0122 at look 1, 5 seeds paired" in wild.verdict
     assert (d.low, d.high) == (first.arm("B").difference.low, first.arm("B").difference.high)  # the narrower one
 
 

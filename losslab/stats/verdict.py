@@ -187,8 +187,9 @@ def _lost(arm: ArmResult) -> str:
 
 
 def _p_text(d: Difference, num_tests: int) -> str:
-    if d.p_holm == d.p_value:
-        return f"p {_p_number(d.p_value)}"
+    stands = d.shown_at is not None and d.shown_at < d.look  # then p is of an earlier look
+    if d.p_holm == d.p_value or stands:
+        return f"p {_p_number(d.p_holm)}"
     return f"p {_p_number(d.p_holm)} by Holm over {num_tests} arms (alone p {_p_number(d.p_value)})"
 
 
