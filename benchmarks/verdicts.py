@@ -95,10 +95,10 @@ def main() -> None:
     parser.add_argument("--processes", type=int, default=2)
     arguments = parser.parse_args()
     values, condition = recorded(arguments.store)
-    n, few = arguments.studies, max(1, arguments.studies // 10)
+    n, few = arguments.studies, max(1, arguments.studies // 3)
     rules = ("look", "advice", "race")
     tasks = [("recorded", values, n, arms, seeds, rule) for arms in (2, 6) for seeds in (3, 5, 10) for rule in rules]
-    tasks += [("simulated", None, n // 2, *shape, rule) for shape in SIMULATED for rule in rules]
+    tasks += [("simulated", None, n, *shape, rule) for shape in SIMULATED for rule in rules]
     tasks += [("race", None, few, arms, 5.0) for arms in (2, 6)]
     tasks += [("plan", None, few, seeds, ratio) for seeds in (3, 5, 10) for ratio in (0.5, 1.0, 2.0, 4.0)
               if (seeds, ratio) not in ((5, 0.5), (10, 0.5))]  # there the first look settles nearly all
@@ -130,8 +130,8 @@ def page(about: dict, lines: list[dict]) -> str:
     runs, studies, sd = about["runs"], about["studies"], f"{about['standard_deviation']:.4f}"
     return f"""# How often the verdict errs
 
-`python benchmarks/verdicts.py STORE --studies {studies}`, over {runs} runs of one condition (`tiny`, 100k tokens, standard
-deviation {sd} nats/token). `look`: one look. `advice`: where a difference is
+`python benchmarks/verdicts.py STORE --studies {studies}`, over {runs} runs of one condition (`tiny`, 100k
+tokens, standard deviation {sd} nats/token). `look`: one look. `advice`: where a difference is
 open, the printed number of seeds for the observed difference is added once, as far as there are runs. `race`: looks
 at seeds, twice and four times as many. Brackets hold 95 % intervals. `false verdicts`: studies of equal arms with
 any "better" or "worse"; `false equivalent`: studies whose arms all differ by the margin (one standard deviation) with
