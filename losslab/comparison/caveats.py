@@ -28,16 +28,18 @@ def comparable(arms: Arms) -> tuple[bool, bool]:
 
 def caveats(
     arms: Arms, described: Sequence[Arm], requested: Mapping[str, Sequence[int]],
+    tuned: Mapping[str, Mapping] = {},
 ) -> list[str]:
     """Sentences, the gravest first."""
     return [
         *_unlike_corpora(arms),
         *_unlike_numerics(arms),
-        *_unlike_settings(arms, {arm.name: arm.differs for arm in described}),
+        *_unlike_settings(arms, {arm.name: arm.differs for arm in described}, tuned),
+        *_at_the_edge(tuned),
         *_incomplete(arms, requested),
         *_few_seeds(arms),
         *_calibrated_order(described),
-        *_one_learning_rate(arms),
+        *([] if tuned else _one_learning_rate(arms)),
     ]
 
 
@@ -63,8 +65,16 @@ def _unlike_numerics(arms: Arms) -> list[str]:
     return warnings
 
 
-def _unlike_settings(arms: Arms, own: Mapping[str, Mapping]) -> list[str]:
-    keys = dict.fromkeys(key for settings in own.values() for key in settings if key not in outside())
+def _at_the_edge(tuned: Mapping[str, Mapping]) -> list[str]:
+    names = [name for name, told in tuned.items() if told["tuning"]["edge"]]
+    return [f"{_and(names)}: the best setting is the lowest or highest that was tried; a better one may lie beyond"] \
+        if names else []
+
+
+def _unlike_settings(arms: Arms, own: Mapping[str, Mapping], tuned: Mapping[str, Mapping]) -> list[str]:
+    searched = {key for told in tuned.values() for key in told["tuned"]}
+    keys = dict.fromkeys(key for settings in own.values() for key in settings
+                         if key not in outside() and key not in searched)
     told = []
     for key in keys:
         if not key.startswith("data."):  # said of the corpora already, in their digests

@@ -103,7 +103,7 @@ class Comparison:
 def compare(
     records: Iterable[Record], *, baseline: str | None = None, margin: float = 0.002,
     requested: Mapping[str, Sequence[int]] | None = None, ledger: Ledger | None = None, planned: int = 0,
-    labels: Mapping[str, str] | None = None,
+    labels: Mapping[str, str] | None = None, tuned: Mapping[str, dict] | None = None,
 ) -> Comparison:
     """Group runs by condition, and compare the conditions seed by seed.
 
@@ -120,6 +120,7 @@ def compare(
             one, looks are not counted and this is taken for the only one.
         planned: how many looks are declared to come, this one included; 0 where none are.
         labels: condition -> the name of its arm, where it is not to be its formula.
+        tuned: condition -> what tuning tried for it and chose, as a document has it.
 
     Raises:
         ValueError: without any run, or with a baseline that is not an arm.
@@ -145,9 +146,10 @@ def compare(
         for name in dict.fromkeys([*by_nll, *arms])
     ]
     verdict = nll.verdict if nll else _no_verdict(arms, first, same_tokens)
-    warnings = (*repeated, *caveats(arms, found, requested or {}))
+    tuned = {by_condition[condition]: told for condition, told in (tuned or {}).items() if condition in by_condition}
+    warnings = (*repeated, *caveats(arms, found, requested or {}, tuned))
     return Comparison(tuple(runs), tuple(found), first, verdict, nll, bits, measure, margin, warnings, settings,
-                      looks=_told([*(looks or ()), *([nll.new_look] if nll and nll.new_look else [])]))
+                      tuned=tuned, looks=_told([*(looks or ()), *([nll.new_look] if nll and nll.new_look else [])]))
 
 
 def _told(looks: Sequence[Look]) -> dict[str, list[dict]]:

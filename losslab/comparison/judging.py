@@ -10,7 +10,8 @@ from losslab.records import Record
 
 def judged(
     runs: Sequence[Record], store: str | Path, *, baseline: str | None = None, margin: float = 0.002, planned: int = 0,
-    labels: Mapping[str, str] | None = None,    tell: Callable[[str], None] = lambda text: None,
+    labels: Mapping[str, str] | None = None, tuned: Mapping[str, dict] | None = None,
+    tell: Callable[[str], None] = lambda text: None,
 ) -> Comparison:
     """Compare runs of a store, by its ledger; a look at new results is noted there.
 
@@ -21,12 +22,13 @@ def judged(
         margin: the difference in nats/token that would matter.
         planned: how many looks are declared to come, this one included; 0 where none are.
         labels: condition -> the name of its arm, where it is not to be its formula.
+        tuned: condition -> what tuning tried for it and chose.
         tell: is told if the look could not be noted.
 
     Raises:
         ValueError: for a damaged ledger.
     """
-    compared = compare(runs, baseline=baseline, margin=margin, planned=planned, labels=labels,
+    compared = compare(runs, baseline=baseline, margin=margin, planned=planned, labels=labels, tuned=tuned,
                                   ledger=lambda condition, score: records.looks(store, runs, condition, score))
     if compared.new_look:
         try:

@@ -20,7 +20,7 @@ DEFAULTS: dict[str, object] = {
     "train.learning_rate": 1e-3, "train.min_learning_rate": 1e-4, "train.warmup_steps": 100,
     "train.weight_decay": 0.1, "train.betas": (0.9, 0.99), "train.grad_clip": 1.0,
     "train.device": "auto", "train.dtype": "auto",
-    "evaluate.tune_tokens": 32_768, "evaluate.stride": 0,
+    "evaluate.tune_tokens": 32_768, "evaluate.split": "val", "evaluate.stride": 0,
 }  # fmt: skip
 
 

@@ -17,6 +17,7 @@ SEQUENCES = 2**24, "sixteen times the batch of any training known"
 CONTEXT = 2**24, "longer than any context published, 10 million tokens"
 MAX_PARAMETERS = 2 * 10**11  # GPT-3 has 1.75e11, and its sizes are the largest that this model was trained at
 MAX_UPDATE_TOKENS = 2**31  # of one update; GPT-3's was 2**22
+TRIAL_SEEDS = 1_000_000  # from here on, seeds serve the trials of tuning and never a verdict
 MAX_SEEDS, MAX_WORKERS = 10_000, 1_000
 MAX_MARGIN = 100.0  # nats/token; an untrained (uniform) model has ln V, 14 at most
 

@@ -172,6 +172,8 @@ class EvaluateConfig:
     """Steps between evaluations on `tune` while training; 0 means twenty in a run."""
     tune_tokens: int = 32_768  # of the identity: the temperature of `nll_calibrated` is fitted on them
     """Size of the fixed part of `tune` on which learning curves are computed, in tokens."""
+    split: str = "val"
+    """Split that a run is scored on at its end: `val`; `tune` for a trial of tuning, which must not see `val`."""
     stride: int = 0
     """Tokens between evaluation windows; 0 means disjoint windows of `train.seq_len`."""
     batch_size: int = outside(32, "speed alone")
@@ -191,6 +193,8 @@ class EvaluateConfig:
 
     def __post_init__(self):
         check_fields(self, "evaluate.")
+        if self.split not in ("val", "tune"):
+            raise ValueError(f"evaluate.split must be val or tune, got {shown(self.split)}")
         if bool(self.task_names) != bool(self.tasks_every):
             raise ValueError(
                 f"evaluate.tasks (={shown(self.tasks)}) and evaluate.tasks_every (={self.tasks_every}) go together; "

@@ -13,6 +13,7 @@ from losslab.evaluate.document_scores import per_document, scores
 from losslab.evaluate.temperature import tuned_temperature
 from losslab.generate import generate
 
+MOST_DOCUMENTS = 2_000  # whose nats a result keeps; more are added up in groups
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 
 
@@ -63,14 +64,18 @@ def measure_run(request: dict) -> dict:
 
 
 def score(model, corpus: Corpus, tokenizer, config: EvaluateConfig, *, seq_len: int = 0) -> dict:
-    """Score a model on the whole `val` split of a corpus.
+    """Score a model on the whole `val` split of a corpus, or on `tune` where `config.split` says so.
 
-    The temperature of `nll_calibrated` is fitted on a fixed part of `tune`, which shares no document with `val`.
+    The temperature of `nll_calibrated` is fitted on a fixed part of `tune`, which shares no document with `val`. Scores
+    on `tune` have it in their names, such as `tune_nll`, so that none is taken for one on `val`.
 
     Returns:
         a JSON-able dictionary: `scores` (name -> value, stderr, n, unit; `nll` first), `temperature`, `counts`,
-        `document_perplexity` (quantile -> perplexity of that share of documents), `corpus`, `floor_bits_per_byte`.
+        `document_perplexity` (quantile -> perplexity of that share of documents), `corpus`, `floor_bits_per_byte`; on
+        `tune` also `tune_documents`: `nats` and `tokens` of each document, or of equal groups of them.
     """
+    if config.split == "tune":
+        return _on_tune(model, corpus, tokenizer, config, seq_len)
     temperature = tuned_temperature(model, tokenizer, corpus, config, seq_len=seq_len)
     rows = per_document(
         model, corpus.documents("val"), tokenizer, stride=config.stride, batch_size=config.batch_size,
@@ -88,6 +93,20 @@ def score(model, corpus: Corpus, tokenizer, config: EvaluateConfig, *, seq_len: 
         "document_perplexity": {str(q): float(np.quantile(rows.perplexity, q)) for q in QUANTILES},
         "corpus": {"name": corpus.name, "digest": corpus.digest},
         "floor_bits_per_byte": corpus.floor_bits_per_byte,
+    }
+
+
+def _on_tune(model, corpus: Corpus, tokenizer, config: EvaluateConfig, seq_len: int) -> dict:
+    rows = per_document(model, corpus.documents("tune"), tokenizer, stride=config.stride, batch_size=config.batch_size,
+                        seq_len=seq_len)
+    named = scores(rows, stride=config.stride)
+    size = -(-len(rows.nats) // MOST_DOCUMENTS)
+    starts = np.arange(0, len(rows.nats), size)
+    return {
+        "scores": {f"tune_{name}": score.to_dict() for name, score in named.items() if "calibrated" not in name},
+        "tune_documents": {"nats": np.add.reduceat(rows.all_nats, starts).tolist(),
+                           "tokens": np.add.reduceat(rows.all_tokens, starts).tolist()},
+        "corpus": {"name": corpus.name, "digest": corpus.digest},
     }
 
 

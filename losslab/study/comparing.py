@@ -15,8 +15,8 @@ from losslab.stats import race as racing
 def compare(
     conditions: Sequence[ExperimentConfig], seeds: Sequence[int], store: str | Path, *, workers: int = 1,
     threads: int = 1, baseline: str | None = None, margin: float = 0.002, race: Sequence[int] = (), final: bool = False,
-    labels: Sequence[str] = (), trusted: Collection[str] | None = None, tell: Tell = lambda text: None,
-    progress: Progress = silent,
+    labels: Sequence[str] = (), tuned: Sequence[dict] = (), trusted: Collection[str] | None = None,
+    tell: Tell = lambda text: None, progress: Progress = silent,
 ) -> Comparison:
     """Train every condition with every seed, and say whether the differences are real.
 
@@ -32,6 +32,7 @@ def compare(
         final: this look spends all that is left of the error rate; no later one has any.
         labels: the names of the arms, in the order of `conditions`; their formulas unless given, and `baseline` may be
             one of them.
+        tuned: what tuning tried for each arm and chose; nothing where it was not tuned.
         trusted: hashes of loss files that may run besides those in the user's list; None if it was the user who named
             the files.
         tell: takes what is worth keeping, one line each.
@@ -63,7 +64,7 @@ def compare(
             found = [records.read(folder) for folder in planned.folders if records.is_run(folder)]
             left = len(race) - number if race else int(final)
             compared = comparison.judged(found, store, baseline=baseline, margin=margin, planned=left, tell=tell,
-                                         labels=named)
+                                         labels=named, tuned=dict(zip(own, tuned, strict=False)))
             going = _going(compared)
             if race and going:
                 tell(f"look {number + 1} of {len(race)}, {count} seeds: {compared.verdict}")

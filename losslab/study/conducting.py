@@ -51,10 +51,11 @@ def conduct(
     found = compare(
         list(configs.values()), study.seeds, folder, workers=workers, threads=threads, baseline=study.baseline or None,
         margin=study.margin, race=study.race, final=study.final, labels=list(configs),
+        tuned=[each.to_dict() for each in tuned.values()],
         trusted=trusted, tell=tell, progress=progress,
     )
-    return replace(found, name=study.name, question=study.question,
-                   tuned={name: each.to_dict() for name, each in tuned.items()})
+    told = f"; at the settings chosen by {study.tune['trials']} trials each" if study.tune and found.nll else ""
+    return replace(found, name=study.name, question=study.question, verdict=f"{found.verdict}{told}")
 
 
 def thin(study: Study) -> str:

@@ -24,11 +24,10 @@ from pathlib import Path
 
 from losslab import config as configuration
 from losslab.config import ExperimentConfig, flatten
-from losslab.config.numbers import MAX_MARGIN, MAX_SEEDS, check, shown
+from losslab.config.numbers import MAX_MARGIN, MAX_SEEDS, TRIAL_SEEDS, check, shown
 from losslab.stats.race import declared
 from losslab.words import nearest
 
-TRIAL_SEEDS = 1_000_000  # from here on, seeds serve the trials of tuning and never a verdict
 MATCHES = ("tokens", "time", "flops")
 MOST_ARMS = 200
 NAMES = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")

@@ -1,0 +1,125 @@
+"""What an arm's trials say: the setting that is chosen, how sure that is, and what a worse one would lose."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from losslab.config import ExperimentConfig
+
+BOOTSTRAPS = 1_000
+RATE = "train.learning_rate"
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One setting that was tried for one arm."""
+
+    settings: Mapping[str, object]
+    status: str
+    """`finished`, `diverged` (a result: it is worse than any that finished) or `failed`."""
+    tune_nll: float | None
+    """Plain cross-entropy on `tune` in nats/token, the mean over its runs; None where one did not finish."""
+    seeds: tuple[int, ...]
+    runs: tuple[str, ...]
+    """The folders of its runs."""
+    documents: tuple[np.ndarray, np.ndarray] | None = field(default=None, compare=False, repr=False)
+    """Nats (added up over its runs) and tokens of each document of `tune`."""
+
+    @property
+    def value(self) -> float:
+        return math.inf if self.tune_nll is None else self.tune_nll
+
+    def to_dict(self) -> dict:
+        return {"settings": dict(self.settings), "status": self.status, "tune_nll": self.tune_nll,
+                "seeds": list(self.seeds), "runs": list(self.runs)}
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """An arm after tuning."""
+
+    config: ExperimentConfig
+    """With the chosen settings."""
+    settings: dict[str, object]
+    """Dotted name -> chosen value."""
+    trials: tuple[Trial, ...]
+    edge: bool
+    """Whether the chosen value is the lowest or highest that was tried, so that a better one may lie beyond."""
+    chosen_again: float | None
+    """The share of 1,000 bootstraps of the tune documents in which the same setting wins."""
+    sensitivity: dict[str, float | None]
+    """Factor -> what is lost, in nats/token, with a learning rate that is so far off; None where none was tried."""
+    method: str
+
+    def to_dict(self) -> dict:
+        return {"tuned": self.settings, "trials": [trial.to_dict() for trial in self.trials],
+                "tuning": {"method": self.method, "edge": self.edge, "chosen_again": self.chosen_again,
+                           "sensitivity": self.sensitivity}}
+
+
+def chosen(name: str, trials: Sequence[Trial]) -> Trial:
+    """The trial with the lowest nll on `tune`; of equal ones the first.
+
+    Raises:
+        ValueError: where none finished.
+    """
+    best = min(trials, key=lambda trial: trial.value)
+    if best.tune_nll is None:
+        statuses = ", ".join(sorted({trial.status for trial in trials}))
+        raise ValueError(f"no trial of {name} finished ({statuses}); give a space with smaller learning rates, or see "
+                         f"`losslab runs show {best.runs[0]}`")
+    return best
+
+
+def is_edge(best: Trial, trials: Sequence[Trial]) -> bool:
+    """Whether a searched number of the best trial is the lowest or highest that was tried."""
+    for key, value in best.settings.items():
+        tried = sorted({trial.settings[key] for trial in trials if _is_number(trial.settings.get(key))})
+        if _is_number(value) and len(tried) > 2 and value in (tried[0], tried[-1]):
+            return True
+    return False
+
+
+def chosen_again(best: Trial, trials: Sequence[Trial], seed: int = 0) -> float | None:
+    """In how many of 1,000 bootstraps of the tune documents the same setting wins; None where that is not known.
+
+    Every bootstrap draws documents with replacement, the same ones for all settings.
+    """
+    finished = [trial for trial in trials if trial.documents is not None]
+    if best.documents is None or len({len(trial.documents[0]) for trial in finished}) != 1:
+        return None
+    nats = np.stack([trial.documents[0] / len(trial.runs) for trial in finished])
+    tokens = finished[0].documents[1]
+    rng, wins, size = np.random.default_rng(seed), 0, nats.shape[1]
+    at = next(number for number, trial in enumerate(finished) if trial is best)
+    for _ in range(BOOTSTRAPS):
+        counts = np.bincount(rng.integers(size, size=size), minlength=size)
+        wins += int(np.argmin(nats @ counts / (tokens @ counts)) == at)
+    return wins / BOOTSTRAPS
+
+
+def sensitivity(trials: Sequence[Trial]) -> dict[str, float | None]:
+    """What is lost, at most, with the learning rate off by a factor 2 and 4, interpolated on its logarithm.
+
+    Only where the learning rate alone was searched. A factor is None where neither side of it was tried; a side that
+    diverged is not counted.
+    """
+    known = sorted((math.log(trial.settings[RATE]), trial.tune_nll) for trial in trials
+                   if trial.settings.keys() == {RATE} and trial.tune_nll is not None)
+    if len(known) < 2:
+        return {}
+    rates, values = map(np.array, zip(*known, strict=True))
+    best = int(np.argmin(values))
+    found: dict[str, float | None] = {}
+    for factor in (2, 4):
+        sides = [rates[best] + sign * math.log(factor) for sign in (-1, 1)]
+        lost = [float(np.interp(side, rates, values) - values[best]) for side in sides
+                if rates[0] - 1e-9 <= side <= rates[-1] + 1e-9]
+        found[str(factor)] = max(lost, default=None)
+    return found
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
