@@ -7,6 +7,7 @@ Example:
 """
 
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from losslab import records
@@ -53,6 +54,9 @@ def tune(
     runner = Runner(Path(folder), tuning.seeds, workers, threads, trusted, tell, progress)
     owned = {name: _own(name, (own or {}).get(name, {})) for name in arms}
     methods = {name: search.method(tuning, owned[name]) for name in arms}
+    if len(set(methods.values())) > 1:  # one method for all arms, also where only some have parameters to search
+        tuning = replace(tuning, method="random")
+        methods = {name: search.method(tuning, owned[name]) for name in arms}
     for name, config in arms.items():  # a parameter that a loss does not have is said before anything runs
         applied(config, {key: _first(each) for key, each in owned[name].items()})
     from losslab.tune import shared

@@ -1,0 +1,78 @@
+"""tune: the same number of trials for every arm, judged on the tune split."""
+
+from pathlib import Path
+
+from losslab.cli.application import app
+from losslab.cli.flags import Json, Threads, Trust, Whole, threads_of, trusted, workers_of
+from losslab.cli.speech import OK, Ticker, show, tell
+from losslab.cli.studying import Asked, study
+from losslab.config.numbers import check
+from losslab.tables import Column, Table, left
+
+
+@app.command(sort_key=3)
+def tune(
+    *losses: str, asked: Asked | None = None, trials: Whole | None = None, method: str | None = None,
+    journal: str | None = None, stale: float = 120.0, workers: Whole = 2, threads: Threads = 1,
+    store: Path | None = None, trust: Trust = None, json: Json = False,
+):
+    """Find the settings of each loss, with the same number of trials over the same space.
+
+    Trials are judged by plain cross-entropy on the tune split, never on the validation split, and have seeds of their
+    own. `losslab compare --tune` does the same and then compares the losses with fresh seeds.
+
+    Parameters
+    ----------
+    losses
+        Formulas, paths of loss files, or one study: `study.toml`, whose space is searched.
+    trials
+        Of each loss; 5, or as --tune or the study says.
+    method
+        ladder, grid, random, tpe or halving; a ladder for one number, a grid for lists, else random.
+    journal
+        A journal file of Optuna that several processes may share, or the URL of another storage of Optuna.
+    stale
+        Seconds after which another process's trial that gives no sign of life is taken over.
+    workers
+        Runs at once, each in its own process.
+    store
+        Folder of the study; trials lie in its folder `trials`. `runs`, and `runs/NAME` for a study with a name.
+    """
+    asked = asked or Asked()
+    check("--stale", stale, 0, 1e6, "seconds")
+    wanted, from_file = study(losses, asked)
+    table = dict(wanted.tune) or {"trials": 5, "space": {"train.learning_rate": {}}}
+    table |= {key: value for key, value in (("trials", trials), ("method", method)) if value is not None}
+    hashes = trusted(trust) if from_file else None
+    store = store or Path("runs", wanted.name)
+    from losslab import processes
+    from losslab import tune as tuning
+
+    processes.adopt_orphans()
+    own = {arm.name: arm.space for arm in wanted.arms if arm.space}
+    found = tuning.tune(
+        wanted.configs, tuning.Tuning.from_dict(table), store, own=own, workers=workers_of(workers),
+        threads=threads_of(threads, tell), trusted=hashes, journal=journal, stale=stale, tell=tell, progress=Ticker(),
+    )
+    document = {"store": str(store), "tune": table,
+                "arms": [{"name": name, **each.to_dict()} for name, each in found.items()]}
+    show(document, "\n\n".join(_text(name, each) for name, each in found.items()), json)
+    return OK
+
+
+def _text(name: str, tuned) -> str:
+    keys = list(dict.fromkeys(key for trial in tuned.trials for key in trial.settings))
+    rows = [(*(_value(trial.settings.get(key)) for key in keys), trial.status,
+             "-" if trial.tune_nll is None else f"{trial.tune_nll:.4f}",
+             "chosen" if all(trial.settings.get(key) == value for key, value in tuned.settings.items()) else "")
+            for trial in tuned.trials]
+    table = Table((*(Column(key.rpartition(".")[2]) for key in keys), left("status"), Column("tune nll"), left("")),
+                  rows)
+    again = "" if tuned.chosen_again is None else f"; chosen in {tuned.chosen_again:.0%} of bootstraps of the tune text"
+    edge = "; it is the lowest or highest value that was tried, and a better one may lie beyond" if tuned.edge else ""
+    chosen = ", ".join(f"{key} {_value(value)}" for key, value in tuned.settings.items())
+    return f"{name}\n{table.text(indent='  ')}\n  chosen: {chosen}{again}{edge}"
+
+
+def _value(value: object) -> str:
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
