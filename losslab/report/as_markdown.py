@@ -1,7 +1,7 @@
 """A document as Markdown: the same facts for a pull request or a notebook."""
 
 from losslab.escaping import block, code, escape
-from losslab.report import arm_tables, text, words
+from losslab.report import arm_tables, text, tuning, words
 from losslab.tables import Table, left, name
 
 ARMS = ("loss", "nll", "difference [95 % interval]", "p (Holm)", "bits/byte", "verdict")
@@ -18,6 +18,8 @@ def markdown(document: dict) -> str:
     ]
     if document["warnings"]:
         parts.append("\n".join(f"- {escape(warning)}" for warning in document["warnings"]))
+    if tuning.tuned(document):
+        parts += ["## Tuning", tuning.summary(document).markdown(), tuning.trials(document).markdown()]
     parts += ["## Scores", arm_tables.scores(document).markdown(), "## Every seed: nll, nats/token",
               arm_tables.seeds(document).markdown(), "## Cost", arm_tables.brief_costs(document).markdown()]
     if document["others"]:

@@ -7,7 +7,7 @@ Arms are named to the left of the plot, level with their mark; no line is drawn 
 import math
 from collections.abc import Sequence
 
-from losslab.report import marks, words
+from losslab.report import marks, tuning, words
 from losslab.words import both_ends
 
 
@@ -19,6 +19,7 @@ def charts(document: dict) -> dict[str, dict]:
         "gaps": gaps(document),
         "finals": finals(document),
         "speed": speed(document),
+        **tuning.charts(document),
     }
     return {name: marks.plain(chart) for name, chart in made.items() if chart is not None}
 

@@ -56,7 +56,7 @@ class Tuned:
     def to_dict(self) -> dict:
         return {"tuned": self.settings, "trials": [trial.to_dict() for trial in self.trials],
                 "tuning": {"method": self.method, "edge": self.edge, "chosen_again": self.chosen_again,
-                           "sensitivity": self.sensitivity}}
+                           "sensitivity": self.sensitivity, "importance": importance(self.trials)}}
 
 
 def chosen(name: str, trials: Sequence[Trial]) -> Trial:
@@ -119,6 +119,34 @@ def sensitivity(trials: Sequence[Trial]) -> dict[str, float | None]:
                 if rates[0] - 1e-9 <= side <= rates[-1] + 1e-9]
         found[str(factor)] = max(lost, default=None)
     return found
+
+
+def importance(trials: Sequence[Trial]) -> dict[str, float]:
+    """The share of the variance of the trials' ranks that a parabola in the rank of one setting explains, for each.
+
+    Ranks make it free of any scale; a parabola, because an optimum lies between too little and too much. With fewer
+    than 6 finished trials a parabola explains too much of anything, and nothing is said.
+    """
+    finished = [trial for trial in trials if trial.tune_nll is not None]
+    if len(finished) < 6:
+        return {}
+    y = _ranks([trial.tune_nll for trial in finished])
+    found = {}
+    for key in finished[0].settings:
+        values = [trial.settings[key] for trial in finished]
+        if not all(map(_is_number, values)) or len(set(values)) < 3:
+            continue
+        x = _ranks(values)
+        residual = y - np.polyval(np.polyfit(x, y, 2), x)
+        found[key] = float(max(0.0, 1 - residual.var() / y.var()))
+    return found
+
+
+def _ranks(values: Sequence[float]) -> np.ndarray:
+    from scipy.stats import rankdata
+
+    ranks = rankdata(values)
+    return (ranks - ranks.mean()) / len(values)
 
 
 def _is_number(value: object) -> bool:
