@@ -80,6 +80,8 @@ def compare(
     if save is not None:
         wanted.write(save)
         tell(f"the study is in {save}; `losslab compare {save}` runs it")
+    if trust and not from_file:
+        raise ValueError("--trust goes with a study file: a loss file that you name here is run because you name it")
     hashes = trusted(trust) if from_file else None
     return conduct(wanted, store, workers=workers_of(workers), threads=threads, trust=hashes, page=report,
                    dry_run=dry_run, json=json)

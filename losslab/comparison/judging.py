@@ -10,7 +10,7 @@ from losslab.records import Record
 
 def judged(
     runs: Sequence[Record], store: str | Path, *, baseline: str | None = None, margin: float = 0.002, planned: int = 0,
-    labels: Mapping[str, str] | None = None,    tell: Callable[[str], None] = lambda text: None,
+    labels: Mapping[str, str] | None = None, tell: Callable[[str], None] = lambda text: None,
 ) -> Comparison:
     """Compare runs of a store, by its ledger; a look at new results is noted there.
 

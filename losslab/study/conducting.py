@@ -44,8 +44,7 @@ def conduct(
     if study.tune:
         from losslab import tune
 
-        own = {arm.name: arm.space for arm in study.arms if arm.space}
-        tuned = tune.tune(configs, tune.Tuning.from_dict(study.tune), Path(folder), own=own, workers=workers,
+        tuned = tune.tune(configs, tune.Tuning.from_dict(study.tune), Path(folder), own=study.spaces, workers=workers,
                           threads=threads, trusted=trusted, tell=tell, progress=progress)
         configs = {name: tuned[name].config for name in configs}
     found = compare(
