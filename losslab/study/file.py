@@ -16,6 +16,7 @@ Example:
     train.learning_rate = 2e-3
 """
 
+import tomllib
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field, fields, replace
 from functools import cached_property, partial
@@ -217,6 +218,11 @@ def read(path: str | Path) -> Study:
         OSError: for a file that is not there.
     """
     return from_dict(configuration.read_table(path, "study"), source=Path(path).name)
+
+
+def parse(text: str, source: str) -> Study:
+    """The study that a text of losslab's own writes."""
+    return from_dict(tomllib.loads(text), source)
 
 
 def from_dict(values: Mapping, source: str = "the study") -> Study:
