@@ -56,6 +56,16 @@ def conduct(
                    tuned={name: each.to_dict() for name, each in tuned.items()})
 
 
+def trials(study: Study) -> int:
+    """Runs of each arm that tune it; 0 for a study that does not tune."""
+    if not study.tune:
+        return 0
+    from losslab import tune
+
+    asked = tune.Tuning.from_dict(study.tune)
+    return asked.trials * asked.seeds
+
+
 def thin(study: Study) -> str:
     """Said before anything is spent: that so few seeds settle so many arms only where differences are very large."""
     seeds = study.race[-1] if study.race else len(study.seeds)
