@@ -87,13 +87,13 @@ def study(words: Sequence[str], asked: Asked):
     Raises:
         ValueError: for what no study can be.
     """
-    from losslab.study import Arm, Study, read
+    from losslab.study import Arm, Study, checks, read
 
     files = [word for word in words if word.endswith(".toml")]
     if files and len(words) > 1:
         raise ValueError(f"{files[0]} is a study, which has its own arms; add others by --arm, or name losses alone")
     _check_start(asked)
-    arms = tuple(map(_arm, asked.arm or ()))
+    arms, settings = tuple(map(_arm, asked.arm or ())), checks.plain(asked.settings())
     values = known(
         corpus=asked.corpus, tokenizer=asked.tokenizer, preset=asked.preset, start=asked.start, baseline=asked.baseline,
         name=asked.name, match=asked.match, benchmarks=asked.benchmarks and str(asked.benchmarks),
@@ -107,13 +107,24 @@ def study(words: Sequence[str], asked: Asked):
         values.setdefault("preset", "tiny")
         if "race" in values and "seeds" not in values:
             values["seeds"] = tuple(range(values["race"][-1]))
-        return Study(arms=named + arms, settings=asked.settings(), **values), False
+        return Study(arms=named + arms, settings=settings, **values), False
     begun = read(files[0])
     if not begun.name and "name" not in values:
         values["name"] = Path(files[0]).stem
     if "preset" in values:
         values |= {"size": "", "recipe": "", "data": ""}
-    return replace(begun, arms=begun.arms + arms, settings=dict(begun.settings) | asked.settings(), **values), True
+    _allow(arms)
+    replaced = [f"data.{name}" for name in ("corpus", "tokenizer") if name in values]  # in the settings of the file
+    settings = checks.laid({key: value for key, value in begun.settings.items() if key not in replaced}, settings)
+    return replace(begun, arms=begun.arms + arms, settings=settings, **values), True
+
+
+def _allow(arms) -> None:
+    """Loss files that the user names here may run; those that a study file names may not for that alone."""
+    from losslab import formula, lossfile
+
+    for arm in arms:
+        lossfile.allow((source.sha256, source.path) for source in lossfile.sources(formula.parse(arm.loss)))
 
 
 def _check_start(asked: Asked) -> None:

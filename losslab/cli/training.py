@@ -80,6 +80,8 @@ def compare(
     if save is not None:
         wanted.write(save)
         tell(f"the study is in {save}; `losslab compare {save}` runs it")
+    if trust and not from_file:
+        raise ValueError("--trust goes with a study file: a loss file that you name here is run because you name it")
     hashes = trusted(trust) if from_file else None
     return conduct(wanted, store, workers=workers_of(workers), threads=threads, trust=hashes, page=report,
                    dry_run=dry_run, json=json)
@@ -97,7 +99,7 @@ def conduct(wanted, store: Path, *, workers: int, threads: int, trust: tuple[str
     if dry_run:
         planned = running.plan(list(wanted.configs.values()), wanted.seeds, store, tell=tell, progress=Ticker(),
                                trusted=trust)
-        estimate = running.estimate(planned, workers=workers, threads=threads)
+        estimate = running.estimate(planned, workers=workers, threads=threads, trials=studies.trials(wanted))
         show(estimate, _estimate_text(estimate), json)
         return OK
     compared = studies.conduct(wanted, store, workers=workers, threads=threads, trusted=trust, tell=tell,
@@ -198,12 +200,15 @@ def _only_resumed(run: Path, names: list[str]) -> None:
 
 def _estimate_text(estimate: dict) -> str:
     indent = " " * 9
+    told = "; ".join(f"{estimate[key]} {what}" for key, what in (("trials", "of them trials of tuning"),
+                                                                 ("done", "done already")) if estimate[key])
     return "\n".join([
         "arms:    " + f"\n{indent}".join(printable(arm) for arm in estimate["arms"]),
-        wrapped(f"runs:    {estimate['runs']}, each {estimate['steps_per_run']:,} steps, "
+        wrapped(f"runs:    {estimate['runs']}{f' ({told})' if told else ''}, each {estimate['steps_per_run']:,} steps, "
                 f"{estimate['tokens_per_run']:,} tokens", indent),
         wrapped(f"tokens:  {estimate['tokens']:,} in all, {estimate['tokens_per_second']:,.0f} per second in each run "
                 f"({estimate['num_params']:,} parameters)", indent),
-        wrapped(f"time:    about {duration(estimate['seconds'])} of training, evaluation not counted", indent),
+        wrapped(f"time:    about {duration(estimate['seconds'])} until the verdict, if the machine stays as busy as it "
+                "is now", indent),
         f"disk:    about {estimate['disk_bytes'] / 1e6:.0f} MB",
     ])

@@ -1,40 +1,77 @@
-"""How long an update takes: a few of them, timed in a separate process, since they may run a loss file."""
+"""How long a run takes: a few updates and a little evaluation, timed in separate processes, since they may run a loss
+file; as many at once as are to train at once, because they share a machine."""
 
+import contextlib
 import json
+import math
 import os
 import sys
 import time
+from collections.abc import Sequence
+from pathlib import Path
 
 from losslab import config as configuration
 from losslab import machine, processes
+from losslab.evaluate.document_scores import nll
+from losslab.evaluate.temperature import first_tokens, fit_temperature
 from losslab.experiment.plan import Experiment
+from losslab.generate import generate
 from losslab.model import initialized
 from losslab.training_loop import train
 from losslab.untrusted import one_line
 
-UPDATES = 6  # the first is not counted
+FEWEST, MOST, SECONDS = 6, 200, 3.0  # updates that are timed, the first not counted; more of them up to these seconds
+EVALUATED = 8_192  # tokens, on which evaluation is timed
+WRITTEN = 20  # tokens of a sample
+FOUND = ("num_params", "start_seconds", "step_seconds", "score_seconds", "fit_seconds", "write_seconds")
 
 
-def measure(experiment: Experiment, *, threads: int) -> dict:
-    """`num_params` and `seconds_per_step` of an experiment, as the process that timed it says."""
-    sources = experiment.objective.sources
-    request = json.dumps({"config": configuration.to_dict(experiment.config), "threads": threads,
-                          "files": {source.path: source.text for source in sources},
-                          "trusted": [source.sha256 for source in sources]})
-    with processes.workplace() as place:
-        process = processes.start(processes.ordinary("losslab.experiment.timing"), request, place / "answer",
-                                  place / "said", env=os.environ | processes.thread_variables(threads))
+def measure(experiments: Sequence[Experiment], *, threads: int) -> list[dict]:
+    """What experiments take, timed at once: all of them share the machine while they are.
+
+    Args:
+        experiments: one process each.
+        threads: CPU threads of each; 0 as the environment says.
+
+    Returns:
+        of each `num_params`; `start_seconds`, until it can train; `step_seconds`, of an update; `score_seconds` and
+        `fit_seconds`, of a token that is scored and of one that the temperature is fitted on; `write_seconds`, of a
+        token that it writes. As the process says that timed them.
+
+    Raises:
+        ValueError: where an experiment fails at its first updates.
+    """
+    with contextlib.ExitStack() as stack:
+        places = [stack.enter_context(processes.workplace()) for _ in experiments]
+        started = [_start(experiment, place, threads) for experiment, place in zip(experiments, places, strict=True)]
         try:
-            while process.poll() is None:
+            while any(process.poll() is None for process in started):
                 time.sleep(0.05)
         finally:
-            processes.end(process)
-        try:
-            found = json.loads((place / "answer").read_bytes()[:10_000])
-            return {"num_params": int(found["num_params"]), "seconds_per_step": float(found["seconds_per_step"])}
-        except (ValueError, TypeError, LookupError, OverflowError):
-            said = (place / "said").read_text("utf-8", "replace").strip().splitlines() or ["it said nothing"]
-            raise ValueError(f"a first update could not be timed: {one_line(said[-1])}") from None
+            for process in started:
+                processes.end(process)
+        return [_answer(place) for place in places]
+
+
+def _start(experiment: Experiment, place: Path, threads: int):
+    sources = experiment.objective.sources
+    request = json.dumps({"config": configuration.to_dict(experiment.config), "threads": threads, "began": time.time(),
+                          "files": {source.path: source.text for source in sources},
+                          "trusted": [source.sha256 for source in sources]})
+    return processes.start(processes.ordinary("losslab.experiment.timing"), request, place / "answer", place / "said",
+                           env=os.environ | processes.thread_variables(threads))
+
+
+def _answer(place: Path) -> dict:
+    try:
+        found = json.loads((place / "answer").read_bytes()[:10_000])
+        told = {name: float(found[name]) for name in FOUND}
+        if not all(math.isfinite(value) and value >= 0 for value in told.values()):
+            raise ValueError
+        return told | {"num_params": int(told["num_params"])}
+    except (ValueError, TypeError, LookupError, OverflowError):
+        said = (place / "said").read_text("utf-8", "replace").strip().splitlines() or ["it said nothing"]
+        raise ValueError(f"a first update could not be timed: {one_line(said[-1])}") from None
 
 
 def main() -> int:
@@ -45,7 +82,7 @@ def main() -> int:
         machine.set_threads(request["threads"])
         config = configuration.from_dict(request["config"], source="the request")
         experiment = Experiment(config, files=request["files"], trusted=request["trusted"], trains=True)
-        json.dump(_timed(experiment), answer)
+        json.dump(_timed(experiment, request["began"]), answer)
     except (ValueError, OSError) as error:
         print(error, file=sys.stderr)
         return 2
@@ -53,15 +90,36 @@ def main() -> int:
     return 0
 
 
-def _timed(experiment: Experiment) -> dict:
+def _timed(experiment: Experiment, began: float) -> dict:
     config, tokenizer = experiment.config, experiment.corpus.tokenizer
     model = initialized(config.model, tokenizer.vocab_size, 0, experiment.objective.transforms)
     model = model.to(config.train.device)
     batches = experiment.corpus.batches("train", seed=0, batch_size=config.train.batch_size,
                                         seq_len=config.seq_len)
+    vocabulary = experiment.vocabulary.to(config.train.device)
+    ready = time.time() - began
     steps: list[float] = []
-    train(model, batches, experiment.objective, config.train,
-          lambda info: steps.append(info.seconds) or len(steps) >= UPDATES,
-          vocabulary=experiment.vocabulary.to(config.train.device))
+
+    def enough(info) -> bool:
+        steps.append(info.seconds)
+        return len(steps) >= MOST or len(steps) >= FEWEST and info.seconds > SECONDS
+
+    train(model, batches, experiment.objective, config.train, enough, vocabulary=vocabulary)
     per_step = (steps[-1] - steps[0]) / (len(steps) - 1) if len(steps) > 1 else steps[0]
-    return {"num_params": model.num_params, "seconds_per_step": per_step}
+    documents = first_tokens(experiment.corpus.documents("tune"), tokenizer,
+                             min(EVALUATED, config.evaluate.tune_tokens))
+    tokens = sum(len(document.tokens) + document.ends for document in documents)
+    options = {"batch_size": config.evaluate.batch_size, "seq_len": config.seq_len}
+    nll(model, documents[:1], tokenizer, **options)  # not counted, as the first update
+    score = _seconds(lambda: nll(model, documents, tokenizer, **options))
+    fit = _seconds(lambda: fit_temperature(model, documents, tokenizer, **options))
+    write = _seconds(lambda: generate(model, tokenizer, "", num_tokens=WRITTEN, seed=0))
+    return {"num_params": model.num_params, "start_seconds": ready, "step_seconds": per_step,
+            "score_seconds": score / max(1, tokens), "fit_seconds": fit / max(1, tokens),
+            "write_seconds": write / WRITTEN}
+
+
+def _seconds(call) -> float:
+    started = time.monotonic()
+    call()
+    return time.monotonic() - started

@@ -11,6 +11,7 @@ def markdown(document: dict) -> str:
     """Tables first, samples and sources at the end; whatever came from a run is escaped."""
     parts = [
         f"# {escape(document['verdict'])}",
+        escape(text.asked(document)),
         arm_tables.arms(document, document["arms"]).only(*ARMS).markdown(),
         f"{escape('; '.join(words.extent(document)))}; {escape(text.corpus(document))}.",
         *map(escape, document["corpus"]["notes"]),

@@ -12,7 +12,7 @@ def table(document: dict) -> str:
     """Aligned plain text of at most 100 columns; the verdict stands last, where a terminal's reader looks."""
     arms = arm_tables.arms(document, document["arms"])
     shown = arms.only("loss", "nll", "difference [95 % interval]", "p (Holm)", "bits/byte")
-    lines = [shown.text(WIDTH, rule=True), ""]
+    lines = [*_wrapped([plain(asked(document))] if asked(document) else []), shown.text(WIDTH, rule=True), ""]
     if document["others"]:
         lines[-1:] = [f"and {words.plural(len(document['others']), 'more arm')}, listed in the report", ""]
     lines += [arm_tables.brief_costs(document).text(WIDTH, rule=True), ""]
@@ -28,6 +28,11 @@ def table(document: dict) -> str:
         lines.append("")
     lines += _wrapped([plain(document["verdict"])])
     return "\n".join(lines)
+
+
+def asked(document: dict) -> str:
+    """The name of the study and its question; nothing where runs are compared without one."""
+    return ": ".join(filter(None, (document["name"], document["question"])))
 
 
 def corpus(document: dict) -> str:

@@ -44,8 +44,7 @@ def conduct(
     if study.tune:
         from losslab import tune
 
-        own = {arm.name: arm.space for arm in study.arms if arm.space}
-        tuned = tune.tune(configs, tune.Tuning.from_dict(study.tune), Path(folder), own=own, workers=workers,
+        tuned = tune.tune(configs, tune.Tuning.from_dict(study.tune), Path(folder), own=study.spaces, workers=workers,
                           threads=threads, trusted=trusted, tell=tell, progress=progress)
         configs = {name: tuned[name].config for name in configs}
     found = compare(
@@ -56,6 +55,16 @@ def conduct(
     )
     told = f"; at the settings chosen by {study.tune['trials']} trials each" if study.tune and found.nll else ""
     return replace(found, name=study.name, question=study.question, verdict=f"{found.verdict}{told}")
+
+
+def trials(study: Study) -> int:
+    """Runs of each arm that tune it; 0 for a study that does not tune."""
+    if not study.tune:
+        return 0
+    from losslab import tune
+
+    asked = tune.Tuning.from_dict(study.tune)
+    return asked.trials * asked.seeds
 
 
 def thin(study: Study) -> str:

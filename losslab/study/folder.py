@@ -4,73 +4,93 @@ A study folder is a store. `study.toml` holds the study as it was begun; the sam
 trials may be added. Everything else that decides a verdict stays.
 """
 
+import os
+from collections.abc import Mapping
 from pathlib import Path
 
+from losslab.config import flatten, outside, to_dict
 from losslab.config.numbers import shown
-from losslab.study.file import Arm, Study, read
+from losslab.study.file import Study, read
 
 NAME = "study.toml"
 VERDICT = "verdict.json"
-SAME = ("name", "preset", "size", "recipe", "data", "corpus", "tokenizer", "start", "baseline", "margin", "race",
-        "final", "match")  # the question, tasks, scales and published figures change no verdict
+SAME = ("name", "margin", "race", "match")  # the question, tasks, scales and published figures change no verdict
 
 
 def begin(folder: str | Path, study: Study) -> None:
     """Write the study into its folder, or check that it is the one that was begun there.
 
     Raises:
-        ValueError: naming the field in which the study differs from the one that was begun; for a damaged file.
+        ValueError: naming the field in which the study differs from the one that was begun; for a damaged file, or a
+            place that cannot be written.
     """
     path = Path(folder) / NAME
-    if path.exists():
+    if os.path.lexists(path):
         try:
             begun = read(path)
-        except ValueError as error:
+        except (ValueError, OSError) as error:
             raise ValueError(f"{path}, the study as it was begun, cannot be read ({error}); put back a copy of it, or "
-                             "begin anew under another name") from None
+                             "begin anew under another --name or --store") from None
         if changed := difference(begun, study):
             raise ValueError(f"{path} was begun with {changed}; go on with the study as it was, or begin anew under "
-                             "another name or --store")
+                             "another --name or --store")
     study.write(path)
 
 
 def difference(begun: Study, now: Study) -> str:
-    """The first field in which `now` does not continue what was begun, with both values; nothing where it does."""
+    """The first thing in which `now` does not continue what was begun, with both values; nothing where it does.
+
+    What arms are trained with is compared, not how it is said: `preset = "tiny"` is the size, the recipe and the data
+    that it names.
+    """
     for name in SAME:
         if getattr(begun, name) != getattr(now, name):
-            return f"{name} {shown(getattr(begun, name))}, and is now asked with {shown(getattr(now, name))}"
-    if told := _table("settings.", begun.settings, now.settings):
-        return told
-    arms = {arm.name: arm for arm in now.arms}
-    for arm in begun.arms:
-        if arm.name not in arms:
-            return f"the arm {shown(arm.name)}, and is now asked without it"
-        if told := _arm(arm, arms[arm.name]):
-            return told
-    missing = [seed for seed in begun.seeds if seed not in now.seeds]
-    if missing:
+            return _told(name, getattr(begun, name), getattr(now, name))
+    if _baseline(begun) != _baseline(now):
+        return _told("baseline", _baseline(begun), _baseline(now))
+    before, after = ({name: _settings(config) for name, config in study.configs.items()} for study in (begun, now))
+    if gone := [name for name in before if name not in after]:
+        return f"the arm {shown(gone[0])}, and is now asked without it"
+    for key in dict.fromkeys(key for settings in before.values() for key in settings):
+        pairs = {name: (before[name].get(key), after[name].get(key)) for name in before}
+        if other := [name for name, (old, new) in pairs.items() if old != new]:
+            where = f" in the arm {shown(other[0])}" if len(other) < len(pairs) else ""
+            return _told(key, *pairs[other[0]], where)
+    if missing := [seed for seed in begun.seeds if seed not in now.seeds]:
         return f"seed {missing[0]}, and is now asked without it"
-    return _tuning(dict(begun.tune), dict(now.tune))
+    for name in begun.spaces.keys() | now.spaces.keys():
+        if name in before and begun.spaces.get(name) != now.spaces.get(name):
+            return _table("space", begun.spaces.get(name, {}), now.spaces.get(name, {}), f" in the arm {shown(name)}")
+    return _tuning(begun.tune, now.tune)
 
 
-def _arm(begun: Arm, now: Arm) -> str:
-    where = f"the arm {shown(begun.name)} with"
-    if begun.loss != now.loss:
-        return f"{where} loss {shown(begun.loss)}, and is now asked with {shown(now.loss)}"
-    return _table(f"{where} ", begun.settings, now.settings) or _table(f"{where} space ", begun.space, now.space)
+def _baseline(study: Study) -> str:
+    plain = (name for name, config in study.configs.items() if config.loss == "cross_entropy")
+    return study.baseline or next(plain, next(iter(study.configs)))
 
 
-def _tuning(begun: dict, now: dict) -> str:
+def _settings(config) -> dict[str, object]:
+    """Those that decide what a run is."""
+    return {key: value for key, value in flatten(to_dict(config)).items() if key not in outside()}
+
+
+def _tuning(begun: Mapping, now: Mapping) -> str:
     """Trials may be added; nothing else of tuning may change."""
-    trials = begun.pop("trials", None), now.pop("trials", None)
-    if None not in trials and trials[1] < trials[0]:
-        return f"tune.trials {trials[0]}, and is now asked with {trials[1]}"
-    return _table("tune.", begun, now)
+    begun, now = dict(begun), dict(now)
+    if bool(begun) == bool(now):
+        old, new = begun.pop("trials", None), now.pop("trials", None)
+        if old != new and (type(old) is not int or type(new) is not int or new < old):
+            return _told("tune.trials", old, new)
+    return _table("tune", begun, now)
 
 
-def _table(prefix: str, begun, now) -> str:
+def _table(prefix: str, begun: Mapping, now: Mapping, where: str = "") -> str:
     for key in dict.fromkeys([*begun, *now]):
         if begun.get(key) != now.get(key):
-            told = [shown(table[key]) if key in table else "nothing" for table in (begun, now)]
-            return f"{prefix}{key} {told[0]}, and is now asked with {told[1]}"
+            return _told(f"{prefix}.{key}", begun.get(key), now.get(key), where)
     return ""
+
+
+def _told(name: str, begun: object, now: object, where: str = "") -> str:
+    old, new = ("none" if value in (None, "", ()) else shown(value) for value in (begun, now))
+    return f"{name} {old}{where}, and is now asked with {new}"

@@ -1,0 +1,191 @@
+"""A study's folder: the study as it was begun continues, grows, and is not changed; and what flags make of one."""
+
+import json
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from commands import FAST, losslab, refuses
+from experiments import place as place
+from report_runs import write_run
+
+from losslab import formula, lossfile, study
+from losslab.cli import studying
+from losslab.study import Arm, Study
+from losslab.study.conducting import thin
+from losslab.study.folder import begin, difference
+
+ARMS = (Arm("cross_entropy"), Arm("squentropy", "slow", {"train.learning_rate": 1e-3}, {"square_weight": [1.0, 2.0]}))
+BEGUN = Study(ARMS, name="rates", preset="tiny", settings={"train.num_tokens": 20_000}, seeds=(0, 1),
+              tune={"trials": 3, "space": {"learning_rate": {}}})
+
+
+@pytest.mark.parametrize(("changes", "told"), [
+    ({"settings": {"train.num_tokens": 40_000}}, "train.num_tokens 20,000, and is now asked with 40,000"),
+    ({"corpus": "pydoc"}, "data.corpus 'tales', and is now asked with 'pydoc'"),
+    ({"margin": 0.01}, "margin 0.002, and is now asked with 0.01"),
+    ({"baseline": "slow"}, "baseline 'cross_entropy', and is now asked with 'slow'"),
+    ({"race": (2, 4)}, "race none, and is now asked with (2, 4)"),
+    ({"seeds": (0, 2, 3)}, "seed 1, and is now asked without it"),
+    ({"arms": ARMS[:1]}, "the arm 'slow', and is now asked without it"),
+    ({"arms": (ARMS[0], replace(ARMS[1], settings={}))},
+     "train.learning_rate 0.001 in the arm 'slow', and is now asked with 0.004"),
+    ({"arms": (ARMS[0], replace(ARMS[1], loss="mse"))},
+     "loss 'squentropy' in the arm 'slow', and is now asked with 'mse'"),
+    ({"arms": (ARMS[0], replace(ARMS[1], space={}))},
+     "space.square_weight [1.0, 2.0] in the arm 'slow', and is now asked with none"),
+    ({"tune": {"trials": 2, "space": {"learning_rate": {}}}}, "tune.trials 3, and is now asked with 2"),
+    ({"tune": {"trials": 3, "space": {}}}, "tune.space {'learning_rate': {}}, and is now asked with {}"),
+    ({"tune": {}}, "tune.trials 3, and is now asked with none"),
+])
+def test_a_study_is_not_continued_with_other_settings(tmp_path, changes, told):
+    begin(tmp_path, BEGUN)
+    before = (tmp_path / "study.toml").read_bytes()
+    with pytest.raises(ValueError) as refused:
+        begin(tmp_path, replace(BEGUN, **changes))
+    assert str(refused.value) == (f"{tmp_path}/study.toml was begun with {told}; go on with the study as it was, or "
+                                  "begin anew under another --name or --store")
+    assert (tmp_path / "study.toml").read_bytes() == before
+
+
+@pytest.mark.parametrize("changes", [
+    {"seeds": (0, 1, 7)}, {"arms": (*ARMS, Arm("mse"))}, {"tune": {"trials": 9, "space": {"learning_rate": {}}}},
+    {"question": "Why?"}, {"tasks": ("blimp",)}, {"final": True}, {"preset": "", "size": "tiny"},
+    {"baseline": "cross_entropy"}, {"settings": {"train.num_tokens": 20_000, "evaluate.batch_size": 4}},
+])
+def test_seeds_arms_and_trials_may_be_added_and_the_same_may_be_said_otherwise(tmp_path, changes):
+    begin(tmp_path, BEGUN)
+    begin(tmp_path, replace(BEGUN, **changes))
+    assert study.read(tmp_path / "study.toml") == replace(BEGUN, **changes) and not difference(BEGUN, BEGUN)
+
+
+@pytest.mark.parametrize("damage", [
+    lambda path: path.write_bytes(b"\0\xff"), lambda path: path.write_text("seeds = "), lambda path: path.touch(),
+    lambda path: path.mkdir(), lambda path: os.mkfifo(path), lambda path: path.symlink_to("nowhere"),
+])
+def test_a_damaged_study_file_is_one_sentence_and_stays(tmp_path, damage):
+    damage(tmp_path / "study.toml")
+    with pytest.raises(ValueError, match=r"study.toml, the study as it was begun, cannot be read \(.*\); put back a "
+                                         "copy of it, or begin anew under another --name or --store$"):
+        begin(tmp_path, BEGUN)
+    assert os.path.lexists(tmp_path / "study.toml")
+
+
+def test_too_few_seeds_for_so_many_arms_is_said_before_anything_is_spent():
+    six = replace(BEGUN, arms=tuple(Arm("cross_entropy", f"a{n}", {"train.learning_rate": 1e-3 * (n + 1)})
+                                    for n in range(6)))
+    assert thin(six).startswith("2 seeds can settle 5 candidates only where a difference is ")
+    assert thin(replace(six, seeds=tuple(range(10)))) == ""
+
+
+# --- from flags --------------------------------------------------------------------------------
+
+FILE = """
+name = "rates"
+seeds = 2
+[settings]
+train.num_steps = 10
+data.corpus = "pydoc"
+[[arm]]
+loss = "cross_entropy"
+[[arm]]
+loss = "mine.py"
+"""
+MINE = "def mine(prediction):\n    return 0.5 * prediction.nll\n"
+
+
+def asked(*words, **flags):
+    return studying.study(words, studying.Asked(**flags))
+
+
+def test_flags_make_the_same_study_as_a_file(place):
+    found, from_file = asked("cross_entropy", arm=["squentropy; train.learning-rate=2e-3; label=slow one",
+                                                   "squentropy ; train.betas=[0.9, 0.95]"],
+                             seeds="0-2", margin=0.01, name="s", num_tokens=5000, race="2,3", baseline="slow one")
+    assert not from_file and list(found.configs) == ["cross_entropy", "slow one", "squentropy"]
+    assert found.configs["slow one"].train.learning_rate == 2e-3
+    assert found.configs["squentropy"].train.betas == (0.9, 0.95) and found.seeds == (0, 1, 2) and found.race == (2, 3)
+    found.write("study.toml")
+    again, from_file = asked("study.toml")
+    assert from_file and again == found
+
+
+def test_flags_over_a_file_win_and_add(place):
+    Path("study.toml").write_text(FILE)
+    found, _ = asked("study.toml", corpus="text.txt", num_tokens=640, seeds="3", arm=["squentropy"], name="other")
+    assert list(found.configs) == ["cross_entropy", "mine.py", "squentropy"]
+    config = found.configs["mine.py"]
+    assert config.data.corpus == "text.txt" and config.train.num_tokens == 640 and config.train.num_steps == 0
+    assert found.seeds == (0, 1, 2) and found.name == "other"
+    for words, sentence in ((("study.toml", "mse"), "study.toml is a study, which has its own arms; add others by "
+                                                    "--arm, or name losses alone"), (("none.toml",), "no study")):
+        with pytest.raises((ValueError, OSError), match=sentence):
+            asked(*words)
+
+
+@pytest.mark.parametrize(("flags", "sentence"), [
+    (["--arm", "mse; lr"], "--arm takes a formula and NAME=VALUE, parted by semicolons, got 'lr' in 'mse; lr'"),
+    (["--arm", "; label=x"], "--arm begins with the formula of a loss, got '; label=x'"),
+    (["--arm", "mse; train.lr=1"], "unknown field train.lr in the arm 'mse'; did you mean train.learning_rate?"),
+    (["--arm", "cross_entropy"], "the arms 'cross_entropy' and 'cross_entropy' are the same; leave one out"),
+    (["--seeds", "1_000_000-1_000_001"], "kept for trials of tuning"),
+    (["--name", "a/b"], "is the name of a folder"), (["--baseline", "mse"], "the baseline 'mse' is no arm"),
+    (["--trust", "ab" * 32], "--trust goes with a study file"), (["--race", "4,x"], "--race takes numbers of seeds"),
+])
+def test_flags_that_cannot_be_are_one_sentence(place, capsys, flags, sentence):
+    assert sentence in refuses(capsys, "compare", "cross_entropy", *flags)
+    assert not Path("runs").exists()
+
+
+def test_a_loss_file_in_somebody_elses_study_runs_only_when_it_is_trusted(place, capsys):
+    Path("study.toml").write_text(FILE.replace("pydoc", "text.txt"))
+    Path("mine.py").write_text(MINE)
+    said = refuses(capsys, "compare", "study.toml", "--dry-run", *FAST)
+    (source,) = lossfile.sources(formula.parse("mine.py"))
+    assert "the loss mine.py wants to run the loss file mine.py" in said and f"--trust {source.sha256}" in said
+    assert losslab("compare", "study.toml", "--dry-run", *FAST, "--trust", source.sha256, "--json") == 0
+    assert json.loads(capsys.readouterr().out)["runs"] == 4
+    refuses(capsys, "compare", "study.toml", "--dry-run", *FAST)  # trusted for that once
+
+
+# --- what it leaves in its folder --------------------------------------------------------------
+
+@pytest.fixture
+def trained(monkeypatch, tmp_path):
+    """Runs of two arms, as if they had been trained."""
+    monkeypatch.chdir(tmp_path)
+    runs = [write_run(tmp_path / "runs" / "rates", loss, seed, nll + seed / 100, **own)
+            for loss, nll, own in (("cross_entropy", 1.5, {}), ("squentropy", 1.6, {"learning_rate": 1e-3}))
+            for seed in (0, 1)]
+
+    class Planned:
+        def __init__(self, conditions, seeds, store, **options):
+            self.folders = [run.path for run in runs]
+            names = {run.loss: run.condition for run in runs}
+            self.experiments = [type("E", (), {"condition": names[config.loss]}) for config in conditions]
+
+    monkeypatch.setattr("losslab.study.comparing.plan", Planned)
+    monkeypatch.setattr("losslab.study.comparing.execute", lambda *a, **b: None)
+    return runs
+
+
+def test_labels_and_question_reach_the_document_the_page_and_the_folder(trained, capsys):
+    Path("study.toml").write_text('question = "Is <slow> better?"\nseeds = 2\n[[arm]]\nloss = "cross_entropy"\n'
+                                  '[[arm]]\nloss = "squentropy"\nlabel = "slow & steady"\n')
+    assert losslab("compare", "study.toml", "--name", "rates", "--json") == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["name"] == "rates" and document["question"] == "Is <slow> better?"
+    assert document["baseline"] == "cross_entropy" and document["report"] == "runs/rates/report.html"
+    assert {arm["name"] for arm in document["arms"]} == {"cross_entropy", "slow & steady"}
+    assert "slow & steady" in document["verdict"]
+    folder = Path("runs/rates")
+    assert json.loads((folder / "verdict.json").read_text()) == document
+    assert study.read(folder / "study.toml").question == "Is <slow> better?"
+    page = (folder / "report.html").read_text()
+    assert "Is &lt;slow&gt; better?" in page and "slow &amp; steady" in page
+    assert "Is &lt;slow&gt; better?" in (folder / "report.md").read_text()
+    assert losslab("compare", "study.toml", "--name", "rates") == 0
+    assert "Is <slow> better?" in capsys.readouterr().out
+    changed = refuses(capsys, "compare", "study.toml", "--name", "rates", "--margin", "0.1")
+    assert "runs/rates/study.toml was begun with margin 0.002, and is now asked with 0.1" in changed
