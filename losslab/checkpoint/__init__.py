@@ -62,7 +62,7 @@ def save(
         if state is not None:
             save_optimizer(temporary, state)
         tokenizer.save(temporary)
-        sizes = {name: value for name, value in asdict(model.config).items() if value is not None}
+        sizes = {name: value for name, value in asdict(model.config).items() if name != "init_seed"}  # of the run
         described = {
             "format": FORMAT, "step": step, "tokens": tokens, "seconds": seconds, "model": sizes,
             "vocab_size": model.vocab_size, "transform": model.transform_text,

@@ -6,7 +6,16 @@ from contextlib import contextmanager
 
 from cyclopts import CycloptsError, UnknownOptionError
 
-from losslab.cli import calibrate, claims, exchange, family, measuring, records, training  # noqa: F401  (each adds its commands)
+from losslab.cli import (  # noqa: F401  (each adds its commands)
+    calibrate,
+    claims,
+    exchange,
+    family,
+    measuring,
+    noise,
+    records,
+    training,
+)
 from losslab.cli.application import app
 from losslab.cli.drawing import Ticker
 from losslab.cli.flags import current, unknown
