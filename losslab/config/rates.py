@@ -41,8 +41,8 @@ def ratio(peak: float, rate: float) -> float:
         ValueError: for a rate above the peak, or what is no rate.
 
     Example:
-        >>> ratio(4e-3, 4e-4), ratio(1e-2, 0.0), ratio(3e-4, 2e-4)
-        (0.1, 0.0, 0.666666666666667)
+        >>> ratio(4e-3, 4e-4), ratio(1e-2, 0.0), ratio(3e-4, 1.2e-4)
+        (0.1, 0.0, 0.4)
     """
     if not (_is_rate(peak) and _is_rate(rate) and rate <= peak):
         raise ValueError(f"train.{OLD} (={shown(rate)}) must lie between 0 and train.learning_rate (={shown(peak)})")

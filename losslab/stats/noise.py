@@ -96,7 +96,7 @@ def pairing(first: Sequence[float], second: Sequence[float], alpha: float = 0.05
 
     Example:
         >>> round(pairing([1.0, 2.0, 3.0, 4.0], [1.5, 2.5, 3.0, 5.0]).correlation, 3)
-        0.98
+        0.965
 
     Reference:
         Fisher, On the probable error of a coefficient of correlation, Metron 1, 1921.
