@@ -101,7 +101,8 @@ def test_the_command_trains_measures_and_writes_the_tables(place, capsys, monkey
     assert losslab(*command) == 0
     found = json.loads(capsys.readouterr().out)
     runs = {(run.loss, run.seed, run.config.model.init_seed, run.config.data.seed): run.scores["nll"]["value"]
-            for run in records.find(["runs"])}
+            for run in records.find(["runs", "runs/crossed"])}
+    assert len(records.find(["runs"])) == 4  # the arms of a report
     assert len(runs) == 8 and all((("cross_entropy", 0, i, j) in runs) for i in range(2) for j in range(2))
     # without dropout the cell of one seed for both is the run of that seed
     assert runs["cross_entropy", 0, 1, 1] == runs["cross_entropy", 1, None, None]

@@ -54,7 +54,7 @@ def noise(
     workers
         Runs at once, each in its own process.
     store
-        Folder of runs; what is finished there is not run again.
+        Folder of runs; what is finished there is not run again. The crossed runs are in its folder `crossed`.
     out
         A Markdown file for the tables.
     level

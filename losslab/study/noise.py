@@ -12,6 +12,7 @@ from losslab.running import Tell, execute, plan
 from losslab.stats import noise as statistics
 
 ALPHA, POWER = 0.05, 0.9
+CROSSED = "crossed"  # the folder in the store
 FIXED_SEED = 0  # of dropout in the crossed design
 
 
@@ -25,7 +26,7 @@ def measure(
     Args:
         conditions: one or two; their own seeds are not used.
         seeds: at least 2, of every condition.
-        store: a folder of runs; what is finished there is not run again.
+        store: a folder of runs; what is finished there is not run again. Those of the crossed design are in `crossed/`.
         crossed: seeds of the initial weights, and as many of the data order; 0 for no crossed design.
         level: of the test for which `seeds_needed` counts.
 
@@ -41,16 +42,16 @@ def measure(
     if len(seeds) < 2:
         raise ValueError(f"noise takes at least 2 seeds, got {len(seeds)}; 20 know it to a third")
     with records.lock(store, "store"):
-        planned = plan(conditions, seeds, store, tell=tell, progress=progress)
         grid = cells(conditions[0], crossed)
-        if grid:
-            more = plan(grid, [FIXED_SEED], store, tell=tell, progress=progress)
-            planned = replace(planned, experiments=planned.experiments + more.experiments)
-        execute(planned, workers=workers, threads=threads, tell=tell, progress=progress)
-        runs = [records.read(folder) for folder in planned.folders]
+        plans = [plan(conditions, seeds, store, tell=tell, progress=progress)]
+        if grid:  # conditions of one run each, which are no arms: a store of their own
+            plans.append(plan(grid, [FIXED_SEED], Path(store) / CROSSED, tell=tell, progress=progress))
+        for planned in plans:
+            execute(planned, workers=workers, threads=threads, tell=tell, progress=progress)
+        many, *rest = [[records.read(folder) for folder in planned.folders] for planned in plans]
     count = len(conditions)
-    many, grid = runs[: count * len(seeds)], runs[count * len(seeds) :]
-    return document([many[i::count] for i in range(count)], grid, level=level), runs
+    runs = sum(rest, many)
+    return document([many[i::count] for i in range(count)], *rest, level=level), runs
 
 
 def cells(config: ExperimentConfig, crossed: int) -> list[ExperimentConfig]:
