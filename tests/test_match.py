@@ -47,11 +47,12 @@ def test_flops_are_those_that_pytorch_counts():
 def test_costs_are_measured_in_turns_and_the_fastest_counts(place, monkeypatch):
     arms = [SMALL, change(loss="squentropy"), dataclasses.replace(SMALL, train=dataclasses.replace(
         SMALL.train, batch_size=8))]
-    taken = iter([3.0, 5.0, 6.0, 2.0, 4.0, 9.0, 8.0, 8.0, 7.0])
-    monkeypatch.setattr(match.timing, "measure", lambda made, threads: {"seconds_per_step": next(taken)})
+    taken = iter([3.0, 5.0, 6.0, 9.0, 4.0, 2.0, 8.0, 8.0, 7.0])  # there, back, and there again
+    monkeypatch.setattr(match.timing, "measure", lambda made, threads, updates: {"fastest": next(taken)})
     said = []
     assert match.update_costs(arms, "time", tell=said.append) == [2.0, 4.0, 6.0]
     assert said[0] == "cross_entropy: 2e+03 ms an update"
+    assert "two timings of one arm differ by 50%" in said[-1]  # 2 and 3 of the first arm
     one, same, double = match.update_costs(arms, "flops")
     assert one == same == double / 2 == 64 * match.token_flops(SMALL.model, 257, 16)
     assert match.update_costs(arms, "tokens") == [1, 1, 1]

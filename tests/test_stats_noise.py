@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats as reference
 
-from losslab.stats import noise, seeds_needed
+from losslab.stats import looks, noise, seeds_needed
 
 
 def test_the_interval_of_a_standard_deviation_is_the_one_of_the_tables():
@@ -95,6 +95,7 @@ def test_the_table_of_seeds():
         assert row["low"] <= row["seeds"] <= row["high"]
         assert row["seeds"] == seeds_needed(0.005, row["difference"], 0.04)
         assert row["high"] == seeds_needed(0.005 * 1.8256, row["difference"], 0.04) or row["difference"] < 0.002
+    assert looks.next_level([]) == pytest.approx(noise.FIRST_LOOK)
     assert noise.seeds_table(sd, level=0.05)[2]["seeds"] < rows[2]["seeds"]
     wide = noise.seeds_table(noise.standard_deviation([0.0, 0.2]))
     assert [row["difference"] for row in wide[-4:]] == [0.05, 0.1, 0.2, 0.5]

@@ -14,7 +14,9 @@ from losslab.experiment import Experiment, timing
 from losslab.running import Tell
 
 BY = ("tokens", "time", "flops")
-ROUNDS = 3  # timings of every arm, in turns; the fastest counts, since what other programs take only ever adds
+ROUNDS = 3  # timings of every arm, in turns; the fastest update counts, since what other programs take only ever adds
+UPDATES = 24  # in each
+UNSURE = 0.05  # the fastest two timings of an arm should agree to this
 SAME = 0.02  # costs nearer than this are one cost: a timing of a few updates knows no more
 
 
@@ -80,11 +82,16 @@ def update_costs(
     made = [Experiment(arm, tell=tell) for arm in arms]
     if by == "flops":
         return [float(update_flops(one.config, one.corpus.tokenizer.vocab_size)) for one in made]
-    timed = [[timing.measure(one, threads=threads)["seconds_per_step"] for one in made] for _ in range(ROUNDS)]
-    costs = [min(each) for each in zip(*timed, strict=True)]
-    for one, seconds in zip(made, costs, strict=True):
-        tell(f"{one.objective}: {1000 * seconds:.3g} ms an update")
-    return costs
+    timed: list[list[float]] = [[] for _ in made]
+    for turn in range(ROUNDS):
+        for i in range(len(made)) if turn % 2 == 0 else reversed(range(len(made))):
+            timed[i].append(timing.measure(made[i], threads=threads, updates=UPDATES)["fastest"])
+    for one, each in zip(made, timed, strict=True):
+        tell(f"{one.objective}: {1000 * min(each):.3g} ms an update")
+    if (spread := max(sorted(each)[1] / min(each) for each in timed) - 1) > UNSURE:
+        tell(f"two timings of one arm differ by {spread:.0%}, so that these times are no better known than that; "
+             "arms are matched by time on a machine that does nothing else")
+    return [min(each) for each in timed]
 
 
 def update_flops(config: ExperimentConfig, vocab_size: int) -> int:
