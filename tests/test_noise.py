@@ -122,3 +122,12 @@ def test_mistakes(place, capsys):
         capsys, "noise", "mse", "--crossed", "1", "--corpus", "text.txt", "--num-tokens", "128", *FAST)
     assert "are the same condition" in refuses(capsys, "noise", "mse", "mse", "--corpus", "text.txt", *FAST)
     assert "--level must be at most 0.5" in refuses(capsys, "noise", "mse", "--level", "2", *FAST)
+
+
+def test_the_seed_of_the_data_order_is_not_called_the_seed_of_a_run():
+    runs = [dataclasses.replace(made(each, 2.0), path=Path(f"run{number}"))
+            for number, each in enumerate(noise.cells(SMALL, 2))]
+    for number, run in enumerate(runs):
+        run.spec["condition"] = f"condition {number}"
+    assert list(records.labels(runs).values()) == [
+        f"cross_entropy (data.seed {order}, init_seed {weights})" for weights in range(2) for order in range(2)]

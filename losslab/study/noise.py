@@ -40,7 +40,7 @@ def measure(
     if not 1 <= len(conditions) <= 2:
         raise ValueError(f"noise is measured of one loss or two, got {len(conditions)}; `losslab compare` takes more")
     if len(seeds) < 2:
-        raise ValueError(f"noise takes at least 2 seeds, got {len(seeds)}; 20 know it to a third")
+        raise ValueError(f"noise takes at least 2 seeds, got {len(seeds)}; 20 know it to within some 40 %")
     with records.lock(store, "store"):
         grid = cells(conditions[0], crossed)
         plans = [plan(conditions, seeds, store, tell=tell, progress=progress)]
