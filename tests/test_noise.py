@@ -109,7 +109,10 @@ def test_the_command_trains_measures_and_writes_the_tables(place, capsys, monkey
     own = [runs["cross_entropy", seed, None, None] for seed in range(2)]
     assert found["standard_deviation"] == pytest.approx(np.std(own, ddof=1))
     assert found["components"]["nll"][1][0] == runs["cross_entropy", 0, 1, 0]
-    assert "## Where it comes from" in Path("docs/noise.md").read_text()
+    text = Path("docs/noise.md").read_text()
+    assert "## Where it comes from" in text and "| initial weights | data order 0 | data order 1 |" in text
+    assert f"| 1 | {found['components']['nll'][1][0]:.4f} | " in text
+    assert f"| 1 | {own[1]:.4f} | " in text.partition("## Every seed")[2]
     before = {path: path.stat().st_mtime_ns for path in Path("runs").rglob("result.json")}
     assert losslab(*command) == 0  # nothing is trained again
     assert before == {path: path.stat().st_mtime_ns for path in Path("runs").rglob("result.json")}

@@ -27,13 +27,17 @@ def markdown(document: dict, command: str = "") -> str:
     for title, said, table in _sections(document):
         parts += [f"## {escape(title[:1].upper() + title[1:])}", *map(escape, said)]
         parts += [table.markdown()] if table else []
+    parts += ["## Every seed", _seed_by_seed(document).markdown()]
+    if grid := document["components"]:
+        parts += ["## Every pair of seeds", _pair_by_pair(grid["nll"]).markdown()]
     parts += [f"- {escape(note)}" for note in document["notes"]]
     corpus, config = document["corpus"], document["config"]
     model = config["model"]
     parts.append(escape(
         f"Corpus {corpus['name']}, digest {corpus['digest']}, tokenizer {corpus['tokenizer']}; model of "
         f"{model['n_layer']} layers, {model['n_head']} heads and width {model['n_embd']}; "
-        f"{document['tokens_per_run'] or 0:,} tokens a run, learning rate {config['train']['learning_rate']:g}."))
+        f"{document['tokens_per_run'] or 0:,} tokens a run, learning rate {config['train']['learning_rate']:g}. "
+        f"{', '.join(f'{key} {words.value(found)}' for key, found in document['environment'].items())}."))
     return "\n\n".join(parts) + "\n"
 
 
@@ -57,6 +61,21 @@ def _conditions(document: dict) -> Table:
                Column("[95 %]"))
     return Table(columns, [(each["loss"], f"{each['n']}", words.number(each["mean"]),
                             _sd(each["standard_deviation"]), _interval(each)) for each in document["conditions"]])
+
+
+def _seed_by_seed(document: dict) -> Table:
+    """The nll of every seed, a column for each loss."""
+    each = document["conditions"]
+    seeds = dict.fromkeys(seed for condition in each for seed in condition["nll"])
+    return Table((Column("seed"), *(Column(condition["loss"], document["unit"]) for condition in each)),
+                 [(seed, *(words.number(condition["nll"].get(seed)) for condition in each)) for seed in seeds])
+
+
+def _pair_by_pair(nll: list[list[float]]) -> Table:
+    """The nll of the crossed design: a row for each seed of the weights."""
+    orders = (Column(f"data order {number}") for number in range(len(nll[0])))
+    return Table((Column("initial weights"), *orders),
+                 [(str(number), *map(words.number, row)) for number, row in enumerate(nll)])
 
 
 def _pairing(found: dict) -> list[str]:

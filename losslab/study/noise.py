@@ -12,6 +12,7 @@ from losslab.running import Tell, execute, plan
 from losslab.stats import noise as statistics
 
 ALPHA, POWER = 0.05, 0.9
+ENVIRONMENT = ("losslab", "torch", "device", "dtype", "threads")  # what a page names of it
 CROSSED = "crossed"  # the folder in the store
 FIXED_SEED = 0  # of dropout in the crossed design
 
@@ -113,6 +114,7 @@ def document(
         "corpus": {name: first.spec["corpus"].get(name) for name in ("name", "digest", "tokenizer")},
         "tokens_per_run": next((run.result["tokens"] for run in conditions[0] if "tokens" in run.result), None),
         "config": first.spec["config"],
+        "environment": {name: first.environment.get(name) for name in ENVIRONMENT},
     }
 
 
