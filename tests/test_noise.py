@@ -10,7 +10,7 @@ from commands import FAST, losslab, refuses
 from experiments import SMALL, change
 from experiments import place as place
 
-from losslab import experiment, records, stats
+from losslab import comparison, experiment, records, stats
 from losslab.config import to_dict
 from losslab.report import noise as page
 from losslab.stats import noise as statistics
@@ -134,3 +134,11 @@ def test_the_seed_of_the_data_order_is_not_called_the_seed_of_a_run():
         run.spec["condition"] = f"condition {number}"
     assert list(records.labels(runs).values()) == [
         f"cross_entropy (data.seed {order}, init_seed {weights})" for weights in range(2) for order in range(2)]
+
+
+def test_arms_whose_data_order_differs_say_so():
+    runs = [dataclasses.replace(run, path=Path(f"{run.loss}{run.seed}")) for run in (
+        *arm("cross_entropy", [2.0, 2.1]), *arm("focal", [2.2, 2.1]))]
+    for run in runs[2:]:
+        run.spec["config"]["data"]["seed"] = 7
+    assert "arms differ in more than the loss: data.seed (None and 7)" in comparison.compare(runs).warnings
