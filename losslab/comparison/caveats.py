@@ -67,7 +67,7 @@ def _unlike_settings(arms: Arms, own: Mapping[str, Mapping]) -> list[str]:
     keys = dict.fromkeys(key for settings in own.values() for key in settings if key not in outside())
     told = []
     for key in keys:
-        if not key.startswith("data.") or key == "data.seed":  # the others are said of the corpora already, in their digests
+        if not key.startswith("data.") or key == "data.seed":  # others: in the digests of corpora
             told.append(f"{key} ({_and(dict.fromkeys(str(own[name].get(key)) for name in arms))})")
     return [f"arms differ in more than the loss: {_and(told)}"] if told else []
 
