@@ -5,7 +5,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from losslab.config import TrainConfig
+from losslab.config import TrainConfig, rates
 
 PEAK = "peak_learning_rate"  # what a group calls its own; the schedule scales it
 
@@ -42,17 +42,15 @@ def learning_rate(step: int, num_steps: int, config: TrainConfig, peak: float | 
         peak: to scale, `config.learning_rate` if None.
 
     Example:
-        >>> config = TrainConfig(learning_rate=1.0, min_learning_rate=0.1, warmup_steps=10)
+        >>> config = TrainConfig(learning_rate=1.0, min_learning_rate_ratio=0.1, warmup_steps=10)
         >>> [round(learning_rate(step, 1000, config), 4) for step in (0, 9, 10, 505, 1000)]
         [0.0909, 0.9091, 1.0, 0.55, 0.1]
         >>> learning_rate(1000, 1000, config, peak=20.0)
         2.0
     """
-    lowest = config.min_learning_rate
     if peak is None:
         peak = config.learning_rate
-    elif peak != config.learning_rate:
-        lowest *= peak / config.learning_rate if config.learning_rate else 1.0
+    lowest = rates.lowest(peak, config.min_learning_rate_ratio)
     warmup = min(config.warmup_steps, num_steps // 10)
     if step < warmup:
         return peak * (step + 1) / (warmup + 1)

@@ -21,7 +21,7 @@ class Start:
 
     def settle(self, config: ExperimentConfig) -> ExperimentConfig:
         """`config` with the model and the tokenizer of these weights; training can choose the dropout alone."""
-        model = replace(self.model, dropout=config.model.dropout)
+        model = replace(self.model, dropout=config.model.dropout, init_seed=None)
         settled = replace(config, model=model, data=replace(config.data, tokenizer=self.tokenizer.name))
         settled.check_seq_len()
         return settled

@@ -9,7 +9,7 @@ from losslab.config import DataConfig, EvaluateConfig, ExperimentConfig, ModelCo
 SMALL = ExperimentConfig(
     data=DataConfig(corpus="text.txt", val_bytes=2_000, tune_bytes=2_000),
     model=ModelConfig(n_layer=1, n_head=2, n_embd=16, num_positions=16, dropout=0.1),
-    train=TrainConfig(num_steps=30, batch_size=4, learning_rate=1e-2, min_learning_rate=1e-3, device="cpu"),
+    train=TrainConfig(num_steps=30, batch_size=4, learning_rate=1e-2, device="cpu"),
     evaluate=EvaluateConfig(tune_tokens=256, every=10, num_samples=1, sample_tokens=10),
 )
 
@@ -56,7 +56,6 @@ dropout = 0.1
 num_steps = {steps}
 batch_size = 4
 learning_rate = 1e-2
-min_learning_rate = 1e-3
 device = "cpu"
 log_every = 1
 checkpoint_every = {every}

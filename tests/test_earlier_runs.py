@@ -160,3 +160,34 @@ def test_a_run_of_a_newer_identity_is_compared_and_not_resumed(place):
     assert records.read("run").condition == "of3"
     with pytest.raises(ValueError, match="a newer losslab .identity version 3, this one knows up to 2.; update"):
         experiment.resume("run")
+
+
+@pytest.mark.parametrize("rate", [1e-3, 0.000123])
+def test_a_run_with_a_lowest_rate_goes_on_with_the_ratio(place, rate):
+    config = override(change(train={"num_steps": 6, "dtype": "float32"}), {"train": {"min_learning_rate": rate}})
+    whole = experiment.run(config, "whole")
+    folder = _stopped(config, Path("store/run"), at=2)
+    _with_rate(folder, rate)
+    assert records.read(folder).condition == whole.condition and records.read(folder).config == whole.config
+    assert rate == whole.config.train.min_learning_rate
+    resumed = experiment.resume(folder)
+    assert resumed.result["weights"] == whole.result["weights"]
+
+
+def test_a_run_with_a_lowest_rate_that_no_ratio_gives_is_compared_and_not_continued(place):
+    rate = 1e-2 * 0.37 * 1.0000000000000002  # with more digits than anybody types
+    folder = _stopped(change(train={"num_steps": 6, "dtype": "float32"}), Path("run"), at=2)
+    _with_rate(folder, rate)
+    assert records.read(folder).config.train.min_learning_rate == pytest.approx(rate, rel=1e-14)
+    with pytest.raises(ValueError, match=f"ends at the learning rate {rate}, which no ratio of its peak gives to the "):
+        experiment.resume(folder)
+
+
+def _with_rate(folder, rate):
+    """The specification as it was written when the lowest rate was a setting."""
+    spec = json.loads((folder / "spec.json").read_text())
+    del spec["checksum"]
+    del spec["config"]["train"]["min_learning_rate_ratio"], spec["config"]["data"]["seed"]
+    del spec["config"]["model"]["init_seed"]
+    spec["config"]["train"]["min_learning_rate"] = rate
+    (folder / "spec.json").write_text(json.dumps(spec | {"format": 1}))

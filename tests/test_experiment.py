@@ -81,7 +81,7 @@ def test_a_first_loss_that_is_not_ln_v_is_said_aloud(place, monkeypatch):
 
 
 def test_divergence_is_a_finding(place):
-    config = change(loss="1e8*mse + cross_entropy", train={"learning_rate": 1e8, "min_learning_rate": 0.0,
+    config = change(loss="1e8*mse + cross_entropy", train={"learning_rate": 1e8, "min_learning_rate_ratio": 0.0,
                                                          "grad_clip": 0.0, "warmup_steps": 0})
     said = []
     record = experiment.run(config, place / "run", tell=said.append)
@@ -132,7 +132,7 @@ def test_a_trial_that_is_killed_is_made_again(place):
 
 def test_the_same_seed_starts_every_loss_from_the_same_weights_and_batches(place):
     for loss, folder in (("cross_entropy", "a"), ("softcap(15) | mse + cross_entropy", "b")):
-        config = change(loss=loss, train={"num_steps": 1, "learning_rate": 0.0, "min_learning_rate": 0.0})
+        config = change(loss=loss, train={"num_steps": 1, "learning_rate": 0.0, "min_learning_rate_ratio": 0.0})
         experiment.run(config, place / folder)
     a, b = (safetensors.torch.load_file(place / f / "checkpoint/step-00000001/model.safetensors") for f in "ab")
     assert a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)

@@ -6,12 +6,15 @@ from hashlib import sha256
 from pathlib import Path
 
 import pytest
+import torch
 from experiments import SMALL, change
 from experiments import place as place
+from hypothesis import given
+from hypothesis import strategies as st
 
 from losslab import checkpoint, experiment
 from losslab import config as configuration
-from losslab.config import ExperimentConfig, digest, identity, override, preset
+from losslab.config import ExperimentConfig, digest, identity, override, preset, rates
 from losslab.evaluate import evaluator
 from losslab.experiment import Experiment
 
@@ -41,13 +44,14 @@ def test_a_setting_in_the_identity_makes_another_digest_and_one_outside_does_not
     config = preset("tiny")
     before = identity(config, **TOLD)
     for name, value in configuration.flatten(configuration.to_dict(config)).items():
-        if name in configuration.instead():
+        if name in configuration.instead() - {"train.min_learning_rate_ratio"}:
             continue
         after = identity(_changed(config, name, value), **TOLD)
         assert (after == before) == (name in configuration.outside()), name
         if name not in configuration.outside():
             changed = {key for key in after.keys() | before.keys() if after.get(key) != before.get(key)}
-            assert changed - {"num_steps"} == {name}
+            also = {"train.min_learning_rate"} if "learning_rate" in name else {"num_steps"}
+            assert changed - also == {name} - {"train.min_learning_rate_ratio"}
     assert configuration.outside() == {
         "seed", "train.log_every", "train.checkpoint_every", "evaluate.every", "evaluate.batch_size",
         "evaluate.num_samples", "evaluate.sample_tokens", "evaluate.tasks", "evaluate.tasks_every",
@@ -55,7 +59,7 @@ def test_a_setting_in_the_identity_makes_another_digest_and_one_outside_does_not
     }
     assert configuration.instead() == {
         "loss", "start", "train.num_tokens", "train.num_steps", "data.corpus", "data.tokenizer", "data.val_bytes",
-        "data.tune_bytes", "data.max_bytes",
+        "data.tune_bytes", "data.max_bytes", "train.min_learning_rate_ratio",
     }
 
 
@@ -63,7 +67,8 @@ def _changed(config, name, value):
     """`config` with another value at the dotted `name`."""
     others = {"train.dtype": "bfloat16", "train.device": "cpu", "model.activation": "gelu", "model.n_head": 2,
               "train.betas": (0.9, 0.95), "evaluate.tasks": "blimp", "evaluate.benchmarks": "there",
-              "train.micro_batch_size": 4, "train.seq_len": 64, "model.n_embd": 2 * 96, "train.batch_size": 16}
+              "train.micro_batch_size": 4, "train.seq_len": 64, "model.n_embd": 2 * 96, "train.batch_size": 16,
+              "model.init_seed": 0, "data.seed": 0}
     other = others.get(name, not value if isinstance(value, bool) else value / 2 or 0.25 if isinstance(value, float)
                        else value + 1 if isinstance(value, int) else None)
     together = {"evaluate.tasks": {"tasks_every": 5}, "evaluate.tasks_every": {"tasks": "blimp"}}.get(name, {})
@@ -97,7 +102,8 @@ def test_a_default_that_changes_later_shows_in_the_identity_of_new_runs_alone():
     assert identity(new, **TOLD)["train.warmup_steps"] == 50 and "train.warmup_steps" not in identity(old, **TOLD)
     # so every field needs a line in the table on the day when it is added
     names = configuration.flatten(configuration.to_dict(ExperimentConfig())).keys()
-    assert names - configuration.outside() - configuration.instead() == configuration.DEFAULTS.keys()
+    own = names - configuration.outside() - configuration.instead()
+    assert own | {"train.min_learning_rate"} == configuration.DEFAULTS.keys()
 
 
 def test_the_condition_of_an_experiment_is_the_digest_of_its_identity(place):
@@ -152,3 +158,53 @@ def test_the_old_name_of_the_context_length_is_read(place):
     manifest["model.json"] = sha256((path / "model.json").read_bytes()).hexdigest()
     (path / "manifest.json").write_text(json.dumps(manifest))
     assert checkpoint.load(path).model.config == config.model
+
+
+RATES = st.builds(lambda digits, power: float(f"{digits}e{power}"), st.integers(1, 99_999), st.integers(-12, -4))
+
+
+@given(RATES, RATES, st.integers(1, 50))
+def test_every_rate_of_earlier_versions_is_a_ratio_to_the_last_bit(one, other, parts):
+    peak, rate = max(one, other), min(one, other)
+    for lowest in (rate, peak / parts):  # as typed, and as the presets had it
+        assert rates.lowest(peak, rates.ratio(peak, lowest)) == lowest
+    assert rates.lowest(peak, 0.1) == peak / 10 and rates.ratio(peak, peak / 10) == 0.1
+
+
+def test_the_lowest_rate_of_earlier_versions_is_read_as_a_ratio_of_the_peak(place):
+    config = override(SMALL, {"train": {"min-learning-rate": 5e-3}})
+    assert config.train.min_learning_rate_ratio == 0.5 and config.train.min_learning_rate == 5e-3
+    # 3e-4/5 is not 6e-5 in floating point, and both are schedules that exist
+    both = [override(SMALL, {"train": {"learning_rate": 3e-4, "min_learning_rate": rate}}) for rate in (3e-4 / 5, 6e-5)]
+    assert [identity(each, **TOLD)["train.min_learning_rate"] for each in both] == [5.9999999999999995e-05, 6e-05]
+    moved = override(config, {"train": {"learning_rate": 0.5}})  # a higher peak moves the whole schedule
+    assert moved.train.min_learning_rate == 0.25
+    Path("spec.toml").write_text("[train]\nlearning_rate = 1e-3\nmin_learning_rate = 2e-3\n")
+    with pytest.raises(ValueError, match=r"train.min_learning_rate \(=0.002\) must lie between 0 and .* \(=0.001\)"):
+        configuration.load("spec.toml")
+    with pytest.raises(ValueError, match="both set the end of the schedule; give the ratio alone"):
+        override(SMALL, {"train": {"min_learning_rate": 1e-3, "min_learning_rate_ratio": 0.1}})
+    with pytest.raises(ValueError, match="min_learning_rate .='low'. must lie between"):
+        override(SMALL, {"train": {"min_learning_rate": "low"}})
+
+
+def test_runs_of_one_seed_of_weights_or_of_data_share_those_weights_or_batches(place):
+    def begun(seed, **sections):
+        made = Experiment(change(seed=seed, train={"num_steps": 1, "dtype": "float32"}, **sections))
+        training = experiment.Training(made, Path(f"begun-{made.condition}-{seed}"), "cpu")
+        batch = made.corpus.batches("train", seed=made.config.data_seed, batch_size=4, seq_len=16)(3)
+        return made, training.model.state_dict(), batch.tokens
+
+    plain, own = begun(5), begun(6, model={"init_seed": 5})
+    assert all(torch.equal(plain[1][name], own[1][name]) for name in plain[1])
+    assert not (plain[2] == own[2]).all()
+    ordered = begun(6, data={"seed": 5})
+    assert (ordered[2] == plain[2]).all() and not torch.equal(ordered[1]["wte.weight"], plain[1]["wte.weight"])
+    assert plain[0].condition != own[0].condition != ordered[0].condition
+    assert identity(own[0].config, **TOLD) == identity(plain[0].config, **TOLD) | {"model.init_seed": 5}
+    both = begun(5, model={"init_seed": 5}, data={"seed": 5})[0].config  # said and not said are one run, by its weights
+    again = {config: experiment.run(config, f"again-{n}") for n, config in enumerate((plain[0].config, both))}
+    assert len({run.result["weights"] for run in again.values()}) == 1
+    for name, section in (("model.init_seed", {"model": {"init_seed": -1}}), ("data.seed", {"data": {"seed": 2**32}})):
+        with pytest.raises(ValueError, match=f"{name} must be between 0"):
+            override(SMALL, section)

@@ -242,7 +242,7 @@ def test_a_model_of_another_kind_is_named_in_one_place_and_trained_saved_measure
     monkeypatch.setattr("losslab.model.build", Bigram)
     tokenizer = tokenizers.make("bytes")
     text = np.frombuffer(b"abcdefgh" * 4, dtype=np.uint8).astype(np.int64)
-    config = TrainConfig(num_steps=60, batch_size=1, learning_rate=0.1, min_learning_rate=0.1, weight_decay=0.0)
+    config = TrainConfig(num_steps=60, batch_size=1, learning_rate=0.1, min_learning_rate_ratio=1.0, weight_decay=0.0)
     model = initialized(ModelConfig(n_layer=1, n_head=1, n_embd=16, num_positions=31), 257, 0)
     train(model, lambda step: (text[None, :-1], text[None, 1:]), Objective.parse("cross_entropy"), config)
     path = checkpoint.save(tmp_path, model, tokenizer, step=60, tokens=60 * 31, seconds=1.0)

@@ -40,7 +40,7 @@ def test_the_first_step_is_decay_and_then_the_sign_of_the_gradient():
     # Adam's first step: both moments are corrected to g and g^2, so it moves by lr * g / (|g| + eps)
     layer = nn.Linear(3, 2)
     weight, bias = layer.weight.detach().clone(), layer.bias.detach().clone()
-    optimizer = build(layer, TrainConfig(learning_rate=0.01, min_learning_rate=0.0, weight_decay=0.5))
+    optimizer = build(layer, TrainConfig(learning_rate=0.01, min_learning_rate_ratio=0.0, weight_decay=0.5))
     layer.weight.grad = torch.tensor([[1.0, -2.0, 0.5], [3.0, -0.1, 0.0]])
     layer.bias.grad = torch.tensor([4.0, -4.0])
     optimizer.step()
@@ -61,7 +61,7 @@ def test_the_second_step_by_hand():
 
 
 def rates(num_steps, **how):
-    config = TrainConfig(**{"learning_rate": 1.0, "min_learning_rate": 0.1, "warmup_steps": 100, **how})
+    config = TrainConfig(**{"learning_rate": 1.0, "min_learning_rate_ratio": 0.1, "warmup_steps": 100, **how})
     return [learning_rate(step, num_steps, config) for step in range(num_steps)]
 
 
@@ -70,7 +70,7 @@ def test_warm_up_is_linear_and_then_a_cosine_falls_to_the_minimum():
     assert rate[:100] == pytest.approx([(step + 1) / 101 for step in range(100)])
     assert rate[100] == 1.0 and rate[600] == pytest.approx(0.55)
     assert rate[350] == pytest.approx(0.55 + 0.45 * math.sqrt(0.5))
-    assert learning_rate(1100, 1100, TrainConfig(learning_rate=1.0, min_learning_rate=0.1)) == pytest.approx(0.1)
+    assert learning_rate(1100, 1100, TrainConfig(learning_rate=1.0, min_learning_rate_ratio=0.1)) == pytest.approx(0.1)
 
 
 def test_warm_up_takes_at_most_a_tenth_of_the_run():
@@ -79,7 +79,7 @@ def test_warm_up_takes_at_most_a_tenth_of_the_run():
 
 
 def test_each_group_has_its_own_peak_and_the_schedule_is_a_factor_of_it():
-    config = TrainConfig(learning_rate=1e-3, min_learning_rate=1e-4, warmup_steps=10)
+    config = TrainConfig(learning_rate=1e-3, min_learning_rate_ratio=0.1, warmup_steps=10)
     optimizer = build(GPT2(ModelConfig(n_layer=1, n_head=1, n_embd=4, num_positions=4), 5), config)
     assert [group[PEAK] for group in optimizer.param_groups] == [1e-3, 1e-3]
     optimizer.param_groups[1][PEAK] = 0.02
@@ -92,13 +92,13 @@ def test_each_group_has_its_own_peak_and_the_schedule_is_a_factor_of_it():
     plain = torch.optim.SGD([torch.zeros(1)], lr=5.0)  # a group that names no peak has the configuration's
     set_learning_rates(plain, 10, 100, config)
     assert plain.param_groups[0]["lr"] == 1e-3
-    still = TrainConfig(learning_rate=0.0, min_learning_rate=0.0)
+    still = TrainConfig(learning_rate=0.0, min_learning_rate_ratio=0.0)
     assert learning_rate(50, 100, still, peak=1.0) == pytest.approx(0.5 * (1 + math.cos(math.pi * 40 / 90)))
 
 
 @given(st.integers(1, 300), st.integers(0, 200), st.floats(0, 1))
 def test_every_update_has_a_rate_between_the_bounds_that_rises_and_then_falls(num_steps, warmup, floor):
-    rate = rates(num_steps, warmup_steps=warmup, min_learning_rate=floor)
+    rate = rates(num_steps, warmup_steps=warmup, min_learning_rate_ratio=floor)
     top = rate.index(max(rate))
     assert max(rate) == 1.0 and top <= min(warmup, num_steps // 10)
     assert rate[:top] == sorted(rate[:top]) and rate[top:] == sorted(rate[top:], reverse=True)

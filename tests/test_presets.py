@@ -32,7 +32,7 @@ CHANGED = {  # what each preset sets to another value than the default: sizes, l
     "tiny": {
         "data.val_bytes": 200_000, "data.tune_bytes": 100_000, "data.max_bytes": 4_000_000, "model.n_layer": 2,
         "model.n_embd": 96, "train.num_tokens": 1_000_000, "train.batch_size": 8, "train.learning_rate": 4e-3,
-        "train.min_learning_rate": 4e-4, "evaluate.tune_tokens": 8192,
+        "evaluate.tune_tokens": 8192,
     },
     "char": {
         "data.tokenizer": "char", "model.num_positions": 64, "model.bias": False, "model.activation": "gelu",
@@ -41,10 +41,9 @@ CHANGED = {  # what each preset sets to another value than the default: sizes, l
     "story-3m": {
         "data.corpus": "tinystories", "data.tokenizer": "gpt2", "model.n_layer": 6, "model.n_head": 8,
         "model.n_embd": 64, "train.num_tokens": 10_000_000, "train.batch_size": 32, "train.learning_rate": 2e-3,
-        "train.min_learning_rate": 2e-4,
     },
     **{name: OF_GPT2 | {"model.n_layer": n_layer, "model.n_head": n_head, "model.n_embd": n_embd,
-                        "train.learning_rate": rate, "train.min_learning_rate": rate / 10}
+                        "train.learning_rate": rate}
        for name, n_layer, n_head, n_embd, rate in (
            ("gpt2", 12, 12, 768, 6e-4), ("gpt2-medium", 24, 16, 1024, 3e-4), ("gpt2-large", 36, 20, 1280, 2.5e-4),
            ("gpt2-xl", 48, 25, 1600, 2e-4))},

@@ -19,7 +19,7 @@ from losslab.experiment import Experiment
 pytestmark = pytest.mark.usefixtures("place")
 CONFIG = ExperimentConfig(
     start="model", data=DataConfig(corpus="text.txt", val_bytes=2000, tune_bytes=2000),
-    train=TrainConfig(num_steps=6, batch_size=4, learning_rate=1e-2, min_learning_rate=1e-3, device="cpu", log_every=1),
+    train=TrainConfig(num_steps=6, batch_size=4, learning_rate=1e-2, device="cpu", log_every=1),
     evaluate=EvaluateConfig(tune_tokens=256, num_samples=1, sample_tokens=5),
 )
 
@@ -40,7 +40,7 @@ def model(place):
 
 
 def test_the_first_update_begins_at_the_weights_and_moves_them(model):
-    still = dataclasses.replace(CONFIG.train, num_steps=1, learning_rate=0.0, min_learning_rate=0.0,
+    still = dataclasses.replace(CONFIG.train, num_steps=1, learning_rate=0.0, min_learning_rate_ratio=0.0,
                                 dtype="float32")  # some CPUs train in bfloat16, which has three digits
     said = []
     record = experiment.run(change(train=still), "still", tell=said.append)

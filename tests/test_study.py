@@ -35,7 +35,7 @@ def studied(tmp_path_factory):
         "        raise RuntimeError('no more')\n"
         "    return prediction.nll\n"
     )
-    wild = change(QUICK, loss="1e8*mse + cross_entropy", train={"learning_rate": 1e8, "min_learning_rate": 0.0,
+    wild = change(QUICK, loss="1e8*mse + cross_entropy", train={"learning_rate": 1e8, "min_learning_rate_ratio": 0.0,
                                                               "grad_clip": 0.0, "warmup_steps": 0})
     said, told = [], []
     with contextlib.chdir(folder), pytest.MonkeyPatch.context() as patch:

@@ -105,7 +105,7 @@ def test_a_micro_batch_of_masked_targets_alone_is_as_if_it_were_not_there():
 
 def curve():
     lines = []
-    config = TrainConfig(num_steps=40, batch_size=4, learning_rate=1e-2, min_learning_rate=1e-3, log_every=1)
+    config = TrainConfig(num_steps=40, batch_size=4, learning_rate=1e-2, log_every=1)
     train(fresh(), batches, Objective.parse("cross_entropy + 1e-4*z_loss"), config,
           lambda info: lines.append([info.objective, info.nll, info.grad_norm]) and None)
     return lines
@@ -148,7 +148,7 @@ def test_stopping_and_going_on_is_the_same_run():
 
 def test_an_objective_that_is_not_finite_ends_the_run_before_the_update():
     model = fresh()
-    config = TrainConfig(num_steps=50, learning_rate=1e8, min_learning_rate=0.0, grad_clip=0.0, warmup_steps=0)
+    config = TrainConfig(num_steps=50, learning_rate=1e8, min_learning_rate_ratio=0.0, grad_clip=0.0, warmup_steps=0)
     outcome = train(model, batches, Objective.parse("1e8*mse + cross_entropy"), config)
     assert isinstance(outcome, Diverged) and 1 < outcome.step <= 50 and np.isfinite(outcome.previous)
     assert not (np.isfinite(outcome.objective) and np.isfinite(outcome.grad_norm))

@@ -62,8 +62,9 @@ def save(
         if state is not None:
             save_optimizer(temporary, state)
         tokenizer.save(temporary)
+        sizes = {name: value for name, value in asdict(model.config).items() if name != "init_seed"}  # of the run
         described = {
-            "format": FORMAT, "step": step, "tokens": tokens, "seconds": seconds, "model": asdict(model.config),
+            "format": FORMAT, "step": step, "tokens": tokens, "seconds": seconds, "model": sizes,
             "vocab_size": model.vocab_size, "transform": model.transform_text,
         }
         (temporary / ABOUT).write_text(json.dumps(described, indent=1) + "\n", encoding="utf-8")

@@ -9,6 +9,7 @@ from cyclopts import Group, Parameter, UnknownOptionError
 from docstring_parser import parse_from_object
 
 from losslab import config as configuration
+from losslab.config import rates
 from losslab.config.numbers import MAX_MARGIN, MAX_SEEDS, MAX_WORKERS, check, shown, whole
 from losslab.words import nearest
 
@@ -29,7 +30,7 @@ def _flags(section: type) -> type:
     flags = []
     for field in dataclasses.fields(section):
         about = Parameter(help=meaning.get(field.name), group=group, show_default=False, negative="")
-        about = Parameter.combine(about, WHOLE) if hints[field.name] is int else about
+        about = Parameter.combine(about, WHOLE) if hints[field.name] in (int, int | None) else about
         flags.append((field.name, Annotated[hints[field.name] | None, about], dataclasses.field(default=None)))
     return dataclasses.make_dataclass(section.__name__, flags)
 
@@ -149,6 +150,8 @@ def unknown(error: UnknownOptionError) -> str:
     keyword = (error.token.keyword or error.token.value).split("=")[0]
     flags = [name for argument in error.argument_collection if argument.parse for name in argument.names]
     bare = keyword.lstrip("-").replace("_", "-")
+    if bare.rpartition(".")[2] in (rates.OLD.replace("_", "-"), "min-lr"):
+        return rates.ADVICE
     section, _, field = (configuration.synonym(bare) or bare).replace("_", "-").rpartition(".")
     ends = [flag for flag in flags if flag.lstrip("-").rpartition(".")[2] == field]
     exact = [flag for flag in ends if flag in (f"--{field}", f"--{section}.{field}")]

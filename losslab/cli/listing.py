@@ -103,7 +103,8 @@ def _differing(runs: Sequence[dict]) -> dict[str, str]:
     keys = dict.fromkeys(key for own in settings for key in own if key != "data.corpus")  # that has a column
     differ = [key for key in keys if any(own.get(key) != settings[0].get(key) for own in settings)]
     last = [key.rpartition(".")[2] for key in differ]
-    return {key: printable(short if last.count(short) == 1 else key) for key, short in zip(differ, last, strict=True)}
+    taken = [*last, *COLUMNS]
+    return {key: printable(short if taken.count(short) == 1 else key) for key, short in zip(differ, last, strict=True)}
 
 
 def _cell(key: str, found) -> str:

@@ -77,7 +77,7 @@ def _unlike_settings(arms: Arms, own: Mapping[str, Mapping], tuned: Mapping[str,
                          if key not in outside() and key not in searched)
     told = []
     for key in keys:
-        if not key.startswith("data."):  # said of the corpora already, in their digests
+        if not key.startswith("data.") or key == "data.seed":  # others: in the digests of corpora
             told.append(f"{key} ({_and(dict.fromkeys(str(own[name].get(key)) for name in arms))})")
     return [f"arms differ in more than the loss: {_and(told)}"] if told else []
 

@@ -15,7 +15,7 @@ VERSION = 2  # 1 was a digest over all settings, whether they mattered or not
 
 DEFAULTS: dict[str, object] = {
     "model.n_layer": 4, "model.n_head": 4, "model.n_embd": 128, "model.num_positions": 128, "model.dropout": 0.0,
-    "model.bias": True, "model.tied": True, "model.activation": "gelu_tanh",
+    "model.bias": True, "model.tied": True, "model.init_seed": None, "data.seed": None, "model.activation": "gelu_tanh",
     "train.seq_len": 0, "train.batch_size": 16, "train.micro_batch_size": 0,
     "train.learning_rate": 1e-3, "train.min_learning_rate": 1e-4, "train.warmup_steps": 100,
     "train.weight_decay": 0.1, "train.betas": (0.9, 0.99), "train.grad_clip": 1.0,
@@ -38,6 +38,9 @@ def identity(config: ExperimentConfig, *, objective: str, corpus: str, weights: 
     """
     fixed = {"identity": VERSION, "loss": objective, "corpus": corpus, "num_steps": config.num_steps}
     own = settings(config)
+    lowest = config.train.min_learning_rate  # as a rate, which earlier versions had as a setting
+    if lowest != DEFAULTS["train.min_learning_rate"]:
+        own["train.min_learning_rate"] = lowest
     if config.seq_len == config.model.num_positions:  # said or not
         own.pop("train.seq_len", None)
     return fixed | ({"start": weights} if weights else {}) | own

@@ -11,6 +11,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 
 from losslab import untrusted
+from losslab.config import rates
 from losslab.config.numbers import shown, whole
 from losslab.config.presets import preset
 from losslab.config.sections import ExperimentConfig
@@ -26,6 +27,8 @@ WORDS = {int: "a whole number", float: "a number", str: "a text", bool: "true or
 
 def override(config, values: dict, *, source: str = "the configuration", prefix: str = ""):
     """`config` with nested `values` laid over it; unknown fields and wrong types are errors."""
+    if prefix == "train.":
+        values = rates.converted(values, config.learning_rate)
     known = {f.name: f for f in fields(config)}
     hints = typing.get_type_hints(type(config))
     changed = {}
@@ -67,6 +70,10 @@ def _hint(key, prefix: str, known: dict) -> str:
 
 
 def _typed(value, hint, name: str, source: str):
+    if isinstance(hint, types.UnionType):  # int | None
+        (hint,) = (each for each in typing.get_args(hint) if each is not types.NoneType)
+        if value is None:
+            return None
     if isinstance(hint, types.GenericAlias):  # tuple[float, float]
         wanted = typing.get_args(hint)
         if not isinstance(value, list | tuple) or len(value) != len(wanted):

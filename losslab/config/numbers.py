@@ -37,7 +37,7 @@ LIMITS: dict[str, tuple[float, float, str]] = {
     "train.batch_size": (1, *SEQUENCES),
     "train.micro_batch_size": (0, *SEQUENCES),
     "train.learning_rate": (0, *FLOAT32),
-    "train.min_learning_rate": (0, *FLOAT32),
+    "train.min_learning_rate_ratio": (0, 1, "a share of the peak"),
     "train.warmup_steps": (0, *UPDATES),
     "train.weight_decay": (0, *FLOAT32),
     "train.grad_clip": (0, *FLOAT32),

@@ -27,22 +27,18 @@ SIZES: dict[str, ModelConfig] = {
 }
 
 
-def _classic(learning_rate: float, **settings) -> TrainConfig:
-    return TrainConfig(learning_rate=learning_rate, min_learning_rate=learning_rate / 10, **settings)
-
-
 _PUBLISHED = {"num_tokens": 10_000_000_000, "batch_size": 480, "micro_batch_size": 12, "warmup_steps": 700,
               "betas": (0.9, 0.95), "checkpoint_every": 1000}  # of the GPT-2 sizes
 RECIPES: dict[str, Mapping[str, TrainConfig]] = {
     # AdamW, a linear warm-up and a cosine to a tenth of the peak
     "classic": {
-        "tiny": _classic(4e-3, num_tokens=1_000_000, batch_size=8),
-        "char": _classic(1e-3, num_steps=2000, batch_size=12, warmup_steps=100),
-        "story-3m": _classic(2e-3, num_tokens=10_000_000, batch_size=32),
-        "gpt2": _classic(6e-4, **_PUBLISHED),
-        "gpt2-medium": _classic(3e-4, **_PUBLISHED),
-        "gpt2-large": _classic(2.5e-4, **_PUBLISHED),
-        "gpt2-xl": _classic(2e-4, **_PUBLISHED),
+        "tiny": TrainConfig(learning_rate=4e-3, num_tokens=1_000_000, batch_size=8),
+        "char": TrainConfig(learning_rate=1e-3, num_steps=2000, batch_size=12, warmup_steps=100),
+        "story-3m": TrainConfig(learning_rate=2e-3, num_tokens=10_000_000, batch_size=32),
+        "gpt2": TrainConfig(learning_rate=6e-4, **_PUBLISHED),
+        "gpt2-medium": TrainConfig(learning_rate=3e-4, **_PUBLISHED),
+        "gpt2-large": TrainConfig(learning_rate=2.5e-4, **_PUBLISHED),
+        "gpt2-xl": TrainConfig(learning_rate=2e-4, **_PUBLISHED),
     },
 }
 

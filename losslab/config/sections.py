@@ -7,6 +7,7 @@ a score, so runs that differ in it alone are one. `instead`: the identity has so
 import re
 from dataclasses import dataclass, field
 
+from losslab.config import rates
 from losslab.config.numbers import MAX_PARAMETERS, MAX_UPDATE_TOKENS, TOKENS, check_fields, shown
 
 IGNORE_INDEX = -100  # the target id that does not count; PyTorch's own default
@@ -40,6 +41,8 @@ class DataConfig:
     """Size of the tune split where the corpus does not fix it, in bytes of whole documents."""
     max_bytes: int = instead(20_000_000, DIGEST)
     """How much of an endless or streamed corpus is taken, in bytes (`tales`, hub data sets)."""
+    seed: int | None = None
+    """Seed of the order of the training batches; that of the run unless given."""
 
     def __post_init__(self):
         check_fields(self, "data.")
@@ -61,6 +64,8 @@ class ModelConfig:
     """Whether linear layers and norms have biases, as GPT-2's do."""
     tied: bool = True
     """Whether the output weights are the token embedding, as GPT-2's are."""
+    init_seed: int | None = None
+    """Seed of the initial weights; that of the run unless given."""
     activation: str = "gelu_tanh"
     """Between the two maps of a block: `gelu_tanh`, which is GPT-2's, or the exact `gelu`, which is nanoGPT's."""
 
@@ -110,8 +115,8 @@ class TrainConfig:
     """Sequences in one forward pass; 0 means the whole batch."""
     learning_rate: float = 1e-3
     """Peak learning rate."""
-    min_learning_rate: float = 1e-4
-    """Learning rate at the end of the cosine."""
+    min_learning_rate_ratio: float = instead(0.1, "the learning rate at the end of the cosine, as a number")
+    """Learning rate at the end of the cosine, as a share of the peak."""
     warmup_steps: int = 100
     """Steps of linear warm-up; at most a tenth of the run is used."""
     weight_decay: float = 0.1
@@ -143,15 +148,15 @@ class TrainConfig:
                 f"train.batch_size (={self.batch_size}) must be divisible by "
                 f"train.micro_batch_size (={self.micro_batch_size})"
             )
-        if self.min_learning_rate > self.learning_rate:
-            raise ValueError(
-                f"train.min_learning_rate (={self.min_learning_rate}) must lie between 0 and "
-                f"train.learning_rate (={self.learning_rate})"
-            )
         if not re.fullmatch(r"auto|cpu|mps|cuda(:[0-9]{1,3})?", self.device):
             raise ValueError(f"train.device must be auto, cpu, cuda or mps, or cuda:N, got {shown(self.device)}")
         if self.dtype not in ("auto", "float32", "bfloat16"):
             raise ValueError(f"train.dtype must be auto, float32 or bfloat16, got {shown(self.dtype)}")
+
+    @property
+    def min_learning_rate(self) -> float:
+        """Learning rate at the end of the cosine."""
+        return rates.lowest(self.learning_rate, self.min_learning_rate_ratio)
 
     @property
     def grad_accum_steps(self) -> int:
@@ -211,7 +216,7 @@ class ExperimentConfig:
     loss: str = instead("cross_entropy", "the formula with every default written out, and the hashes of loss files")
     """The objective's formula, or the path of a loss file."""
     seed: int = outside(0, "replicates differ in it")
-    """Seed of the initial weights, the data order and dropout."""
+    """Seed of dropout, and of the initial weights and the data order unless they have their own."""
     start: str = instead("", "the sha256 of the weights")
     """Run or imported model whose weights, tokenizer and sizes training starts from; nothing: new weights."""
     data: DataConfig = field(default_factory=DataConfig)
@@ -220,8 +225,9 @@ class ExperimentConfig:
     evaluate: EvaluateConfig = field(default_factory=EvaluateConfig)
 
     def __post_init__(self):
-        if not 0 <= self.seed < 2**32:
-            raise ValueError(f"seed must be between 0 and 2**32 - 1, got {shown(self.seed)}")
+        for name, seed in (("seed", self.seed), ("model.init_seed", self.init_seed), ("data.seed", self.data_seed)):
+            if not 0 <= seed < 2**32:
+                raise ValueError(f"{name} must be between 0 and 2**32 - 1, got {shown(seed)}")
         if not self.start:  # which has its own model
             self.check_seq_len()
         if self.tokens_per_step > MAX_UPDATE_TOKENS:
@@ -241,6 +247,16 @@ class ExperimentConfig:
         if self.train.seq_len > self.model.num_positions:
             raise ValueError(f"train.seq_len (={self.train.seq_len:,}) must be at most model.num_positions "
                              f"(={self.model.num_positions:,}), the rows of the model's position table")
+
+    @property
+    def init_seed(self) -> int:
+        """Seed of the initial weights."""
+        return self.seed if self.model.init_seed is None else self.model.init_seed
+
+    @property
+    def data_seed(self) -> int:
+        """Seed of the order of the training batches."""
+        return self.seed if self.data.seed is None else self.data.seed
 
     @property
     def seq_len(self) -> int:

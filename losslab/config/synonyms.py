@@ -2,7 +2,8 @@
 
 SYNONYMS: dict[str, str] = {
     "lr": "train.learning_rate", "max_lr": "train.learning_rate", "peak_lr": "train.learning_rate",
-    "min_lr": "train.min_learning_rate", "warmup": "train.warmup_steps", "warmup_iters": "train.warmup_steps",
+    "min_lr": "train.min_learning_rate_ratio", "min_lr_ratio": "train.min_learning_rate_ratio",
+    "warmup": "train.warmup_steps", "warmup_iters": "train.warmup_steps",
     "wd": "train.weight_decay", "decay": "train.weight_decay",
     "clip": "train.grad_clip", "clip_grad": "train.grad_clip", "max_grad_norm": "train.grad_clip",
     "beta1": "train.betas", "beta2": "train.betas",
@@ -23,6 +24,7 @@ SYNONYMS: dict[str, str] = {
     "tie": "model.tied", "tie_weights": "model.tied", "tie_word_embeddings": "model.tied",
     "dataset": "data.corpus", "text": "data.corpus", "vocab": "data.tokenizer",
     "eval_every": "evaluate.every", "eval_interval": "evaluate.every", "eval_batch_size": "evaluate.batch_size",
+    "data_seed": "data.seed", "shuffle_seed": "data.seed",
     "objective": "loss", "criterion": "loss", "random_seed": "seed", "init_from": "start",
 }  # fmt: skip
 

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from losslab import checkpoint, processes, records
@@ -52,7 +52,7 @@ def check_budget(experiment: Experiment, path: Path) -> None:
         if about[name] != value:
             raise Refused(f"the checkpoint has {name} {about[name]!r}, and the specification asks for {value!r}; this "
                           "run is not counted")
-    for name, value in asdict(experiment.config.model).items():
+    for name, value in asdict(replace(experiment.config.model, init_seed=None)).items():  # which is in no checkpoint
         if getattr(model, name) != value:
             raise Refused(f"the checkpoint's model has {name} {getattr(model, name)!r}, and the specification asks for "
                           f"{value!r}; this run is not counted")

@@ -23,7 +23,7 @@ from losslab.untrusted import one_line
 FEWEST, MOST, SECONDS = 6, 200, 3.0  # updates that are timed, the first not counted; more of them up to these seconds
 EVALUATED = 8_192  # tokens, on which evaluation is timed
 WRITTEN = 20  # tokens of a sample
-FOUND = ("num_params", "start_seconds", "step_seconds", "score_seconds", "fit_seconds", "write_seconds")
+FOUND = ("num_params", "start_seconds", "step_seconds", "fastest_seconds", "score_seconds", "fit_seconds", "write_seconds")
 
 
 def measure(experiments: Sequence[Experiment], *, threads: int) -> list[dict]:
@@ -34,7 +34,8 @@ def measure(experiments: Sequence[Experiment], *, threads: int) -> list[dict]:
         threads: CPU threads of each; 0 as the environment says.
 
     Returns:
-        of each `num_params`; `start_seconds`, until it can train; `step_seconds`, of an update; `score_seconds` and
+        of each `num_params`; `start_seconds`, until it can train; `step_seconds` of an update, the mean, and
+        `fastest_seconds`, of the fastest, which other programs disturb least; `score_seconds` and
         `fit_seconds`, of a token that is scored and of one that the temperature is fitted on; `write_seconds`, of a
         token that it writes. As the process says that timed them.
 
@@ -105,7 +106,7 @@ def _timed(experiment: Experiment, began: float) -> dict:
         return len(steps) >= MOST or len(steps) >= FEWEST and info.seconds > SECONDS
 
     train(model, batches, experiment.objective, config.train, enough, vocabulary=vocabulary)
-    per_step = (steps[-1] - steps[0]) / (len(steps) - 1) if len(steps) > 1 else steps[0]
+    each = [after - before for before, after in zip(steps, steps[1:], strict=False)] or steps
     documents = first_tokens(experiment.corpus.documents("tune"), tokenizer,
                              min(EVALUATED, config.evaluate.tune_tokens))
     tokens = sum(len(document.tokens) + document.ends for document in documents)
@@ -114,7 +115,8 @@ def _timed(experiment: Experiment, began: float) -> dict:
     score = _seconds(lambda: nll(model, documents, tokenizer, **options))
     fit = _seconds(lambda: fit_temperature(model, documents, tokenizer, **options))
     write = _seconds(lambda: generate(model, tokenizer, "", num_tokens=WRITTEN, seed=0))
-    return {"num_params": model.num_params, "start_seconds": ready, "step_seconds": per_step,
+    return {"num_params": model.num_params, "start_seconds": ready, "step_seconds": sum(each) / len(each),
+            "fastest_seconds": min(each),
             "score_seconds": score / max(1, tokens), "fit_seconds": fit / max(1, tokens),
             "write_seconds": write / WRITTEN}
 

@@ -46,7 +46,7 @@ class Training:
                 tell("no checkpoint of this run is whole; starting it over")
         if restored is None:
             transforms = self.objective.transforms
-            self.model = initialized(config.model, tokenizer.vocab_size, config.seed, transforms)
+            self.model = initialized(config.model, tokenizer.vocab_size, config.init_seed, transforms)
             if experiment.start:
                 experiment.start.load_into(self.model)
             self.model = self.model.to(device)
@@ -74,7 +74,7 @@ class Training:
         """Train to the end, or to where it is asked to stop: `finished`, `diverged` or `stopped`."""
         config = self.config
         batches = self.corpus.batches(
-            "train", seed=config.seed, batch_size=config.train.batch_size, seq_len=config.seq_len,
+            "train", seed=config.data_seed, batch_size=config.train.batch_size, seq_len=config.seq_len,
             rank=parallel.rank(), world=parallel.world_size(),
         )
         with processes.stop_requests() as asked:

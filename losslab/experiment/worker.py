@@ -13,6 +13,7 @@ from pathlib import Path
 
 from losslab import config as configuration
 from losslab import lossfile, machine, processes, records
+from losslab.config import rates
 from losslab.experiment.plan import Experiment, Tell
 from losslab.experiment.training import Training
 from losslab.lossfile import Source
@@ -59,6 +60,10 @@ def from_folder(record: records.Record, trusted: Collection[str], *, trains: boo
                              "with; start a new run")
     lossfile.check(sources, trusted, what=f"{record.path}",
                    where=f"its text is the source in {record.path / 'spec.json'}")
+    if rates.OLD in spec["config"].get("train", {}):  # it was not converted
+        raise ValueError(f"{record.path} cannot continue: it ends at the learning rate "
+                         f"{spec['config']['train'][rates.OLD]}, which no ratio of its peak gives to the last bit; "
+                         "start a new run instead")
     told = configuration.digest(configuration.identity(
         config, objective=spec["objective"], corpus=spec["corpus"]["digest"], weights=spec.get("start", "")))
     if told != record.condition:

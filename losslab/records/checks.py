@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable
 from dataclasses import fields, is_dataclass
 from functools import cache
+from types import NoneType
 
 from losslab import config as configuration
 from losslab.words import printable
@@ -165,6 +166,7 @@ def _known() -> dict[str, Callable[[object], bool]]:
     """Dotted setting -> whether a value is of its kind, by the kind of its default."""
     kinds = {bool: lambda v: isinstance(v, bool), str: lambda v: isinstance(v, str),
              int: lambda v: _number(v) and v == v // 1, float: lambda v: _number(v) and math.isfinite(v),
+             NoneType: lambda v: v is None or _whole(v, most=2**32 - 1),
              tuple: lambda v: isinstance(v, list) and len(v) == 2 and all(_number(x) for x in v)}
 
     def walk(section, prefix):

@@ -9,16 +9,17 @@ import copy
 import json
 
 from losslab import config as configuration
+from losslab.config import rates
 
 
 def current(written: dict) -> dict:
     """A specification as this version would write it, or as it is where no losslab wrote it like this."""
-    spec = written | {"config": _renamed(written["config"])}
+    spec = written | {"config": _with_ratio(_renamed(written["config"]))}
     if "identity" in spec:
         return spec | {"config": _filled(spec["config"])}
     try:
         config = configuration.from_dict(_filled(spec["config"]))
-        if spec["condition"] != _first_condition(written, config.num_steps):
+        if _is_rate_kept(spec) or spec["condition"] != _first_condition(written, config.num_steps):
             return spec
         identity = configuration.identity(config, objective=spec["objective"], corpus=spec["corpus"]["digest"],
                                           weights=spec.get("start", ""))
@@ -34,10 +35,26 @@ def _renamed(config: dict) -> dict:
             for name, value in config.items()}
 
 
+def _with_ratio(config: dict) -> dict:
+    """`config` with the lowest rate as a ratio of the peak, where one gives it to the last bit."""
+    train = config.get("train")
+    try:
+        new = rates.converted(train) if isinstance(train, dict) else train
+    except ValueError:  # not the settings of a run; whoever needs them says so
+        return config
+    if new == train or rates.lowest(train["learning_rate"], new[rates.NEW]) != train[rates.OLD]:
+        return config
+    return config | {"train": new}
+
+
+def _is_rate_kept(spec: dict) -> bool:
+    return rates.OLD in spec["config"].get("train", {})
+
+
 def _filled(config: dict) -> dict:
     """`config` with the settings that did not exist when it was written, as they were before they could be set."""
     given = configuration.flatten(config)
-    if missing := configuration.DEFAULTS.keys() - given.keys():
+    if missing := configuration.DEFAULTS.keys() - given.keys() - {f"train.{rates.OLD}"}:
         config = copy.deepcopy(config)
         for name in missing:
             section, _, field = name.partition(".")

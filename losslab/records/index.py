@@ -29,7 +29,7 @@ WORTH_KEEPING = 50  # runs read anew; a small store is left as it is
 MOST_BYTES = 512 << 20
 UNREADABLE = "unreadable"
 SCHEMA = (
-    "CREATE TABLE settings (id INTEGER PRIMARY KEY, text TEXT)",
+    "CREATE TABLE settings (id INTEGER PRIMARY KEY, named TEXT)",
     f"CREATE TABLE runs (name BLOB, stamp TEXT, loss TEXT, seed INTEGER, condition_{configuration.VERSION} TEXT, "
     "corpus TEXT, digest TEXT, ended TEXT, nll REAL, tags TEXT, problem TEXT, settings INTEGER)",
 )
@@ -155,7 +155,7 @@ def _load(path: Path) -> tuple[dict, dict]:
             made = index.execute("SELECT sql FROM sqlite_master").fetchall()
             if sorted(sql for (sql,) in made) != sorted(SCHEMA):
                 return {}, {}
-            texts = dict(index.execute("SELECT id, text FROM settings"))
+            texts = dict(index.execute("SELECT id, named FROM settings"))
             entries = index.execute("SELECT * FROM runs").fetchall()
         settings = {number: (text, _settings(text)) for number, text in texts.items()}
         for entry in entries:

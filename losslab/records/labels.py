@@ -77,6 +77,6 @@ def _endings(facts: Sequence[Mapping[str, str]]) -> list[str]:
 
 
 def _short(keys: Sequence[str]) -> list[str]:
-    """The last word of each dotted name, or the whole of it where two end alike."""
-    last = [key.rpartition(".")[2] for key in keys]
-    return [word if last.count(word) == 1 else key for word, key in zip(last, keys, strict=True)]
+    """The last word of each dotted name, or the whole of it where two end alike, or it ends as the seed of a run."""
+    last = ["seed", *(key.rpartition(".")[2] for key in keys)]
+    return [word if last.count(word) == 1 else key for word, key in zip(last[1:], keys, strict=True)]

@@ -4,10 +4,9 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 
 from losslab.config import RENAMED
-from losslab.config.numbers import MAX_SEEDS, check, shown
+from losslab.config.numbers import MAX_SEEDS, TRIAL_SEEDS, check, shown
 from losslab.words import nearest
 
-TRIAL_SEEDS = 1_000_000  # from here on, seeds serve the trials of tuning and never a verdict
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
 LONGEST = {"label": 80, "unit": 40, "measure": 80, "loss": 4096}  # characters; other texts have up to 500
 MOST_DEPTH = 6  # of tables in tables

@@ -1,0 +1,123 @@
+"""Arms that cost the same: horizons in proportion to what an update of each takes.
+
+Equal tokens are equal steps of the same batches. At equal time, or equal flops, an arm that costs more per update is
+trained for fewer of them. A learning curve that is cut, or read off in between, is no answer to that: its learning rate
+has not come down. So each arm gets a schedule of its own that ends where the baseline's cost is used up. What an update
+costs is found out once, before anything is trained, and the horizons are written into the arms.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from losslab.config import ExperimentConfig, ModelConfig
+from losslab.experiment import Experiment, timing
+from losslab.running import Tell
+
+BY = ("tokens", "time", "flops")
+ROUNDS = 3  # timings of every arm, in turns; the fastest update counts, since what other programs take only ever adds
+UNSURE = 0.05  # the fastest two timings of an arm should agree to this
+SAME = 0.02  # costs nearer than this are one cost: a timing of a few updates knows no more
+
+
+def matched(
+    arms: Sequence[ExperimentConfig], by: str, costs: Sequence[float], *, baseline: int = 0,
+) -> list[ExperimentConfig]:
+    """The arms with horizons at which each costs what the baseline costs.
+
+    Args:
+        arms: one configuration for each.
+        by: `tokens` leaves the arms as they are; `time` and `flops` change horizons.
+        costs: of an update of each arm, in any unit; what `update_costs` returns.
+        baseline: the number of the arm that keeps its horizon.
+
+    Returns:
+        The arms in their order. One whose update costs the same as the baseline's within 2 % gets the baseline's
+        updates, which is no change where the horizons were the same; another has `train.num_steps` set.
+
+    Raises:
+        ValueError: for an unknown way of matching, costs that are none, or an arm for which the baseline's cost is not
+            enough for one update.
+
+    Example:
+        >>> from losslab.config import preset
+        >>> cheap, dear = matched([preset("tiny"), preset("tiny")], "time", [0.02, 0.03])
+        >>> cheap.num_steps, dear.num_steps
+        (976, 651)
+    """
+    check(by)
+    if by == "tokens":
+        return list(arms)
+    if len(costs) != len(arms) or not all(0 < cost < float("inf") for cost in costs):
+        raise ValueError(f"matching by {by} takes a cost above 0 for each of the {len(arms)} arms, got {list(costs)}")
+    steps, own = arms[baseline].num_steps, costs[baseline]
+    found = []
+    for arm, cost in zip(arms, costs, strict=True):
+        wanted = steps if abs(cost / own - 1) <= SAME else round(steps * own / cost)
+        if wanted < 1:
+            raise ValueError(f"an update of {arm.loss} costs more than the whole run of {arms[baseline].loss}; give "
+                             "more tokens")
+        found.append(arm if wanted == arm.num_steps else replace(arm, train=replace(
+            arm.train, num_steps=wanted, num_tokens=0)))
+    return found
+
+
+def update_costs(
+    arms: Sequence[ExperimentConfig], by: str, *, threads: int = 1, tell: Tell = lambda text: None,
+) -> list[float]:
+    """What an update of each arm costs: in seconds, measured on this machine, or in flops, counted.
+
+    Args:
+        arms: one configuration for each.
+        by: `time` or `flops`; with `tokens` every cost is 1.
+        threads: CPU threads, as in the runs that will follow.
+        tell: takes a line for each arm.
+
+    Raises:
+        ValueError: for an unknown way of matching, or an arm that cannot be run.
+    """
+    check(by)
+    if by == "tokens":
+        return [1.0] * len(arms)
+    made = [Experiment(arm, tell=tell) for arm in arms]
+    if by == "flops":
+        return [float(update_flops(one.config, one.corpus.tokenizer.vocab_size)) for one in made]
+    timed: list[list[float]] = [[] for _ in made]
+    for turn in range(ROUNDS):
+        for i in range(len(made)) if turn % 2 == 0 else reversed(range(len(made))):
+            timed[i].append(timing.measure([made[i]], threads=threads)[0]["fastest_seconds"])
+    for one, each in zip(made, timed, strict=True):
+        tell(f"{one.objective}: {1000 * min(each):.3g} ms an update")
+    if (spread := max(sorted(each)[1] / min(each) for each in timed) - 1) > UNSURE:
+        tell(f"two timings of one arm differ by {spread:.0%}, so that these times are no better known than that; "
+             "arms are matched by time on a machine that does nothing else")
+    return [min(each) for each in timed]
+
+
+def update_flops(config: ExperimentConfig, vocab_size: int) -> int:
+    """Floating-point operations of the matrix products of one update, forward and backward.
+
+    The products of the blocks, of attention (in full, as is usual, though half of it is masked) and of the head, times
+    three for forward and backward. Left out: what is done element by element, norms and losses among it, and the logits
+    that the fused head computes a second time. So losses over the same model have the same flops, although their times
+    differ; arms differ in flops where models or sequences do.
+    """
+    return config.tokens_per_step * token_flops(config.model, vocab_size, config.seq_len)
+
+
+def token_flops(model: ModelConfig, vocab_size: int, seq_len: int) -> int:
+    """Flops of one token in a sequence of `seq_len`, forward and backward.
+
+    Example:
+        >>> gpt2 = ModelConfig(n_layer=12, n_head=12, n_embd=768, num_positions=1024)
+        >>> token_flops(gpt2, 50257, 1024)  # 6 x 123.5 million, and 12 x 12 x 768 x 1024
+        854438400
+    """
+    width = model.n_embd
+    weights = 12 * model.n_layer * width * width + vocab_size * width
+    return 6 * weights + 12 * model.n_layer * width * seq_len
+
+
+def check(by: str) -> None:
+    """Raise for a way of matching that is none."""
+    if by not in BY:
+        raise ValueError(f"arms are matched by {', '.join(BY[:-1])} or {BY[-1]}, got {by!r}")
