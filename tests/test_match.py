@@ -48,7 +48,7 @@ def test_costs_are_measured_in_turns_and_the_fastest_counts(place, monkeypatch):
     arms = [SMALL, change(loss="squentropy"), dataclasses.replace(SMALL, train=dataclasses.replace(
         SMALL.train, batch_size=8))]
     taken = iter([3.0, 5.0, 6.0, 9.0, 4.0, 2.0, 8.0, 8.0, 7.0])  # there, back, and there again
-    monkeypatch.setattr(match.timing, "measure", lambda made, threads, updates: {"fastest": next(taken)})
+    monkeypatch.setattr(match.timing, "measure", lambda made, threads: [{"fastest_seconds": next(taken)}])
     said = []
     assert match.update_costs(arms, "time", tell=said.append) == [2.0, 4.0, 6.0]
     assert said[0] == "cross_entropy: 2e+03 ms an update"

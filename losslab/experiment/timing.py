@@ -23,7 +23,8 @@ from losslab.untrusted import one_line
 FEWEST, MOST, SECONDS = 6, 200, 3.0  # updates that are timed, the first not counted; more of them up to these seconds
 EVALUATED = 8_192  # tokens, on which evaluation is timed
 WRITTEN = 20  # tokens of a sample
-FOUND = ("num_params", "start_seconds", "step_seconds", "fastest_seconds", "score_seconds", "fit_seconds", "write_seconds")
+FOUND = ("num_params", "start_seconds", "step_seconds", "fastest_seconds", "score_seconds", "fit_seconds",
+         "write_seconds")
 
 
 def measure(experiments: Sequence[Experiment], *, threads: int) -> list[dict]:
