@@ -23,7 +23,8 @@ from losslab.untrusted import one_line
 FEWEST, MOST, SECONDS = 6, 200, 3.0  # updates that are timed, the first not counted; more of them up to these seconds
 EVALUATED = 8_192  # tokens, on which evaluation is timed
 WRITTEN = 20  # tokens of a sample
-FOUND = ("num_params", "start_seconds", "step_seconds", "score_seconds", "fit_seconds", "write_seconds")
+FOUND = ("num_params", "start_seconds", "step_seconds", "score_seconds", "judge_seconds", "fit_seconds",
+         "write_seconds")
 
 
 def measure(experiments: Sequence[Experiment], *, threads: int) -> list[dict]:
@@ -34,9 +35,10 @@ def measure(experiments: Sequence[Experiment], *, threads: int) -> list[dict]:
         threads: CPU threads of each; 0 as the environment says.
 
     Returns:
-        of each `num_params`; `start_seconds`, until it can train; `step_seconds`, of an update; `score_seconds` and
-        `fit_seconds`, of a token that is scored and of one that the temperature is fitted on; `write_seconds`, of a
-        token that it writes. As the process says that timed them.
+        of each `num_params`; `start_seconds`, until it can train; `step_seconds`, of an update; `score_seconds`,
+        `judge_seconds` and `fit_seconds`, of a token of `tune` that is scored, of one of `val`, which is scored at two
+        temperatures, and of one that the temperature is fitted on; `write_seconds`, of a token that it writes. As the
+        process says that timed them.
 
     Raises:
         ValueError: where an experiment fails at its first updates.
@@ -112,11 +114,12 @@ def _timed(experiment: Experiment, began: float) -> dict:
     options = {"batch_size": config.evaluate.batch_size, "seq_len": config.seq_len}
     nll(model, documents[:1], tokenizer, **options)  # not counted, as the first update
     score = _seconds(lambda: nll(model, documents, tokenizer, **options))
+    judge = _seconds(lambda: nll(model, documents, tokenizer, temperature=1.1, **options))
     fit = _seconds(lambda: fit_temperature(model, documents, tokenizer, **options))
     write = _seconds(lambda: generate(model, tokenizer, "", num_tokens=WRITTEN, seed=0))
     return {"num_params": model.num_params, "start_seconds": ready, "step_seconds": per_step,
-            "score_seconds": score / max(1, tokens), "fit_seconds": fit / max(1, tokens),
-            "write_seconds": write / WRITTEN}
+            "score_seconds": score / max(1, tokens), "judge_seconds": judge / max(1, tokens),
+            "fit_seconds": fit / max(1, tokens), "write_seconds": write / WRITTEN}
 
 
 def _seconds(call) -> float:
