@@ -11,8 +11,8 @@ from rich.console import Console
 from losslab.cli import app
 
 COMMANDS = (
-    "compare", "train", "evaluate", "generate", "inspect", "losses", "corpus", "report", "runs list", "runs show",
-    "runs tag", "runs rm", "export", "import", "convert", "audit",
+    "compare", "studies", "reproduce", "train", "evaluate", "generate", "inspect", "losses", "corpus", "report",
+    "runs list", "runs show", "runs tag", "runs rm", "export", "import", "calibrate", "convert", "audit",
 )
 INTRODUCTION = """# Commands
 
