@@ -59,19 +59,26 @@ def test_costs_are_measured_in_turns_and_the_fastest_counts(place, monkeypatch):
 
 
 def test_the_table_shows_both():
-    def arm(name, condition, nll, tokens):
-        score = {"value": nll, "stderr": 0.001, "n": 5, "unit": "nats/token"}
-        found = {"value": 0.5, "low": 0.4, "high": 0.6} if name != "cross_entropy" else None
-        return {"name": name, "condition": condition, "scores": {"nll": score}, "status": "finished",
-                "difference": found, "tokens": tokens}
+    def half(nll, tokens):
+        return {"tokens": tokens, "status": "finished",
+                "nll": {"value": nll, "stderr": 0.001, "n": 5, "unit": "nats/token"}}
 
-    both = {"baseline": "cross_entropy", "measure": "nll"}
-    plain = arm("cross_entropy", "a", 2.0, 1000)
-    equal = both | {"arms": [plain, arm("squentropy", "b", 2.5, 1000)]}
-    matched = both | {"arms": [plain, arm("squentropy", "c", 2.7, 500)]}
-    shown = page.table(equal, matched, [("a", "a"), ("b", "c")], {"a": 0.01, "b": 0.02})
+    lost = {"tokens": 500, "status": "1 of 5 diverged", "nll": None}
+    shown = page.table({"by": "time", "arms": [
+        {"name": "cross_entropy", "cost": 1.0, "equal": half(2.0, 1000), "matched": half(2.0, 1000)},
+        {"name": "squentropy", "cost": 2.0, "equal": half(2.5, 1000), "matched": lost}]})
     assert [column.title for column in shown.columns][1:4] == [
         "time of an update / baseline's", "tokens at equal tokens", "nll at equal tokens"]
-    assert shown.rows[0][:3] == ("cross_entropy", "1.00", "1,000") and shown.rows[0][4] == "baseline"
-    assert shown.rows[1][1:4] == ("2.00", "1,000", "2.5000 ± 0.0010 (n=5)")
-    assert shown.rows[1][5:7] == ("500", "2.7000 ± 0.0010 (n=5)")
+    assert shown.rows == [
+        ("cross_entropy", "1.00", "1,000", "2.0000 ± 0.0010 (n=5)", "1,000", "2.0000 ± 0.0010 (n=5)"),
+        ("squentropy", "2.00", "1,000", "2.5000 ± 0.0010 (n=5)", "500", "1 of 5 diverged")]
+
+
+def test_costs_are_measured_once_in_a_study(tmp_path):
+    arms, measured = {"a": SMALL, "b": change(loss="squentropy")}, iter([[1.0, 2.0], [1.0, 3.0], [5.0, 5.0]])
+    assert match.kept(tmp_path, arms, "time", lambda: next(measured)) == [1.0, 2.0]
+    assert match.kept(tmp_path, arms, "time", lambda: next(measured)) == [1.0, 2.0]
+    assert match.kept(tmp_path, arms, "flops", lambda: next(measured)) == [1.0, 3.0]
+    (tmp_path / "costs.json").write_text((tmp_path / "costs.json").read_text().replace("3.0", "1.0"))
+    with pytest.raises(ValueError, match="costs.json is damaged"):
+        match.kept(tmp_path, arms, "flops", lambda: next(measured))

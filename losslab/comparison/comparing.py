@@ -51,6 +51,9 @@ class Comparison:
     question: str = ""
     looks: Mapping[str, list[dict]] = field(default_factory=dict)
     """Name of an arm -> what each look said of it, with the level that it spent."""
+    matching: Mapping[str, object] = field(default_factory=dict)
+    """Where arms were matched by time or flops: `by`, and `arms` with `name`, `cost` (a multiple of the baseline's) and
+    what each scored at equal tokens, `equal`, and at equal cost, `matched`."""
     tuned: Mapping[str, dict] = field(default_factory=dict)
     """Name of an arm -> what tuning tried and chose; empty where nothing was tuned."""
 

@@ -23,8 +23,8 @@ from losslab.untrusted import one_line
 FEWEST, MOST, SECONDS = 6, 200, 3.0  # updates that are timed, the first not counted; more of them up to these seconds
 EVALUATED = 8_192  # tokens, on which evaluation is timed
 WRITTEN = 20  # tokens of a sample
-FOUND = ("num_params", "start_seconds", "step_seconds", "fastest_seconds", "score_seconds", "fit_seconds",
-         "write_seconds")
+FOUND = ("num_params", "start_seconds", "step_seconds", "fastest_seconds", "score_seconds", "judge_seconds",
+         "fit_seconds", "write_seconds")
 
 
 def measure(experiments: Sequence[Experiment], *, threads: int) -> list[dict]:
@@ -36,9 +36,10 @@ def measure(experiments: Sequence[Experiment], *, threads: int) -> list[dict]:
 
     Returns:
         of each `num_params`; `start_seconds`, until it can train; `step_seconds` of an update, the mean, and
-        `fastest_seconds`, of the fastest, which other programs disturb least; `score_seconds` and
-        `fit_seconds`, of a token that is scored and of one that the temperature is fitted on; `write_seconds`, of a
-        token that it writes. As the process says that timed them.
+        `fastest_seconds`, of the fastest, which other programs disturb least; `score_seconds`,
+        `judge_seconds` and `fit_seconds`, of a token of `tune` that is scored, of one of `val`, which is scored at two
+        temperatures, and of one that the temperature is fitted on; `write_seconds`, of a token that it writes. As the
+        process says that timed them.
 
     Raises:
         ValueError: where an experiment fails at its first updates.
@@ -114,11 +115,12 @@ def _timed(experiment: Experiment, began: float) -> dict:
     options = {"batch_size": config.evaluate.batch_size, "seq_len": config.seq_len}
     nll(model, documents[:1], tokenizer, **options)  # not counted, as the first update
     score = _seconds(lambda: nll(model, documents, tokenizer, **options))
+    judge = _seconds(lambda: nll(model, documents, tokenizer, temperature=1.1, **options))
     fit = _seconds(lambda: fit_temperature(model, documents, tokenizer, **options))
     write = _seconds(lambda: generate(model, tokenizer, "", num_tokens=WRITTEN, seed=0))
     return {"num_params": model.num_params, "start_seconds": ready, "step_seconds": sum(each) / len(each),
-            "fastest_seconds": min(each),
-            "score_seconds": score / max(1, tokens), "fit_seconds": fit / max(1, tokens),
+            "fastest_seconds": min(each), "score_seconds": score / max(1, tokens),
+            "judge_seconds": judge / max(1, tokens), "fit_seconds": fit / max(1, tokens),
             "write_seconds": write / WRITTEN}
 
 

@@ -22,6 +22,7 @@ def damaged(path: Path, why: str) -> ValueError:
     remedies = {
         "result.json": f"remove this file, and `losslab train --resume {path.parent}` measures the run again",
         "environment.json": "remove this file; only what it says of the machine is lost",
+        "costs.json": "remove this file, and the arms are timed again",
         "looks.json": "put back a copy of it, or begin anew in another store: without it no error rate can be kept",
         "tags.json": "remove this file; only the tags are lost",
     }

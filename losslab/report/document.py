@@ -31,6 +31,7 @@ def document(comparison: Comparison, *, command: str | None = None) -> dict:
         "format": FORMAT,
         "name": comparison.name,
         "question": comparison.question,
+        "matching": comparison.matching,
         "baseline": comparison.baseline,
         "corpus": comparison.corpus,
         "corpora": comparison.corpora,

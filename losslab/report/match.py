@@ -1,40 +1,19 @@
-"""Arms at equal tokens and at equal cost, side by side."""
-
-from collections.abc import Mapping, Sequence
+"""Arms at equal tokens and at equal cost, next to each other."""
 
 from losslab.report import words
 from losslab.report.arm_tables import LOSS
 from losslab.tables import Column, Table
 
 
-def table(
-    equal: dict, matched: dict, conditions: Sequence[tuple[str, str]], costs: Mapping[str, float], by: str = "time",
-) -> Table:
-    """What each arm scored with the baseline's tokens, and with the baseline's time (or flops).
+def table(matching: dict) -> Table:
+    """What each arm scored with the baseline's tokens, and with the baseline's time (or flops)."""
+    by = matching["by"]
 
-    Args:
-        equal: the document of the comparison at equal tokens.
-        matched: that of the matched arms. An arm that matching leaves as it was has the same runs in both.
-        conditions: for each arm its condition in `equal` and in `matched`.
-        costs: condition in `equal` -> cost of an update; shown as a multiple of the baseline's.
-        by: `time` or `flops`.
-    """
-    first, second = ({arm["condition"]: arm for arm in document["arms"]} for document in (equal, matched))
-    names = {arm["name"]: arm["condition"] for arm in equal["arms"]}
-    own = costs[names[equal["baseline"]]]
+    def half(told: dict) -> tuple[str, str]:
+        return f"{told['tokens']:,}", words.score(told["nll"]) if told["nll"] else told["status"]
 
-    def half(arm: dict | None, document: dict) -> tuple[str, ...]:
-        if arm is None:
-            return "–", "–", "–"
-        shown = words.score(arm["scores"].get(document["measure"])) if arm["scores"] else arm["status"]
-        baseline = arm["name"] == document["baseline"]
-        return f"{arm['tokens']:,}", shown, "baseline" if baseline else words.difference(arm["difference"])
-
-    rows = []
-    for before, after in conditions:
-        arm = first.get(before)
-        rows.append((arm["name"] if arm else before, words.ratio(costs[before] / own), *half(arm, equal),
-                     *half(second.get(after), matched)))
-    each = [Column(f"{title} at equal {kind}", unit) for kind in ("tokens", by) for title, unit in
-            (("tokens", ""), ("nll", "nats/token"), ("difference", ""))]
+    rows = [(arm["name"], words.ratio(arm["cost"]), *half(arm["equal"]), *half(arm["matched"]))
+            for arm in matching["arms"]]
+    each = [Column(title, unit) for kind in ("tokens", by) for title, unit in
+            ((f"tokens at equal {kind}", ""), (f"nll at equal {kind}", "nats/token"))]
     return Table((LOSS, Column(f"{by} of an update / baseline's"), *each), rows)

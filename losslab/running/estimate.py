@@ -82,7 +82,7 @@ def _run_seconds(experiment: Experiment, found: Mapping[str, float]) -> float:
     windows = config.seq_len / config.evaluate.stride if config.evaluate.stride else 1.0  # that read a token
     training = (experiment.num_steps + REPEATS) * found["step_seconds"] + looks * tune * found["score_seconds"]
     written = config.evaluate.num_samples * config.evaluate.sample_tokens * found["write_seconds"]
-    measuring = windows * splits["val"]["tokens"] * found["score_seconds"] + tune * found["fit_seconds"] + written
+    measuring = windows * splits["val"]["tokens"] * found["judge_seconds"] + tune * found["fit_seconds"] + written
     return 2 * found["start_seconds"] + WAITS + training + measuring
 
 

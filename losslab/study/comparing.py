@@ -16,7 +16,7 @@ def compare(
     conditions: Sequence[ExperimentConfig], seeds: Sequence[int], store: str | Path, *, workers: int = 1,
     threads: int = 1, baseline: str | None = None, margin: float = 0.002, race: Sequence[int] = (), final: bool = False,
     labels: Sequence[str] = (), tuned: Sequence[dict] = (), trusted: Collection[str] | None = None,
-    tell: Tell = lambda text: None, progress: Progress = silent,
+    is_look: bool = True, tell: Tell = lambda text: None, progress: Progress = silent,
 ) -> Comparison:
     """Train every condition with every seed, and say whether the differences are real.
 
@@ -35,6 +35,7 @@ def compare(
         tuned: what tuning tried for each arm and chose; nothing where it was not tuned.
         trusted: hashes of loss files that may run besides those in the user's list; None if it was the user who named
             the files.
+        is_look: whether this is a look, which the ledger of the store counts.
         tell: takes what is worth keeping, one line each.
         progress: is told how far the corpus and all runs are, every second or so.
 
@@ -63,8 +64,10 @@ def compare(
             execute(leg, workers=workers, threads=threads, tell=tell, progress=progress)
             found = [records.read(folder) for folder in planned.folders if records.is_run(folder)]
             left = len(race) - number if race else int(final)
-            compared = comparison.judged(found, store, baseline=baseline, margin=margin, planned=left, tell=tell,
-                                         labels=named, tuned=dict(zip(own, tuned, strict=False)))
+            told = {"baseline": baseline, "margin": margin, "planned": left, "labels": named,
+                    "tuned": dict(zip(own, tuned, strict=False))}
+            compared = (comparison.judged(found, store, tell=tell, **told) if is_look else
+                        comparison.compare(found, **told))
             going = _going(compared)
             if race and going:
                 tell(f"look {number + 1} of {len(race)}, {count} seeds: {compared.verdict}")

@@ -9,6 +9,7 @@ from losslab.progress import Progress, silent
 from losslab.running import Tell
 from losslab.stats.looks import next_level
 from losslab.stats.planning import detectable_difference
+from losslab.study import match
 from losslab.study.comparing import compare
 from losslab.study.file import Study
 from losslab.study.folder import begin
@@ -47,12 +48,21 @@ def conduct(
         tuned = tune.tune(configs, tune.Tuning.from_dict(study.tune), Path(folder), own=study.spaces, workers=workers,
                           threads=threads, trusted=trusted, tell=tell, progress=progress)
         configs = {name: tuned[name].config for name in configs}
-    found = compare(
-        list(configs.values()), study.seeds, folder, workers=workers, threads=threads, baseline=study.baseline or None,
-        margin=study.margin, race=study.race, final=study.final, labels=list(configs),
-        tuned=[each.to_dict() for each in tuned.values()],
-        trusted=trusted, tell=tell, progress=progress,
-    )
+    options = {
+        "workers": workers, "threads": threads, "baseline": study.baseline or None, "margin": study.margin,
+        "labels": list(configs), "tuned": [each.to_dict() for each in tuned.values()], "trusted": trusted, "tell": tell,
+        "progress": progress,
+    }
+    equal = configs
+    if study.match != "tokens":
+        costs = match.kept(folder, equal, study.match, lambda: match.update_costs(
+            list(equal.values()), study.match, threads=threads, trusted=trusted, tell=tell))
+        at = list(equal).index(study.baseline or ("cross_entropy" if "cross_entropy" in equal else next(iter(equal))))
+        configs = dict(zip(equal, match.matched(list(equal.values()), study.match, costs, baseline=at), strict=True))
+    found = compare(list(configs.values()), study.seeds, folder, race=study.race, final=study.final, **options)
+    if study.match != "tokens":  # what equal tokens give is shown, and is no look
+        plain = compare(list(equal.values()), study.seeds, folder, is_look=False, **options)
+        found = replace(found, matching=match.told(study.match, dict(zip(equal, costs, strict=True)), plain, found))
     told = f"; at the settings chosen by {study.tune['trials']} trials each" if study.tune and found.nll else ""
     return replace(found, name=study.name, question=study.question, verdict=f"{found.verdict}{told}")
 

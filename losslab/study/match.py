@@ -6,13 +6,17 @@ has not come down. So each arm gets a schedule of its own that ends where the ba
 costs is found out once, before anything is trained, and the horizons are written into the arms.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 
-from losslab.config import ExperimentConfig, ModelConfig
+from losslab import records
+from losslab.comparison import Comparison
+from losslab.config import ExperimentConfig, ModelConfig, digest, to_dict
 from losslab.experiment import Experiment, timing
 from losslab.running import Tell
 
+NAME = "costs.json"  # of an update of each arm, in the folder of the study
 BY = ("tokens", "time", "flops")
 ROUNDS = 3  # timings of every arm, in turns; the fastest update counts, since what other programs take only ever adds
 UNSURE = 0.05  # the fastest two timings of an arm should agree to this
@@ -62,7 +66,8 @@ def matched(
 
 
 def update_costs(
-    arms: Sequence[ExperimentConfig], by: str, *, threads: int = 1, tell: Tell = lambda text: None,
+    arms: Sequence[ExperimentConfig], by: str, *, threads: int = 1, trusted: Collection[str] | None = None,
+    tell: Tell = lambda text: None,
 ) -> list[float]:
     """What an update of each arm costs: in seconds, measured on this machine, or in flops, counted.
 
@@ -70,6 +75,7 @@ def update_costs(
         arms: one configuration for each.
         by: `time` or `flops`; with `tokens` every cost is 1.
         threads: CPU threads, as in the runs that will follow.
+        trusted: hashes of loss files that may run besides those in the user's list; None if the user named the files.
         tell: takes a line for each arm.
 
     Raises:
@@ -78,7 +84,7 @@ def update_costs(
     check(by)
     if by == "tokens":
         return [1.0] * len(arms)
-    made = [Experiment(arm, tell=tell) for arm in arms]
+    made = [Experiment(arm, trusted=trusted, tell=tell) for arm in arms]
     if by == "flops":
         return [float(update_flops(one.config, one.corpus.tokenizer.vocab_size)) for one in made]
     timed: list[list[float]] = [[] for _ in made]
@@ -91,6 +97,42 @@ def update_costs(
         tell(f"two timings of one arm differ by {spread:.0%}, so that these times are no better known than that; "
              "arms are matched by time on a machine that does nothing else")
     return [min(each) for each in timed]
+
+
+def kept(
+    folder: str | Path, arms: Mapping[str, ExperimentConfig], by: str, measure: Callable[[], list[float]],
+) -> list[float]:
+    """The costs that this study measured when it began, or those that `measure` finds now, which are kept.
+
+    A second timing would give other horizons, and so other runs.
+
+    Raises:
+        ValueError: for a file of costs that was changed.
+    """
+    path = Path(folder) / NAME
+    asked = {name: digest(to_dict(replace(arm, seed=0))) for name, arm in arms.items()}
+    try:
+        found = records.files.read_sealed(path, 2)
+        known = found["costs"] if found.get("by") == by and found.get("arms") == asked else None
+    except FileNotFoundError:
+        known = None
+    if known is None:
+        known = measure()
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        records.files.write_sealed(path, {"format": 2, "by": by, "arms": asked, "costs": known})
+    return [float(cost) for cost in known]
+
+
+def told(by: str, costs: Mapping[str, float], equal: Comparison, found: Comparison) -> dict:
+    """What a document says of arms that were matched, in their order."""
+    def scored(compared: Comparison, name: str) -> dict:
+        arm = compared.arm(name)
+        return {"tokens": arm.tokens, "nll": arm.scores.get(compared.measure), "status": arm.status}
+
+    names = [arm.name for arm in found.arms]
+    order = [name for name in (arm.name for arm in equal.arms) if name in names]
+    return {"by": by, "arms": [{"name": name, "cost": costs[name] / costs[found.baseline],
+                                "equal": scored(equal, name), "matched": scored(found, name)} for name in order]}
 
 
 def update_flops(config: ExperimentConfig, vocab_size: int) -> int:
