@@ -11,13 +11,9 @@ from rich.console import Console
 from losslab.cli import app
 
 COMMANDS = (
-<<<<<<< HEAD
-    "compare", "noise", "train", "evaluate", "generate", "inspect", "losses", "corpus", "report", "runs list",
-    "runs show", "runs tag", "runs rm", "export", "import", "convert", "audit",
-=======
-    "compare", "studies", "reproduce", "train", "evaluate", "generate", "inspect", "losses", "corpus", "report",
-    "runs list", "runs show", "runs tag", "runs rm", "export", "import", "calibrate", "convert", "audit",
->>>>>>> studyfile
+    "compare", "tune", "studies", "reproduce", "noise", "calibrate", "train", "evaluate", "generate", "inspect",
+    "losses", "corpus", "report", "runs list", "runs show", "runs tag", "runs rm", "export", "import", "convert",
+    "audit",
 )
 INTRODUCTION = """# Commands
 
