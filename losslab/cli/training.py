@@ -99,7 +99,8 @@ def conduct(wanted, store: Path, *, workers: int, threads: int, trust: tuple[str
     if dry_run:
         planned = running.plan(list(wanted.configs.values()), wanted.seeds, store, tell=tell, progress=Ticker(),
                                trusted=trust)
-        estimate = running.estimate(planned, workers=workers, threads=threads, trials=studies.trials(wanted))
+        estimate = running.estimate(planned, workers=workers, threads=threads, trials=studies.trials(wanted),
+                                    names=list(wanted.configs))
         show(estimate, _estimate_text(estimate), json)
         return OK
     compared = studies.conduct(wanted, store, workers=workers, threads=threads, trusted=trust, tell=tell,
