@@ -97,6 +97,10 @@ def conduct(wanted, store: Path, *, workers: int, threads: int, trust: tuple[str
     threads = threads_of(threads, tell)
     processes.adopt_orphans()
     if dry_run:
+        if wanted.name:
+            studies.check(store, wanted)
+        if told := studies.thin(wanted):
+            tell(told)
         planned = running.plan(list(wanted.configs.values()), wanted.seeds, store, tell=tell, progress=Ticker(),
                                trusted=trust)
         estimate = running.estimate(planned, workers=workers, threads=threads, trials=studies.trials(wanted),
