@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from losslab import study
 from losslab.config import PRESETS, load
 
 ROOT = Path(__file__).parents[1]
@@ -44,7 +45,9 @@ def test_their_python_runs_and_their_specification_loads(tmp_path):
     for name in ("README.md", "guide.md", "write-a-loss.md"):
         for code in blocks(name, "python"):
             exec(compile(code, name, "exec"), {})
-    (specification,) = blocks("guide.md", "toml")
+    asked, specification = blocks("guide.md", "toml")
+    (tmp_path / "study.toml").write_text(asked)
+    assert len(study.read(tmp_path / "study.toml").configs) == 3
     (tmp_path / "spec.toml").write_text(specification)
     assert load(tmp_path / "spec.toml").train.num_tokens == 200_000
 

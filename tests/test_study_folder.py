@@ -149,6 +149,12 @@ def test_a_loss_file_in_somebody_elses_study_runs_only_when_it_is_trusted(place,
     refuses(capsys, "compare", "study.toml", "--dry-run", *FAST)  # trusted for that once
 
 
+def test_a_study_that_cannot_be_run_is_not_begun(place, capsys):
+    Path("study.toml").write_text('name = "rates"\n[[arm]]\nloss = "mse"\n[[arm]]\nloss = "squentropi"\n')
+    assert "did you mean squentropy?" in refuses(capsys, "compare", "study.toml", "--corpus", "text.txt", *FAST)
+    assert not Path("runs/rates/study.toml").exists()
+
+
 # --- what it leaves in its folder --------------------------------------------------------------
 
 @pytest.fixture
@@ -165,6 +171,7 @@ def trained(monkeypatch, tmp_path):
             names = {run.loss: run.condition for run in runs}
             self.experiments = [type("E", (), {"condition": names[config.loss]}) for config in conditions]
 
+    monkeypatch.setattr("losslab.study.conducting.plan", Planned)
     monkeypatch.setattr("losslab.study.comparing.plan", Planned)
     monkeypatch.setattr("losslab.study.comparing.execute", lambda *a, **b: None)
     return runs
@@ -189,3 +196,4 @@ def test_labels_and_question_reach_the_document_the_page_and_the_folder(trained,
     assert "Is <slow> better?" in capsys.readouterr().out
     changed = refuses(capsys, "compare", "study.toml", "--name", "rates", "--margin", "0.1")
     assert "runs/rates/study.toml was begun with margin 0.002, and is now asked with 0.1" in changed
+    assert changed == refuses(capsys, "compare", "study.toml", "--name", "rates", "--margin", "0.1", "--dry-run")

@@ -97,9 +97,14 @@ def conduct(wanted, store: Path, *, workers: int, threads: int, trust: tuple[str
     threads = threads_of(threads, tell)
     processes.adopt_orphans()
     if dry_run:
+        if wanted.name:
+            studies.check(store, wanted)
+        if told := studies.thin(wanted):
+            tell(told)
         planned = running.plan(list(wanted.configs.values()), wanted.seeds, store, tell=tell, progress=Ticker(),
                                trusted=trust)
-        estimate = running.estimate(planned, workers=workers, threads=threads, trials=studies.trials(wanted))
+        estimate = running.estimate(planned, workers=workers, threads=threads, trials=studies.trials(wanted),
+                                    names=list(wanted.configs))
         show(estimate, _estimate_text(estimate), json)
         return OK
     compared = studies.conduct(wanted, store, workers=workers, threads=threads, trusted=trust, tell=tell,

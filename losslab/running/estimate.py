@@ -15,7 +15,8 @@ PAGE_STARTS = 1.0  # the verdict and its page, in start-ups of a process
 ENDED = ("finished", "diverged")
 
 
-def estimate(planned: Plan, *, workers: int, threads: int, trials: int = 0) -> dict:
+def estimate(planned: Plan, *, workers: int, threads: int, trials: int = 0,
+             names: Sequence[str] = ()) -> dict:
     """What a comparison would cost, from a few timed updates of each arm, in processes of their own.
 
     As many are timed at once as would train at once. What is done in the store costs nothing any more.
@@ -25,6 +26,7 @@ def estimate(planned: Plan, *, workers: int, threads: int, trials: int = 0) -> d
         workers: runs at once.
         threads: CPU threads of each; 0 as the environment says.
         trials: runs of each arm that tune it first.
+        names: of the arms; their formulas unless given.
 
     Returns:
         JSON-able: `arms`, `runs` (those of tuning too), `trials` (of all arms together), `done` (runs that are),
@@ -35,7 +37,7 @@ def estimate(planned: Plan, *, workers: int, threads: int, trials: int = 0) -> d
     Raises:
         ValueError: where the timed updates fail.
     """
-    arms = planned.experiments[: len(planned.arms)]
+    arms, names = planned.experiments[: len(planned.arms)], list(names or planned.arms)
     todo = [experiment for experiment, folder in zip(planned.experiments, planned.folders, strict=True)
             if not _is_done(folder)]
     runs = len(planned.experiments) + trials * len(arms)
@@ -50,11 +52,11 @@ def estimate(planned: Plan, *, workers: int, threads: int, trials: int = 0) -> d
     num_params = max(found["num_params"] for found in times)
     tokens = [experiment.num_tokens for experiment in (*planned.experiments, *arms * trials)]
     return {
-        "arms": list(planned.arms), "runs": runs, "trials": trials * len(arms), "done": runs - trials * len(arms) -
+        "arms": names, "runs": runs, "trials": trials * len(arms), "done": runs - trials * len(arms) -
         len(todo), "steps_per_run": first.num_steps, "tokens_per_run": planned.tokens_per_run, "tokens": sum(tokens),
         "num_params": num_params, "tokens_per_second": first.config.tokens_per_step / slowest,
         "seconds": (1 + PAGE_STARTS) * start + tuning + training,
-        "seconds_by_arm": dict(zip(planned.arms, seconds, strict=True)),
+        "seconds_by_arm": dict(zip(names, seconds, strict=True)),
         "disk_bytes": (len(todo) + trials * len(arms)) * (4 * num_params + 150_000) + 2_000_000,
         "config": configuration.to_dict(first.config), "corpus": first.corpus.describe(),
     }

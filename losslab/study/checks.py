@@ -173,3 +173,10 @@ def plain(value):
     if isinstance(value, Mapping):
         return {str(key): plain(inner) for key, inner in value.items()}
     return [plain(inner) for inner in value] if isinstance(value, tuple | list) else value
+
+
+def written(key: str, value):
+    """A field of a study as its file has it: the first seeds by their number, and settings in tables."""
+    if key == "seeds" and tuple(value) == tuple(range(len(value))):
+        return len(value)
+    return plain(nested(value, key) if key == "settings" else value)

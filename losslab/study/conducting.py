@@ -6,13 +6,13 @@ from pathlib import Path
 
 from losslab.comparison import Comparison
 from losslab.progress import Progress, silent
-from losslab.running import Tell
+from losslab.running import Tell, plan
 from losslab.stats.looks import next_level
 from losslab.stats.planning import detectable_difference
 from losslab.study import match
 from losslab.study.comparing import compare
 from losslab.study.file import Study
-from losslab.study.folder import begin
+from losslab.study.folder import begin, check
 
 FAR = 5.0  # paired standard deviations: no loss that is worth asking about differs by so much from another one
 
@@ -40,7 +40,9 @@ def conduct(
     configs, tuned = study.configs, {}
     if told := thin(study):
         tell(told)
-    if study.name:
+    if study.name and not check(folder, study):
+        # an arm that cannot be run is said before it is part of what was begun
+        plan(list(configs.values()), study.seeds[:1], folder, trusted=trusted, tell=tell, progress=progress)
         begin(folder, study)
     if study.tune:
         from losslab import tune

@@ -28,7 +28,7 @@ from losslab.config import ExperimentConfig
 from losslab.config.numbers import MAX_MARGIN, check, shown
 from losslab.objective import label as text_of
 from losslab.stats.race import declared
-from losslab.study import checks
+from losslab.study import checks, toml
 from losslab.study.names import names_of
 from losslab.words import nearest
 
@@ -183,11 +183,14 @@ class Study:
         for each in fields(self):
             value = getattr(self, each.name)
             default = each.default if each.default_factory is MISSING else each.default_factory()
-            if each.name != "arms" and value != default:
-                told[each.name] = checks.plain(value)
+            if each.name != "arms" and (value != default or each.name == "seeds"):
+                told[each.name] = checks.written(each.name, value)
+        told["scales"] = {name: {key: checks.written(key, value) for key, value in over.items()}
+                          for name, over in self.scales.items()}
         arms = [{"loss": arm.loss, **({"label": arm.label} if arm.label else {}),
                  **checks.nested(checks.plain(arm.settings), "an arm"),
                  **({"space": checks.plain(arm.space)} if arm.space else {})} for arm in self.arms]
+        told = {key: value for key, value in told.items() if value != {}}
         return dict(sorted(told.items(), key=lambda item: isinstance(item[1], dict))) | {"arm": arms}  # tables last
 
     def write(self, path: str | Path) -> None:
@@ -196,14 +199,12 @@ class Study:
         Raises:
             ValueError: for a place that cannot be written.
         """
-        import tomli_w
-
         from losslab import records
 
         path = Path(path)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            records.files.write_whole(path, tomli_w.dumps(self.to_dict()).encode())
+            records.files.write_whole(path, toml.text(self.to_dict()).encode())
         except OSError as error:
             raise ValueError(f"cannot write the study {path}: {error.strerror}; give a writable place") from None
 

@@ -17,24 +17,34 @@ VERDICT = "verdict.json"
 SAME = ("name", "margin", "race", "match")  # the question, tasks, scales and published figures change no verdict
 
 
-def begin(folder: str | Path, study: Study) -> None:
-    """Write the study into its folder, or check that it is the one that was begun there.
+def check(folder: str | Path, study: Study) -> bool:
+    """Whether this very study was begun in the folder; False where nothing was, or less of it.
 
     Raises:
-        ValueError: naming the field in which the study differs from the one that was begun; for a damaged file, or a
-            place that cannot be written.
+        ValueError: naming the field in which the study differs from the one that was begun; for a damaged file.
     """
     path = Path(folder) / NAME
-    if os.path.lexists(path):
-        try:
-            begun = read(path)
-        except (ValueError, OSError) as error:
-            raise ValueError(f"{path}, the study as it was begun, cannot be read ({error}); put back a copy of it, or "
-                             "begin anew under another --name or --store") from None
-        if changed := difference(begun, study):
-            raise ValueError(f"{path} was begun with {changed}; go on with the study as it was, or begin anew under "
-                             "another --name or --store")
-    study.write(path)
+    if not os.path.lexists(path):
+        return False
+    try:
+        begun = read(path)
+    except (ValueError, OSError) as error:
+        raise ValueError(f"{path}, the study as it was begun, cannot be read ({error}); put back a copy of it, or "
+                         "begin anew under another --name or --store") from None
+    if changed := difference(begun, study):
+        raise ValueError(f"{path} was begun with {changed}; go on with the study as it was, or begin anew under "
+                         "another --name or --store")
+    return begun == study
+
+
+def begin(folder: str | Path, study: Study) -> None:
+    """Write the study into its folder.
+
+    Raises:
+        ValueError: as `check`; for a place that cannot be written.
+    """
+    if not check(folder, study):
+        study.write(Path(folder) / NAME)
 
 
 def difference(begun: Study, now: Study) -> str:
