@@ -65,8 +65,11 @@ def conduct(
     if study.match != "tokens":  # what equal tokens give is shown, and is no look
         plain = compare(list(equal.values()), study.seeds, folder, is_look=False, **options)
         found = replace(found, matching=match.told(study.match, dict(zip(equal, costs, strict=True)), plain, found))
-    told = f"; at the settings chosen by {study.tune['trials']} trials each" if study.tune and found.nll else ""
-    return replace(found, name=study.name, question=study.question, verdict=f"{found.verdict}{told}")
+    verdict = found.verdict
+    if study.tune and found.nll:
+        sentence, bracket, tally = verdict.partition(" (of ")  # the tally of several candidates stays at the end
+        verdict = f"{sentence}; at the settings chosen by {study.tune['trials']} trials each{bracket}{tally}"
+    return replace(found, name=study.name, question=study.question, verdict=verdict)
 
 
 def trials(study: Study) -> int:

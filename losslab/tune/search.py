@@ -66,8 +66,8 @@ def ladder(choice: Range, start: float, tried: Tried, trials: int) -> list[float
     """
     bounded = choice.low is not None
     if not tried:
-        return [choice.at(share) for share in (0.0, 0.5, 1.0)] if bounded else [
-            _round(value) for value in (start / STEP, start, start * STEP)]
+        first = map(choice.at, (0.0, 0.5, 1.0)) if bounded else (start / STEP, start, start * STEP)
+        return [_round(value) for value in first]
     left = trials - len(tried)
     if left <= 0:
         return []

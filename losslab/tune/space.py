@@ -67,7 +67,7 @@ class Tuning:
         rest: dict[str, object] = {}
         for part in filter(None, (part.strip() for part in text.split(";"))):
             key, equals, value = (piece.strip() for piece in part.partition("="))
-            if not equals or not value:
+            if not key or not equals or not value:
                 raise ValueError(f"--tune takes a setting and a number of trials, such as learning_rate=5, got "
                                  f"{shown(text)}")
             key = key.replace("-", "_")

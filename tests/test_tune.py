@@ -1,0 +1,138 @@
+"""Tuning with real runs, and trials that several processes share."""
+
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from experiments import change
+from experiments import place as place
+
+from losslab import checkpoint, records, tune
+from losslab.corpus import Corpus
+from losslab.evaluate import nll
+from losslab.tune import Range, Trial, Tuning, shared
+from losslab.tune.trials import Runner
+
+pytestmark = pytest.mark.usefixtures("place")
+RATE = "train.learning_rate"
+QUICK = change(train={"num_steps": 6})
+ARMS = {"plain": QUICK, "smoothed": change(QUICK, loss="label_smoothing")}
+
+
+def test_trials_are_judged_on_tune_by_the_evaluator_and_never_see_val(monkeypatch):
+    tuned = tune.tune(ARMS, Tuning(3, {RATE: Range()}), "study", own={"smoothed": {}}, workers=2)
+    assert [[trial.settings[RATE] for trial in each.trials] for each in tuned.values()] == [[0.0025, 0.01, 0.04]] * 2
+    corpus = Corpus.open(QUICK.data)
+    for each in tuned.values():
+        best = min(each.trials, key=lambda trial: trial.tune_nll)
+        assert each.settings == best.settings and each.config.train.learning_rate == best.settings[RATE]
+        assert 0 <= each.chosen_again <= 1 and each.to_dict()["tuning"]["method"] == "ladder"
+    (run,) = best.runs
+    record = records.read(run)
+    model = checkpoint.load(checkpoint.newest(Path(run) / "checkpoint")).model
+    expected = nll(model, corpus.documents("tune"), corpus.tokenizer)["nll"].value  # the whole split
+    assert best.tune_nll == pytest.approx(expected, rel=1e-6) and record.seed == 1_000_000
+    assert all(name.startswith("tune_") for name in record.scores) and len(record.result["tune_documents"]["nats"]) > 5
+    monkeypatch.setattr("losslab.running.workers.Job", lambda *_, **__: pytest.fail("a finished trial is run again"))
+    again = tune.tune(ARMS, Tuning(3, {RATE: Range()}), "study", workers=2)
+    assert [each.to_dict() for each in again.values()] == [each.to_dict() for each in tuned.values()]
+
+
+def test_a_parameter_that_a_loss_does_not_have_is_said_before_anything_runs():
+    with pytest.raises(ValueError, match="has no parameter 'width'"):
+        tune.tune(ARMS, Tuning(3, {RATE: Range(1e-3, 1e-2)}), "study", own={"smoothed": {"width": [1.0, 2.0]}})
+    assert not Path("study").exists()
+
+
+# --- shared through a journal; training is replaced by a parabola ---------------------------------
+
+def parabola(settings, configs):
+    return [Trial(each, "finished", math.log(each[RATE] / 0.004) ** 2, (0,), ("run",)) for each in settings]
+
+
+@pytest.fixture
+def stub(monkeypatch):
+    pytest.importorskip("optuna", reason="the extra `tune` is not installed")
+    monkeypatch.setattr(Runner, "run", lambda self, settings, configs: parabola(settings, configs))
+
+
+@pytest.mark.parametrize("method", ["random", "tpe", "grid"])
+def test_methods_of_optuna_find_the_optimum(stub, method):
+    space = {RATE: (1e-3, 2e-3, 4e-3, 8e-3)} if method == "grid" else {RATE: Range(1e-4, 1e-1)}
+    trials = 4 if method == "grid" else 25
+    tuned = tune.tune(ARMS, Tuning(trials, space, method=method), "study")
+    assert all(len(each.trials) == trials for each in tuned.values())
+    assert all(abs(math.log2(each.settings[RATE] / 0.004)) < 1 for each in tuned.values())
+    lines = Path("study/trials/journal.log").read_text().splitlines()
+    assert lines and all(isinstance(json.loads(line), dict) for line in lines)  # nothing that would be executed
+
+
+def test_a_trial_of_a_dead_process_is_taken_over_after_the_stated_time(stub):
+    tuning, said, now = Tuning(4, {RATE: Range(1e-4, 1e-1)}, method="random"), [], [1000.0]
+    runner = Runner(Path("study"), tell=said.append)
+    made = ("plain", QUICK, tuning, {}, "random", runner, None, 120.0, lambda: now[0])
+    dead, alive = shared._Study(*made), shared._Study(*made)
+    (lost,) = dead.ask(1)
+    settings = dead.settings(lost)
+    now[0] += 119
+    others = alive.ask(4)
+    assert len(others) == 3 and said == []  # the rest of the budget; that one may still be at work
+    now[0] += 2
+    for trial in others:
+        alive.beat(trial)
+    (taken,) = alive.ask(1)
+    assert alive.settings(taken) == settings
+    assert said == ["trial 0 of plain has given no sign of life for more than 120 s; it is taken over"]
+    for trial in [taken, *others]:
+        alive.tell(trial, parabola([alive.settings(trial)], None)[0])
+    assert alive.is_over and dead.is_over and len(alive.trials()) == 4
+
+
+def test_a_journal_goes_with_no_ladder_and_other_storages_are_passed_on(stub):
+    with pytest.raises(ValueError, match="the method ladder keeps its trials as run folders and takes no journal"):
+        tune.tune(ARMS, Tuning(3, {RATE: Range()}), "study", journal="j.log")
+    said = []
+    tuned = tune.tune({"plain": QUICK}, Tuning(2, {RATE: Range(1e-3, 1e-2)}, method="random"), "study",
+                      journal="sqlite:///j.db", tell=said.append)
+    assert len(tuned["plain"].trials) == 2 and "losslab is not tested with it" in said[0]
+
+
+@pytest.mark.slow
+def test_two_processes_share_a_journal_and_one_takes_over_when_the_other_is_killed(tmp_path):
+    pytest.importorskip("optuna", reason="the extra `tune` is not installed")
+    spec = ('corpus = "text.txt"\n[settings]\n"model.n_layer" = 1\n"model.n_head" = 2\n"model.n_embd" = 16\n'
+            '"model.num_positions" = 16\n"train.num_steps" = 400\n"train.device" = "cpu"\n"data.val_bytes" = 2000\n'
+            '"data.tune_bytes" = 2000\n[[arm]]\nloss = "cross_entropy"\n[tune]\ntrials = 6\nmethod = "random"\n'
+            '[tune.space."train.learning_rate"]\nlow = 0.001\nhigh = 0.01\n')
+    Path("s.toml").write_text(spec)
+    command = [sys.executable, "-m", "losslab.cli", "tune", "s.toml", "--store", "shared", "--workers", "1", "--stale", "8",
+               "--json"]
+    options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "start_new_session": True}
+    first = subprocess.Popen(command, **options)
+    while not any("state" in line for line in _journal()):
+        time.sleep(0.1)
+    second = subprocess.Popen(command, **options)
+    while sum('"beat"' in line for line in _journal()) < 2 or len({_worker(line) for line in _journal()}) < 2:
+        time.sleep(0.1)
+    os.killpg(first.pid, signal.SIGKILL)
+    first.communicate()
+    out, err = second.communicate(timeout=300)
+    assert second.returncode == 0, err
+    (arm,) = json.loads(out)["arms"]
+    assert len(arm["trials"]) == 6 and all(trial["status"] == "finished" for trial in arm["trials"])
+    assert "it is taken over" in err
+
+
+def _journal():
+    path = Path("shared/trials/journal.log")
+    return path.read_text().splitlines() if path.exists() else []
+
+
+def _worker(line):
+    return json.loads(line).get("worker_id") if line.endswith("}") else None
