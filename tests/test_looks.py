@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from losslab.stats import compare, holm
-from losslab.stats.looks import intersected, next_level
+from losslab.stats.looks import Judged, Look, intersected, next_level
 from losslab.stats.more_seeds import fresh_seeds, reached, seeds_in_all, shown_by
 
 OPEN = [0.25, -0.25, 0.5, -0.5, 0.6]
@@ -73,8 +73,19 @@ def test_a_difference_that_was_shown_stands():
     wild = compare({"A": CE, "B": shifted([*CLEAR[:3], 0.3, -0.2])}, "A", looks=[first.new_look])
     d = wild.arm("B").difference
     assert d.p_value > 0.5 and d.shown and d.shown_at == 1 and d.p_holm == first.arm("B").difference.p_holm
-    assert wild.arm("B").outcome == "worse" and "], p = 0.0122 at look 1, 5 seeds paired" in wild.verdict
+    assert wild.arm("B").outcome == "worse" and "], p = 0.0118 at look 1, 5 seeds paired" in wild.verdict
     assert (d.low, d.high) == (first.arm("B").difference.low, first.arm("B").difference.high)  # the narrower one
+
+
+def test_a_look_of_which_only_the_seeds_are_known_is_completed_from_the_same_results():
+    arms = {"A": CE, "B": shifted(CLEAR)}
+    first = compare(arms, "A", looks=())
+    bare = Judged((1, 2, 3, 4, 5), "", 1.0, -math.inf, math.inf, shown=False, within=None)
+    again = compare(arms, "A", looks=[Look(0.04, {"B": bare})])
+    assert again.new_look is None and again.verdict == first.verdict
+    three = {k: v for k, v in shifted(CLEAR).items() if k < 4}
+    fewer = compare({"A": CE, "B": three}, "A", looks=[Look(0.04, {"B": bare})])
+    assert fewer.looks == 2 and fewer.level == 0.008 and math.isfinite(fewer.arm("B").difference.low)
 
 
 def test_intervals_of_looks_are_intersected_and_an_empty_one_falls_back_to_the_last():

@@ -111,8 +111,8 @@ def test_two_processes_share_a_journal_and_one_takes_over_when_the_other_is_kill
             '"data.tune_bytes" = 2000\n[[arm]]\nloss = "cross_entropy"\n[tune]\ntrials = 6\nmethod = "random"\n'
             '[tune.space."train.learning_rate"]\nlow = 0.001\nhigh = 0.01\n')
     Path("s.toml").write_text(spec)
-    command = [sys.executable, "-m", "losslab.cli", "tune", "s.toml", "--store", "shared", "--workers", "1", "--stale", "8",
-               "--json"]
+    command = [sys.executable, "-m", "losslab.cli", "tune", "s.toml", "--store", "shared", "--workers", "1", "--stale",
+               "8", "--json"]
     options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "start_new_session": True}
     first = subprocess.Popen(command, **options)
     while not any("state" in line for line in _journal()):

@@ -16,7 +16,7 @@ RATE = "train.learning_rate"
 TINY = configuration.override(configuration.preset("tiny"), {"train": {"num_steps": 4}})
 
 
-def climbed(optimum, trials, start=0.004, bounds=Range()):
+def climbed(optimum, trials, start=0.004, bounds=Range()):  # noqa: B008  (frozen)
     """A ladder over a parabola in the logarithm of the rate."""
     tried = []
     while values := search.ladder(bounds, start, tried, trials):

@@ -6,8 +6,8 @@ from typing import Annotated, Literal
 from cyclopts import Parameter
 
 from losslab.cli.application import app
-from losslab.cli.flags import WHOLE, Json
-from losslab.cli.speech import Ticker, show
+from losslab.cli.flags import WHOLE, Json, NumTokens, configure, workers_of
+from losslab.cli.speech import Ticker, show, tell
 from losslab.tables import Column, Table, left
 
 MOST_STUDIES, MOST_ARMS, MOST_SEEDS = 100_000, 50, 1_000
@@ -25,7 +25,9 @@ def calibrate(
     shape: Literal["normal", "heavy", "skewed"] = "normal", effect: float | None = None,
     studies: Annotated[int, WHOLE] = 1000, arms: Annotated[int, WHOLE] = 2, seeds: Annotated[int, WHOLE] = 5,
     race: Annotated[bool, Parameter(negative="")] = False, advice: Annotated[bool, Parameter(negative="")] = False,
-    margin: float = 0.002, seed: Annotated[int, WHOLE] = 0, json: Json = False,
+    margin: float = 0.002, seed: Annotated[int, WHOLE] = 0,
+    real: Annotated[bool, Parameter(negative="")] = False, num_tokens: NumTokens = 100_000, corpus: str = "tales",
+    preset: str = "tiny", workers: Annotated[int, WHOLE] = 2, json: Json = False,
 ):
     """Measure the error rates of the verdict itself, over studies whose truth is known.
 
@@ -58,6 +60,14 @@ def calibrate(
         The difference in nats/token that would matter.
     seed
         Of the draws.
+    real
+        Train each study instead: cross_entropy against itself under other seeds, into the store --from.
+    corpus
+        Of real studies.
+    preset
+        Of real studies.
+    workers
+        Runs of real studies at once.
     """
     from losslab.config.numbers import check
     from losslab.stats import calibration
@@ -67,6 +77,9 @@ def calibrate(
         check(name, value, low, most)
     if race and advice:
         raise ValueError("--race and --advice are two ways to add seeds; give one of them")
+    if real:
+        return _real(from_, studies, arms, seeds, margin, workers, num_tokens=num_tokens, corpus=corpus, preset=preset,
+                     json=json)
     design = calibration.Design(arms, seeds, "race" if race else "advice" if advice else "look", margin)
     if from_ is None:
         source, draw = "simulated", calibration.simulated(arms, sd, correlation, shape)
@@ -87,6 +100,22 @@ def calibrate(
     table = Table((left("rate"), Column("value [95 % interval]"), left("what it is")), rows)
     heading = f"{source}, standard deviation {sd:.2g} nats/token; rule: {design.rule}"
     show(found | asked, f"{heading}\n\n{table.text()}", json)
+
+
+def _real(store, studies, arms, seeds, margin, workers, *, num_tokens, corpus, preset, json) -> None:
+    from losslab import processes
+    from losslab.study import equal
+
+    if store is None:
+        raise ValueError("--real trains runs and needs a place for them; give --from STORE")
+    processes.adopt_orphans()
+    config = configure(preset, None, {"data": None, "model": None, "train": None, "evaluate": None},
+                       corpus=corpus, num_tokens=num_tokens)
+    found = equal.document(equal.studies(
+        config, store, studies, arms=arms, seeds=seeds, margin=margin, workers=workers_of(workers), tell=tell,
+        progress=Ticker()), margin)
+    lines = [f"{name}  {_rate(found[name])}  (n={found[name]['n']})" for name in ("false_verdicts", "coverage")]
+    show(found, "\n".join([*found["verdicts"], "", *lines]), json)
 
 
 def _rate(found: dict) -> str:

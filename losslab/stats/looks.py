@@ -14,7 +14,7 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -106,7 +106,8 @@ def judge(
         what is to be said of each arm, and the new look; None where every result was judged before.
     """
     digests = {name: fingerprint(*pair) for name, pair in pairs.items()}
-    seen = {name: _seen(looks, name, pairs[name][0], digests[name]) for name in pairs}
+    looks = _completed(looks, pairs, digests, margin)
+    seen = {name: _seen(looks, name, digests[name]) for name in pairs}
     new = [name for name in pairs if seen[name] is None]
     look = Look(level, _new(pairs, new, digests, looks, level, margin)) if new else None
     every = [*looks, look] if look else list(looks)
@@ -121,6 +122,16 @@ def judge(
         found[name] = Standing(number + 1, every[number].level, tests, paired_p(d), own[-1].p_holm, low, high,
                                next(showing, None), equivalent)
     return found, look
+
+
+def _completed(looks: Sequence[Look], pairs, digests, margin: float) -> list[Look]:
+    """The looks, with what those of an earlier losslab found of the present results: it kept their seeds alone."""
+    found: list[Look] = []
+    for look in looks:
+        names = [name for name, judged in look.arms.items()
+                 if not judged.results and name in pairs and judged.seeds == tuple(pairs[name][0])]
+        found.append(replace(look, arms={**look.arms, **_new(pairs, names, digests, found, look.level, margin)}))
+    return found
 
 
 def _new(pairs, new: Sequence[str], digests, looks: Sequence[Look], level: float, margin: float) -> dict[str, Judged]:
@@ -153,11 +164,11 @@ def fingerprint(seeds: Sequence[int], differences: Sequence[float]) -> str:
     return hashlib.sha256(told.encode()).hexdigest()[:16]
 
 
-def _seen(looks: Sequence[Look], name: str, seeds: Sequence[int], results: str) -> int | None:
+def _seen(looks: Sequence[Look], name: str, results: str) -> int | None:
     """The look that judged these results of an arm; None where they are new."""
     for number, look in enumerate(looks):
         found = look.arms.get(name)
-        if found and (found.results == results or not found.results and found.seeds == tuple(seeds)):
+        if found and found.results == results:
             return number
     return None
 
