@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from losslab import study
+from losslab import study, tune
 from losslab.config import PRESETS, load
 
 ROOT = Path(__file__).parents[1]
@@ -45,7 +45,11 @@ def test_their_python_runs_and_their_specification_loads(tmp_path):
     for name in ("README.md", "guide.md", "write-a-loss.md"):
         for code in blocks(name, "python"):
             exec(compile(code, name, "exec"), {})
-    asked, specification = blocks("guide.md", "toml")
+    searched, asked, specification = blocks("guide.md", "toml")
+    (tmp_path / "tuned.toml").write_text(searched)
+    tuned = study.read(tmp_path / "tuned.toml")
+    assert tune.Tuning.from_dict(tuned.tune).method == "tpe" and list(tuned.spaces.values()) == [
+        {"epsilon": {"low": 0.01, "high": 0.3, "log": False}}]
     (tmp_path / "study.toml").write_text(asked)
     assert len(study.read(tmp_path / "study.toml").configs) == 3
     (tmp_path / "spec.toml").write_text(specification)

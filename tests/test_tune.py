@@ -103,6 +103,24 @@ def test_a_journal_goes_with_no_ladder_and_other_storages_are_passed_on(stub):
     assert len(tuned["plain"].trials) == 2 and "losslab is not tested with it" in said[0]
 
 
+def test_another_space_in_the_same_store_is_another_search(stub):
+    first = tune.tune({"plain": QUICK}, Tuning(3, {RATE: Range(1e-3, 1e-2)}, method="random"), "study")
+    other = tune.tune({"plain": QUICK}, Tuning(3, {RATE: Range(1e-5, 2e-5)}, method="random"), "study")
+    assert all(trial.settings[RATE] > 9e-4 for trial in first["plain"].trials)
+    assert all(trial.settings[RATE] < 3e-5 for trial in other["plain"].trials)
+
+
+def test_whole_numbers_are_searched_as_such_and_a_ladder_takes_positive_numbers(stub):
+    tuning = Tuning.from_dict({"trials": 4, "method": "random", "space": {
+        "batch_size": {"low": 4, "high": 32}, "learning_rate": {"low": 1e-3, "high": 1e-2}}})
+    tuned = tune.tune({"plain": QUICK}, tuning, "study")
+    assert {type(trial.settings["train.batch_size"]) for trial in tuned["plain"].trials} == {int}
+    for name in ("batch_size", "model.dropout", "model.bias"):
+        with pytest.raises(ValueError, match="a ladder searches a positive number"):
+            tune.tune({"plain": change(QUICK, model={"dropout": 0.0})}, Tuning.from_dict(
+                {"trials": 3, "space": {name: {}}}), "study")
+
+
 @pytest.mark.slow
 def test_two_processes_share_a_journal_and_one_takes_over_when_the_other_is_killed(tmp_path):
     pytest.importorskip("optuna", reason="the extra `tune` is not installed")
@@ -112,7 +130,7 @@ def test_two_processes_share_a_journal_and_one_takes_over_when_the_other_is_kill
             '[tune.space."train.learning_rate"]\nlow = 0.001\nhigh = 0.01\n')
     Path("s.toml").write_text(spec)
     command = [sys.executable, "-m", "losslab.cli", "tune", "s.toml", "--store", "shared", "--workers", "1", "--stale",
-               "8", "--json"]
+               "15", "--json"]
     options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "start_new_session": True}
     first = subprocess.Popen(command, **options)
     while not any("state" in line for line in _journal()):

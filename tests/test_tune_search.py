@@ -125,6 +125,9 @@ def test_a_space_that_cannot_be_searched_is_one_sentence(table, said):
     ({"trials": 5, "space": {"learning_rate": {"low": math.nan, "high": 1.0}}}, "two finite numbers"),
     ({"trials": 5, "space": {"learning_rate": []}}, "an empty list"),
     ({"trials": 5, "space": {"learning_rate": 3}}, "takes low and high, or a list of values"),
+    ({"trials": 5, "space": {"num_tokens": [1, 2]}}, "would not be comparable"),
+    ({"trials": 5, "space": {"data.tokenizer": ["bytes", "gpt2"]}}, "would not be comparable"),
+    ({"trials": 5, "space": {"evaluate.stride": [8]}}, "would not be comparable"),
     ({"trials": 5, "space": 3}, "space in .* is a table"), ({"trials": 5, "space": {"seed": [1]}}, "not a setting"),
     ({"trials": 5, "method": "tpee", "space": {}}, "unknown method of tuning 'tpee'; did you mean tpe"),
 ])  # fmt: skip
@@ -140,7 +143,8 @@ def test_what_is_written_is_read_again():
     found = Tuning.from_dict(table)
     assert Tuning.from_dict(found.to_dict()) == found and list(found.space)[1:] == ["model.dropout", "train.batch_size"]
     assert Tuning.parse("learning-rate=5; seeds=2") == Tuning(5, {RATE: Range()}, 2)
-    for text in ("learning_rate", "=5", "method=random", "learning_rate=five"):
+    for text in ("learning_rate", "=5", "method=random", "learning_rate=five",
+                 "learning_rate=5; dropout=3"):
         with pytest.raises(ValueError, match="--tune"):
             Tuning.parse(text)
 

@@ -100,7 +100,7 @@ def study(words: Sequence[str], asked: Asked):
         seeds=asked.seeds and tuple(seed_list(asked.seeds)), race=asked.race and tuple(_numbers(asked.race)),
         margin=None if asked.margin is None else margin_of(asked.margin), final=asked.final or None,
         tasks=asked.tasks and tuple(task.strip() for task in asked.tasks.split(",")),
-    ) | ({"tune": _tuning(asked)} if asked.tune or asked.tune_seeds else {})
+    ) | ({"tune": _tuning(asked)} if asked.tune is not None or asked.tune_seeds else {})
     if not files:
         losses = words or () if arms else words or ("cross_entropy",)
         named = tuple(Arm(loss) for loss in losses)
@@ -170,7 +170,7 @@ def _numbers(text: str) -> list[int]:
 def _tuning(asked: Asked) -> dict:
     from losslab.tune import Tuning
 
-    if not asked.tune:
+    if asked.tune is None:
         raise ValueError("--tune-seeds goes with --tune")
     table = Tuning.parse(asked.tune).to_dict()
     return table | ({"seeds": asked.tune_seeds} if asked.tune_seeds else {})

@@ -39,7 +39,7 @@ def tune(
         Folder of the study; trials lie in its folder `trials`. `runs`, and `runs/NAME` for a study with a name.
     """
     asked = asked or Asked()
-    check("--stale", stale, 0, 1e6, "seconds")
+    check("--stale", stale, 15, 1e6, "seconds; a live trial gives a sign of life every 5")
     wanted, from_file = study(losses, asked)
     table = dict(wanted.tune) or {"trials": 5, "space": {"train.learning_rate": {}}}
     table |= {key: value for key, value in (("trials", trials), ("method", method)) if value is not None}

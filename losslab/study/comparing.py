@@ -54,8 +54,7 @@ def compare(
         planned = plan(conditions, seeds[: race[-1]] if race else seeds, store, tell=tell, progress=progress,
                        trusted=trusted)
         own = [experiment.condition for experiment in planned.experiments[: len(conditions)]]
-        named = {condition: label for condition, label, config in zip(own, labels, conditions, strict=False)
-                 if label != config.loss}
+        named = dict(zip(own, labels, strict=False))
         if baseline in labels:
             baseline = own[list(labels).index(baseline)]
         going: set[str] | None = None  # all

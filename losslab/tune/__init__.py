@@ -57,6 +57,9 @@ def tune(
     if len(set(methods.values())) > 1:  # one method for all arms, also where only some have parameters to search
         tuning = replace(tuning, method="random")
         methods = {name: search.method(tuning, owned[name]) for name in arms}
+    for name, config in arms.items():
+        if methods[name] == "ladder":
+            _check_ladder(config, {**tuning.space, **owned[name]})
     for name, config in arms.items():  # a parameter that a loss does not have is said before anything runs
         applied(config, {key: _first(each) for key, each in owned[name].items()})
     from losslab.tune import shared
@@ -94,6 +97,14 @@ def _next(
     if how == "halving":
         return _rung(config, search.points(tuning.space, own, tuning.trials, "random"), tried)
     return [] if tried else search.points(tuning.space, own, tuning.trials, how)
+
+
+def _check_ladder(config: ExperimentConfig, space: Mapping[str, Choice]) -> None:
+    ((name, _),) = space.items()
+    start = 1.0 if name.startswith(LOSS) else flatten(to_dict(config))[name]
+    if type(start) is not float or start <= 0:
+        raise ValueError(f"a ladder searches a positive number by steps of a factor 4, and {name} is {start!r}; give a "
+                         "list of values, or choose random with low and high")
 
 
 def _rung(config: ExperimentConfig, points: list[dict], tried: list[Trial]) -> list[dict]:

@@ -88,7 +88,7 @@ def chosen_again(best: Trial, trials: Sequence[Trial], seed: int = 0) -> float |
     Every bootstrap draws documents with replacement, the same ones for all settings.
     """
     finished = [trial for trial in trials if trial.documents is not None]
-    if best.documents is None or len({len(trial.documents[0]) for trial in finished}) != 1:
+    if best.documents is None or len(finished) < 2 or len({len(trial.documents[0]) for trial in finished}) != 1:
         return None
     nats = np.stack([trial.documents[0] / len(trial.runs) for trial in finished])
     tokens = finished[0].documents[1]

@@ -113,7 +113,9 @@ def points(
 
 def _drawn(choice: Choice, rng: np.random.Generator):
     share = float(rng.random())
-    return choice[int(share * len(choice))] if isinstance(choice, tuple) else _round(choice.at(share))
+    if isinstance(choice, tuple):
+        return choice[int(share * len(choice))]
+    return choice.at(share) if choice.whole else _round(choice.at(share))
 
 
 def rungs(trials: int) -> list[tuple[int, int]]:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from losslab.config import ExperimentConfig
+from losslab.config import ExperimentConfig, digest, flatten, to_dict
 from losslab.tune import search
 from losslab.tune.choice import Trial
 from losslab.tune.space import Choice, Tuning, applied
@@ -84,12 +84,13 @@ class _Study:
         import optuna
 
         optuna.logging.set_verbosity(optuna.logging.WARNING)
-        self.config, self.wanted, self.stale, self.clock, self.runner = config, tuning.trials, stale, clock, runner
+        self.name, self.config, self.wanted, self.runner = name, config, tuning.trials, runner
+        self.stale, self.clock = stale, clock
         self.space = {**tuning.space, **own}
         first = max(3, tuning.trials // 3)  # at random, before the model of good settings begins
         sampler = optuna.samplers.TPESampler(seed=0, n_startup_trials=first) if how == "tpe" else None
         self.study = optuna.create_study(storage=storage(journal, runner.store, runner.tell), sampler=sampler,
-                                         study_name=name, load_if_exists=True)
+                                         study_name=f"{name} {_question(config, self.space, how)}", load_if_exists=True)
         self.distributions = {key: _distribution(each) for key, each in self.space.items()}
         if how != "tpe":
             for point in search.points(tuning.space, own, tuning.trials, how):
@@ -100,11 +101,16 @@ class _Study:
         from optuna.trial import TrialState
 
         for trial in self._states(TrialState.RUNNING):
-            if self.clock() - trial.user_attrs.get("beat", 0.0) > self.stale:
-                self.runner.tell(f"trial {trial.number} of {self.study.study_name} has given no sign of life for more "
-                                 f"than {self.stale:g} s; it is taken over")
-                self.study.enqueue_trial(trial.params, user_attrs={"takes_over": trial.number})
+            if self.clock() - trial.user_attrs.get("beat", trial.datetime_start.timestamp()) <= self.stale:
+                continue
+            try:
                 self.study.tell(trial.number, state=TrialState.FAIL)
+            except (ValueError, RuntimeError):  # another process was faster
+                continue
+            self.runner.tell(f"trial {trial.number} of {self.name} has given no sign of life for more than "
+                             f"{self.stale:g} s; it is taken over")
+            if params := trial.params or trial.system_attrs.get("fixed_params"):
+                self.study.enqueue_trial(params, user_attrs={"takes_over": trial.number})
         asked = []
         while len(asked) < most and self.taken < self.wanted:
             trial = self.study.ask(self.distributions)
@@ -160,9 +166,17 @@ def storage(journal: str | None, store: Path, tell: Callable[[str], None]):
     return optuna.storages.JournalStorage(JournalFileBackend(str(path), lock_obj=JournalFileOpenLock(str(path))))
 
 
+def _question(config: ExperimentConfig, space: Mapping[str, Choice], how: str) -> str:
+    """Names what is searched of which arm, so that a store may hold other searches, too."""
+    fixed = {key: value for key, value in flatten(to_dict(config)).items() if key not in space and key != "seed"}
+    return digest([fixed, {key: repr(each) for key, each in space.items()}, how])
+
+
 def _distribution(each: Choice):
-    from optuna.distributions import CategoricalDistribution, FloatDistribution
+    from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
     if isinstance(each, tuple):
         return CategoricalDistribution(each)
+    if each.whole:
+        return IntDistribution(round(each.low), round(each.high), log=each.log)
     return FloatDistribution(each.low, each.high, log=each.log)

@@ -13,6 +13,7 @@ from losslab.words import nearest
 
 METHODS = ("ladder", "grid", "random", "tpe", "halving")
 MOST_TRIALS, MOST_SEEDS, MOST_SETTINGS = 1_000, 100, 20
+FIXED = ("train.num_tokens", "train.num_steps", "train.device", "train.dtype", "model.init_seed")
 LOSS = "loss."  # begins the name of a parameter that belongs to the loss of an arm
 
 
@@ -23,12 +24,15 @@ class Range:
     low: float | None = None
     high: float | None = None
     log: bool = True
+    whole: bool = False
+    """Whether the setting takes whole numbers."""
 
     def at(self, share: float) -> float:
         """The value at a share of the way from low to high."""
+        value = self.low + share * (self.high - self.low)
         if self.log:
-            return math.exp(math.log(self.low) + share * (math.log(self.high) - math.log(self.low)))
-        return self.low + share * (self.high - self.low)
+            value = math.exp(math.log(self.low) + share * (math.log(self.high) - math.log(self.low)))
+        return round(value) if self.whole else value
 
 
 Choice = Range | tuple
@@ -76,6 +80,8 @@ class Tuning:
             else:
                 names[key] = {}
                 rest["trials"] = _whole(key, value)
+        if len(names) > 1:
+            raise ValueError(f"--tune takes one setting, got {', '.join(names)}; a study file can search several")
         if not names:
             raise ValueError(f"--tune names no setting, got {shown(text)}; learning_rate=5 is usual")
         return cls.from_dict({**rest, "space": names}, source="--tune")
@@ -122,7 +128,12 @@ def _table(choice: Choice):
 def _space(table: object, source: str) -> dict[str, Choice]:
     if not isinstance(table, Mapping):
         raise ValueError(f"space in {source} is a table of settings, got {shown(table)}")
-    return {setting(name): choice(value, f"{name} in {source}") for name, value in _flat(table).items()}
+    flat, found = configuration.flatten(configuration.to_dict(ExperimentConfig())), {}
+    for name, value in _flat(table).items():
+        full, each = setting(name), choice(value, f"{name} in {source}")
+        is_whole = isinstance(each, Range) and type(flat[full]) is int
+        found[full] = dataclasses.replace(each, whole=True) if is_whole else each
+    return found
 
 
 def _flat(table: Mapping, prefix: str = "") -> dict:
@@ -146,6 +157,9 @@ def setting(name: str) -> str:
         hint = configuration.synonym(name)
         hint = f"; did you mean {hint}?" if hint else nearest(full, flat)
         raise ValueError(f"{shown(name)} is not a setting that can be tuned{hint}")
+    if full.startswith(("data.", "evaluate.")) or full in FIXED or full in configuration.outside():
+        raise ValueError(f"{shown(name)} cannot be tuned: trials with other values of it would not be comparable, or "
+                         "would be the same run")
     return full
 
 
