@@ -76,6 +76,8 @@ def test_the_choice_its_edge_and_what_a_worse_rate_loses():
     assert sensitivity(trials) == {"2": pytest.approx(1.0), "4": pytest.approx(4.0)}
     assert sensitivity(trials[:3]) == {"2": pytest.approx(1.0), "4": pytest.approx(4.0)}  # one side was tried
     assert sensitivity([trial(0.004, 1.0), trial(0.005, 2.0)]) == {"2": None, "4": None}
+    wild = [*trials[:3], trial(0.012, None)]
+    assert sensitivity(wild) == {"2": pytest.approx(1.0), "4": "diverged"}
     low = [trial(0.001, 1.0), trial(0.002, 2.0), trial(0.004, 3.0)]
     assert is_edge(chosen("x", low), low)
     with pytest.raises(ValueError, match=r"no trial of x finished \(diverged\)"):

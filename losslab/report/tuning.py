@@ -23,10 +23,14 @@ def summary(document: dict) -> Table:
         told, lost = arm["tuning"], arm["tuning"]["sensitivity"]
         again = told["chosen_again"]
         return (arm["name"], chosen(arm), str(len(arm["trials"])), "–" if again is None else f"{100 * again:.0f} %",
-                *(words.number(lost.get(factor), 3) for factor in ("2", "4")), "yes" if told["edge"] else "no")
+                *(_lost(lost.get(factor)) for factor in ("2", "4")), "yes" if told["edge"] else "no")
 
     titles = ("trials", "chosen again", "lost within factor 2", "lost within factor 4", "at the edge")
     return Table((LOSS, left("chosen"), *map(Column, titles)), list(map(row, tuned(document))))
+
+
+def _lost(found: float | str | None) -> str:
+    return found if isinstance(found, str) else words.number(found, 3)
 
 
 def chosen(arm: dict) -> str:

@@ -49,8 +49,9 @@ class Tuned:
     """Whether the chosen value is the lowest or highest that was tried, so that a better one may lie beyond."""
     chosen_again: float | None
     """The share of 1,000 bootstraps of the tune documents in which the same setting wins."""
-    sensitivity: dict[str, float | None]
-    """Factor -> what is lost, in nats/token, with a learning rate that is so far off; None where none was tried."""
+    sensitivity: dict[str, float | str | None]
+    """Factor -> what is lost, in nats/token, with a learning rate that is so far off; None where none was tried, and
+    `diverged` where training does."""
     method: str
 
     def to_dict(self) -> dict:
@@ -100,11 +101,11 @@ def chosen_again(best: Trial, trials: Sequence[Trial], seed: int = 0) -> float |
     return wins / BOOTSTRAPS
 
 
-def sensitivity(trials: Sequence[Trial]) -> dict[str, float | None]:
+def sensitivity(trials: Sequence[Trial]) -> dict[str, float | str | None]:
     """What is lost, at most, with the learning rate off by a factor 2 and 4, interpolated on its logarithm.
 
-    Only where the learning rate alone was searched. A factor is None where neither side of it was tried; a side that
-    diverged is not counted.
+    Only where the learning rate alone was searched. A factor is None where neither side of it was tried, and `diverged`
+    where a rate within it did.
     """
     known = sorted((math.log(trial.settings[RATE]), trial.tune_nll) for trial in trials
                    if trial.settings.keys() == {RATE} and trial.tune_nll is not None)
@@ -112,8 +113,13 @@ def sensitivity(trials: Sequence[Trial]) -> dict[str, float | None]:
         return {}
     rates, values = map(np.array, zip(*known, strict=True))
     best = int(np.argmin(values))
-    found: dict[str, float | None] = {}
+    wild = [math.log(trial.settings[RATE]) for trial in trials
+            if trial.settings.keys() == {RATE} and trial.status == "diverged"]
+    found: dict[str, float | str | None] = {}
     for factor in (2, 4):
+        if any(abs(rate - rates[best]) <= math.log(factor) + 1e-9 for rate in wild):
+            found[str(factor)] = "diverged"
+            continue
         sides = [rates[best] + sign * math.log(factor) for sign in (-1, 1)]
         lost = [float(np.interp(side, rates, values) - values[best]) for side in sides
                 if rates[0] - 1e-9 <= side <= rates[-1] + 1e-9]
