@@ -2,7 +2,7 @@
 
     python benchmarks/aa_runs.py --runs 120 --store runs/aa --workers 2
 
-Stopped and called again, it goes on: finished runs are kept. `--runs` may grow later. The nll of every run is printed
+Stopped and called again, it continues: finished runs are kept. `--runs` may grow later. The nll of every run is printed
 at the end, with its standard deviation over seeds.
 """
 

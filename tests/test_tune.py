@@ -13,7 +13,7 @@ import pytest
 from experiments import change
 from experiments import place as place
 
-from losslab import checkpoint, records, tune
+from losslab import checkpoint, cli, records, tune
 from losslab.corpus import Corpus
 from losslab.evaluate import nll
 from losslab.tune import Range, Trial, Tuning, shared
@@ -119,6 +119,17 @@ def test_whole_numbers_are_searched_as_such_and_a_ladder_takes_positive_numbers(
         with pytest.raises(ValueError, match="a ladder searches a positive number"):
             tune.tune({"plain": change(QUICK, model={"dropout": 0.0})}, Tuning.from_dict(
                 {"trials": 3, "space": {name: {}}}), "study")
+
+
+def test_the_command_searches_the_space_of_each_arm_and_prints_what_it_tried(stub, capsys):
+    Path("s.toml").write_text(
+        '[settings]\ndata.corpus = "text.txt"\n[[arm]]\nloss = "cross_entropy"\n[[arm]]\nloss = "label_smoothing"\n'
+        'space.epsilon = [0.1, 0.2]\n[tune]\ntrials = 3\n[tune.space]\nlearning_rate = {low = 1e-3, high = 1e-2}\n')
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["tune", "s.toml"])
+    told = capsys.readouterr().out
+    assert ended.value.code == 0 and told.count("chosen") >= 2
+    assert sum(line.split()[2] in ("0.1", "0.2") for line in told.splitlines() if "label_smoothing" in line) == 3
 
 
 @pytest.mark.slow

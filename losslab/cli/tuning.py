@@ -7,7 +7,6 @@ from losslab.cli.flags import Json, Threads, Trust, Whole, threads_of, trusted, 
 from losslab.cli.speech import OK, Ticker, show, tell
 from losslab.cli.studying import Asked, study
 from losslab.config.numbers import check
-from losslab.tables import Column, Table, left
 
 
 @app.command(sort_key=3)
@@ -47,32 +46,14 @@ def tune(
     store = store or Path("runs", wanted.name)
     from losslab import processes
     from losslab import tune as tuning
+    from losslab.report import tuning as tables
 
     processes.adopt_orphans()
-    own = {arm.name: arm.space for arm in wanted.arms if arm.space}
     found = tuning.tune(
-        wanted.configs, tuning.Tuning.from_dict(table), store, own=own, workers=workers_of(workers),
+        wanted.configs, tuning.Tuning.from_dict(table), store, own=wanted.spaces, workers=workers_of(workers),
         threads=threads_of(threads, tell), trusted=hashes, journal=journal, stale=stale, tell=tell, progress=Ticker(),
     )
     document = {"store": str(store), "tune": table,
                 "arms": [{"name": name, **each.to_dict()} for name, each in found.items()]}
-    show(document, "\n\n".join(_text(name, each) for name, each in found.items()), json)
+    show(document, f"{tables.trials(document).text()}\n\n{tables.summary(document).text()}", json)
     return OK
-
-
-def _text(name: str, tuned) -> str:
-    keys = list(dict.fromkeys(key for trial in tuned.trials for key in trial.settings))
-    rows = [(*(_value(trial.settings.get(key)) for key in keys), trial.status,
-             "-" if trial.tune_nll is None else f"{trial.tune_nll:.4f}",
-             "chosen" if all(trial.settings.get(key) == value for key, value in tuned.settings.items()) else "")
-            for trial in tuned.trials]
-    table = Table((*(Column(key.rpartition(".")[2]) for key in keys), left("status"), Column("tune nll"), left("")),
-                  rows)
-    again = "" if tuned.chosen_again is None else f"; chosen in {tuned.chosen_again:.0%} of bootstraps of the tune text"
-    edge = "; it is the lowest or highest value that was tried, and a better one may lie beyond" if tuned.edge else ""
-    chosen = ", ".join(f"{key} {_value(value)}" for key, value in tuned.settings.items())
-    return f"{name}\n{table.text(indent='  ')}\n  chosen: {chosen}{again}{edge}"
-
-
-def _value(value: object) -> str:
-    return f"{value:.6g}" if isinstance(value, float) else str(value)

@@ -64,7 +64,7 @@ def converted(train: Mapping, peak: float | None = None) -> dict:
         peak: the learning rate where `train` has none.
 
     Raises:
-        ValueError: for a rate that cannot be, or one that stands beside a ratio.
+        ValueError: for a rate that cannot be, or one given together with a ratio.
     """
     names = {str(key).replace("-", "_"): key for key in train}
     if OLD not in names:

@@ -34,11 +34,10 @@ def looks(store: str | Path, runs: Iterable[Record], baseline: str, score: str) 
     Raises:
         ValueError: for a ledger that is not as it was written: without it no error rate can be kept.
     """
-    now = {run.spec["earlier"]: run.condition for run in runs if isinstance(run.spec.get("earlier"), str)}
+    now = _renamed(runs)
     ledgers, earlier = _read(Path(store) / NAME)
-    for ledger in ledgers:
-        if (now.get(ledger["baseline"], ledger["baseline"]), ledger["score"]) == (baseline, score):
-            return [_look(row, now) for row in ledger["looks"]]
+    if own := _own(ledgers, now, baseline, score):
+        return [_look(row, now) for row in own["looks"]]
     return _converted(earlier, now, baseline) if score == "nll" else []
 
 
@@ -52,15 +51,23 @@ def note_look(store: str | Path, runs: Iterable[Record], baseline: str, score: s
     runs, path = list(runs), Path(store) / NAME
     rows = [_row(each) for each in looks(store, runs, baseline, score)]
     ledgers, earlier = _read(path)
-    now = {run.spec["earlier"]: run.condition for run in runs if isinstance(run.spec.get("earlier"), str)}
-    own = next((ledger for ledger in ledgers
-                if (now.get(ledger["baseline"], ledger["baseline"]), ledger["score"]) == (baseline, score)), None)
+    own = _own(ledgers, _renamed(runs), baseline, score)
     if own is None:
         own = {"baseline": baseline, "score": score, "looks": rows}
         ledgers.append(own)
     at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     own["looks"] = [*own["looks"], {"at": at} | _row(look)]
     files.write_sealed(path, {"format": FORMAT, "ledgers": ledgers, "looks": earlier})
+
+
+def _renamed(runs: Iterable[Record]) -> Names:
+    return {run.spec["earlier"]: run.condition for run in runs if isinstance(run.spec.get("earlier"), str)}
+
+
+def _own(ledgers: Sequence[dict], now: Names, baseline: str, score: str) -> dict | None:
+    """The ledger of a baseline and a score."""
+    return next((ledger for ledger in ledgers
+                 if (now.get(ledger["baseline"], ledger["baseline"]), ledger["score"]) == (baseline, score)), None)
 
 
 def _row(look: Look) -> dict:

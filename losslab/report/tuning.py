@@ -44,7 +44,7 @@ def trials(document: dict) -> Table:
     for arm in tuned(document):
         for trial in arm["trials"]:
             is_chosen = all(trial["settings"].get(key) == value for key, value in arm["tuned"].items())
-            rows.append((arm["name"], *(words.value(trial["settings"].get(key)) for key in keys), trial["status"],
+            rows.append((arm["name"], *(words.value(trial["settings"].get(key, "–")) for key in keys), trial["status"],
                          words.number(trial["tune_nll"]), "chosen" if is_chosen else ""))
     return Table((LOSS, *(Column(_short(key)) for key in keys), left("status"), Column("nll on tune"), left("")), rows)
 

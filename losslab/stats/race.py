@@ -9,7 +9,7 @@ OPEN = ("open", "one seed", "no spread")  # outcomes that more seeds may change
 
 
 def open_arms(comparison: PairedComparison) -> list[str]:
-    """The candidates that a race goes on with; none where the baseline itself is lost."""
+    """The candidates that a race continues with; none where the baseline itself is lost."""
     return [arm.name for arm in comparison.arms if arm.outcome in OPEN]
 
 

@@ -83,6 +83,6 @@ def _leg(planned: Plan, seeds: Collection[int], going: Collection[str] | None) -
 
 
 def _going(compared: Comparison) -> set[str]:
-    """The conditions that a race goes on with: the open arms and the baseline; nothing where all is settled."""
+    """The conditions that a race continues with: the open arms and the baseline; nothing where all is settled."""
     names = racing.open_arms(compared.nll) if compared.nll else []
     return {compared.arm(name).condition for name in [compared.baseline, *names]} if names else set()

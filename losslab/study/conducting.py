@@ -59,7 +59,7 @@ def conduct(
     if study.match != "tokens":
         costs = match.kept(folder, equal, study.match, lambda: match.update_costs(
             list(equal.values()), study.match, threads=threads, trusted=trusted, tell=tell))
-        at = list(equal).index(study.baseline or ("cross_entropy" if "cross_entropy" in equal else next(iter(equal))))
+        at = list(equal).index(study.reference)
         configs = dict(zip(equal, match.matched(list(equal.values()), study.match, costs, baseline=at), strict=True))
     found = compare(list(configs.values()), study.seeds, folder, race=study.race, final=study.final, **options)
     if study.match != "tokens":  # what equal tokens give is shown, and is no look

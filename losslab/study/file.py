@@ -157,6 +157,12 @@ class Study:
         return configuration.override(base, checks.nested(self.settings, "settings"), source="the study's settings")
 
     @property
+    def reference(self) -> str:
+        """The name of the arm that others are compared with."""
+        plain = (name for name, config in self.configs.items() if config.loss == "cross_entropy")
+        return self.baseline or next(plain, next(iter(self.configs)))
+
+    @property
     def spaces(self) -> dict[str, Mapping]:
         """Name of an arm -> own parameters of its loss to be searched, where it has any."""
         return {name: arm.space for name, arm in zip(self.configs, self.arms, strict=True) if arm.space}

@@ -56,8 +56,8 @@ def difference(begun: Study, now: Study) -> str:
     for name in SAME:
         if getattr(begun, name) != getattr(now, name):
             return _told(name, getattr(begun, name), getattr(now, name))
-    if _baseline(begun) != _baseline(now):
-        return _told("baseline", _baseline(begun), _baseline(now))
+    if begun.reference != now.reference:
+        return _told("baseline", begun.reference, now.reference)
     before, after = ({name: _settings(config) for name, config in study.configs.items()} for study in (begun, now))
     if gone := [name for name in before if name not in after]:
         return f"the arm {shown(gone[0])}, and is now asked without it"
@@ -72,11 +72,6 @@ def difference(begun: Study, now: Study) -> str:
         if name in before and begun.spaces.get(name) != now.spaces.get(name):
             return _table("space", begun.spaces.get(name, {}), now.spaces.get(name, {}), f" in the arm {shown(name)}")
     return _tuning(begun.tune, now.tune)
-
-
-def _baseline(study: Study) -> str:
-    plain = (name for name, config in study.configs.items() if config.loss == "cross_entropy")
-    return study.baseline or next(plain, next(iter(study.configs)))
 
 
 def _settings(config) -> dict[str, object]:

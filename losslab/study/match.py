@@ -15,9 +15,9 @@ from losslab.comparison import Comparison
 from losslab.config import ExperimentConfig, ModelConfig, digest, to_dict
 from losslab.experiment import Experiment, timing
 from losslab.running import Tell
+from losslab.study.file import MATCHES
 
 NAME = "costs.json"  # of an update of each arm, in the folder of the study
-BY = ("tokens", "time", "flops")
 ROUNDS = 3  # timings of every arm, in turns; the fastest update counts, since what other programs take only ever adds
 UNSURE = 0.05  # the fastest two timings of an arm should agree to this
 SAME = 0.02  # costs nearer than this are one cost: a timing of a few updates knows no more
@@ -161,5 +161,5 @@ def token_flops(model: ModelConfig, vocab_size: int, seq_len: int) -> int:
 
 def check(by: str) -> None:
     """Raise for a way of matching that is none."""
-    if by not in BY:
-        raise ValueError(f"arms are matched by {', '.join(BY[:-1])} or {BY[-1]}, got {by!r}")
+    if by not in MATCHES:
+        raise ValueError(f"arms are matched by {', '.join(MATCHES[:-1])} or {MATCHES[-1]}, got {by!r}")
