@@ -180,8 +180,8 @@ class Largest(TorchDispatchMode):
 
 
 def test_nothing_of_the_size_of_the_logits_is_made():
-    hidden, lm_head = torch.randn(96, 4, requires_grad=True), torch.randn(512, 4, requires_grad=True)
-    targets, objective = torch.randint(512, (96,)), Objective.parse("squentropy - 0.1*entropy")
+    hidden, lm_head = (torch.randn(n, 4, device=DEVICE, requires_grad=True) for n in (96, 512))
+    targets, objective = torch.randint(512, (96,), device=DEVICE), Objective.parse("squentropy - 0.1*entropy")
     objective.check(512)
     with Largest() as largest:
         streamed(hidden, lm_head, targets, objective)[0].backward()
