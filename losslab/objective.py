@@ -40,6 +40,11 @@ class Outline:
         return self.text
 
     @property
+    def said(self) -> tuple[str, ...]:
+        """Of each file its function with every default written out."""
+        return self._said
+
+    @property
     def transform_text(self) -> str:
         """The transforms alone, in the words of the formula: they belong to the model."""
         return formula.print_transforms(self.transforms)

@@ -17,6 +17,7 @@ from losslab import checkpoint, cli, records, tune
 from losslab.corpus import Corpus
 from losslab.evaluate import nll
 from losslab.tune import Range, Trial, Tuning, shared
+from losslab.tune.arms import Arm
 from losslab.tune.trials import Runner
 
 pytestmark = pytest.mark.usefixtures("place")
@@ -42,6 +43,48 @@ def test_trials_are_judged_on_tune_by_the_evaluator_and_never_see_val(monkeypatc
     monkeypatch.setattr("losslab.running.workers.Job", lambda *_, **__: pytest.fail("a finished trial is run again"))
     again = tune.tune(ARMS, Tuning(3, {RATE: Range()}), "study", workers=2)
     assert [each.to_dict() for each in again.values()] == [each.to_dict() for each in tuned.values()]
+
+
+def arm(loss, **options):
+    return Arm("x", change(QUICK, loss=loss), **options)
+
+
+def test_an_open_range_begins_at_the_value_of_the_formula_or_the_default_and_ends_where_the_loss_does(monkeypatch):
+    def ends(loss, name):
+        (found,) = arm(loss).opened({f"loss.{name}": Range()}).values()
+        return found.low, found.high
+
+    assert arm("focal").start("loss.gamma") == 2.0 and arm("focal(3)").start("loss.gamma") == 3.0
+    assert arm("label_smoothing + poly1(0.5)").start("loss.poly1.epsilon") == 0.5
+    assert ends("focal(3)", "gamma") == (3 / 16, 48.0)
+    assert ends("label_smoothing(0.25)", "epsilon") == (0.015625, 1.0)  # in [0, 1]
+    assert ends("generalized_cross_entropy(0.5)", "q") == (0.03125, 1.0)
+    assert arm("mse").opened({"model.dropout": Range(), "train.batch_size": Range()}) == {
+        "model.dropout": Range(0.00625, 0.8), "train.batch_size": Range(1, 64, whole=True)}
+    with pytest.raises(ValueError, match="a positive number, and loss.window of x is 0; give low and high"):
+        arm("cross_entropy + unlikelihood").opened({"loss.window": Range()})
+    Path("my.py").write_text("def mine(prediction, *, width=0.5):\n    return width * prediction.nll\n")
+    said = "my.py:mine(width=0.5)"
+    monkeypatch.setattr("losslab.lossfile.tried", lambda text, *_: pytest.fail(text) if "=9" in text else (said,))
+    assert arm("my.py", trusted=None).start("loss.width") == 0.5
+    with pytest.raises(ValueError, match="has no parameter 'height'; its file has width"):
+        arm("my.py").start("loss.height")
+
+
+@pytest.mark.parametrize("method", ["", "random", "tpe", "halving"])
+def test_own_parameters_need_no_ranges_and_every_arm_has_the_same_number_of_trials(stub, method):
+    arms = {"plain": QUICK, "smoothed": change(QUICK, loss="label_smoothing(0.3)")}
+    tuned = tune.tune(arms, Tuning(5, {RATE: Range()}, method=method), "study", own={"smoothed": {"epsilon": {}}})
+    plain, smoothed = ([trial.settings for trial in tuned[name].trials if
+                        "train.num_tokens" not in trial.settings or method] for name in arms)
+    assert len(plain) == len(smoothed) and (method == "halving" or len(plain) == 5)
+    if not method:
+        assert [each[RATE] for each in plain[:3]] == [each[RATE] for each in smoothed[:3]] == [0.0025, 0.01, 0.04]
+        assert [each["loss.epsilon"] for each in smoothed[:3]] == [0.3] * 3
+        assert [each["loss.epsilon"] for each in smoothed[3:]] == [0.075, pytest.approx(0.3 * 2**1.5)]  # below 1
+    else:
+        assert plain[0][RATE] == smoothed[0][RATE] == 0.01 and smoothed[0]["loss.epsilon"] == 0.3  # as it stands
+        assert all(0.01 / 16 <= each[RATE] <= 0.16 and 0 < each["loss.epsilon"] <= 1 for each in smoothed)
 
 
 def test_a_parameter_that_a_loss_does_not_have_is_said_before_anything_runs():
@@ -76,7 +119,8 @@ def test_methods_of_optuna_find_the_optimum(stub, method):
 def test_a_trial_of_a_dead_process_is_taken_over_after_the_stated_time(stub):
     tuning, said, now = Tuning(4, {RATE: Range(1e-4, 1e-1)}, method="random"), [], [1000.0]
     runner = Runner(Path("study"), tell=said.append)
-    made = ("plain", QUICK, tuning, {}, "random", runner, None, 120.0, lambda: now[0])
+    search = tune.Search(Arm("plain", QUICK), tuning.space, {}, "random", tuning.trials)
+    made = (search, runner, None, 120.0, lambda: now[0])
     dead, alive = shared._Study(*made), shared._Study(*made)
     (lost,) = dead.ask(1)
     settings = dead.settings(lost)

@@ -42,6 +42,26 @@ def test_a_ladder_steps_outward_at_an_edge_and_halves_otherwise():
     assert [value for value, _ in bounded] == [0.001, 0.004, 0.016, 0.008, pytest.approx(0.0113137085)]
 
 
+@given(st.floats(-3, 3), st.floats(-3, 3), st.integers(5, 16))
+def test_several_numbers_take_turns_and_trials_that_are_added_keep_the_first_ones(rate, gamma, trials):
+    def climb(trials, takes=lambda settings: True):
+        tried, space, start = [], {"rate": Range(), "gamma": Range()}, {"rate": 0.004, "gamma": 2.0}
+        while settings := search.turns(space, start, tried, trials, takes):
+            tried += [(each, nll(each)) for each in settings]
+        return tried
+
+    def nll(settings):
+        return (math.log2(settings["rate"] / 0.004) - rate) ** 2 + (math.log2(settings["gamma"] / 2.0) - gamma) ** 2
+
+    tried = climb(trials)
+    assert [each["rate"] for each, _ in tried[:3]] == [0.001, 0.004, 0.016]  # as in an arm without gamma
+    assert {each["gamma"] for each, _ in tried[:3]} == {2.0} and [each["gamma"] for each, _ in tried[3:5]] == [0.5, 8.0]
+    assert len(tried) == trials and climb(16)[:trials] == tried
+    if trials >= 12:
+        assert min(value for _, value in tried) <= 2.0  # within an octave of each
+    assert all(each["gamma"] <= 5 for each, _ in climb(trials, lambda each: each["gamma"] <= 5))
+
+
 def test_a_trial_that_diverged_is_the_worst_and_of_equal_ones_the_smaller_is_best():
     assert search.ladder(Range(), 0.004, [(0.001, 2.0), (0.004, 1.0), (0.016, math.inf)], 4) == [0.002]
     assert search.ladder(Range(), 0.004, [(0.001, 1.0), (0.004, 1.0), (0.016, 1.0)], 4) == [0.00025]
@@ -53,8 +73,26 @@ def test_shared_settings_of_a_random_search_are_the_same_in_every_arm():
     assert [point[RATE] for point in with_own] == [point[RATE] for point in plain]
     assert all(1e-3 <= point[RATE] <= 1e-2 and 0 <= point["loss.epsilon"] <= 0.5 for point in with_own)
     assert search.points(shared, own, 30, "random")[:20] == with_own  # more trials add to those that are there
-    grid = search.points({RATE: (1e-3, 2e-3)}, {"loss.epsilon": (0.0, 0.1, 0.2)}, 6, "grid")
-    assert len({tuple(point.values()) for point in grid}) == 6
+    begun = search.points(shared, own, 20, "random", start={RATE: 0.002, "loss.epsilon": 0.1})
+    assert begun == [{RATE: 0.002, "loss.epsilon": 0.1}, *with_own[1:]]
+
+
+@given(st.lists(st.integers(1, 5), min_size=1, max_size=3))
+def test_a_grid_holds_each_point_once_and_more_trials_keep_those_that_were_tried(sizes):
+    space = {f"{number}": tuple(range(size)) for number, size in enumerate(sizes)}
+    whole = search.points(space, {}, math.prod(sizes), "grid")
+    assert len({tuple(point.values()) for point in whole}) == len(whole) == math.prod(sizes)
+    for trials in range(1, len(whole)):
+        assert search.points(space, {}, trials, "grid") == whole[:trials]
+    if len(sizes) == 1:  # the first points are spread: no two thirds of the list are left out
+        assert max(np.diff([-1, *sorted(point["0"] for point in whole[:3]), sizes[0]])) <= 2
+
+
+def test_a_grid_of_very_many_points_is_not_written_out():
+    space = {f"{number}": tuple(range(10)) for number in range(20)}
+    found = search.points(space, {}, 30, "grid")
+    assert len({tuple(point.values()) for point in found}) == 30
+    assert all(len({point[name] for point in found}) > 5 for name in ("0", "9", "19"))
 
 
 def test_rungs_are_whole_runs_of_growing_length():
@@ -108,10 +146,10 @@ RATES = {"learning_rate": {}}
 
 @pytest.mark.parametrize(("table", "said"), [
     ({"trials": 3}, "the space is empty"), ({"trials": 2, "space": RATES}, "a ladder begins with 3 trials, got 2"),
-    ({"trials": 5, "space": RATES, "method": "random"}, "random needs low and high for train.learning_rate"),
     ({"trials": 5, "space": {"learning_rate": [1e-3, 2e-3]}}, "a grid of 2 points has no 5 trials"),
     ({"trials": 5, "space": RATES, "method": "grid"}, "train.learning_rate is a range"),
-    ({"trials": 5, "space": RATES | {"batch_size": [4, 8]}, "method": "ladder"}, "a ladder searches one number"),
+    ({"trials": 5, "space": RATES | {"batch_size": [4, 8]}, "method": "ladder"},
+     "a ladder searches numbers, and train.batch_size is a list"),
 ])  # fmt: skip
 def test_a_space_that_cannot_be_searched_is_one_sentence(table, said):
     with pytest.raises(ValueError, match=said):

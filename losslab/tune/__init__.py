@@ -6,15 +6,16 @@ Example:
     {'trials': 5, 'space': {'train.learning_rate': {}}}
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from losslab import records
-from losslab.config import ExperimentConfig, flatten, to_dict
+from losslab.config import ExperimentConfig
 from losslab.progress import Progress, silent
 from losslab.running import Tell
 from losslab.tune import search
+from losslab.tune.arms import Arm, Search
 from losslab.tune.choice import Trial, Tuned, chosen, chosen_again, is_edge, sensitivity
 from losslab.tune.space import LOSS, Choice, Range, Tuning, applied, choice
 from losslab.tune.trials import Runner
@@ -57,54 +58,53 @@ def tune(
     if len(set(methods.values())) > 1:  # one method for all arms, also where only some have parameters to search
         tuning = replace(tuning, method="random")
         methods = {name: search.method(tuning, owned[name]) for name in arms}
-    for name, config in arms.items():
-        if methods[name] == "ladder":
-            _check_ladder(config, {**tuning.space, **owned[name]})
-    for name, config in arms.items():  # a parameter that a loss does not have is said before anything runs
-        applied(config, {key: _first(each) for key, each in owned[name].items()})
+    searches = [_search(Arm(name, config, trusted, progress), tuning, owned[name], methods[name])
+                for name, config in arms.items()]
     from losslab.tune import shared
 
     if shared.wanted(set(methods.values()), journal):
-        found = shared.tune(arms, tuning, owned, methods, runner, journal, stale)
+        found = shared.tune(searches, runner, journal, stale)
     else:
         with records.lock(runner.store, "trials"):
-            found = _alone(arms, tuning, owned, methods, runner)
-    return {name: _tuned(name, arms[name], trials, methods[name]) for name, trials in found.items()}
+            found = _alone(searches, runner)
+    return {each.arm.name: _tuned(each.arm.name, each.arm.config, found[each.arm.name], each.method)
+            for each in searches}
 
 
-def _alone(arms, tuning: Tuning, owned, methods, runner: Runner) -> dict[str, list[Trial]]:
+def _search(arm: Arm, tuning: Tuning, own: Mapping[str, Choice], how: str) -> Search:
+    """The search of one arm, checked before anything runs."""
+    for key, each in own.items():  # a parameter that the loss does not have
+        first = each[0] if isinstance(each, tuple) else each.low
+        applied(arm.config, {key: arm.start(key) if first is None else first})
+    shared = tuning.space
+    if how == "ladder":
+        arm.check_ladder({**shared, **own})
+    else:
+        shared, own = arm.opened(shared), arm.opened(own)
+    return Search(arm, shared, own, how, tuning.trials)
+
+
+def _alone(searches: Sequence[Search], runner: Runner) -> dict[str, list[Trial]]:
     """In rounds: what every arm tries next is run together."""
-    found: dict[str, list[Trial]] = {name: [] for name in arms}
+    found: dict[str, list[Trial]] = {each.arm.name: [] for each in searches}
     while True:
-        batch = [(name, settings) for name in arms
-                 for settings in _next(arms[name], tuning, owned[name], methods[name], found[name])]
+        batch = [(each.arm, settings) for each in searches for settings in _next(each, found[each.arm.name])]
         if not batch:
             return found
         ended = runner.run([settings for _, settings in batch],
-                           [applied(arms[name], settings) for name, settings in batch])
-        for (name, _), trial in zip(batch, ended, strict=True):
-            found[name].append(trial)
+                           [applied(arm.config, settings) for arm, settings in batch])
+        for (arm, _), trial in zip(batch, ended, strict=True):
+            found[arm.name].append(trial)
 
 
-def _next(
-    config: ExperimentConfig, tuning: Tuning, own: Mapping[str, Choice], how: str, tried: list[Trial],
-) -> list[dict]:
-    if how == "ladder":
-        ((name, each),) = {**tuning.space, **own}.items()
-        start = 1.0 if name.startswith(LOSS) else flatten(to_dict(config))[name]
-        known = [(trial.settings[name], trial.value) for trial in tried]
-        return [{name: value} for value in search.ladder(each, start, known, tuning.trials)]
-    if how == "halving":
-        return _rung(config, search.points(tuning.space, own, tuning.trials, "random"), tried)
-    return [] if tried else search.points(tuning.space, own, tuning.trials, how)
-
-
-def _check_ladder(config: ExperimentConfig, space: Mapping[str, Choice]) -> None:
-    ((name, _),) = space.items()
-    start = 1.0 if name.startswith(LOSS) else flatten(to_dict(config))[name]
-    if type(start) is not float or start <= 0:
-        raise ValueError(f"a ladder searches a positive number by steps of a factor 4, and {name} is {start!r}; give a "
-                         "list of values, or choose random with low and high")
+def _next(each: Search, tried: list[Trial]) -> list[dict]:
+    if each.method == "ladder":
+        start = {key: each.arm.start(key) for key in each.space}
+        known = [(trial.settings, trial.value) for trial in tried]
+        return search.turns(each.space, start, known, each.trials, each.arm.takes)
+    if each.method == "halving":
+        return _rung(each.arm.config, each.points("random"), tried)
+    return [] if tried else each.points()
 
 
 def _rung(config: ExperimentConfig, points: list[dict], tried: list[Trial]) -> list[dict]:
@@ -126,12 +126,6 @@ def _without_horizon(settings: Mapping[str, object]) -> dict:
 
 def _own(arm: str, table: Mapping[str, object]) -> dict[str, Choice]:
     return {f"{LOSS}{name}": choice(value, f"{name} of the arm {arm}") for name, value in table.items()}
-
-
-def _first(each: Choice) -> object:
-    if isinstance(each, tuple):
-        return each[0]
-    return 1.0 if each.low is None else each.low
 
 
 def _tuned(name: str, config: ExperimentConfig, trials: list[Trial], how: str) -> Tuned:

@@ -11,9 +11,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from losslab.config import ExperimentConfig, digest, flatten, to_dict
-from losslab.tune import search
+from losslab.tune.arms import Search
 from losslab.tune.choice import Trial
-from losslab.tune.space import Choice, Tuning, applied
+from losslab.tune.space import Choice, applied
 from losslab.tune.trials import Runner
 
 METHODS = ("grid", "random", "tpe")
@@ -42,13 +42,11 @@ def wanted(methods: set[str], journal: str | None) -> bool:
 
 
 def tune(
-    arms: Mapping[str, ExperimentConfig], tuning: Tuning, owned: Mapping[str, Mapping[str, Choice]],
-    methods: Mapping[str, str], runner: Runner, journal: str | None, stale: float,
+    searches: Sequence[Search], runner: Runner, journal: str | None, stale: float,
     clock: Callable[[], float] = time.time,
 ) -> dict[str, list[Trial]]:
     """Run what is left of every arm's trials, together with other processes, and wait until all have ended."""
-    studies = {name: _Study(name, arms[name], tuning, owned[name], methods[name], runner, journal, stale, clock)
-               for name in arms}
+    studies = {each.arm.name: _Study(each, runner, journal, stale, clock) for each in searches}
     while any(not each.is_over for each in studies.values()):
         asked = []
         for each in studies.values():
@@ -80,21 +78,20 @@ def _run(asked: Sequence[tuple["_Study", object]], runner: Runner, clock: Callab
 class _Study:
     """The trials of one arm in Optuna's storage."""
 
-    def __init__(self, name, config, tuning: Tuning, own, how: str, runner: Runner, journal, stale: float, clock):
+    def __init__(self, search: Search, runner: Runner, journal: str | None, stale: float, clock: Callable[[], float]):
         import optuna
 
         optuna.logging.set_verbosity(optuna.logging.WARNING)
-        self.name, self.config, self.wanted, self.runner = name, config, tuning.trials, runner
-        self.stale, self.clock = stale, clock
-        self.space = {**tuning.space, **own}
-        first = max(3, tuning.trials // 3)  # at random, before the model of good settings begins
+        self.name, self.config, self.wanted, self.runner = search.arm.name, search.arm.config, search.trials, runner
+        self.stale, self.clock, self.space, how = stale, clock, search.space, search.method
+        first = max(3, search.trials // 3)  # at random, before the model of good settings begins
         sampler = optuna.samplers.TPESampler(seed=0, n_startup_trials=first) if how == "tpe" else None
+        question = _question(self.config, self.space, how)
         self.study = optuna.create_study(storage=storage(journal, runner.store, runner.tell), sampler=sampler,
-                                         study_name=f"{name} {_question(config, self.space, how)}", load_if_exists=True)
+                                         study_name=f"{self.name} {question}", load_if_exists=True)
         self.distributions = {key: _distribution(each) for key, each in self.space.items()}
-        if how != "tpe":
-            for point in search.points(tuning.space, own, tuning.trials, how):
-                self.study.enqueue_trial(point, skip_if_exists=True)
+        for point in [search.arm.own(self.space)] if how == "tpe" else search.points():
+            self.study.enqueue_trial(point, skip_if_exists=True)
 
     def ask(self, most: int) -> list:
         """Up to `most` trials for this process: of dead processes first, then new ones."""

@@ -211,18 +211,29 @@ def with_parameter(text: str, name: str, value: object) -> str:
         'label_smoothing(epsilon=0.2) + 0.001*z_loss'
     """
     parsed = formula.parse(text)
-    owner, _, parameter = name.rpartition(".")
-    at = [number for number, (_, call) in enumerate(parsed.terms) if _has(call, owner, parameter)]
+    at, parameter = owner(parsed, name)
+    terms = list(parsed.terms)
+    weight, call = terms[at]
+    keywords = {**dict(call.keywords), parameter: value}
+    positional = call.positional if call.name == "file" else ()
+    terms[at] = (weight, formula.Call(call.name, positional, tuple(keywords.items())))
+    return str(formula.Formula(tuple(terms), parsed.transforms))
+
+
+def owner(parsed: formula.Formula, name: str) -> tuple[int, str]:
+    """Which term of a formula has the parameter `name` (`epsilon` or `label_smoothing.epsilon`), and its bare name.
+
+    Raises:
+        ValueError: where none has it, or several.
+    """
+    loss, _, parameter = name.rpartition(".")
+    at = [number for number, (_, call) in enumerate(parsed.terms) if _has(call, loss, parameter)]
     if len(at) != 1:
         known = sorted({each for _, call in parsed.terms for each in _parameters(call)})
         many, hint = ("several parameters", "; write it as LOSS.NAME") if at else ("no parameter", nearest(name, known))
-        raise ValueError(f"{shown(text)} has {many} {shown(name)}{hint}; its losses have {', '.join(known) or 'none'}")
-    terms = list(parsed.terms)
-    weight, call = terms[at[0]]
-    keywords = {**dict(call.keywords), parameter: value}
-    positional = call.positional if call.name == "file" else ()
-    terms[at[0]] = (weight, formula.Call(call.name, positional, tuple(keywords.items())))
-    return str(formula.Formula(tuple(terms), parsed.transforms))
+        raise ValueError(f"{shown(str(parsed))} has {many} {shown(name)}{hint}; its losses have "
+                         f"{', '.join(known) or 'none'}")
+    return at[0], parameter
 
 
 def _has(call: formula.Call, owner: str, parameter: str) -> bool:
