@@ -12,18 +12,17 @@ from pathlib import Path
 import pytest
 from experiments import change
 from experiments import place as place
+from tuning import ARMS, QUICK, RATE
+from tuning import stub as stub
 
 from losslab import checkpoint, cli, records, tune
 from losslab.corpus import Corpus
 from losslab.evaluate import nll
-from losslab.tune import Range, Trial, Tuning, shared
+from losslab.tune import Range, Tuning
 from losslab.tune.arms import Arm
-from losslab.tune.trials import Runner
+from losslab.tune.journal import Journal
 
 pytestmark = pytest.mark.usefixtures("place")
-RATE = "train.learning_rate"
-QUICK = change(train={"num_steps": 6})
-ARMS = {"plain": QUICK, "smoothed": change(QUICK, loss="label_smoothing")}
 
 
 def test_trials_are_judged_on_tune_by_the_evaluator_and_never_see_val(monkeypatch):
@@ -93,17 +92,7 @@ def test_a_parameter_that_a_loss_does_not_have_is_said_before_anything_runs():
     assert not Path("study").exists()
 
 
-# --- shared through a journal; training is replaced by a parabola ---------------------------------
-
-def parabola(settings, configs):
-    return [Trial(each, "finished", math.log(each[RATE] / 0.004) ** 2, (0,), ("run",)) for each in settings]
-
-
-@pytest.fixture
-def stub(monkeypatch):
-    pytest.importorskip("optuna", reason="the extra `tune` is not installed")
-    monkeypatch.setattr(Runner, "run", lambda self, settings, configs: parabola(settings, configs))
-
+# --- training is replaced by a parabola -----------------------------------------------------------
 
 @pytest.mark.parametrize("method", ["random", "tpe", "grid"])
 def test_methods_of_optuna_find_the_optimum(stub, method):
@@ -116,35 +105,20 @@ def test_methods_of_optuna_find_the_optimum(stub, method):
     assert lines and all(isinstance(json.loads(line), dict) for line in lines)  # nothing that would be executed
 
 
-def test_a_trial_of_a_dead_process_is_taken_over_after_the_stated_time(stub):
-    tuning, said, now = Tuning(4, {RATE: Range(1e-4, 1e-1)}, method="random"), [], [1000.0]
-    runner = Runner(Path("study"), tell=said.append)
-    search = tune.Search(Arm("plain", QUICK), tuning.space, {}, "random", tuning.trials)
-    made = (search, runner, None, 120.0, lambda: now[0])
-    dead, alive = shared._Study(*made), shared._Study(*made)
-    (lost,) = dead.ask(1)
-    settings = dead.settings(lost)
-    now[0] += 119
-    others = alive.ask(4)
-    assert len(others) == 3 and said == []  # the rest of the budget; that one may still be at work
-    now[0] += 2
-    for trial in others:
-        alive.beat(trial)
-    (taken,) = alive.ask(1)
-    assert alive.settings(taken) == settings
-    assert said == ["trial 0 of plain has given no sign of life for more than 120 s; it is taken over"]
-    for trial in [taken, *others]:
-        alive.tell(trial, parabola([alive.settings(trial)], None)[0])
-    assert alive.is_over and dead.is_over and len(alive.trials()) == 4
-
-
-def test_a_journal_goes_with_no_ladder_and_other_storages_are_passed_on(stub):
+def test_a_journal_goes_with_no_ladder_and_other_storages_are_passed_on(stub, monkeypatch):
     with pytest.raises(ValueError, match="the method ladder keeps its trials as run folders and takes no journal"):
         tune.tune(ARMS, Tuning(3, {RATE: Range()}), "study", journal="j.log")
-    said = []
+    import optuna
+
+    said, asked, memory = [], [], optuna.storages.InMemoryStorage()
+    monkeypatch.setattr("optuna.storages.get_storage",
+                        lambda url: (asked.append(url) or memory) if isinstance(url, str) else url)
     tuned = tune.tune({"plain": QUICK}, Tuning(2, {RATE: Range(1e-3, 1e-2)}, method="random"), "study",
                       journal="sqlite:///j.db", tell=said.append)
-    assert len(tuned["plain"].trials) == 2 and "losslab is not tested with it" in said[0]
+    assert asked == ["sqlite:///j.db"] and len(tuned["plain"].trials) == 2
+    assert "losslab is not tested with it" in said[0]
+    with pytest.raises(ValueError, match="keeps pickles in a redis storage"):
+        Journal("redis://localhost", said.append)
 
 
 def test_another_space_in_the_same_store_is_another_search(stub):

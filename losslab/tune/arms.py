@@ -61,7 +61,7 @@ class Arm:
                 start = self.start(key)
             except ValueError:  # a parameter without a default: only the space has values for it
                 continue
-            if start in each if isinstance(each, tuple) else _is_in(each, start):
+            if holds(each, start):
                 found[key] = start
         return found
 
@@ -135,8 +135,12 @@ class Search:
         return points(self.shared, self.own, self.trials, how or self.method, start=self.arm.own(self.space))
 
 
-def _is_in(each: Range, value: object) -> bool:
-    return isinstance(value, int | float) and (each.low is None or each.low <= value <= each.high)
+def holds(each: Choice, value: object) -> bool:
+    """Whether a value is one of those that are searched."""
+    if isinstance(each, tuple):
+        return any(type(one) is type(value) and one == value for one in each)
+    return isinstance(value, int | float) and not isinstance(value, bool) and (
+        each.low is None or each.low <= value <= each.high)
 
 
 def _said(text: str, parameter: str, loss: str) -> object:

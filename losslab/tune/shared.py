@@ -4,15 +4,16 @@ Optuna's journal file is lines of JSON. A running trial carries a beat, the time
 beat for a stated time belongs to a process that died, and its settings are tried again by whoever asks next.
 """
 
+import contextlib
 import importlib.util
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 
 from losslab.config import ExperimentConfig, digest, flatten, to_dict
-from losslab.tune.arms import Search
+from losslab.tune.arms import Search, holds
 from losslab.tune.choice import Trial
+from losslab.tune.journal import Journal
 from losslab.tune.space import Choice, applied
 from losslab.tune.trials import Runner
 
@@ -46,7 +47,8 @@ def tune(
     clock: Callable[[], float] = time.time,
 ) -> dict[str, list[Trial]]:
     """Run what is left of every arm's trials, together with other processes, and wait until all have ended."""
-    studies = {each.arm.name: _Study(each, runner, journal, stale, clock) for each in searches}
+    place = Journal(journal if journal is not None else runner.store / "journal.log", runner.tell)
+    studies = {each.arm.name: _Study(each, runner, place, stale, clock) for each in searches}
     while any(not each.is_over for each in studies.values()):
         asked = []
         for each in studies.values():
@@ -78,89 +80,96 @@ def _run(asked: Sequence[tuple["_Study", object]], runner: Runner, clock: Callab
 class _Study:
     """The trials of one arm in Optuna's storage."""
 
-    def __init__(self, search: Search, runner: Runner, journal: str | None, stale: float, clock: Callable[[], float]):
+    def __init__(self, search: Search, runner: Runner, journal: Journal, stale: float, clock: Callable[[], float]):
         import optuna
 
-        optuna.logging.set_verbosity(optuna.logging.WARNING)
         self.name, self.config, self.wanted, self.runner = search.arm.name, search.arm.config, search.trials, runner
-        self.stale, self.clock, self.space, how = stale, clock, search.space, search.method
-        first = max(3, search.trials // 3)  # at random, before the model of good settings begins
+        self.journal, self.stale, self.clock, self.space = journal, stale, clock, search.space
+        how, first = search.method, max(3, search.trials // 3)  # at random, before the model of good settings begins
         sampler = optuna.samplers.TPESampler(seed=0, n_startup_trials=first) if how == "tpe" else None
         question = _question(self.config, self.space, how)
-        self.study = optuna.create_study(storage=storage(journal, runner.store, runner.tell), sampler=sampler,
-                                         study_name=f"{self.name} {question}", load_if_exists=True)
         self.distributions = {key: _distribution(each) for key, each in self.space.items()}
-        for point in [search.arm.own(self.space)] if how == "tpe" else search.points():
-            self.study.enqueue_trial(point, skip_if_exists=True)
+        points = [search.arm.own(self.space)] if how == "tpe" else search.points()
+        with journal.alone(), journal.understood():
+            self.study = optuna.create_study(storage=journal.storage, sampler=sampler,
+                                             study_name=f"{self.name} {question}", load_if_exists=True)
+            for point in points:
+                self.study.enqueue_trial(point, skip_if_exists=True)
 
     def ask(self, most: int) -> list:
         """Up to `most` trials for this process: of dead processes first, then new ones."""
         from optuna.trial import TrialState
 
-        for trial in self._states(TrialState.RUNNING):
-            if self.clock() - trial.user_attrs.get("beat", trial.datetime_start.timestamp()) <= self.stale:
-                continue
-            try:
-                self.study.tell(trial.number, state=TrialState.FAIL)
-            except (ValueError, RuntimeError):  # another process was faster
-                continue
-            self.runner.tell(f"trial {trial.number} of {self.name} has given no sign of life for more than "
-                             f"{self.stale:g} s; it is taken over")
-            if params := trial.params or trial.system_attrs.get("fixed_params"):
-                self.study.enqueue_trial(params, user_attrs={"takes_over": trial.number})
-        asked = []
-        while len(asked) < most and self.taken < self.wanted:
-            trial = self.study.ask(self.distributions)
-            self.beat(trial)
-            asked.append(trial)
+        asked, lost = [], []
+        with self.journal.alone(), self.journal.understood():
+            for trial in self._states(TrialState.RUNNING):
+                if abs(self.clock() - _sign_of_life(trial)) > self.stale:  # one far in the future is none
+                    self.study.tell(trial.number, state=TrialState.FAIL)
+                    lost.append(trial.number)
+                    if params := self._known(trial):
+                        self.study.enqueue_trial(params, user_attrs={"takes_over": trial.number})
+            while len(asked) < most and len(self._states(TrialState.RUNNING, TrialState.COMPLETE)) < self.wanted:
+                trial = self.study.ask(self.distributions)
+                trial.set_user_attr("beat", self.clock())
+                asked.append(trial)
+        for number in lost:
+            self.runner.tell(f"trial {number} of {self.name} has given no sign of life for more than {self.stale:g} s; "
+                             "it is taken over")
         return asked
 
     def beat(self, trial) -> None:
-        trial.set_user_attr("beat", self.clock())
+        from optuna.exceptions import UpdateFinishedTrialError
 
-    @property
-    def taken(self) -> int:
-        from optuna.trial import TrialState
-
-        return len(self._states(TrialState.RUNNING, TrialState.COMPLETE))
+        with self.journal.understood(), contextlib.suppress(UpdateFinishedTrialError):  # taken over by another process
+            trial.set_user_attr("beat", self.clock())
 
     @property
     def is_over(self) -> bool:
         from optuna.trial import TrialState
 
-        return len(self._states(TrialState.COMPLETE)) >= self.wanted
+        with self.journal.understood():
+            return len(self._states(TrialState.COMPLETE)) >= self.wanted
 
     def settings(self, trial) -> dict:
-        return {key: trial.params[key] for key in self.space}
+        """The settings of a trial, each of which is in the space."""
+        found = self._known(trial)
+        if found.keys() != self.space.keys():
+            raise self.journal.damaged(f"trial {trial.number} of {self.name} has settings that were not searched")
+        return {key: found[key] for key in self.space}
 
     def tell(self, trial, result: Trial) -> None:
-        trial.set_user_attr("status", result.status)
-        trial.set_user_attr("runs", list(result.runs))
-        self.study.tell(trial, DIVERGED if result.tune_nll is None else result.tune_nll, skip_if_finished=True)
+        from optuna.exceptions import UpdateFinishedTrialError
+
+        with self.journal.understood(), contextlib.suppress(UpdateFinishedTrialError):
+            trial.set_user_attr("status", result.status)
+            trial.set_user_attr("runs", list(result.runs))
+            self.study.tell(trial, DIVERGED if result.tune_nll is None else result.tune_nll, skip_if_finished=True)
 
     def trials(self) -> list[Trial]:
         """All that ended, read from their run folders, in the order of their numbers."""
         from optuna.trial import TrialState
 
-        ended = sorted(self._states(TrialState.COMPLETE), key=lambda trial: trial.number)[: self.wanted]
+        with self.journal.understood():
+            ended = sorted(self._states(TrialState.COMPLETE), key=lambda trial: trial.number)[: self.wanted]
         settings = [self.settings(trial) for trial in ended]
         return self.runner.run(settings, [applied(self.config, each) for each in settings])
+
+    def _known(self, trial) -> dict[str, object]:
+        """What a trial says of its settings, so far as it lies in the space: the journal may say anything."""
+        fixed = getattr(trial, "system_attrs", {}).get("fixed_params")
+        said = {**(fixed if isinstance(fixed, dict) else {}), **trial.params}
+        return {key: value for key, value in said.items() if key in self.space and holds(self.space[key], value)}
 
     def _states(self, *states) -> list:
         return self.study.get_trials(deepcopy=False, states=states)
 
 
-def storage(journal: str | None, store: Path, tell: Callable[[str], None]):
-    """Optuna's storage: a journal file, or what a URL names."""
-    import optuna
-    from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
-
-    if journal is not None and "://" in journal:
-        tell("a storage other than a journal file is passed on to Optuna; losslab is not tested with it")
-        return optuna.storages.get_storage(journal)
-    path = Path(journal) if journal is not None else store / "journal.log"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    return optuna.storages.JournalStorage(JournalFileBackend(str(path), lock_obj=JournalFileOpenLock(str(path))))
+def _sign_of_life(trial) -> float:
+    """When a running trial last gave a sign of life, or else began; 0 where neither is known."""
+    beat = trial.user_attrs.get("beat")
+    if isinstance(beat, int | float) and not isinstance(beat, bool):
+        return float(beat)
+    return trial.datetime_start.timestamp() if trial.datetime_start else 0.0
 
 
 def _question(config: ExperimentConfig, space: Mapping[str, Choice], how: str) -> str:
