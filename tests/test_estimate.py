@@ -7,8 +7,10 @@ from experiments import SMALL, change
 from experiments import place as place
 
 from losslab import records, running
+from losslab import study as studies
 from losslab.cli.training import _estimate_text
 from losslab.experiment import timing
+from losslab.study import Arm, Study
 
 pytestmark = pytest.mark.usefixtures("place")
 ARMS = [change(SMALL, loss=loss) for loss in ("cross_entropy", "squentropy", "label_smoothing")]
@@ -47,11 +49,23 @@ def test_trials_are_counted_in_and_runs_that_are_done_out(groups):
         records.create(folder, experiment.spec, {"torch": "2", "device": "cpu", "dtype": "float32", "threads": 1})
         records.write_result(folder, {"status": "diverged", "step": 3, "num_steps": 30, "tokens": 192,
                                       "diverged": {"step": 3, "value": "nan", "previous": 1.0}})
-    found = running.estimate(planned, workers=1, threads=1, trials=5)
+    found = running.estimate(planned, workers=1, threads=1, tuning=(5, [1] * 5))
     one = [0.5 + 39 * TIMES[name] for name in ("cross_entropy", "squentropy")]
     assert found["seconds"] == pytest.approx(5 * sum(one) + one[1])
     assert found["runs"] == 14 and found["trials"] == 10 and found["done"] == 3 and found["tokens"] == 14 * 30 * 64
-    assert "runs:    14 (10 of them trials of tuning; 3 done already), each 30 steps" in _estimate_text(found)
+    assert "runs:    14 (10 of them for 10 trials of tuning; 3 done already), each 30 steps" in _estimate_text(found)
+
+
+def test_halving_counts_the_runs_that_are_really_trained_and_their_tokens(groups):
+    study = Study((Arm("cross_entropy"), Arm("squentropy")), tune={
+        "trials": 5, "seeds": 2, "method": "halving", "space": {"learning_rate": {}}})
+    assert studies.tuning(study) == (5, [4] * 10 + [2] * 4 + [1] * 2)
+    found = running.estimate(running.plan(ARMS[:2], [0], "runs"), workers=1, threads=1, tuning=studies.tuning(study))
+    assert (found["runs"], found["trials"], found["tuning_runs"]) == (2 + 2 * 16, 10, 32)
+    assert found["tokens"] == 2 * 64 * (30 + 10 * 7 + 4 * 15 + 2 * 30)
+    steps = sum(count * (steps + 9) for count, steps in ((10, 7), (4, 15), (3, 30)))  # and 9 to time the loss alone
+    assert found["seconds"] == pytest.approx(2 * 17 * 0.5 + steps * (0.1 + 0.2))
+    assert "34 (32 of them for 10 trials of tuning)" in _estimate_text(found)
 
 
 def test_a_real_timing_says_all_of_what_a_run_is_made(place):

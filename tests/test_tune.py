@@ -74,9 +74,8 @@ def test_an_open_range_begins_at_the_value_of_the_formula_or_the_default_and_end
 def test_own_parameters_need_no_ranges_and_every_arm_has_the_same_number_of_trials(stub, method):
     arms = {"plain": QUICK, "smoothed": change(QUICK, loss="label_smoothing(0.3)")}
     tuned = tune.tune(arms, Tuning(5, {RATE: Range()}, method=method), "study", own={"smoothed": {"epsilon": {}}})
-    plain, smoothed = ([trial.settings for trial in tuned[name].trials if
-                        "train.num_tokens" not in trial.settings or method] for name in arms)
-    assert len(plain) == len(smoothed) and (method == "halving" or len(plain) == 5)
+    plain, smoothed = ([trial.settings for trial in tuned[name].trials] for name in arms)
+    assert len(plain) == len(smoothed) == 5
     if not method:
         assert [each[RATE] for each in plain[:3]] == [each[RATE] for each in smoothed[:3]] == [0.0025, 0.01, 0.04]
         assert [each["loss.epsilon"] for each in smoothed[:3]] == [0.3] * 3
@@ -119,6 +118,18 @@ def test_a_journal_goes_with_no_ladder_and_other_storages_are_passed_on(stub, mo
     assert "losslab is not tested with it" in said[0]
     with pytest.raises(ValueError, match="keeps pickles in a redis storage"):
         Journal("redis://localhost", said.append)
+
+
+def test_halving_says_what_it_trains_and_a_trial_is_one_setting(stub):
+    said = []
+    tuned = tune.tune({"plain": QUICK}, Tuning(5, {RATE: Range(1e-3, 1e-1)}, method="halving"), "study",
+                      tell=said.append)["plain"]
+    assert said == ["5 trials of each arm are 8 runs: 5 with 1/4 of the tokens, 2 with 1/2, 1 with all of them"]
+    assert sorted(len(trial.runs) for trial in tuned.trials) == [1, 1, 1, 2, 3]
+    assert len({trial.settings[RATE] for trial in tuned.trials}) == 5
+    (whole,) = [trial for trial in tuned.trials if len(trial.runs) == 3]
+    assert whole.settings["train.num_tokens"] == 6 * 64 and tuned.settings == {RATE: whole.settings[RATE]}
+    assert whole.tune_nll == min(trial.tune_nll for trial in tuned.trials) and tuned.config.num_steps == 6
 
 
 def test_another_space_in_the_same_store_is_another_search(stub):

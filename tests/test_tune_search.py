@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from losslab import config as configuration
-from losslab.tune import Range, Trial, Tuning, search
+from losslab.tune import Range, Trial, Tuning, halving, search
 from losslab.tune.choice import chosen, chosen_again, importance, is_edge, sensitivity
 from losslab.tune.space import applied, with_parameter
 
@@ -97,7 +97,7 @@ def test_a_grid_of_very_many_points_is_not_written_out():
 
 def test_rungs_are_whole_runs_of_growing_length():
     for trials in range(1, 40):
-        counts, divisors = zip(*search.rungs(trials), strict=True)
+        counts, divisors = zip(*halving.rungs(trials), strict=True)
         assert counts[0] == trials and divisors[-1] == 1 and list(counts) == sorted(counts, reverse=True)
         assert all(2 * after == before for before, after in zip(divisors, divisors[1:], strict=False))
 

@@ -103,7 +103,7 @@ def conduct(wanted, store: Path, *, workers: int, threads: int, trust: tuple[str
             tell(told)
         planned = running.plan(list(wanted.configs.values()), wanted.seeds, store, tell=tell, progress=Ticker(),
                                trusted=trust)
-        estimate = running.estimate(planned, workers=workers, threads=threads, trials=studies.trials(wanted),
+        estimate = running.estimate(planned, workers=workers, threads=threads, tuning=studies.tuning(wanted),
                                     names=list(wanted.configs))
         show(estimate, _estimate_text(estimate), json)
         return OK
@@ -205,8 +205,9 @@ def _only_resumed(run: Path, names: list[str]) -> None:
 
 def _estimate_text(estimate: dict) -> str:
     indent = " " * 9
-    told = "; ".join(f"{estimate[key]} {what}" for key, what in (("trials", "of them trials of tuning"),
-                                                                 ("done", "done already")) if estimate[key])
+    told = "; ".join(f"{estimate[key]} {what}" for key, what in (
+        ("tuning_runs", f"of them for {estimate['trials']} trials of tuning"), ("done", "done already"))
+                     if estimate[key])
     return "\n".join([
         "arms:    " + f"\n{indent}".join(printable(arm) for arm in estimate["arms"]),
         wrapped(f"runs:    {estimate['runs']}{f' ({told})' if told else ''}, each {estimate['steps_per_run']:,} steps, "

@@ -72,14 +72,14 @@ def conduct(
     return replace(found, name=study.name, question=study.question, verdict=verdict)
 
 
-def trials(study: Study) -> int:
-    """Runs of each arm that tune it; 0 for a study that does not tune."""
+def tuning(study: Study) -> tuple[int, list[int]]:
+    """What tuning costs each arm: its trials, and of every run of them the whole horizon divided by its own."""
     if not study.tune:
-        return 0
+        return 0, []
     from losslab import tune
 
     asked = tune.Tuning.from_dict(study.tune)
-    return asked.trials * asked.seeds
+    return asked.trials, tune.runs_of(asked)
 
 
 def thin(study: Study) -> str:

@@ -14,15 +14,13 @@ from losslab import records
 from losslab.config import ExperimentConfig
 from losslab.progress import Progress, silent
 from losslab.running import Tell
-from losslab.tune import search
+from losslab.tune import halving, search
 from losslab.tune.arms import Arm, Search
 from losslab.tune.choice import Trial, Tuned, chosen, chosen_again, is_edge, sensitivity
 from losslab.tune.space import LOSS, Choice, Range, Tuning, applied, choice
 from losslab.tune.trials import Runner
 
-HORIZON = "train.num_tokens"  # which a rung of successive halving sets
-
-__all__ = ["Range", "Trial", "Tuned", "Tuning", "tune"]
+__all__ = ["Range", "Trial", "Tuned", "Tuning", "runs_of", "tune"]
 
 
 def tune(
@@ -60,6 +58,8 @@ def tune(
         methods = {name: search.method(tuning, owned[name]) for name in arms}
     searches = [_search(Arm(name, config, trusted, progress), tuning, owned[name], methods[name])
                 for name, config in arms.items()]
+    if "halving" in methods.values():
+        tell(halving.told(tuning.trials))
     from losslab.tune import shared
 
     if shared.wanted(set(methods.values()), journal):
@@ -67,8 +67,18 @@ def tune(
     else:
         with records.lock(runner.store, "trials"):
             found = _alone(searches, runner)
-    return {each.arm.name: _tuned(each.arm.name, each.arm.config, found[each.arm.name], each.method)
-            for each in searches}
+    return {each.arm.name: _tuned(each, found[each.arm.name]) for each in searches}
+
+
+def runs_of(tuning: Tuning) -> list[int]:
+    """Every run that tunes one arm: the horizon of the arm divided by its own.
+
+    Example:
+        >>> runs_of(Tuning(4, method="halving"))
+        [4, 4, 4, 4, 2, 2, 1]
+    """
+    counts = halving.rungs(tuning.trials) if tuning.method == "halving" else [(tuning.trials, 1)]
+    return [divisor for count, divisor in counts for _ in range(count * tuning.seeds)]
 
 
 def _search(arm: Arm, tuning: Tuning, own: Mapping[str, Choice], how: str) -> Search:
@@ -103,37 +113,22 @@ def _next(each: Search, tried: list[Trial]) -> list[dict]:
         known = [(trial.settings, trial.value) for trial in tried]
         return search.turns(each.space, start, known, each.trials, each.arm.takes)
     if each.method == "halving":
-        return _rung(each.arm.config, each.points("random"), tried)
+        return halving.rung(each.arm.config, each.points("random"), tried)
     return [] if tried else each.points()
-
-
-def _rung(config: ExperimentConfig, points: list[dict], tried: list[Trial]) -> list[dict]:
-    """The settings of the next rung of successive halving; each trial has its own horizon."""
-    done, candidates = 0, points
-    for count, divisor in search.rungs(len(points)):
-        if len(tried) == done:
-            horizon = {HORIZON: config.num_steps * config.tokens_per_step // divisor}
-            return [settings | horizon for settings in candidates[:count]]
-        ended = sorted(tried[done : done + count], key=lambda trial: trial.value)
-        candidates = [_without_horizon(trial.settings) for trial in ended]
-        done += count
-    return []
-
-
-def _without_horizon(settings: Mapping[str, object]) -> dict:
-    return {key: value for key, value in settings.items() if key != HORIZON}
 
 
 def _own(arm: str, table: Mapping[str, object]) -> dict[str, Choice]:
     return {f"{LOSS}{name}": choice(value, f"{name} of the arm {arm}") for name, value in table.items()}
 
 
-def _tuned(name: str, config: ExperimentConfig, trials: list[Trial], how: str) -> Tuned:
-    last = trials
-    if how == "halving":  # only runs of the whole horizon can be chosen
-        whole = config.num_steps * config.tokens_per_step
-        last = [trial for trial in trials if trial.settings[HORIZON] == whole]
-    best = chosen(name, last)
-    settings = _without_horizon(best.settings) if how == "halving" else dict(best.settings)
-    return Tuned(applied(config, settings), settings, tuple(trials), is_edge(best, last), chosen_again(best, last),
-                 sensitivity(last), how)
+def _tuned(search: Search, runs: list[Trial]) -> Tuned:
+    trials = last = runs
+    arm = search.arm
+    if search.method == "halving":  # only runs of the whole horizon can be chosen
+        trials = halving.merged(runs, search.trials)
+        whole = arm.config.num_steps * arm.config.tokens_per_step
+        last = [trial for trial in trials if trial.settings[halving.HORIZON] == whole]
+    best = chosen(arm.name, last)
+    settings = halving.without_horizon(best.settings)
+    return Tuned(applied(arm.config, settings), settings, tuple(trials), is_edge(best, last), chosen_again(best, last),
+                 sensitivity(last), search.method)

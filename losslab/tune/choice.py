@@ -14,7 +14,7 @@ RATE = "train.learning_rate"
 
 @dataclass(frozen=True)
 class Trial:
-    """One setting that was tried for one arm."""
+    """One setting that was tried for one arm, however many runs it took."""
 
     settings: Mapping[str, object]
     status: str
@@ -131,10 +131,11 @@ def importance(trials: Sequence[Trial]) -> dict[str, float]:
     """The share of the variance of the trials' ranks that a parabola in the rank of one setting explains, for each.
 
     Ranks make it free of any scale; a parabola, because an optimum lies between too little and too much. With fewer
-    than 6 finished trials a parabola explains too much of anything, and nothing is said.
+    than 6 finished trials a parabola explains too much of anything, and nothing is said; nor where trials ended at
+    different horizons, as those of halving do: their nll do not compare.
     """
     finished = [trial for trial in trials if trial.tune_nll is not None]
-    if len(finished) < 6:
+    if len(finished) < 6 or len({trial.settings.get("train.num_tokens") for trial in finished}) > 1:
         return {}
     y = _ranks([trial.tune_nll for trial in finished])
     found = {}

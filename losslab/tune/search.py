@@ -195,20 +195,3 @@ def _drawn(choice: Choice, rng: np.random.Generator):
     if isinstance(choice, tuple):
         return choice[int(share * len(choice))]
     return choice.at(share) if choice.whole else _round(choice.at(share))
-
-
-def rungs(trials: int) -> list[tuple[int, int]]:
-    """Successive halving: how many settings run on each rung, and the whole horizon divided by its own.
-
-    Each rung is a whole run with its own schedule, of half, a quarter, ... of the tokens; the last one has all of them.
-
-    Example:
-        >>> rungs(8)
-        [(8, 8), (4, 4), (2, 2), (1, 1)]
-        >>> rungs(5)
-        [(5, 4), (2, 2), (1, 1)]
-    """
-    counts = [trials]
-    while counts[-1] > 1 and len(counts) < 4:
-        counts.append(counts[-1] // 2)
-    return [(count, 2 ** (len(counts) - 1 - number)) for number, count in enumerate(counts)]
