@@ -1,5 +1,6 @@
 """Tuning: what is asked, what is tried next, and what is chosen, against functions whose optimum is known."""
 
+import itertools
 import math
 
 import numpy as np
@@ -112,14 +113,49 @@ def test_the_choice_its_edge_and_what_a_worse_rate_loses():
     best = chosen("x", trials)
     assert best.settings == {RATE: 0.004} and not is_edge(best, trials)
     assert sensitivity(trials) == {"2": pytest.approx(1.0), "4": pytest.approx(4.0)}
-    assert sensitivity(trials[:3]) == {"2": pytest.approx(1.0), "4": pytest.approx(4.0)}  # one side was tried
-    assert sensitivity([trial(0.004, 1.0), trial(0.005, 2.0)]) == {"2": None, "4": None}
-    wild = [*trials[:3], trial(0.012, None)]
-    assert sensitivity(wild) == {"2": pytest.approx(1.0), "4": "diverged"}
     low = [trial(0.001, 1.0), trial(0.002, 2.0), trial(0.004, 3.0)]
     assert is_edge(chosen("x", low), low)
     with pytest.raises(ValueError, match=r"no trial of x finished \(diverged\)"):
         chosen("x", [trial(0.001, None)])
+
+
+def test_sensitivity_says_no_more_than_was_tried():
+    down = [trial(rate, math.log2(rate / 0.004) ** 2) for rate in (0.001, 0.002, 0.004)]
+    assert sensitivity(down) == {"2": "more than 1.000", "4": "more than 4.000"}  # nothing was tried above
+    assert sensitivity([*down, trial(0.012, None)]) == {"2": "more than 1.000", "4": "diverged"}
+    beyond = [*down, trial(0.012, None), trial(0.016, 4.0)]  # nothing is known at 0.008, next to a rate that diverged
+    assert sensitivity(beyond) == {"2": "more than 1.000", "4": "diverged"}
+    assert sensitivity([*down, trial(0.016, 4.0)]) == {"2": pytest.approx(2.0), "4": pytest.approx(4.0)}
+    wide = [trial(0.0001, 9.0), trial(0.004, 1.0), trial(0.1, 9.0)]
+    assert sensitivity(wide) == {"2": None, "4": None}
+    assert sensitivity([trial(0.004, 1.0), trial(0.005, 2.0)]) == {"2": "more than 1.000", "4": "more than 1.000"}
+    assert sensitivity([trial(0.004, 1.0)]) == sensitivity([trial(0.004, None)]) == {}
+    other = [trial(rate, 0.5 + abs(math.log2(rate / 0.004)), **{"loss.g": 3.0}) for rate in (0.001, 0.004, 0.016)]
+    assert sensitivity(other) == {"2": pytest.approx(1.0), "4": pytest.approx(2.0)}
+    best = [*other, trial(0.004, 0.4, **{"loss.g": 1.0}), trial(0.002, 0.6, **{"loss.g": 1.0})]
+    assert sensitivity(best) == {"2": "more than 0.200", "4": "more than 0.200"}  # the line of g = 1 alone
+
+
+@given(st.dictionaries(st.integers(-8, 8), st.one_of(st.none(), st.floats(0.1, 5.0)), min_size=1))
+def test_sensitivity_is_the_most_that_is_lost_along_the_straight_lines_between_rates(tried):
+    tried[0] = 0.0  # the best; other rates are powers of the square root of 2 times it
+    found = sensitivity([trial(0.004 * 2 ** (half / 2), nll) for half, nll in tried.items()])
+    if len(tried) == 1:
+        assert found == {}
+        return
+    for factor, reach in (("2", 2), ("4", 4)):
+        within = {half: nll for half, nll in tried.items() if abs(half) <= reach}
+        halves = sorted(tried)
+        pairs = [(a, b) for a, b in itertools.pairwise(halves) if None not in (tried[a], tried[b]) and b - a <= 4]
+        known = all(any(a <= step / 16 <= b for a, b in pairs) for step in range(-16 * reach, 16 * reach + 1))
+        if None in within.values():
+            assert found[factor] == "diverged"
+        elif known:
+            grid = [step / 16 for step in range(-16 * reach, 16 * reach + 1)]
+            assert found[factor] == pytest.approx(max(np.interp(grid, halves, [tried[half] or 0.0 for half in halves])))
+        else:
+            assert found[factor] is None or found[factor].startswith("more than ")
+            assert found[factor] is not None or set(within) == {0}
 
 
 def test_bootstraps_of_documents_say_how_sure_a_choice_is():

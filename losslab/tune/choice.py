@@ -10,6 +10,8 @@ from losslab.config import ExperimentConfig
 
 BOOTSTRAPS = 1_000
 RATE = "train.learning_rate"
+GAP = math.log(4)  # between two rates; what lies between those that are further apart is not known
+CLOSE = 1e-9  # of logarithms
 
 
 @dataclass(frozen=True)
@@ -50,8 +52,7 @@ class Tuned:
     chosen_again: float | None
     """The share of 1,000 bootstraps of the tune documents in which the same setting wins."""
     sensitivity: dict[str, float | str | None]
-    """Factor -> what is lost, in nats/token, with a learning rate that is so far off; None where none was tried, and
-    `diverged` where training does."""
+    """Factor -> what is lost, in nats/token, with a learning rate that is so far off; see `sensitivity`."""
     method: str
 
     def to_dict(self) -> dict:
@@ -102,29 +103,50 @@ def chosen_again(best: Trial, trials: Sequence[Trial], seed: int = 0) -> float |
 
 
 def sensitivity(trials: Sequence[Trial]) -> dict[str, float | str | None]:
-    """What is lost, at most, with the learning rate off by a factor 2 and 4, interpolated on its logarithm.
+    """What is lost, at most, with any learning rate within a factor 2 and 4 of the best, in nats/token.
 
-    Only where the learning rate alone was searched. A factor is None where neither side of it was tried, and `diverged`
-    where a rate within it did.
+    Of several settings, those trials count that differ from the best in the learning rate alone. Between two rates that
+    both finished and are at most a factor 4 apart, what is lost is taken to be straight over the logarithm; nothing is
+    said across a rate that diverged, a wider gap, or beyond the last rate that was tried.
+
+    Returns:
+        factor -> a number; or `more than X`, where on a side no rate was tried so far off, and X is lost at one that
+        was; or `diverged`, where a rate within the factor did; or None, where nothing is known. Empty, where no other
+        learning rate was tried.
     """
-    known = sorted((math.log(trial.settings[RATE]), trial.tune_nll) for trial in trials
-                   if trial.settings.keys() == {RATE} and trial.tune_nll is not None)
-    if len(known) < 2:
+    finished = [trial for trial in trials if trial.tune_nll is not None and RATE in trial.settings]
+    if not finished:
         return {}
-    rates, values = map(np.array, zip(*known, strict=True))
-    best = int(np.argmin(values))
-    wild = [math.log(trial.settings[RATE]) for trial in trials
-            if trial.settings.keys() == {RATE} and trial.status == "diverged"]
-    found: dict[str, float | str | None] = {}
-    for factor in (2, 4):
-        if any(abs(rate - rates[best]) <= math.log(factor) + 1e-9 for rate in wild):
-            found[str(factor)] = "diverged"
-            continue
-        sides = [rates[best] + sign * math.log(factor) for sign in (-1, 1)]
-        lost = [float(np.interp(side, rates, values) - values[best]) for side in sides
-                if rates[0] - 1e-9 <= side <= rates[-1] + 1e-9]
-        found[str(factor)] = max(lost, default=None)
-    return found
+    best = min(finished, key=lambda trial: trial.tune_nll)
+    others = {**best.settings, RATE: None}
+    lost = {math.log(trial.settings[RATE] / best.settings[RATE]): trial.value - best.value for trial in trials
+            if {**trial.settings, RATE: None} == others and trial.status in ("finished", "diverged")}
+    if len(lost) < 2:
+        return {}
+    return {str(factor): _lost_within(math.log(factor), lost) for factor in (2, 4)}
+
+
+def _lost_within(reach: float, lost: Mapping[float, float]) -> float | str | None:
+    """What is lost within `reach` of 0, from what is lost at some distances; infinite where training diverged."""
+    within = [value for distance, value in lost.items() if abs(distance) <= reach + CLOSE]
+    if math.inf in within:
+        return "diverged"
+    ends = [_lost_at(reach, {sign * distance: value for distance, value in lost.items()}) for sign in (-1, 1)]
+    most = max(value for value in (*within, *ends) if value is not None)
+    if None not in ends:
+        return most
+    return f"more than {most:.3f}" if most > 0 else None
+
+
+def _lost_at(distance: float, lost: Mapping[float, float]) -> float | None:
+    """What is lost at one distance; None where it is not between two that finished, no more than `GAP` apart."""
+    below = max(each for each in lost if each <= distance + CLOSE)  # 0 is one of them
+    if below >= distance - CLOSE:
+        return lost[below]
+    above = min((each for each in lost if each > distance), default=math.inf)
+    if above - below > GAP + CLOSE or math.inf in (lost[above], lost[below]):
+        return None
+    return lost[below] + (distance - below) / (above - below) * (lost[above] - lost[below])
 
 
 def importance(trials: Sequence[Trial]) -> dict[str, float]:
