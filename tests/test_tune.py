@@ -26,13 +26,13 @@ pytestmark = pytest.mark.usefixtures("place")
 
 
 def test_trials_are_judged_on_tune_by_the_evaluator_and_never_see_val(monkeypatch):
-    tuned = tune.tune(ARMS, Tuning(3, {RATE: Range()}), "study", own={"smoothed": {}}, workers=2)
-    assert [[trial.settings[RATE] for trial in each.trials] for each in tuned.values()] == [[0.0025, 0.01, 0.04]] * 2
-    corpus = Corpus.open(QUICK.data)
-    for each in tuned.values():
-        best = min(each.trials, key=lambda trial: trial.tune_nll)
-        assert each.settings == best.settings and each.config.train.learning_rate == best.settings[RATE]
-        assert 0 <= each.chosen_again <= 1 and each.to_dict()["tuning"]["method"] == "ladder"
+    arms, corpus = {"smoothed": ARMS["smoothed"]}, Corpus.open(QUICK.data)
+    tuned = tune.tune(arms, Tuning(3, {RATE: Range()}), "study", own={"smoothed": {}}, workers=2)
+    (each,) = tuned.values()
+    assert [trial.settings[RATE] for trial in each.trials] == [0.0025, 0.01, 0.04]
+    best = min(each.trials, key=lambda trial: trial.tune_nll)
+    assert each.settings == best.settings and each.config.train.learning_rate == best.settings[RATE]
+    assert 0 <= each.chosen_again <= 1 and each.to_dict()["tuning"]["method"] == "ladder"
     (run,) = best.runs
     record = records.read(run)
     model = checkpoint.load(checkpoint.newest(Path(run) / "checkpoint")).model
@@ -40,7 +40,7 @@ def test_trials_are_judged_on_tune_by_the_evaluator_and_never_see_val(monkeypatc
     assert best.tune_nll == pytest.approx(expected, rel=1e-6) and record.seed == 1_000_000
     assert all(name.startswith("tune_") for name in record.scores) and len(record.result["tune_documents"]["nats"]) > 5
     monkeypatch.setattr("losslab.running.workers.Job", lambda *_, **__: pytest.fail("a finished trial is run again"))
-    again = tune.tune(ARMS, Tuning(3, {RATE: Range()}), "study", workers=2)
+    again = tune.tune(arms, Tuning(3, {RATE: Range()}), "study", workers=2)
     assert [each.to_dict() for each in again.values()] == [each.to_dict() for each in tuned.values()]
 
 
@@ -62,6 +62,8 @@ def test_an_open_range_begins_at_the_value_of_the_formula_or_the_default_and_end
         "model.dropout": Range(0.00625, 0.8), "train.batch_size": Range(1, 64, whole=True)}
     with pytest.raises(ValueError, match="a positive number, and loss.window of x is 0; give low and high"):
         arm("cross_entropy + unlikelihood").opened({"loss.window": Range()})
+    typed = arm("cross_entropy + unlikelihood").typed({"loss.window": Range(1.0, 9.0)})
+    assert typed == {"loss.window": Range(1.0, 9.0, whole=True)}
     Path("my.py").write_text("def mine(prediction, *, width=0.5):\n    return width * prediction.nll\n")
     said = "my.py:mine(width=0.5)"
     monkeypatch.setattr("losslab.lossfile.tried", lambda text, *_: pytest.fail(text) if "=9" in text else (said,))
@@ -97,7 +99,8 @@ def test_a_parameter_that_a_loss_does_not_have_is_said_before_anything_runs():
 def test_methods_of_optuna_find_the_optimum(stub, method):
     space = {RATE: (1e-3, 2e-3, 4e-3, 8e-3)} if method == "grid" else {RATE: Range(1e-4, 1e-1)}
     trials = 4 if method == "grid" else 25
-    tuned = tune.tune(ARMS, Tuning(trials, space, method=method), "study")
+    arms = ARMS if method == "grid" else {"plain": QUICK}
+    tuned = tune.tune(arms, Tuning(trials, space, method=method), "study")
     assert all(len(each.trials) == trials for each in tuned.values())
     assert all(abs(math.log2(each.settings[RATE] / 0.004)) < 1 for each in tuned.values())
     lines = Path("study/trials/journal.log").read_text().splitlines()
@@ -144,6 +147,10 @@ def test_whole_numbers_are_searched_as_such_and_a_ladder_takes_positive_numbers(
         "batch_size": {"low": 4, "high": 32}, "learning_rate": {"low": 1e-3, "high": 1e-2}}})
     tuned = tune.tune({"plain": QUICK}, tuning, "study")
     assert {type(trial.settings["train.batch_size"]) for trial in tuned["plain"].trials} == {int}
+    bounded = Tuning.from_dict({"trials": 3, "space": {"model.dropout": {"low": 0.0, "high": 0.5, "log": False},
+                                                       "learning_rate": {"low": 1e-3, "high": 1e-2}}})
+    tuned = tune.tune({"plain": change(QUICK, model={"dropout": 0.0})}, bounded, "study")["plain"]
+    assert [trial.settings["model.dropout"] for trial in tuned.trials] == [0.0, 0.25, 0.5]
     for name in ("batch_size", "model.dropout", "model.bias"):
         with pytest.raises(ValueError, match="a ladder searches a positive number"):
             tune.tune({"plain": change(QUICK, model={"dropout": 0.0})}, Tuning.from_dict(

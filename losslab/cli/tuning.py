@@ -27,7 +27,7 @@ def tune(
     trials
         Of each loss; 5, or as --tune or the study says.
     method
-        ladder, grid, random, tpe or halving; a ladder for one number, a grid for lists, else random.
+        ladder, grid, random, tpe or halving; a ladder for numbers, a grid for lists, random for both.
     journal
         A journal file of Optuna that several processes may share, or the URL of another storage of Optuna.
     stale

@@ -51,13 +51,13 @@ def tune(
         running.Stopped: after SIGTERM or Ctrl-C.
     """
     runner = Runner(Path(folder), tuning.seeds, workers, threads, trusted, tell, progress)
-    owned = {name: _own(name, (own or {}).get(name, {})) for name in arms}
+    asked = {name: Arm(name, config, trusted, progress) for name, config in arms.items()}
+    owned = {name: arm.typed(_own(name, (own or {}).get(name, {}))) for name, arm in asked.items()}
     methods = {name: search.method(tuning, owned[name]) for name in arms}
     if len(set(methods.values())) > 1:  # one method for all arms, also where only some have parameters to search
         tuning = replace(tuning, method="random")
         methods = {name: search.method(tuning, owned[name]) for name in arms}
-    searches = [_search(Arm(name, config, trusted, progress), tuning, owned[name], methods[name])
-                for name, config in arms.items()]
+    searches = [_search(arm, tuning, owned[name], methods[name]) for name, arm in asked.items()]
     if "halving" in methods.values():
         tell(halving.told(tuning.trials))
     from losslab.tune import shared

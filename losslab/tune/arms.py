@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from losslab import formula
 from losslab.config import ExperimentConfig, flatten, to_dict
 from losslab.config.numbers import shown
+from losslab.corpus import Corpus
 from losslab.experiment import Experiment
 from losslab.progress import Progress, silent
 from losslab.tune.search import STEP, points, reach
@@ -48,10 +49,16 @@ class Arm:
         try:
             config = applied(self.config, settings)
             if any(key.startswith(LOSS) for key in settings):
-                Experiment(config, corpus=self._experiment().corpus, **self._options)
+                Experiment(config, corpus=self._corpus(), **self._options)
         except ValueError:
             return False
         return True
+
+    def typed(self, space: Mapping[str, Choice]) -> dict[str, Choice]:
+        """The space with whole numbers for each parameter of a loss that is one."""
+        own = self.own(dict.fromkeys(space, Range()))
+        return {key: replace(each, whole=True) if isinstance(each, Range) and type(own.get(key)) is int else each
+                for key, each in space.items()}
 
     def own(self, space: Mapping[str, Choice]) -> dict[str, object]:
         """What the arm has now of all that is searched, where that lies in the space."""
@@ -80,6 +87,7 @@ class Arm:
                 low, high = (reach(start, factor, lambda value, key=key: self.takes({key: value}))
                              for factor in (1 / FACTOR, FACTOR))
                 if low == high:
+                    self._experiment()  # what is wrong with the arm itself comes first
                     raise ValueError(f"{key} of {self.name} takes nothing near {start!r}; give low and high, or a list "
                                      "of values")
                 each = Range(low, high, whole=isinstance(start, int))
@@ -93,12 +101,13 @@ class Arm:
             ValueError: naming the first that it cannot.
         """
         for key, each in space.items():
-            start = self.start(key) if each.low is None else each.low
-            if type(start) is not float or start <= 0 or each.whole:
+            start = each.low if key.startswith(LOSS) and each.low is not None else self.start(key)
+            if type(start) is not float or each.whole or (each.low is None and start <= 0):
                 raise ValueError(f"a ladder searches a positive number by steps of a factor 4, and {key} is {start!r}; "
                                  "give a list of values, or choose random with low and high")
             if each.low is None and not any(reach(start, factor, lambda value, key=key: self.takes({key: value}))
                                             != start for factor in (1 / STEP, STEP)):
+                self._experiment()
                 raise ValueError(f"{self.name} takes no value of {key} near {start!r}; give low and high, or a list")
 
     def positive(self, key: str) -> float | int:
@@ -108,6 +117,12 @@ class Arm:
             raise ValueError(f"an open range reaches to multiples of a positive number, and {key} of {self.name} is "
                              f"{shown(start)}; give low and high, or a list of values")
         return start
+
+    def _corpus(self) -> Corpus | None:
+        try:
+            return self._experiment().corpus
+        except ValueError:  # a loss that needs a parameter which only the space has
+            return None
 
     def _experiment(self) -> Experiment:
         if self._tried is None:

@@ -19,7 +19,7 @@ LOSS = "loss."  # begins the name of a parameter that belongs to the loss of an 
 
 @dataclass(frozen=True)
 class Range:
-    """Numbers from `low` to `high`; of a ladder without bounds, the recipe's value and steps from it."""
+    """Numbers from `low` to `high`; without bounds, around the arm's own value."""
 
     low: float | None = None
     high: float | None = None
@@ -49,8 +49,8 @@ class Tuning:
     seeds: int = 1
     """Runs of each trial, whose mean counts."""
     method: str = ""
-    """`ladder` (three rates a factor 4 apart, then closer to the best or outward), `grid`, `random`, `tpe` or
-    `halving`; where it is empty: a ladder for one number, a grid for lists, else random."""
+    """`ladder` (three values a factor 4 apart, then closer to the best or outward; several numbers take turns), `grid`,
+    `random`, `tpe` or `halving`; where it is empty: a ladder for numbers, a grid for lists, random for both."""
 
     def __post_init__(self):
         check("tune.trials", self.trials, 1, MOST_TRIALS, "trials of one arm")
