@@ -49,7 +49,7 @@ def test_their_python_runs_and_their_specification_loads(tmp_path):
     (tmp_path / "tuned.toml").write_text(searched)
     tuned = study.read(tmp_path / "tuned.toml")
     assert tune.Tuning.from_dict(tuned.tune).method == "tpe" and list(tuned.spaces.values()) == [
-        {"epsilon": {"low": 0.01, "high": 0.3, "log": False}}]
+        {"epsilon": {"low": 0.01, "high": 0.3, "log": False}}, {"gamma": {}}]
     (tmp_path / "study.toml").write_text(asked)
     assert len(study.read(tmp_path / "study.toml").configs) == 3
     (tmp_path / "spec.toml").write_text(specification)
