@@ -23,7 +23,7 @@ class Start:
         """`config` with the model and the tokenizer of these weights; training can choose the dropout alone."""
         model = replace(self.model, dropout=config.model.dropout, init_seed=None)
         settled = replace(config, model=model, data=replace(config.data, tokenizer=self.tokenizer.name))
-        settled.check_seq_len()
+        settled.check_model()
         return settled
 
     def formula(self, loss: str) -> formula.Formula:

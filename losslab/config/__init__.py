@@ -1,5 +1,6 @@
 """Every setting of an experiment, the presets, and how they are read from files and flags."""
 
+from losslab.config.horizon import Growth
 from losslab.config.identity import DEFAULTS, VERSION, identity, instead, outside, settings
 from losslab.config.loading import Errors, digest, flatten, from_dict, load, override, read_table, to_dict
 from losslab.config.presets import DATA, PRESETS, RECIPES, SIZES, combined, preset
@@ -15,7 +16,7 @@ from losslab.config.synonyms import RENAMED, synonym
 
 __all__ = [
     "DATA", "DEFAULTS", "IGNORE_INDEX", "PRESETS", "RECIPES", "RENAMED", "SIZES", "VERSION", "DataConfig",
-    "Errors", "EvaluateConfig", "ExperimentConfig", "ModelConfig", "TrainConfig", "combined", "digest", "flatten",
-    "from_dict", "identity", "instead", "load", "outside", "override", "preset", "read_table", "settings", "synonym",
-    "to_dict",
+    "Errors", "EvaluateConfig", "ExperimentConfig", "Growth", "ModelConfig", "TrainConfig", "combined", "digest",
+    "flatten", "from_dict", "identity", "instead", "load", "outside", "override", "preset", "read_table", "settings",
+    "synonym", "to_dict",
 ]  # fmt: skip

@@ -143,7 +143,7 @@ def update_flops(config: ExperimentConfig, vocab_size: int) -> int:
     that the fused head computes a second time. So losses over the same model have the same flops, although their times
     differ; arms differ in flops where models or sequences do.
     """
-    return config.tokens_per_step * token_flops(config.model, vocab_size, config.seq_len)
+    return config.num_tokens * token_flops(config.model, vocab_size, config.seq_len) // config.num_steps
 
 
 def token_flops(model: ModelConfig, vocab_size: int, seq_len: int) -> int:

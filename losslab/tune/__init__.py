@@ -112,7 +112,7 @@ def _rung(config: ExperimentConfig, points: list[dict], tried: list[Trial]) -> l
     done, candidates = 0, points
     for count, divisor in search.rungs(len(points)):
         if len(tried) == done:
-            horizon = {HORIZON: config.num_steps * config.tokens_per_step // divisor}
+            horizon = {HORIZON: config.num_tokens // divisor}
             return [settings | horizon for settings in candidates[:count]]
         ended = sorted(tried[done : done + count], key=lambda trial: trial.value)
         candidates = [_without_horizon(trial.settings) for trial in ended]
@@ -137,7 +137,7 @@ def _first(each: Choice) -> object:
 def _tuned(name: str, config: ExperimentConfig, trials: list[Trial], how: str) -> Tuned:
     last = trials
     if how == "halving":  # only runs of the whole horizon can be chosen
-        whole = config.num_steps * config.tokens_per_step
+        whole = config.num_tokens
         last = [trial for trial in trials if trial.settings[HORIZON] == whole]
     best = chosen(name, last)
     settings = _without_horizon(best.settings) if how == "halving" else dict(best.settings)
