@@ -66,7 +66,8 @@ def test_a_setting_in_the_identity_makes_another_digest_and_one_outside_does_not
 def _changed(config, name, value):
     """`config` with another value at the dotted `name`."""
     others = {"evaluate.split": "tune", "train.dtype": "bfloat16", "train.device": "cpu",
-              "model.activation": "gelu", "model.n_head": 2, "train.betas": (0.9, 0.95),
+              "model.activation": "gelu", "model.position_embedding": "rotary", "model.norm": "rms", "model.n_head": 2,
+              "train.betas": (0.9, 0.95),
               "evaluate.tasks": "blimp", "evaluate.benchmarks": "there",
               "train.micro_batch_size": 4, "train.seq_len": 64, "model.n_embd": 2 * 96, "train.batch_size": 16,
               "model.init_seed": 0, "data.seed": 0}
