@@ -76,7 +76,8 @@ TOGETHER = {  # settings that are only given with another
 def _changed(config, name, value):
     """`config` with another value at the dotted `name`."""
     others = {"evaluate.split": "tune", "train.dtype": "bfloat16", "train.device": "cpu",
-              "model.activation": "gelu", "model.n_head": 2, "train.betas": (0.9, 0.95),
+              "model.activation": "gelu", "model.position_embedding": "rotary", "model.norm": "rms", "model.n_head": 2,
+              "train.betas": (0.9, 0.95),
               "evaluate.tasks": "blimp", "evaluate.benchmarks": "there",
               "train.micro_batch_size": 4, "train.seq_len": 64, "train.optimizer": "muon", "train.schedule": "linear",
               "train.initial_batch_size": 2, "train.batch_warmup_steps": 5, "model.n_embd": 2 * 96,

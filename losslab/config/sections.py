@@ -7,7 +7,8 @@ a score, so runs that differ in it alone are one. `instead`: the identity has so
 from dataclasses import dataclass, field
 
 from losslab.config.field import instead, outside
-from losslab.config.numbers import MAX_PARAMETERS, MAX_UPDATE_TOKENS, TOKENS, check_fields, shown
+from losslab.config.model import ModelConfig
+from losslab.config.numbers import MAX_UPDATE_TOKENS, TOKENS, check_fields, shown
 from losslab.config.train import TrainConfig
 
 IGNORE_INDEX = -100  # the target id that does not count; PyTorch's own default
@@ -35,59 +36,6 @@ class DataConfig:
 
     def __post_init__(self):
         check_fields(self, "data.")
-
-
-@dataclass(frozen=True)
-class ModelConfig:
-    n_layer: int = 4
-    """Transformer blocks."""
-    n_head: int = 4
-    """Attention heads in a block."""
-    n_embd: int = 128
-    """Width of the residual stream."""
-    num_positions: int = 128
-    """Rows of the position table: the longest text in tokens that the model can read."""
-    dropout: float = 0.0
-    """Probability of dropping an activation while training."""
-    bias: bool = True
-    """Whether linear layers and norms have biases, as GPT-2's do."""
-    tied: bool = True
-    """Whether the output weights are the token embedding, as GPT-2's are."""
-    init_seed: int | None = None
-    """Seed of the initial weights; that of the run unless given."""
-    activation: str = "gelu_tanh"
-    """Between the two maps of a block: `gelu_tanh`, which is GPT-2's, or the exact `gelu`, which is nanoGPT's."""
-
-    def __post_init__(self):
-        check_fields(self, "model.")
-        if self.n_embd % self.n_head:
-            raise ValueError(
-                f"model.n_embd (={self.n_embd}) must be divisible by model.n_head (={self.n_head})"
-            )
-        if self.dropout >= 1:
-            raise ValueError(f"model.dropout must be in [0, 1), got {self.dropout}")
-        if self.activation not in ("gelu_tanh", "gelu"):
-            raise ValueError(f"model.activation must be gelu_tanh or gelu, got {shown(self.activation)}")
-        if (count := self.num_params(0)) > MAX_PARAMETERS:
-            raise ValueError(
-                f"a model with model.n_layer {self.n_layer:,}, model.n_embd {self.n_embd:,} and "
-                f"model.num_positions {self.num_positions:,} has {count:.2g} parameters, more than the "
-                f"{MAX_PARAMETERS:.0e} that are allowed"
-            )
-
-    def num_params(self, vocab_size: int) -> int:
-        """How many parameters a model of these sizes has, without building it.
-
-        Example:
-            >>> ModelConfig(n_layer=12, n_head=12, n_embd=768, num_positions=1024).num_params(50257)  # GPT-2
-            124439808
-        """
-        width, biases = self.n_embd, 1 if self.bias else 0
-        norm = width * (1 + biases)
-        attention = 4 * width * width + 4 * width * biases  # queries, keys and values, then their way out
-        mlp = 8 * width * width + 5 * width * biases
-        tables = (vocab_size * (1 if self.tied else 2) + self.num_positions) * width
-        return tables + self.n_layer * (2 * norm + attention + mlp) + norm
 
 
 @dataclass(frozen=True)
@@ -165,7 +113,7 @@ class ExperimentConfig:
         """An error where training does not fit the model: its sequences, its horizon, the rate of its head."""
         if self.train.seq_len > self.model.num_positions:
             raise ValueError(f"train.seq_len (={self.train.seq_len:,}) must be at most model.num_positions "
-                             f"(={self.model.num_positions:,}), the rows of the model's position table")
+                             f"(={self.model.num_positions:,}), the longest text that the model reads")
         self.train.check_horizon(self.model.num_positions)
         if self.model.tied and self.train.head_rate_ratio != 1:
             raise ValueError(f"train.head_rate_ratio (={self.train.head_rate_ratio}) is that of output weights of "
