@@ -3,7 +3,7 @@
 from losslab.config.horizon import Growth
 from losslab.config.identity import DEFAULTS, VERSION, identity, instead, outside, settings
 from losslab.config.loading import Errors, digest, flatten, from_dict, override, read_table, to_dict
-from losslab.config.presets import DATA, PRESETS, RECIPES, SIZES, chosen, combined, laid_over, load, preset
+from losslab.config.presets import DATA, PRESETS, RECIPES, SIZES, chosen, combined, laid_over, load, preset, recipe_of
 from losslab.config.sections import (
     IGNORE_INDEX,
     DataConfig,
@@ -18,5 +18,5 @@ __all__ = [
     "DATA", "DEFAULTS", "IGNORE_INDEX", "PRESETS", "RECIPES", "RENAMED", "SIZES", "VERSION", "DataConfig", "Errors",
     "EvaluateConfig", "ExperimentConfig", "Growth", "ModelConfig", "TrainConfig", "chosen", "combined", "digest",
     "flatten", "from_dict", "identity", "instead", "laid_over", "load", "outside", "override", "preset", "read_table",
-    "settings", "synonym", "to_dict",
+    "recipe_of", "settings", "synonym", "to_dict",
 ]  # fmt: skip

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from losslab.config import recipes
-from losslab.config.loading import override, read_table
+from losslab.config.identity import DEFAULTS
+from losslab.config.loading import flatten, override, read_table, to_dict
 from losslab.config.numbers import shown
 from losslab.config.sections import DataConfig, EvaluateConfig, ExperimentConfig, ModelConfig
 from losslab.words import nearest
@@ -28,6 +29,8 @@ SIZES: dict[str, ModelConfig] = {
     "gpt2-large": _gpt2(36, 20, 1280),
     "gpt2-xl": _gpt2(48, 25, 1600),
 }
+SWITCHES = ("model.position_embedding", "model.norm", "model.qk_norm", "model.activation", "model.zero_init",
+            "train.optimizer", "train.schedule")  # what a recipe is told by; rates are tuned
 RECIPES: dict[str, recipes.Recipe] = {name: recipes.load(name) for name in recipes.names()}
 
 
@@ -102,6 +105,32 @@ def chosen(*, preset: str = "", size: str = "", recipe: str = "", data: str = ""
     if _given(preset=preset):
         raise ValueError(f"a preset is a size, a recipe and data in one word; give preset or {', '.join(parts)}")
     return combined(**PRESETS.get(str(size), PRESETS["tiny"])._asdict() | parts)
+
+
+def recipe_of(config: Mapping) -> str:
+    """The recipe that made a configuration, as words: by the switches of the model, the optimizer and the schedule.
+
+    Args:
+        config: the tables of one, as `to_dict` gives them; what it leaves out is as it was before there were recipes.
+
+    Example:
+        >>> recipe_of(to_dict(chosen(size="char", recipe="modern")))
+        'modern'
+        >>> recipe_of({"train": {"schedule": "wsd"}})
+        'classic with train.schedule wsd'
+    """
+    own = {name: flatten(config).get(name, DEFAULTS[name]) for name in SWITCHES}
+    best: tuple[str, dict] | None = None
+    for name, recipe in RECIPES.items():
+        for size in recipe.sizes:
+            theirs = flatten(dict(zip(recipes.SECTIONS, map(to_dict, recipe.of(size, SIZES[size])), strict=True)))
+            other = {key: value for key, value in own.items() if value != theirs[key]}
+            if best is None or len(other) < len(best[1]):
+                best = name, other
+    name, other = best
+    told = ", ".join(f"{key} {str(value).lower() if isinstance(value, bool) else str(value)[:40]}"
+                     for key, value in other.items())
+    return f"{name} with {told}" if told else name
 
 
 def laid_over(own: Mapping[str, object], **given: object) -> dict[str, object]:

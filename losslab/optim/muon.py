@@ -25,7 +25,7 @@ def orthogonalized(matrices: Tensor) -> Tensor:
     Example:
         >>> x = torch.tensor([[3.0, 0.0], [0.0, -0.5]], dtype=torch.float64)
         >>> [round(value, 2) for value in orthogonalized(x).diagonal().tolist()]
-        [0.7, -1.11]
+        [0.71, -1.04]
     """
     a, b, c = COEFFICIENTS
     rows, columns = matrices.shape[-2:]
