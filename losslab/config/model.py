@@ -9,7 +9,7 @@ CHOICES: dict[str, tuple[str, ...]] = {  # the first is GPT-2's
     "norm": ("layer", "rms"),
     "activation": ("gelu_tanh", "gelu", "relu_squared"),
 }
-# what makes the model another function than the GPT-2 of other programs, which know the exact gelu, too
+# what no published GPT-2 has; the exact gelu is nanoGPT's
 SWITCHED: dict[str, object] = {
     "position_embedding": "rotary", "norm": "rms", "qk_norm": True, "activation": "relu_squared"}
 
@@ -68,7 +68,7 @@ class ModelConfig:
 
     @property
     def switches(self) -> dict[str, object]:
-        """What makes the model another function than GPT-2, by the name of the setting; nothing for a GPT-2.
+        """What makes the model another function than a GPT-2, by the name of the setting; nothing for one of those.
 
         Example:
             >>> ModelConfig(norm="rms", bias=False).switches, ModelConfig(activation="gelu", zero_init=True).switches
