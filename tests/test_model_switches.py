@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from checkpoints import with_about
 from torch.testing import assert_close
 
 from losslab import checkpoint
@@ -243,6 +244,23 @@ def test_rotary_positions_have_a_context_and_no_table():
         model(torch.zeros(1, 17, dtype=torch.long))
     with pytest.raises(ValueError, match="17 tokens do not fit"):
         model(TOKENS[:1, :2], positions=torch.tensor([[15, 16]]))
+
+
+@pytest.mark.parametrize(("about", "sentence"), [
+    ({"position_embedding": "learned"}, "wpe.weight"),
+    ({"norm": "layer"}, "ln_f.bias|ln_1.bias|ln_2.bias"),
+    ({"n_head": 8}, "turns pairs of numbers, and a head of model.n_embd"),
+    ({"norm": "group"}, "model.norm must be layer or rms, got 'group'"),
+    ({"qk_norm": "yes"}, "model.json has qk_norm 'yes'; it is a value like False"),
+    ({"norm": ["rms"]}, "has norm \\['rms'\\]"),
+])  # fmt: skip
+def test_a_checkpoint_whose_switches_do_not_fit_its_weights_is_damaged(tmp_path, about, sentence):
+    model = initialized(dataclasses.replace(MODERN, bias=True), 257, 0)
+    path = checkpoint.save(tmp_path, model, tokenizers.make("bytes"), step=1, tokens=1, seconds=1.0)
+    with_about(path, model=vars(model.config) | about)
+    with pytest.raises(checkpoint.Damaged, match=sentence) as caught:
+        checkpoint.load(path)
+    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize(("values", "sentence"), [

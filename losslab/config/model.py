@@ -9,7 +9,9 @@ CHOICES: dict[str, tuple[str, ...]] = {  # the first is GPT-2's
     "norm": ("layer", "rms"),
     "activation": ("gelu_tanh", "gelu", "relu_squared"),
 }
-SWITCHES = ("position_embedding", "norm", "qk_norm", "activation")  # what makes another function of the same sizes
+# what no published GPT-2 has; the exact gelu is nanoGPT's
+SWITCHED: dict[str, object] = {
+    "position_embedding": "rotary", "norm": "rms", "qk_norm": True, "activation": "relu_squared"}
 
 
 @dataclass(frozen=True)
@@ -65,10 +67,14 @@ class ModelConfig:
             )
 
     @property
-    def is_gpt2(self) -> bool:
-        """Whether the model computes what a GPT-2 of other programs computes, biases of zero included."""
-        return self.position_embedding == "learned" and self.norm == "layer" and not self.qk_norm and (
-            self.activation != "relu_squared")
+    def switches(self) -> dict[str, object]:
+        """What makes the model another function than a GPT-2, by the name of the setting; nothing for one of those.
+
+        Example:
+            >>> ModelConfig(norm="rms", bias=False).switches, ModelConfig(activation="gelu", zero_init=True).switches
+            ({'norm': 'rms'}, {})
+        """
+        return {name: value for name, value in SWITCHED.items() if getattr(self, name) == value}
 
     def num_params(self, vocab_size: int) -> int:
         """How many parameters a model of these sizes has, without building it.
@@ -84,3 +90,22 @@ class ModelConfig:
         positions = self.num_positions if self.position_embedding == "learned" else 0
         tables = (vocab_size * (1 if self.tied else 2) + positions) * width
         return tables + self.n_layer * (2 * norm + attention + mlp) + norm
+
+    def token_flops(self, vocab_size: int, seq_len: int) -> int:
+        """Floating-point operations of the matrix products for one token in training, forward and backward.
+
+        The products of the blocks, of attention (in full, as is usual, though half of it is masked) and of the head,
+        times three for forward and backward. Left out: what is done element by element, norms, rotations and losses
+        among it, and the logits that the fused head computes a second time.
+
+        Args:
+            vocab_size: number of token ids.
+            seq_len: tokens in a sequence, which attention takes in.
+
+        Example:
+            >>> gpt2 = ModelConfig(n_layer=12, n_head=12, n_embd=768, num_positions=1024)
+            >>> gpt2.token_flops(50257, 1024)  # 6 x 123.5 million, and 12 x 12 x 768 x 1024
+            854438400
+        """
+        weights = 12 * self.n_layer * self.n_embd**2 + vocab_size * self.n_embd
+        return 6 * weights + 12 * self.n_layer * self.n_embd * seq_len
