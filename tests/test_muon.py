@@ -43,7 +43,7 @@ def steps(optimizer, layers, number=4):
     for step in range(number):
         for layer in layers:
             generator = torch.Generator().manual_seed(step)
-            layer.grad = torch.randn(layer.shape, generator=generator, dtype=torch.float64).to(layer.dtype)
+            layer.grad = torch.randn(layer.shape, generator=generator, dtype=torch.float64).to(layer)
         optimizer.step()
 
 
@@ -58,12 +58,17 @@ def test_steps_are_those_of_torch_with_products_in_the_dtype_of_the_weights(dtyp
     assert_close(ours, theirs, **tolerance)
 
 
-def test_in_bfloat16_steps_are_those_of_torch():
-    ours, theirs = ([torch.nn.Parameter(torch.ones(shape)) for shape in ((6, 4), (4, 6))] for _ in range(2))
+GPU = pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU"))
+
+
+@pytest.mark.parametrize("device", ["cpu", GPU])
+def test_in_bfloat16_steps_are_those_of_torch(device):
+    ours, theirs = ([torch.nn.Parameter(torch.ones(shape, device=device)) for shape in ((6, 4), (4, 6))]
+                    for _ in range(2))
     steps(Muon(ours, 0.02, momentum=0.9, dtype="bfloat16"), ours)
     steps(torch.optim.Muon(theirs, 0.02, momentum=0.9, weight_decay=0.0), theirs)
     assert_close(ours, theirs, rtol=0, atol=4 * 0.02 * 2**-6)  # two ways of rounding a sum
-    assert not torch.equal(ours[0], torch.ones(6, 4))
+    assert not torch.equal(ours[0].cpu(), torch.ones(6, 4))
 
 
 def test_queries_keys_and_values_are_orthogonalized_apart():
@@ -130,6 +135,8 @@ def test_a_run_with_muon_and_a_growing_batch_resumes_to_the_same_bits(place):
     whole = experiment.run(config, place / "whole")
     assert whole.result["tokens"] == (2 + 2 + 3 + 4 + 5 + 6 + 6 + 6) * 16
     assert whole.spec["config"]["train"]["optimizer"] == "muon"
+    rates = {line["step"]: line["learning_rate"] for line in whole.log if "learning_rate" in line}
+    assert rates == {1: 0.02 / 3, 8: optim.learning_rate(7, 8, config.train)}  # of the matrices
     made = Experiment(config)
     records.create(place / "cut", made.spec, experiment.environment(made, 1))
     stopped = Training(made, place / "cut", "cpu", is_alone=lambda: True)  # stops after one update
