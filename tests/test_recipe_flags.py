@@ -1,10 +1,11 @@
-"""`--size` and `--recipe` beside `--preset`: for one run, for a study from flags, and over the file of a study."""
+"""`--size` and `--recipe` beside `--preset`, and how a run says which recipe it has."""
 
 import pytest
 
 from losslab.cli.flags import configure
+from losslab.cli.showing import nearest_preset
 from losslab.cli.studying import Asked, study
-from losslab.config import chosen, load
+from losslab.config import chosen, load, override, preset, recipe_of, to_dict
 
 NOTHING = dict.fromkeys(("data", "model", "train", "evaluate"))
 
@@ -39,3 +40,12 @@ def test_flags_take_the_place_of_what_the_file_of_a_study_names(tmp_path):
     assert study((str(path),), Asked(recipe="classic"))[0].configs["mse"].train == chosen(size="char").train
     tiny = study((str(path),), Asked(preset="tiny"))[0]
     assert (tiny.preset, tiny.size, tiny.recipe) == ("tiny", "", "")
+
+
+def test_a_run_is_shown_beside_the_preset_and_the_recipe_that_are_nearest_and_a_recipe_is_told_by_its_switches():
+    config = override(chosen(size="char", recipe="modern"), {"train": {"learning_rate": 0.01}})
+    assert nearest_preset(to_dict(config)) == ("char with the recipe modern", {"train.learning_rate": 0.01})
+    assert recipe_of(to_dict(config)) == "modern"
+    other = override(config, {"train": {"schedule": "cosine"}, "model": {"qk_norm": False}})
+    assert recipe_of(to_dict(other)) == "modern with model.qk_norm false, train.schedule cosine"
+    assert recipe_of({"model": {"n_layer": 3}}) == recipe_of(to_dict(preset("char"))) == "classic"
