@@ -20,10 +20,18 @@ class Start:
     tokenizer: Tokenizer
 
     def settle(self, config: ExperimentConfig) -> ExperimentConfig:
-        """`config` with the model and the tokenizer of these weights; training can choose the dropout alone."""
-        model = replace(self.model, dropout=config.model.dropout, init_seed=None)
+        """`config` with the model and the tokenizer of these weights; training can choose the dropout alone.
+
+        Raises:
+            ValueError: if `config` asks for a switch that these weights were not made with.
+        """
+        for name, value in config.model.switches.items():
+            if (own := getattr(self.model, name)) != value:
+                raise ValueError(f"model.{name} {value} is asked for, and {config.start}, from which training starts, "
+                                 f"has {own}; leave it out, or start without those weights")
+        model = replace(self.model, dropout=config.model.dropout, init_seed=None, zero_init=False)
         settled = replace(config, model=model, data=replace(config.data, tokenizer=self.tokenizer.name))
-        settled.check_seq_len()
+        settled.check_model()
         return settled
 
     def formula(self, loss: str) -> formula.Formula:

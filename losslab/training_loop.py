@@ -77,7 +77,7 @@ def train(
     seed: int = 0,
     start_step: int = 0,
     start_tokens: int = 0,
-    optimizer: torch.optim.Optimizer | None = None,
+    optimizer: optim.Optimizer | None = None,
     vocabulary: Mapping[str, Tensor] | None = None,
 ) -> Trained | Diverged:
     """Descend the objective from update `start_step` to the horizon.

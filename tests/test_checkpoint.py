@@ -104,8 +104,9 @@ def test_a_newer_format_is_refused(tmp_path, trained):
 @pytest.mark.parametrize(
     "config",
     [CONFIG, ModelConfig(n_layer=3, n_head=1, n_embd=4, num_positions=5, bias=False, tied=False),
-     ModelConfig(n_layer=2, n_head=2, n_embd=4, num_positions=1, tied=False, activation="gelu")],
-    ids=["tied", "untied without biases", "untied"],
+     ModelConfig(n_layer=2, n_head=2, n_embd=4, num_positions=1, tied=False, activation="gelu"),
+     ModelConfig(n_layer=2, n_head=2, n_embd=8, num_positions=5, position_embedding="rotary", norm="rms")],
+    ids=["tied", "untied without biases", "untied", "modern"],
 )
 def test_the_expected_shapes_are_those_of_a_model(config):
     state = GPT2(config, 11).state_dict()

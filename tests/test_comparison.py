@@ -65,7 +65,8 @@ def test_the_comparison_has_what_a_page_needs(done):
     assert candidate.bits_per_byte.difference.value == pytest.approx(0.1 / math.log(2))
     assert candidate.scores["nll"]["value"] == pytest.approx(1.605) and candidate.cost["train_seconds"] == 55.0
     assert found.nll.looks is None and found.new_look is None
-    assert found.warnings[-1] == "all arms at learning rate 0.004; tuned separately the order may change"
+    assert found.warnings[-1] == ("all arms at learning rate 0.004 of the recipe classic; tuned separately the order "
+                                  "may change")
     with pytest.raises(ValueError, match="unknown arm 'squentropi', the arms are .*did you mean squentropy"):
         found.arm("squentropi")
 

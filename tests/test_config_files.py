@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from losslab import config as module
 from losslab.config import (
     ExperimentConfig,
+    chosen,
     load,
     override,
     preset,
@@ -30,6 +31,16 @@ def test_a_toml_file_starts_from_its_preset(tmp_path):
         data=dataclasses.replace(preset("char").data, corpus="tales"),
     )
     assert load(spec) == wanted == load(str(spec))
+
+
+def test_a_file_may_name_a_size_and_a_recipe_and_the_flags_replace_what_it_names(tmp_path):
+    spec = tmp_path / "spec.toml"
+    spec.write_text('size = "char"\nrecipe = "modern"\nseed = 3\n')
+    assert load(spec) == override(chosen(size="char", recipe="modern"), {"seed": 3})
+    assert load(spec, recipe="classic") == override(preset("char"), {"seed": 3})
+    assert load(spec, preset="tiny") == override(preset("tiny"), {"seed": 3})
+    spec.write_text('preset = "char"\n')
+    assert load(spec, recipe="modern") == chosen(size="char", recipe="modern")
 
 
 def test_a_file_without_preset_starts_from_tiny(tmp_path):

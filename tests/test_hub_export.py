@@ -99,7 +99,7 @@ def test_exported_code_is_made_of_numbers_and_known_names(tmp_path):
         with pytest.raises(ValueError, match="takes a number for cap, such as 15.0"):
             formula.bound([call])
         with pytest.raises(ValueError, match="not a number"):
-            remote_code.write(tmp_path, (Transform("softcap", (("cap", value),), call),))
+            remote_code.write(tmp_path, MODEL, (Transform("softcap", (("cap", value),), call),))
     with pytest.raises(ValueError, match="unknown transform 'file'"):
         formula.bound([Call("file", ("x.py",))])
 

@@ -17,6 +17,7 @@ from losslab import config as configuration
 from losslab.config import ExperimentConfig, digest, identity, override, preset, rates
 from losslab.evaluate import evaluator
 from losslab.experiment import Experiment
+from losslab.study import checks
 
 TOLD = {"objective": "1.0*cross_entropy()", "corpus": "c0ffee"}
 GOLDEN = {  # these never change: stores are full of them
@@ -51,6 +52,7 @@ def test_a_setting_in_the_identity_makes_another_digest_and_one_outside_does_not
         if name not in configuration.outside():
             changed = {key for key in after.keys() | before.keys() if after.get(key) != before.get(key)}
             also = {"train.min_learning_rate"} if "learning_rate" in name else {"num_steps"}
+            also |= TOGETHER.get(name, {}).keys()
             assert changed - also == {name} - {"train.min_learning_rate_ratio"}
     assert configuration.outside() == {
         "seed", "train.log_every", "train.checkpoint_every", "evaluate.every", "evaluate.batch_size",
@@ -63,18 +65,27 @@ def test_a_setting_in_the_identity_makes_another_digest_and_one_outside_does_not
     }
 
 
+TOGETHER = {  # settings that are only given with another
+    "evaluate.tasks": {"evaluate.tasks_every": 5}, "evaluate.tasks_every": {"evaluate.tasks": "blimp"},
+    "train.initial_batch_size": {"train.batch_warmup_steps": 5}, "train.head_rate_ratio": {"model.tied": False},
+    "train.batch_warmup_steps": {"train.initial_batch_size": 2}, "train.momentum": {"train.optimizer": "muon"},
+    "train.decay_share": {"train.schedule": "wsd"},
+}
+
+
 def _changed(config, name, value):
     """`config` with another value at the dotted `name`."""
     others = {"evaluate.split": "tune", "train.dtype": "bfloat16", "train.device": "cpu",
-              "model.activation": "gelu", "model.n_head": 2, "train.betas": (0.9, 0.95),
+              "model.activation": "gelu", "model.position_embedding": "rotary", "model.norm": "rms", "model.n_head": 2,
+              "train.betas": (0.9, 0.95),
               "evaluate.tasks": "blimp", "evaluate.benchmarks": "there",
-              "train.micro_batch_size": 4, "train.seq_len": 64, "model.n_embd": 2 * 96, "train.batch_size": 16,
+              "train.micro_batch_size": 4, "train.seq_len": 64, "train.optimizer": "muon", "train.schedule": "linear",
+              "train.initial_batch_size": 2, "train.batch_warmup_steps": 5, "model.n_embd": 2 * 96,
+              "train.batch_size": 16,
               "model.init_seed": 0, "data.seed": 0}
     other = others.get(name, not value if isinstance(value, bool) else value / 2 or 0.25 if isinstance(value, float)
                        else value + 1 if isinstance(value, int) else None)
-    together = {"evaluate.tasks": {"tasks_every": 5}, "evaluate.tasks_every": {"tasks": "blimp"}}.get(name, {})
-    section, _, field = name.rpartition(".")
-    return override(config, {section: {field: other, **together}} if section else {field: other})
+    return override(config, checks.nested({name: other, **TOGETHER.get(name, {})}, "the test"))
 
 
 def test_a_rate_written_as_a_whole_number_is_the_same_rate():

@@ -34,14 +34,16 @@ def test_horizons_are_in_proportion_to_what_an_update_costs():
             match.matched(arms, by, costs)
 
 
-def test_flops_are_those_that_pytorch_counts():
-    config = ModelConfig(n_layer=2, n_head=2, n_embd=16, num_positions=8)
+@pytest.mark.parametrize("switches", [
+    {}, {"position_embedding": "rotary", "norm": "rms", "qk_norm": True, "activation": "relu_squared", "tied": False}])
+def test_flops_are_those_that_pytorch_counts(switches):
+    config = ModelConfig(n_layer=2, n_head=2, n_embd=16, num_positions=8, **switches)
     model = initialized(config, 31, 0)
     tokens = torch.randint(31, (4, 8))
     with FlopCounterMode(display=False) as counted, torch.nn.attention.sdpa_kernel(
             torch.nn.attention.SDPBackend.MATH):
         model.logits(model(tokens)).logsumexp(-1).sum().backward()
-    assert counted.get_total_flops() == 4 * 8 * match.token_flops(config, 31, 8)
+    assert counted.get_total_flops() == 4 * 8 * config.token_flops(31, 8)
 
 
 def test_costs_are_measured_in_turns_and_the_fastest_counts(place, monkeypatch):
@@ -54,7 +56,7 @@ def test_costs_are_measured_in_turns_and_the_fastest_counts(place, monkeypatch):
     assert said[0] == "cross_entropy: 2e+03 ms an update"
     assert "two timings of one arm differ by 50%" in said[-1]  # 2 and 3 of the first arm
     one, same, double = match.update_costs(arms, "flops")
-    assert one == same == double / 2 == 64 * match.token_flops(SMALL.model, 257, 16)
+    assert one == same == double / 2 == 64 * SMALL.model.token_flops(257, 16)
     assert match.update_costs(arms, "tokens") == [1, 1, 1]
 
 

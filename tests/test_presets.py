@@ -4,11 +4,15 @@ import pytest
 
 from losslab.config import (
     PRESETS,
+    SIZES,
     ExperimentConfig,
+    chosen,
     combined,
     flatten,
     from_dict,
+    laid_over,
     preset,
+    recipes,
     to_dict,
 )
 
@@ -75,3 +79,43 @@ def test_an_unknown_preset_is_answered_with_the_nearest():
         preset("tinny")
     with pytest.raises(ValueError, match="unknown preset 5; the presets are tiny"):
         preset(5)
+
+
+def test_a_size_with_a_recipe_and_what_is_not_given_is_as_in_its_preset():
+    assert chosen() == preset("tiny") == chosen(size="tiny") == chosen(recipe="classic")
+    assert chosen(size="char", recipe="classic") == preset("char") == chosen(preset="char")
+    modern = chosen(size="char", recipe="modern")
+    assert modern.data == preset("char").data and modern.model.n_embd == preset("char").model.n_embd
+    assert (modern.model.activation, modern.train.optimizer, modern.train.schedule) == ("relu_squared", "muon", "wsd")
+    with pytest.raises(ValueError, match="one word; give preset or size, recipe"):
+        chosen(preset="tiny", size="tiny", recipe="modern")
+    assert laid_over({"size": "char"}, preset="tiny") == {"preset": "tiny"}
+    assert laid_over({"preset": "char"}, size="tiny")["data"] == "tales-characters"
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_modern_knows_every_size_of_classic_at_the_same_tokens(size):
+    classic, modern = (chosen(size=size, recipe=recipe) for recipe in ("classic", "modern"))
+    assert (classic.num_tokens, classic.data, classic.evaluate) == (modern.num_tokens, modern.data, modern.evaluate)
+    sizes = ("n_layer", "n_head", "n_embd", "num_positions")
+    assert all(getattr(classic.model, name) == getattr(modern.model, name) for name in sizes)
+    assert modern.model.position_embedding == "rotary" and modern.model.norm == "rms" and modern.model.qk_norm
+    assert modern.model.activation == "relu_squared" and modern.model.zero_init and not modern.model.bias
+
+
+MISTAKES = {
+    "unknown field train.learning_rat in mine.toml; did you mean learning_rate?": "[train]\nlearning_rat = 1",
+    "unknown field size.tiny.trian in mine.toml; did you mean train?": "[size.tiny.trian]\nlearning_rate = 1",
+    "unknown field modle in mine.toml; did you mean model?": "[modle]\nn_layer = 1",
+    "model.qk_norm in mine.toml must be true or false, got 1": "[model]\nqk_norm = 1",
+    "size.tiny.model in mine.toml is a table of settings, got 3": "[size.tiny]\nmodel = 3",
+    "the recipe mine does not say how the size tiny is trained; it says it for char": "[size.char]",
+}
+
+
+@pytest.mark.parametrize("sentence", MISTAKES)
+def test_a_recipe_that_names_what_is_not_there_is_refused(sentence):
+    text = MISTAKES[sentence] if "size." in MISTAKES[sentence] else f"{MISTAKES[sentence]}\n[size.tiny]\n"
+    with pytest.raises(ValueError) as error:
+        recipes.parse("mine", text).of("tiny", SIZES["tiny"])
+    assert str(error.value) == sentence

@@ -57,7 +57,7 @@ def test_settings_shared_and_differing_are_told_apart(tmp_path):
 
 
 def test_one_learning_rate_for_all_is_said(runs):
-    said = "all arms at learning rate 0.004; tuned separately the order may change"
+    said = "all arms at learning rate 0.004 of the recipe classic; tuned separately the order may change"
     assert said in described(runs)["warnings"]
 
 

@@ -118,6 +118,18 @@ def test_a_transform_is_not_put_on_weights_that_had_none(model):
         Experiment(change(loss="softcap(15) | cross_entropy"))
 
 
+def test_a_switch_that_the_weights_were_not_made_with_is_refused(model):
+    with pytest.raises(ValueError, match="model.position_embedding rotary is asked for, and model, from which training "
+                                         "starts, has learned; leave it out, or start without those weights"):
+        Experiment(change(model=ModelConfig(position_embedding="rotary")))
+    modern = ModelConfig(n_layer=1, n_head=2, n_embd=16, num_positions=32, norm="rms", qk_norm=True, zero_init=True)
+    ours("modern", modern)
+    made = Experiment(change(start="modern", model=ModelConfig(norm="rms", activation="gelu")))  # as the preset char
+    assert made.config.model == dataclasses.replace(modern, zero_init=False)  # of weights that are drawn anew
+    with pytest.raises(ValueError, match="model.activation relu_squared is asked for, and modern, .* has gelu_tanh"):
+        Experiment(change(start="modern", model=ModelConfig(activation="relu_squared")))
+
+
 def test_arms_share_a_text_only_where_they_share_a_start(model):
     plan = running.plan([CONFIG, change(loss="squentropy"), change(start="", loss="brier")], [0, 1], "store")
     corpora = [made.corpus for made in plan.experiments[:3]]

@@ -15,7 +15,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import safetensors.torch
-import torch
 
 from losslab import formula, optim, untrusted
 from losslab import tokenizer as tokenizers
@@ -48,7 +47,7 @@ class Checkpoint:
 
 def save(
     folder: str | Path, model: LanguageModel, tokenizer, *, step: int, tokens: int, seconds: float,
-    optimizer: torch.optim.Optimizer | None = None, keep: int = 2,
+    optimizer: optim.Optimizer | None = None, keep: int = 2,
 ) -> Path:
     """Write `folder/step-N` atomically, and keep the newest `keep`."""
     folder, state = Path(folder), None if optimizer is None else optim.state(optimizer, model)

@@ -24,7 +24,7 @@ def save(folder: Path, state: optim.State) -> None:
     (folder / OPTIONS).write_text(json.dumps(options, indent=1) + "\n", encoding="utf-8")
 
 
-def restore_optimizer(path: str | Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+def restore_optimizer(path: str | Path, model: nn.Module, optimizer: optim.Optimizer) -> None:
     """Put the saved state back, by the names of parameters and groups; a damaged one leaves a new optimizer.
 
     A checkpoint without `optimizer.json`, as they were before there was one, has no options of groups; those of

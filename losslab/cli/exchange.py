@@ -14,7 +14,7 @@ Switch = Annotated[bool, Parameter(negative="")]
 
 @app.command(sort_key=7)
 def export(run: Path, folder: Path, *, remote_code: Switch = False, json: Json = False):
-    """Write a trained model as a GPT-2 that transformers loads.
+    """Write a trained model as one that transformers loads.
 
     Parameters
     ----------
@@ -23,12 +23,15 @@ def export(run: Path, folder: Path, *, remote_code: Switch = False, json: Json =
     folder
         Where it goes; a new folder.
     remote_code
-        Write a logit transform such as softcap as code next to the weights, for trust_remote_code=True.
+        Write what GPT-2 has no setting for (softcap, rotary positions, RMS norm, QK-norm) as code next to the weights,
+        for trust_remote_code=True.
     """
     from losslab import hub
 
     written = hub.export_run(run, folder, with_code=remote_code)
     text = f"{written['folder']}: {written['num_params']:,} parameters in {', '.join(written['files'])}"
+    if written["code"]:
+        text += f"; {', '.join(written['code'])} is code, so transformers loads it with trust_remote_code=True alone"
     show({"run": str(run), **written}, text, json)
 
 

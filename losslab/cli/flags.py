@@ -43,7 +43,15 @@ Evaluate = Annotated[_flags(configuration.EvaluateConfig) | None, _KEYS]
 Json = Annotated[bool, Parameter(negative="", help="Print one JSON document on standard output, and nothing else.")]
 Corpus = Annotated[str | None, Parameter(help="`tales`, `pydoc`, a path, or the name of a hub data set.")]
 Tokenizer = Annotated[str | None, Parameter(help="`bytes`, `char`, `bpe:N` or `gpt2`.")]
-Preset = Annotated[str | None, Parameter(help=f"Start from {', '.join(configuration.PRESETS)}.")]
+Preset = Annotated[str | None, Parameter(
+    help=f"A size, a recipe and data in one word: {', '.join(configuration.PRESETS)}.",
+)]  # fmt: skip
+Size = Annotated[str | None, Parameter(
+    help=f"How large the model is, in place of a preset: {', '.join(configuration.SIZES)}.",
+)]  # fmt: skip
+Recipe = Annotated[str | None, Parameter(
+    help=f"How it is made and trained, in place of a preset: {' or '.join(configuration.RECIPES)}.",
+)]  # fmt: skip
 NumTokens = Annotated[int | None, WHOLE, Parameter(help="Training tokens of one run, such as 500_000, 500k or 1e6.")]
 Seed = Annotated[int | None, WHOLE, Parameter(help="Seed of weights, data order and dropout.")]
 Device = Annotated[str | None, Parameter(help="`auto`, `cpu`, `cuda` or `mps`.")]
@@ -54,10 +62,11 @@ Trust = Annotated[list[str] | None, Parameter(
 )]  # fmt: skip
 
 
-def configure(preset, spec, sections, *, loss=None, seed=None, corpus=None, tokenizer=None, num_tokens=None,
-              device=None, start=None) -> configuration.ExperimentConfig:
-    """A preset or a specification, and the flags laid over it."""
-    begun = configuration.load(spec, preset) if spec is not None else configuration.preset(preset or "tiny")
+def configure(preset, spec, sections, *, size=None, recipe=None, loss=None, seed=None, corpus=None, tokenizer=None,
+              num_tokens=None, device=None, start=None) -> configuration.ExperimentConfig:
+    """A preset, a size and a recipe, or a specification, and the flags laid over it."""
+    parts = {"preset": check_parts(preset, size, recipe), "size": size, "recipe": recipe}
+    begun = configuration.chosen(**known(**parts)) if spec is None else configuration.load(spec, **known(**parts))
     values = {name: given(section) for name, section in sections.items()}
     if start is not None:
         fixed = [f"--model.{name.replace('_', '-')}" for name in values["model"] if name != "dropout"]
@@ -66,6 +75,13 @@ def configure(preset, spec, sections, *, loss=None, seed=None, corpus=None, toke
     values["data"] |= known(corpus=corpus, tokenizer=tokenizer)
     values["train"] |= known(num_tokens=num_tokens, device=device)
     return configuration.override(begun, {**values, **known(loss=loss, seed=seed, start=start)}, source="the flags")
+
+
+def check_parts(preset: str | None, size: str | None, recipe: str | None) -> str | None:
+    """The preset; an error if what it says is said by another flag, too."""
+    if preset is not None and (parts := [f"--{name}" for name in known(size=size, recipe=recipe)]):
+        raise ValueError(f"--preset is a size, a recipe and data in one word; give --preset or {' and '.join(parts)}")
+    return preset
 
 
 def given(section) -> dict:

@@ -15,6 +15,8 @@ from losslab.cli.flags import (
     Model,
     NumTokens,
     Preset,
+    Recipe,
+    Size,
     Threads,
     Tokenizer,
     Train,
@@ -33,7 +35,8 @@ MOST_CROSSED = 50  # 2,500 runs
 @app.command(sort_key=2)
 def noise(
     loss: str, other: str | None = None, *, seeds: str = "20", crossed: Whole = 5, corpus: Corpus = None,
-    tokenizer: Tokenizer = None, preset: Preset = "tiny", num_tokens: NumTokens = None, workers: Whole = 2,
+    tokenizer: Tokenizer = None, preset: Preset = None, size: Size = None, recipe: Recipe = None,
+    num_tokens: NumTokens = None, workers: Whole = 2,
     threads: Threads = 1, device: Device = None, store: Path = Path("runs"), out: Path | None = None,
     level: Annotated[float, Parameter(negative="")] = 0.04, json: Json = False,
     data: Data = None, model: Model = None, train: Train = None, evaluate: Evaluate = None,
@@ -64,7 +67,8 @@ def noise(
     check("--crossed", crossed, 0, MOST_CROSSED, "which are 2,500 runs")
     check("--level", level, 1e-6, 0.5, "a test of no use")
     sections = {"data": data, "model": model, "train": train, "evaluate": evaluate}
-    short = {"corpus": corpus, "tokenizer": tokenizer, "num_tokens": num_tokens, "device": device}
+    short = {"size": size, "recipe": recipe, "corpus": corpus, "tokenizer": tokenizer, "num_tokens": num_tokens,
+             "device": device}
     conditions = [configure(preset, None, sections, loss=one, **short) for one in (loss, other) if one is not None]
     from losslab import processes
     from losslab.report import noise as page

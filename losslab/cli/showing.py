@@ -64,11 +64,15 @@ def corpus(about: dict) -> str:
 
 
 def nearest_preset(config: dict) -> tuple[str, dict]:
-    """The preset with the fewest differences from the settings of a run, and those settings."""
+    """The preset, alone or with another recipe, with the fewest differences from a run's settings; and those."""
     own = {name: value for name, value in configuration.flatten(config).items() if name not in SAID_ELSEWHERE}
     best = None
-    for name in configuration.PRESETS:
-        theirs = configuration.flatten(configuration.to_dict(configuration.preset(name)))
+    presets = {name: configuration.preset(name) for name in configuration.PRESETS}
+    presets |= {f"{name} with the recipe {recipe}": configuration.combined(parts.size, recipe, parts.data)
+                for name, parts in configuration.PRESETS.items() for recipe in configuration.RECIPES
+                if recipe != parts.recipe}
+    for name, preset in presets.items():
+        theirs = configuration.flatten(configuration.to_dict(preset))
         differing = {key: value for key, value in own.items() if _plain(value) != _plain(theirs.get(key))}
         if best is None or len(differing) < len(best[1]):
             best = name, differing

@@ -17,15 +17,18 @@ from losslab.cli.flags import (
     Model,
     NumTokens,
     Preset,
+    Recipe,
+    Size,
     Start,
     Tokenizer,
     Train,
+    check_parts,
     given,
     known,
     margin_of,
     seed_list,
 )
-from losslab.config import flatten
+from losslab.config import flatten, laid_over
 from losslab.config.numbers import shown
 
 TRAIN = {"num_tokens": "train.num_tokens", "device": "train.device"}
@@ -46,6 +49,8 @@ class Asked:
     corpus: Corpus = None
     tokenizer: Tokenizer = None
     preset: Preset = None
+    size: Size = None
+    recipe: Recipe = None
     start: Start = None
     seeds: Annotated[str | None, _help("How many seeds (5, the default, is 0 to 4), or a list: 3,5,8 or 0-4.")] = None
     num_tokens: NumTokens = None
@@ -95,24 +100,26 @@ def study(words: Sequence[str], asked: Asked):
     _check_start(asked)
     arms, settings = tuple(map(_arm, asked.arm or ())), checks.plain(asked.settings())
     values = known(
-        corpus=asked.corpus, tokenizer=asked.tokenizer, preset=asked.preset, start=asked.start, baseline=asked.baseline,
-        name=asked.name, match=asked.match, benchmarks=asked.benchmarks and str(asked.benchmarks),
+        corpus=asked.corpus, tokenizer=asked.tokenizer, start=asked.start, baseline=asked.baseline, name=asked.name,
+        match=asked.match, benchmarks=asked.benchmarks and str(asked.benchmarks),
         seeds=asked.seeds and tuple(seed_list(asked.seeds)), race=asked.race and tuple(_numbers(asked.race)),
         margin=None if asked.margin is None else margin_of(asked.margin), final=asked.final or None,
         tasks=asked.tasks and tuple(task.strip() for task in asked.tasks.split(",")),
     ) | ({"tune": _tuning(asked)} if asked.tune is not None or asked.tune_seeds else {})
+    parts = known(preset=check_parts(asked.preset, asked.size, asked.recipe), size=asked.size, recipe=asked.recipe)
     if not files:
         losses = words or () if arms else words or ("cross_entropy",)
         named = tuple(Arm(loss) for loss in losses)
-        values.setdefault("preset", "tiny")
+        values |= parts or {"preset": "tiny"}
         if "race" in values and "seeds" not in values:
             values["seeds"] = tuple(range(values["race"][-1]))
         return Study(arms=named + arms, settings=settings, **values), False
     begun = read(files[0])
     if not begun.name and "name" not in values:
         values["name"] = Path(files[0]).stem
-    if "preset" in values:
-        values |= {"size": "", "recipe": "", "data": ""}
+    if parts:
+        own = {key: getattr(begun, key) for key in ("preset", "size", "recipe", "data")}
+        values |= dict.fromkeys(own, "") | laid_over(own, **parts)
     _allow(arms)
     replaced = [f"data.{name}" for name in ("corpus", "tokenizer") if name in values]  # in the settings of the file
     settings = checks.laid({key: value for key, value in begun.settings.items() if key not in replaced}, settings)

@@ -15,7 +15,9 @@ from losslab.cli.flags import (
     Model,
     NumTokens,
     Preset,
+    Recipe,
     Seed,
+    Size,
     Start,
     Threads,
     Tokenizer,
@@ -140,9 +142,9 @@ def _no_verdict(wanted, named: bool) -> list[str]:
 @app.command(sort_key=2)
 def train(
     spec: Path | None = None, *, loss: str | None = None, corpus: Corpus = None, tokenizer: Tokenizer = None,
-    preset: Preset = None, start: Start = None, seed: Seed = None, num_tokens: NumTokens = None,
-    device: Device = None, threads: Threads = 0, out: Path | None = None, resume: Path | None = None,
-    trust: Trust = None, json: Json = False,
+    preset: Preset = None, size: Size = None, recipe: Recipe = None, start: Start = None, seed: Seed = None,
+    num_tokens: NumTokens = None, device: Device = None, threads: Threads = 0, out: Path | None = None,
+    resume: Path | None = None, trust: Trust = None, json: Json = False,
     data: Data = None, model: Model = None, train: Train = None, evaluate: Evaluate = None,
 ):
     """Train one model, from flags, a specification, or a run that was stopped.
@@ -166,12 +168,12 @@ def train(
                          "you name it")
     sections = {"data": data, "model": model, "train": train, "evaluate": evaluate}
     if resume is not None:
-        single = known(spec=spec, loss=loss, corpus=corpus, tokenizer=tokenizer, preset=preset, start=start, seed=seed,
-                       num_tokens=num_tokens, device=device, out=out)
+        single = known(spec=spec, loss=loss, corpus=corpus, tokenizer=tokenizer, preset=preset, size=size,
+                       recipe=recipe, start=start, seed=seed, num_tokens=num_tokens, device=device, out=out)
         _only_resumed(resume, [*single, *(f"{name}.{field}" for name in sections for field in given(sections[name]))])
     else:
-        config = configure(preset, spec, sections, loss=loss, seed=seed, corpus=corpus, tokenizer=tokenizer,
-                           num_tokens=num_tokens, device=device, start=start)
+        config = configure(preset, spec, sections, size=size, recipe=recipe, loss=loss, seed=seed, corpus=corpus,
+                           tokenizer=tokenizer, num_tokens=num_tokens, device=device, start=start)
     from losslab import experiment, parallel, processes
 
     say = tell if parallel.rank() == 0 else lambda text: None

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 
 from losslab.comparison.arms import Arm
-from losslab.config import outside
+from losslab.config import outside, recipe_of
 from losslab.records import Record
 
 Arms = Mapping[str, Sequence[Record]]
@@ -133,7 +133,9 @@ def _one_learning_rate(arms: Arms) -> list[str]:
     rates = {run.spec["config"].get("train", {}).get("learning_rate") for runs in arms.values() for run in runs}
     if len(arms) < 2 or len(rates) != 1 or None in rates:
         return []
-    return [f"all arms at learning rate {rates.pop():g}; tuned separately the order may change"]
+    recipes = {recipe_of(run.spec["config"]) for runs in arms.values() for run in runs[:1]}
+    recipe = f" of the recipe {recipes.pop()}" if len(recipes) == 1 else ""
+    return [f"all arms at learning rate {rates.pop():g}{recipe}; tuned separately the order may change"]
 
 
 def _and(words) -> str:

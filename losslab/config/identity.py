@@ -16,10 +16,14 @@ VERSION = 2  # 1 was a digest over all settings, whether they mattered or not
 DEFAULTS: dict[str, object] = {
     "model.n_layer": 4, "model.n_head": 4, "model.n_embd": 128, "model.num_positions": 128, "model.dropout": 0.0,
     "model.bias": True, "model.tied": True, "model.init_seed": None, "data.seed": None, "model.activation": "gelu_tanh",
+    "model.position_embedding": "learned", "model.norm": "layer", "model.qk_norm": False, "model.zero_init": False,
     "train.seq_len": 0, "train.batch_size": 16, "train.micro_batch_size": 0,
     "train.learning_rate": 1e-3, "train.min_learning_rate": 1e-4, "train.warmup_steps": 100,
     "train.weight_decay": 0.1, "train.betas": (0.9, 0.99), "train.grad_clip": 1.0,
     "train.device": "auto", "train.dtype": "auto",
+    "train.optimizer": "adamw", "train.momentum": 0.95, "train.embedding_rate_ratio": 1.0,
+    "train.head_rate_ratio": 1.0, "train.vector_rate_ratio": 1.0, "train.schedule": "cosine", "train.decay_share": 0.4,
+    "train.initial_batch_size": 0, "train.batch_warmup_steps": 0,
     "evaluate.tune_tokens": 32_768, "evaluate.split": "val", "evaluate.stride": 0,
 }  # fmt: skip
 

@@ -13,7 +13,6 @@ from pathlib import Path
 from losslab import untrusted
 from losslab.config import rates
 from losslab.config.numbers import shown, whole
-from losslab.config.presets import preset
 from losslab.config.sections import ExperimentConfig
 from losslab.config.synonyms import RENAMED, synonym
 from losslab.words import nearest
@@ -94,18 +93,6 @@ def _typed(value, hint, name: str, source: str):
     if not isinstance(value, hint) or (isinstance(value, bool) and hint is not bool):
         raise ValueError(f"{name} in {source} must be {WORDS[hint]}, got {shown(value)}")
     return value
-
-
-def load(path: str | Path, start: str | None = None) -> ExperimentConfig:
-    """A configuration from a TOML or JSON file, laid over the preset `start`, or its own `preset`, or `tiny`.
-
-    Raises:
-        ValueError: for a file that is no specification, or holds a field or a value that cannot be.
-        OSError: for a file that is not there, or cannot be read.
-    """
-    path, values = Path(path), read_table(path)
-    own = values.pop("preset", "tiny")
-    return override(preset(start or own), values, source=path.name)
 
 
 def read_table(path: str | Path, what: str = "specification") -> dict:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from losslab.config import DataConfig, digest
+from losslab.config import DataConfig, Growth, digest
 from losslab.corpus import build, cache, sources
 from losslab.corpus.splits import RULE, SPLITS
 from losslab.progress import Progress, silent
@@ -124,17 +124,22 @@ class Corpus:
                 )
 
     def batches(
-        self, split: str, *, seed: int, batch_size: int, seq_len: int, rank: int = 0, world: int = 1
+        self, split: str, *, seed: int, batch_size: int, seq_len: int, rank: int = 0, world: int = 1,
+        growth: Growth | None = None,
     ) -> Callable[[int], Batch]:
         """The batches of a run, by step; rank r of `world` gets the rows r, r + world, ... of each.
 
-        Batch `step` is a pure function of (corpus digest, seed, step), so resuming and replaying need no state.
+        Batch `step` is a pure function of (corpus digest, seed, step), so resuming and replaying need no state. With a
+        `growth`, such as `TrainConfig.growth`, it has as many rows as that says.
         """
         self.check(seq_len)
-        if world > batch_size:
-            raise ValueError(f"train.batch_size (={batch_size}) must be at least the number of ranks, {world}")
+        growth = growth or Growth(batch_size)
+        if world > (first := len(growth.rows(0))):
+            name = "batch_size" if first == growth.full else "initial_batch_size"
+            raise ValueError(f"train.{name} (={first}) must be at least the number of ranks, {world}")
         key = f"{self.digest}/{split}/{seed}"
-        return Batches(self.stream(split), key, batch_size=batch_size, seq_len=seq_len, rank=rank, world=world)
+        return Batches(self.stream(split), key, batch_size=batch_size, seq_len=seq_len, rank=rank, world=world,
+                       growth=growth)
 
     def unigram(self) -> np.ndarray:
         """`[vocab_size]` float64: how often each token is a target in `train`, one added to each count; sums to 1."""
@@ -183,8 +188,11 @@ class Corpus:
 class Batches:
     """`batches(step)`: windows of a stream, each once in an epoch, in an order that only the key decides."""
 
-    def __init__(self, stream: np.ndarray, key: str, *, batch_size: int, seq_len: int, rank: int = 0, world: int = 1):
-        self.stream, self.key = stream, key
+    def __init__(
+        self, stream: np.ndarray, key: str, *, batch_size: int, seq_len: int, rank: int = 0, world: int = 1,
+        growth: Growth | None = None,
+    ):
+        self.stream, self.key, self.growth = stream, key, growth or Growth(batch_size)
         self.batch_size, self.seq_len, self.rank, self.world = batch_size, seq_len, rank, world
         # an epoch starts at a random place below `offsets`; what it may leave over differs from epoch to epoch
         self.offsets = min(seq_len, len(stream) - seq_len)
@@ -193,7 +201,7 @@ class Batches:
         self._epoch, self._starts = -1, np.zeros(0, dtype=np.int64)
 
     def __call__(self, step: int) -> Batch:
-        rows = range(step * self.batch_size + self.rank, (step + 1) * self.batch_size, self.world)
+        rows = self.growth.rows(step)[self.rank :: self.world]
         windows = np.stack([self._window(*divmod(row, self.num_windows)) for row in rows]).astype(np.int64)
         return Batch(np.ascontiguousarray(windows[:, :-1]), np.ascontiguousarray(windows[:, 1:]))
 

@@ -78,7 +78,7 @@ class Experiment:
     @property
     def num_tokens(self) -> int:
         """Targets of the whole run; no target of a corpus is masked."""
-        return self.num_steps * self.config.tokens_per_step
+        return self.config.num_tokens
 
     @property
     def condition(self) -> str:

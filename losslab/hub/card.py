@@ -1,6 +1,7 @@
 """The model card: what was trained on what, and how it scored."""
 
 import re
+from collections.abc import Sequence
 
 from losslab import untrusted
 from losslab.checkpoint import Checkpoint
@@ -15,11 +16,11 @@ tags: [gpt2, losslab]
 """
 
 
-def card(record: Record, loaded: Checkpoint, transform: str, weights: str) -> str:
-    """The `README.md` of an export."""
+def card(record: Record, loaded: Checkpoint, code: Sequence[str], weights: str) -> str:
+    """The `README.md` of an export; `code` is what of the model lies next to the weights as code, in words."""
     model, tokenizer = loaded.model, loaded.tokenizer
     config, corpus = model.config, _dict(record.spec.get("corpus"))
-    loading = ", trust_remote_code=True" if transform else ""
+    loading = ", trust_remote_code=True" if code else ""
     about = [
         ("loss", record.loss),
         ("corpus", f"{corpus.get('name')}, digest {corpus['digest']}" if corpus.get("digest") else None),
@@ -42,7 +43,7 @@ def card(record: Record, loaded: Checkpoint, transform: str, weights: str) -> st
         "## Use", "", "```python", "from transformers import AutoModelForCausalLM, AutoTokenizer", "",
         f'model = AutoModelForCausalLM.from_pretrained("."{loading})',
         f'tokenizer = AutoTokenizer.from_pretrained("."{loading})',
-        "```", "", *_notes(model.transform_text, transform), "",
+        "```", "", *_notes(model.transform_text, code), "",
     ])
 
 
@@ -59,11 +60,11 @@ def _scores(record: Record) -> list[str]:
             "tokenizer; bits per byte can be compared across tokenizers, on the same text."]
 
 
-def _notes(transform: str, as_code: str) -> list[str]:
+def _notes(transform: str, code: Sequence[str]) -> list[str]:
     notes = ["Every document begins after `<|endoftext|>`, which also ends it."]
-    if as_code:
-        notes.append(f"The logits pass through {_code(as_code)}, in the code next to the weights.")
-    elif transform:
+    if code:
+        notes.append(f"It has {', '.join(map(_code, code))}, in the code next to the weights: a plain GPT-2 it is not.")
+    if transform and not any(transform in each for each in code):
         notes.append(f"{_code(transform)} is multiplied into the last norm.")
     return notes
 

@@ -16,33 +16,35 @@ from losslab.tokenizer import END_OF_TEXT
 
 
 def export_run(run: str | Path, folder: str | Path, *, with_code: bool = False) -> dict:
-    """Write the newest checkpoint of `run` as a `GPT2LMHeadModel` into the new folder `folder`.
+    """Write the newest checkpoint of `run` as a model of `transformers` into the new folder `folder`.
 
-    A temperature is multiplied into the last norm, which changes nothing else. Any other logit transform is code.
+    A `GPT2LMHeadModel` where the model is one. A temperature is multiplied into the last norm, which changes nothing
+    else. Any other logit transform is code, and so is a model with rotary positions, RMS norm or QK-norm.
 
     Args:
         run: a run folder.
         folder: is made, whole or not at all.
-        with_code: write the code of a logit transform next to the weights; who loads it says `trust_remote_code=True`.
+        with_code: write such code next to the weights; who loads it says `trust_remote_code=True`.
 
     Returns:
-        JSON-able: `folder`, `files`, `num_params`, `transform` (as code), `weights` (their sha256).
+        JSON-able: `folder`, `files`, `num_params`, `transform` (as code), `weights` (their sha256), `code`: what of the
+        model is in code, in words.
 
     Raises:
-        ValueError: if there is something at `folder`, or a logit transform and `with_code` is not set.
+        ValueError: if there is something at `folder`, or a model that needs code and `with_code` is not set.
     """
     run, folder = Path(run), layout.check_new(folder)
     record = records.read(run)
     loaded = checkpoint.load(checkpoint.newest(run / "checkpoint"))
     model, tokenizer = _folded(loaded.model), loaded.tokenizer
     transform = model.transform_text
-    if transform and not with_code:
-        raise ValueError(f"{run} has the logit transform {transform}, which transformers has no setting for; "
+    needed = remote_code.needed(model.config, transform)
+    if needed and not with_code:
+        raise ValueError(f"{run} has {', '.join(needed)}, which transformers has no setting for; "
                          "--remote-code writes it as code, to be loaded with trust_remote_code=True")
     settings = layout.to_settings(model, tokenizer.eot)
-    settings["losslab"] = {"transform": transform, "bias": model.config.bias}
-    if transform:
-        settings |= remote_code.settings()
+    settings["losslab"] |= {"transform": transform}
+    settings |= remote_code.settings(model.config, transform)
     ends = {"bos_token_id": tokenizer.eot, "eos_token_id": tokenizer.eot, "pad_token_id": tokenizer.eot}
     with layout.new_folder(folder) as temporary:
         try:
@@ -55,12 +57,11 @@ def export_run(run: str | Path, folder: str | Path, *, with_code: bool = False) 
         for name, value in (("config", settings), ("generation_config", ends),
                             ("tokenizer_config", _tokenizer_settings(model))):
             (temporary / f"{name}.json").write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
-        if transform:
-            remote_code.write(temporary, model.transforms)
-        (temporary / "README.md").write_text(card(record, loaded, transform, weights), encoding="utf-8")
+        remote_code.write(temporary, model.config, model.transforms)
+        (temporary / "README.md").write_text(card(record, loaded, needed, weights), encoding="utf-8")
         files = sorted(file.name for file in temporary.iterdir())
     return {"folder": str(folder), "files": files, "num_params": model.num_params, "transform": transform,
-            "weights": weights}
+            "weights": weights, "code": needed}
 
 
 def _folded(model: GPT2) -> GPT2:

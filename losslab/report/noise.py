@@ -2,6 +2,7 @@
 
 import textwrap
 
+from losslab.config import recipe_of
 from losslab.escaping import code, escape, plain
 from losslab.report import words
 from losslab.tables import Column, Table, left, name
@@ -36,7 +37,8 @@ def markdown(document: dict, command: str = "") -> str:
     parts.append(escape(
         f"Corpus {corpus['name']}, digest {corpus['digest']}, tokenizer {corpus['tokenizer']}; model of "
         f"{model['n_layer']} layers, {model['n_head']} heads and width {model['n_embd']}; "
-        f"{document['tokens_per_run'] or 0:,} tokens a run, learning rate {config['train']['learning_rate']:g}. "
+        f"{document['tokens_per_run'] or 0:,} tokens a run, learning rate {config['train']['learning_rate']:g}, "
+        f"recipe {recipe_of(config)}. "
         f"{', '.join(f'{key} {words.value(found)}' for key, found in document['environment'].items())}."))
     return "\n\n".join(parts) + "\n"
 

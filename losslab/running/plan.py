@@ -25,8 +25,7 @@ class Plan:
 
     @property
     def tokens_per_run(self) -> int:
-        first = self.experiments[0]
-        return first.num_steps * first.config.tokens_per_step
+        return self.experiments[0].num_tokens
 
 
 def plan(

@@ -145,12 +145,7 @@ class Study:
 
     def _base(self) -> ExperimentConfig:
         """What all arms share."""
-        parts = {key: getattr(self, key) for key in ("size", "recipe", "data") if getattr(self, key)}
-        if parts and self.preset:
-            raise ValueError(f"a preset is a size, a recipe and data in one word; give preset or {', '.join(parts)}")
-        usual = configuration.PRESETS["tiny"]
-        chosen = (parts.get(key, getattr(usual, key)) for key in ("size", "recipe", "data"))
-        base = configuration.combined(*chosen) if parts else configuration.preset(self.preset or "tiny")
+        base = configuration.chosen(preset=self.preset, size=self.size, recipe=self.recipe, data=self.data)
         given = {"data": {key: getattr(self, key) for key in ("corpus", "tokenizer") if getattr(self, key)}}
         given |= {"start": self.start} if self.start else {}
         base = configuration.override(base, given, source="the study")

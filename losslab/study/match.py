@@ -12,7 +12,7 @@ from pathlib import Path
 
 from losslab import records
 from losslab.comparison import Comparison
-from losslab.config import ExperimentConfig, ModelConfig, digest, to_dict
+from losslab.config import ExperimentConfig, digest, to_dict
 from losslab.experiment import Experiment, timing
 from losslab.running import Tell
 from losslab.study.file import MATCHES
@@ -136,27 +136,12 @@ def told(by: str, costs: Mapping[str, float], equal: Comparison, found: Comparis
 
 
 def update_flops(config: ExperimentConfig, vocab_size: int) -> int:
-    """Floating-point operations of the matrix products of one update, forward and backward.
+    """Floating-point operations of the matrix products of one update, forward and backward: `ModelConfig.token_flops`.
 
-    The products of the blocks, of attention (in full, as is usual, though half of it is masked) and of the head, times
-    three for forward and backward. Left out: what is done element by element, norms and losses among it, and the logits
-    that the fused head computes a second time. So losses over the same model have the same flops, although their times
-    differ; arms differ in flops where models or sequences do.
+    Losses over the same model have the same flops, although their times differ; arms differ in flops where models or
+    sequences do.
     """
-    return config.tokens_per_step * token_flops(config.model, vocab_size, config.seq_len)
-
-
-def token_flops(model: ModelConfig, vocab_size: int, seq_len: int) -> int:
-    """Flops of one token in a sequence of `seq_len`, forward and backward.
-
-    Example:
-        >>> gpt2 = ModelConfig(n_layer=12, n_head=12, n_embd=768, num_positions=1024)
-        >>> token_flops(gpt2, 50257, 1024)  # 6 x 123.5 million, and 12 x 12 x 768 x 1024
-        854438400
-    """
-    width = model.n_embd
-    weights = 12 * model.n_layer * width * width + vocab_size * width
-    return 6 * weights + 12 * model.n_layer * width * seq_len
+    return config.num_tokens * config.model.token_flops(vocab_size, config.seq_len) // config.num_steps
 
 
 def check(by: str) -> None:

@@ -126,7 +126,7 @@ def _tuned(search: Search, runs: list[Trial]) -> Tuned:
     arm = search.arm
     if search.method == "halving":  # only runs of the whole horizon can be chosen
         trials = halving.merged(runs, search.trials)
-        whole = arm.config.num_steps * arm.config.tokens_per_step
+        whole = arm.config.num_tokens
         last = [trial for trial in trials if trial.settings[halving.HORIZON] == whole]
     best = chosen(arm.name, last)
     settings = halving.without_horizon(best.settings)

@@ -57,7 +57,7 @@ def rung(config: ExperimentConfig, points: Sequence[dict], runs: Sequence[Trial]
     done, alive = 0, list(range(len(points)))
     for count, divisor in rungs(len(points)):
         if len(runs) == done:
-            horizon = {HORIZON: config.num_steps * config.tokens_per_step // divisor}
+            horizon = {HORIZON: config.num_tokens // divisor}
             return [{**points[number], **horizon} for number in alive[:count]]
         alive, done = _ranked(alive, runs[done : done + count]), done + count
     return []

@@ -1,67 +1,17 @@
-"""The optimizer of a configuration, the learning rate of each update, and the state of any optimizer by name."""
+"""The state of any optimizer by the names of a model's parameters: tensors and plain values, for a checkpoint."""
 
 import math
 
 import torch
 from torch import Tensor, nn
 
-from losslab.config import TrainConfig, rates
-
-PEAK = "peak_learning_rate"  # what a group calls its own; the schedule scales it
+from losslab.optim.groups import Together
 
 State = dict[str, Tensor | int | float | bool | str | None | tuple]
+Optimizer = torch.optim.Optimizer | Together
 
 
-def build(model: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
-    """The optimizer that a configuration describes: AdamW that decays matrices and embeddings, not biases and norms.
-
-    Each of its groups has a `name` and a `peak_learning_rate`.
-    """
-    parameters = list(model.parameters())
-    groups = [
-        {"name": "matrices", "params": [p for p in parameters if p.dim() >= 2], "weight_decay": config.weight_decay},
-        {"name": "vectors", "params": [p for p in parameters if p.dim() < 2], "weight_decay": 0.0},
-    ]
-    groups = [group | {PEAK: config.learning_rate} for group in groups if group["params"]]
-    return torch.optim.AdamW(groups, lr=config.learning_rate, betas=config.betas, fused=True)
-
-
-def set_learning_rates(optimizer: torch.optim.Optimizer, step: int, num_steps: int, config: TrainConfig) -> None:
-    """Give each group the learning rate of update `step`; one without its own peak has that of `config`."""
-    for group in optimizer.param_groups:
-        group["lr"] = learning_rate(step, num_steps, config, group.get(PEAK))
-
-
-def learning_rate(step: int, num_steps: int, config: TrainConfig, peak: float | None = None) -> float:
-    """Learning rate of update `step` (from 0): linear warm-up, then a cosine to the minimum.
-
-    Args:
-        step: from 0.
-        num_steps: of the whole run.
-        config: gives the warm-up, and the minimum as a share of the configuration's peak.
-        peak: to scale, `config.learning_rate` if None.
-
-    Example:
-        >>> config = TrainConfig(learning_rate=1.0, min_learning_rate_ratio=0.1, warmup_steps=10)
-        >>> [round(learning_rate(step, 1000, config), 4) for step in (0, 9, 10, 505, 1000)]
-        [0.0909, 0.9091, 1.0, 0.55, 0.1]
-        >>> learning_rate(1000, 1000, config, peak=20.0)
-        2.0
-    """
-    if peak is None:
-        peak = config.learning_rate
-    lowest = rates.lowest(peak, config.min_learning_rate_ratio)
-    warmup = min(config.warmup_steps, num_steps // 10)
-    if step < warmup:
-        return peak * (step + 1) / (warmup + 1)
-    progress = (step - warmup) / max(1, num_steps - warmup)
-    cosine = 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
-    return lowest + cosine * (peak - lowest)
-
-
-# --- state by name ------------------------------------------------------------------------------
-
-def state(optimizer: torch.optim.Optimizer, model: nn.Module) -> State:
+def state(optimizer: Optimizer, model: nn.Module) -> State:
     """All that an optimizer keeps between two updates, flat: tensors, and plain values.
 
     Returns:
@@ -83,7 +33,7 @@ def state(optimizer: torch.optim.Optimizer, model: nn.Module) -> State:
     return found
 
 
-def fill(optimizer: torch.optim.Optimizer, model: nn.Module) -> None:
+def fill(optimizer: Optimizer, model: nn.Module) -> None:
     """Let an optimizer make the state that it has after an update, with arbitrary values; the weights stay.
 
     So that the tensors of a file can be compared with those that this optimizer really has, whichever it is. One
@@ -98,7 +48,7 @@ def fill(optimizer: torch.optim.Optimizer, model: nn.Module) -> None:
             parameter.copy_(before)
 
 
-def restore(optimizer: torch.optim.Optimizer, model: nn.Module, saved: State) -> None:
+def restore(optimizer: Optimizer, model: nn.Module, saved: State) -> None:
     """Put a state back into an optimizer that was filled; `saved` has tensors of the same shapes, and plain values."""
     for name, parameter in model.named_parameters():
         _put(optimizer.state.get(parameter, {}), name, saved)
@@ -106,7 +56,7 @@ def restore(optimizer: torch.optim.Optimizer, model: nn.Module, saved: State) ->
         _put(group, f"group:{name}", saved)
 
 
-def _groups(optimizer: torch.optim.Optimizer) -> dict[str, dict]:
+def _groups(optimizer: Optimizer) -> dict[str, dict]:
     return {group.get("name", str(number)): group for number, group in enumerate(optimizer.param_groups)}
 
 

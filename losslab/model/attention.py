@@ -1,0 +1,57 @@
+"""Causal self-attention with its switches: rotary positions, and queries and keys of one length."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from losslab.config import ModelConfig
+from losslab.model.language_model import Cache
+from losslab.model.rotary import Rotation, rotate
+
+EPSILON = 1e-6  # of every RMS norm, as in Llama
+
+
+class Attention(nn.Module):
+    """Causal self-attention.
+
+    With `qk_norm`, each head's queries and keys are divided by their root mean square, without a gain, after they were
+    turned (a turn keeps the length, so before would be the same); nanochat does so too. A score is then at most the
+    square root of the head's width.
+    """
+
+    def __init__(self, config: ModelConfig):
+        super().__init__()
+        self.n_head, self.dropout, self.qk_norm = config.n_head, config.dropout, config.qk_norm
+        self.c_attn = nn.Linear(config.n_embd, 3 * config.n_embd, bias=config.bias)
+        self.c_proj = nn.Linear(config.n_embd, config.n_embd, bias=config.bias)
+        self.resid_dropout = nn.Dropout(config.dropout)
+
+    def forward(
+        self, x: Tensor, cache: Cache | None, layer: int, mask: Tensor | None, rotation: Rotation | None = None
+    ) -> Tensor:
+        batch, seq, width = x.shape
+        q, k, v = (
+            part.view(batch, seq, self.n_head, width // self.n_head).transpose(1, 2)  # [batch, head, seq, head_dim]
+            for part in self.c_attn(x).split(width, dim=-1)
+        )
+        q, k = self._placed(q, rotation), self._placed(k, rotation)
+        if cache is not None:
+            k, v = cache.extend(layer, k, v)  # turned already: a key keeps its position
+        dropout = self.dropout if self.training else 0.0
+        past = k.shape[2] - seq
+        if mask is None and past and seq > 1:  # several new tokens behind a cache: the causal mask is no longer square
+            mask = torch.ones(1, seq, past + seq, dtype=torch.bool, device=x.device).tril(past)
+        if mask is not None:
+            y = F.scaled_dot_product_attention(q, k, v, attn_mask=mask[:, None], dropout_p=dropout)
+        else:
+            y = F.scaled_dot_product_attention(q, k, v, dropout_p=dropout, is_causal=past == 0)
+        return self.resid_dropout(self.c_proj(y.transpose(1, 2).reshape(batch, seq, width)))
+
+    def _placed(self, x: Tensor, rotation: Rotation | None) -> Tensor:
+        """Queries or keys as the scores take them, computed in float32 where the products are in bfloat16."""
+        dtype = x.dtype
+        if rotation is not None:
+            x = rotate(x, rotation)
+        if self.qk_norm:
+            x = F.rms_norm(x, x.shape[-1:], eps=EPSILON)
+        return x.to(dtype)

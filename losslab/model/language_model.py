@@ -1,0 +1,89 @@
+"""What the rest of losslab uses of a model: hidden states and logits, apart, and the cache of a text so far."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from losslab import formula
+from losslab.config import ModelConfig
+from losslab.formula import Transform
+from losslab.kernels.products import times_transposed
+
+
+class Cache:
+    """Keys and values of the tokens seen so far, one pair per layer: `[batch, head, seq, head_dim]`."""
+
+    def __init__(self):
+        self.pairs: list[tuple[Tensor, Tensor]] = []
+
+    def __len__(self) -> int:
+        return self.pairs[0][0].shape[2] if self.pairs else 0
+
+    def extend(self, layer: int, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+        if layer == len(self.pairs):
+            self.pairs.append((k, v))
+        else:
+            old_k, old_v = self.pairs[layer]
+            self.pairs[layer] = torch.cat([old_k, k], dim=2), torch.cat([old_v, v], dim=2)
+        return self.pairs[layer]
+
+
+class LanguageModel(nn.Module, ABC):
+    """What the rest of losslab uses of a model, whatever is inside: hidden states, then logits, apart.
+
+    The loss is computed from `model(tokens)` and `model.lm_head`, without the logits where it can; evaluation and
+    generation read `model.logits(model(tokens))`. Also used are `config`, `vocab_size`, `transform_text` and what each
+    `nn.Module` has. A model of another kind gives `forward`, `lm_head` and `initialize`, and `build` names it.
+
+    Args:
+        config: sizes and switches.
+        vocab_size: number of token ids.
+        transforms: the logit transforms, one after the other, as `formula.transforms("softcap(15)")` gives them.
+    """
+
+    def __init__(self, config: ModelConfig, vocab_size: int, transforms: Sequence[Transform] = ()):
+        super().__init__()
+        self.config, self.vocab_size, self.transforms = config, vocab_size, tuple(transforms)
+
+    @abstractmethod
+    def forward(
+        self, tokens: Tensor, cache: Cache | None = None, *, positions: Tensor | None = None,
+        mask: Tensor | None = None,
+    ) -> Tensor:
+        """Tokens `[batch, seq]` to hidden states `[batch, seq, n_embd]`, causally.
+
+        Args:
+            tokens: those that come after the ones in `cache`.
+            cache: keys and values so far; it grows by `tokens`.
+            positions: `[batch, seq]`, where a row is not one text from left to right.
+            mask: bool `[batch, seq, past + seq]`, True where a token may attend; None: to itself and all before it.
+
+        Raises:
+            ValueError: for more tokens than the model has positions.
+        """
+
+    @property
+    @abstractmethod
+    def lm_head(self) -> Tensor:
+        """`[vocab, n_embd]`, the output weights."""
+
+    @abstractmethod
+    def initialize(self) -> None:
+        """Draw the weights anew, from torch's random numbers."""
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        """Hidden states `[..., n_embd]` to transformed logits `[..., vocab]`, in float32 (or float64)."""
+        product = F.linear if torch.is_grad_enabled() else times_transposed
+        return formula.transformed(product(hidden, self.lm_head), self.transforms)
+
+    @property
+    def transform_text(self) -> str:
+        """The logit transforms in the words of a formula; `""` for none."""
+        return formula.print_transforms(self.transforms)
+
+    @property
+    def num_params(self) -> int:
+        return sum(parameter.numel() for parameter in self.parameters())

@@ -1,0 +1,55 @@
+"""Rotary positions: queries and keys turn with their position, so that a score knows their distance alone."""
+
+import torch
+from torch import Tensor
+
+BASE = 10_000.0  # as in the paper
+
+Rotation = tuple[Tensor, Tensor]
+
+
+class Rotary:
+    """The angles of RoFormer (Su et al., 2021, arXiv:2104.09864), by position.
+
+    Position p turns pair i of a head of width d by p * 10000^(-2i/d). Pair i is made of the numbers i and i + d/2, as
+    in GPT-NeoX and in the Llama of `transformers`; the paper pairs neighbours, which is the same model with its weights
+    in another order.
+
+    Args:
+        head_width: numbers of one head, an even number.
+    """
+
+    def __init__(self, head_width: int):
+        self.head_width = head_width
+        self.tables: dict[tuple[torch.device, torch.dtype], Rotation] = {}
+
+    def at(self, positions: Tensor, used: int, dtype: torch.dtype) -> Rotation:
+        """Cosines and sines, in float32, or in float64 where `dtype` is that.
+
+        Args:
+            positions: `[seq]` or `[batch, seq]`, all from 0 up to `used`, which is not reached.
+            used: how many positions are needed; the table is kept, and grows when a longer text comes.
+            dtype: of the model.
+
+        Returns:
+            Two tensors `[1, seq, head_width / 2]` or `[batch, 1, seq, head_width / 2]`.
+        """
+        key = positions.device, torch.float64 if dtype == torch.float64 else torch.float32
+        if key not in self.tables or len(self.tables[key][0]) < used:
+            self.tables[key] = self._table(1 << (used - 1).bit_length(), *key)
+        cos, sin = (table[positions].unsqueeze(-3) for table in self.tables[key])
+        return cos, sin
+
+    def _table(self, rows: int, device: torch.device, dtype: torch.dtype) -> Rotation:
+        """On the CPU and in float64 first: not every device has it, and float32 loses the angles of far positions."""
+        with torch.inference_mode(False):  # the table is kept, and a later training must be able to use it
+            pairs = torch.arange(0, self.head_width, 2, dtype=torch.float64, device="cpu") / self.head_width
+            angles = torch.arange(rows, dtype=torch.float64, device="cpu")[:, None] * BASE**-pairs
+            return angles.cos().to(dtype).to(device), angles.sin().to(dtype).to(device)
+
+
+def rotate(x: Tensor, rotation: Rotation) -> Tensor:
+    """Turn queries or keys `[batch, head, seq, head_width]`; the result has the precision of the angles or a better."""
+    cos, sin = rotation
+    first, second = x.chunk(2, dim=-1)
+    return torch.cat([first * cos - second * sin, second * cos + first * sin], dim=-1)
