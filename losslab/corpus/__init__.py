@@ -11,6 +11,7 @@ import numpy as np
 
 from losslab.config import DataConfig, digest
 from losslab.corpus import build, cache, sources
+from losslab.corpus.pacing import Curriculum
 from losslab.corpus.splits import RULE, SPLITS
 from losslab.progress import Progress, silent
 from losslab.tokenizer import FIXED, Tokenizer, check_name, load, make
@@ -124,17 +125,24 @@ class Corpus:
                 )
 
     def batches(
-        self, split: str, *, seed: int, batch_size: int, seq_len: int, rank: int = 0, world: int = 1
+        self, split: str, *, seed: int, batch_size: int, seq_len: int, rank: int = 0, world: int = 1,
+        curriculum: Curriculum | None = None,
     ) -> Callable[[int], Batch]:
         """The batches of a run, by step; rank r of `world` gets the rows r, r + world, ... of each.
 
-        Batch `step` is a pure function of (corpus digest, seed, step), so resuming and replaying need no state.
+        Batch `step` is a pure function of (corpus digest, seed, step), so resuming and replaying need no state. With a
+        `curriculum` its order of the documents and the number of steps belong to that function.
         """
         self.check(seq_len)
         if world > batch_size:
             raise ValueError(f"train.batch_size (={batch_size}) must be at least the number of ranks, {world}")
         key = f"{self.digest}/{split}/{seed}"
-        return Batches(self.stream(split), key, batch_size=batch_size, seq_len=seq_len, rank=rank, world=world)
+        sizes = {"batch_size": batch_size, "seq_len": seq_len, "rank": rank, "world": world}
+        if curriculum is None:
+            return Batches(self.stream(split), key, **sizes)
+        from losslab.corpus.curriculum import Paced  # which builds on `Batches`
+
+        return Paced(self.documents(split), curriculum, key, **sizes)
 
     def unigram(self) -> np.ndarray:
         """`[vocab_size]` float64: how often each token is a target in `train`, one added to each count; sums to 1."""

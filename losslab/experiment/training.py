@@ -75,7 +75,7 @@ class Training:
         config = self.config
         batches = self.corpus.batches(
             "train", seed=config.data_seed, batch_size=config.train.batch_size, seq_len=config.seq_len,
-            rank=parallel.rank(), world=parallel.world_size(),
+            rank=parallel.rank(), world=parallel.world_size(), curriculum=self.experiment.curriculum,
         )
         with processes.stop_requests() as asked:
             self.asked_to_stop = lambda: asked() or self.is_alone()
