@@ -79,7 +79,7 @@ def _unlike_settings(arms: Arms, own: Mapping[str, Mapping], tuned: Mapping[str,
     for key in keys:
         # of the text the digests of corpora tell
         if not key.startswith("data.") or key not in instead() or key == "data.curriculum_model":
-            told.append(f"{key} ({_and(dict.fromkeys(str(own[name].get(key)) for name in arms))})")
+            told.append(f"{key} ({_and(dict.fromkeys(str(own[name].get(key)) or 'none' for name in arms))})")
     return [f"arms differ in more than the loss: {_and(told)}"] if told else []
 
 
