@@ -237,7 +237,7 @@ def test_a_comparison_of_curricula_says_that_they_differ(place):
     runs = [experiment.run(made, Path("store") / str(n)) for n, made in enumerate(plan.experiments)]
     found = comparison.compare(runs)
     assert {arm.name for arm in found.arms} == {"cross_entropy (curriculum none)", "cross_entropy (curriculum length)"}
-    assert any("arms differ in more than the loss: data.curriculum (" in warning for warning in found.warnings)
+    assert any("in more than the loss: data.curriculum (none and length)" in warning for warning in found.warnings)
 
 
 # --- what is refused ---------------------------------------------------------------------------

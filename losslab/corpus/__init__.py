@@ -201,8 +201,12 @@ class Batches:
         self._epoch, self._starts = -1, np.zeros(0, dtype=np.int64)
 
     def __call__(self, step: int) -> Batch:
-        rows = range(step * self.batch_size + self.rank, (step + 1) * self.batch_size, self.world)
-        windows = np.stack([self._window(*divmod(row, self.num_windows)) for row in rows]).astype(np.int64)
+        return self.read(range(step * self.batch_size, (step + 1) * self.batch_size))
+
+    def read(self, rows: range) -> Batch:
+        """This rank's share of the rows, which are counted from the beginning of the first epoch."""
+        own = rows[self.rank :: self.world]
+        windows = np.stack([self._window(*divmod(row, self.num_windows)) for row in own]).astype(np.int64)
         return Batch(np.ascontiguousarray(windows[:, :-1]), np.ascontiguousarray(windows[:, 1:]))
 
     def starts(self, epoch: int) -> np.ndarray:

@@ -23,6 +23,7 @@ class Stage(NamedTuple):
     first: int  # update
     last: int  # not included
     num_pieces: int  # that are admitted, of all in the order of their admission
+    num_tokens: int  # of these
 
 
 class Place(NamedTuple):
@@ -68,13 +69,16 @@ class Paced:
 
     def __call__(self, step: int) -> Batch:
         if step >= self.pacing.ramp:
-            return self.after(step - self.pacing.ramp)
+            return self.after.read(self._rows(step, self.pacing.ramp))
         number = int(np.searchsorted(self._lasts, step, side="right"))
         stream = self._of(number)
-        behind = (step - self.stages[number].first) * self.batch_size  # rows of the stage before this batch
-        rows = range(behind + self.rank, behind + self.batch_size, self.world)
-        windows = np.stack([self._window(stream, int(stream.windows[row])) for row in rows]).astype(np.int64)
+        own = self._rows(step, self.stages[number].first)[self.rank :: self.world]
+        windows = np.stack([self._window(stream, int(stream.windows[row])) for row in own]).astype(np.int64)
         return Batch(np.ascontiguousarray(windows[:, :-1]), np.ascontiguousarray(windows[:, 1:]))
+
+    def _rows(self, step: int, since: int) -> range:
+        """The rows of an update, counted from the first row of the update `since`."""
+        return range((step - since) * self.batch_size, (step - since + 1) * self.batch_size)
 
     def num_documents(self, step: int) -> int:
         """How many documents are admitted: the nearest number to the share, and enough to fill one update."""
@@ -85,8 +89,9 @@ class Paced:
     def _stages(self) -> list[Stage]:
         found, most = [], max(1, MOST_WINDOWS // self.batch_size)
         for begin, end in self.pacing.stages():
-            pieces = int(self._after_documents[self.num_documents(begin) - 1])
-            found += [Stage(first, min(first + most, end), pieces) for first in range(begin, end, most)]
+            last = self.num_documents(begin) - 1
+            sizes = int(self._after_documents[last]), int(self._after_tokens[last])
+            found += [Stage(first, min(first + most, end), *sizes) for first in range(begin, end, most)]
         return found
 
     def _of(self, number: int) -> Stream:
@@ -102,24 +107,28 @@ class Paced:
         return self._stream
 
     def _num_windows(self, number: int) -> int:
-        return (self.stages[number].last - self.stages[number].first) * self.batch_size
+        return self._rows(self.stages[number].last, self.stages[number].first).start
 
     def _visits(self, number: int) -> tuple[np.ndarray, np.ndarray, Place]:
         """The pieces of a stage in their order, where each begins in its stream, and where the next stage begins."""
         place, needed = self._places[number], self._num_windows(number) * self.seq_len
-        num_pieces = self.stages[number].num_pieces
+        _, _, num_pieces, num_tokens = self.stages[number]
         found: list[np.ndarray] = []
         sweep, key, total, sweeps = place.sweep, place.key, -place.used, []
         while total <= needed:  # one token more than the windows take: the last target
             keys = self._bits(f"sweep/{sweep}", num_pieces)
-            order = np.argsort(keys, kind="stable")
-            order = order[int(np.searchsorted(keys[order], np.uint64(key))) :]  # those that are still to come
+            coming = np.flatnonzero(keys >= np.uint64(key))
+            about = 64 + int(1.2 * (needed - total) * num_pieces / num_tokens)  # of a long sweep, not all are sorted
+            part = about < len(coming)
+            if part:
+                coming = coming[np.argpartition(keys[coming], about)[:about]]
+            order = coming[np.argsort(keys[coming], kind="stable")]
             ends = total + np.cumsum(self.lengths[order])
             order = order[: int(np.searchsorted(ends, needed, side="right")) + 1]
             found.append(order)
             sweeps.append(sweep)
             total += int(self.lengths[order].sum())
-            sweep, key = sweep + 1, 0
+            sweep, key = (sweep, int(keys[order[-1]]) + 1) if part else (sweep + 1, 0)
         pieces = np.concatenate(found)
         begins = np.concatenate([[0], np.cumsum(self.lengths[pieces])[:-1]]) - place.used
         at = int(np.searchsorted(begins, needed, side="right")) - 1  # the piece that holds the next stage's first token
