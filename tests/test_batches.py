@@ -7,7 +7,7 @@ import pytest
 from corpus_texts import cache as cache
 from corpus_texts import many as many
 
-from losslab.config import DataConfig
+from losslab.config import DataConfig, Growth
 from losslab.corpus import Batches, Corpus
 
 
@@ -42,14 +42,14 @@ def test_a_batch_is_a_pure_function_of_digest_seed_and_step(many):
 
 def test_a_batch_is_the_same_in_every_version():
     """A golden value: a run that is resumed under another numpy must see the same text."""
-    batches = Batches(np.arange(1000), "digest/train/0", batch_size=3, seq_len=10)
+    batches = Batches(np.arange(1000), "digest/train/0", Growth(3), seq_len=10)
     starts = [batches(step).tokens[:, 0].tolist() for step in (0, 1, 1000)]
     assert starts == [[266, 976, 476], [156, 856, 36], [135, 155, 365]]
 
 
 def test_an_epoch_visits_every_window_once():
     stream = np.arange(1234)
-    batches = Batches(stream, "key", batch_size=5, seq_len=10)
+    batches = Batches(stream, "key", Growth(5), seq_len=10)
     assert batches.num_windows == (1234 - 10) // 10
     offsets = set()
     for epoch in range(4):
@@ -62,7 +62,7 @@ def test_an_epoch_visits_every_window_once():
 
 
 def test_a_batch_may_cross_epochs():
-    batches = Batches(np.arange(71), "key", batch_size=8, seq_len=10)
+    batches = Batches(np.arange(71), "key", Growth(8), seq_len=10)
     assert batches.num_windows == 6
     rows = np.concatenate([batches(step).tokens[:, 0] for step in range(3)])
     for epoch in range(4):
@@ -70,7 +70,7 @@ def test_a_batch_may_cross_epochs():
 
 
 def test_the_smallest_stream_has_one_window():
-    batches = Batches(np.arange(11), "key", batch_size=2, seq_len=10)
+    batches = Batches(np.arange(11), "key", Growth(2), seq_len=10)
     assert batches(9).targets.tolist() == [list(range(1, 11))] * 2
 
 

@@ -55,9 +55,9 @@ def test_a_growth_as_long_as_any_run_is_counted_at_once():
 def test_batches_that_grow_read_the_same_windows_in_the_same_order():
     stream = np.arange(1000, dtype=np.uint16)
     growth = Growth(full=8, first=2, steps=4, unit=2)
-    plain = Batches(stream, "key", batch_size=1, seq_len=16)
-    grown = Batches(stream, "key", batch_size=8, seq_len=16, growth=growth)
-    shared = [Batches(stream, "key", batch_size=8, seq_len=16, growth=growth, rank=rank, world=2) for rank in range(2)]
+    plain = Batches(stream, "key", Growth(1), seq_len=16)
+    grown = Batches(stream, "key", growth, seq_len=16)
+    shared = [Batches(stream, "key", growth, seq_len=16, rank=rank, world=2) for rank in range(2)]
     row = 0
     for step, size in enumerate((2, 2, 4, 6, 8, 8)):
         batch = grown(step)

@@ -17,8 +17,10 @@ def test_a_study_has_every_scale_known_losses_and_a_source(name):
     found = registry.load(name)
     assert found.name == name and found.question.endswith("?") and len(found.arms) >= 3
     assert set(found.scales) == {"smoke", "laptop", "full"}
-    assert found.published["source"] and {figure["label"] for figure in found.published["figures"]} >= {"cross_entropy"}
+    assert found.published["source"] and {figure["label"] for figure in found.published["figures"]} >= {found.baseline}
     texts = {str(arm.loss) for arm in found.arms}
+    assert len({(str(arm.loss), json.dumps(arm.settings, sort_keys=True)) for arm in found.arms}) == len(found.arms)
+    assert found.baseline == (found.arms[0].label or "cross_entropy") and str(found.arms[0].loss) == "cross_entropy"
     for scale in found.scales:
         sized = found.at(scale)
         objectives = [objective.Objective(formula.parse(text)) for text in texts]
@@ -26,9 +28,9 @@ def test_a_study_has_every_scale_known_losses_and_a_source(name):
         assert not any(lossfile.sources(formula.parse(text)) for text in texts)
         for made in sized.configs.values():
             assert made.data.corpus in ("tales", "pydoc", "tinystories", "openwebtext") and not made.start
-    assert found.at("smoke").configs["cross_entropy"].train.num_tokens <= 50_000 and len(found.at("smoke").seeds) == 2
+    assert found.at("smoke").configs[found.baseline].train.num_tokens <= 50_000 and len(found.at("smoke").seeds) == 2
     assert not found.at("smoke").tune and found.at("laptop").tune["trials"] == found.at("full").tune["trials"]
-    assert found.at("laptop").configs["cross_entropy"] == replace(config.preset("tiny"), loss="cross_entropy")
+    assert found.at("laptop").configs[found.baseline] == replace(config.preset("tiny"), loss="cross_entropy")
 
 
 def test_studies_are_listed_shown_and_estimated(place, capsys):
@@ -42,6 +44,7 @@ def test_studies_are_listed_shown_and_estimated(place, capsys):
     shown = json.loads(capsys.readouterr().out)
     assert shown["arm"][1]["loss"] == "cross_entropy + 1e-4*z_loss"
     said = refuses(capsys, "reproduce", "z_los", "--dry-run")
-    assert "unknown study 'z_los'; did you mean z-loss?; the studies that come with losslab are focal, " in said
+    known = ", ".join(registry.names())
+    assert f"unknown study 'z_los'; did you mean z-loss?; the studies that come with losslab are {known}, and" in said
     assert "smoke" in refuses(capsys, "reproduce", "z-loss", "--scale", "huge")
     assert not Path("runs").exists()

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 
 from losslab.comparison.arms import Arm
-from losslab.config import outside, recipe_of
+from losslab.config import instead, outside, recipe_of
 from losslab.records import Record
 
 Arms = Mapping[str, Sequence[Record]]
@@ -77,8 +77,9 @@ def _unlike_settings(arms: Arms, own: Mapping[str, Mapping], tuned: Mapping[str,
                          if key not in outside() and key not in searched)
     told = []
     for key in keys:
-        if not key.startswith("data.") or key == "data.seed":  # others: in the digests of corpora
-            told.append(f"{key} ({_and(dict.fromkeys(str(own[name].get(key)) for name in arms))})")
+        # of the text the digests of corpora tell
+        if not key.startswith("data.") or key not in instead() or key == "data.curriculum_model":
+            told.append(f"{key} ({_and(dict.fromkeys(str(own[name].get(key)) or 'none' for name in arms))})")
     return [f"arms differ in more than the loss: {_and(told)}"] if told else []
 
 

@@ -24,11 +24,15 @@ DEFAULTS: dict[str, object] = {
     "train.optimizer": "adamw", "train.momentum": 0.95, "train.embedding_rate_ratio": 1.0,
     "train.head_rate_ratio": 1.0, "train.vector_rate_ratio": 1.0, "train.schedule": "cosine", "train.decay_share": 0.4,
     "train.initial_batch_size": 0, "train.batch_warmup_steps": 0,
+    "data.curriculum": "", "data.hardest_first": False, "data.pacing": "linear", "data.pacing_start": 0.1,
+    "data.pacing_end": 0.5, "data.pacing_stairs": 5,
     "evaluate.tune_tokens": 32_768, "evaluate.split": "val", "evaluate.stride": 0,
 }  # fmt: skip
 
 
-def identity(config: ExperimentConfig, *, objective: str, corpus: str, weights: str = "") -> dict[str, object]:
+def identity(
+    config: ExperimentConfig, *, objective: str, corpus: str, weights: str = "", reference: str = ""
+) -> dict[str, object]:
     """What names a run besides its seed; its `digest` is the condition.
 
     Args:
@@ -36,6 +40,7 @@ def identity(config: ExperimentConfig, *, objective: str, corpus: str, weights: 
         objective: the formula with every default written out, and the hashes of its loss files.
         corpus: its digest.
         weights: sha256 of those that training starts from; nothing where they are new.
+        reference: sha256 of the weights whose nll orders the documents of a curriculum; nothing where there is none.
 
     Raises:
         ValueError: if the configuration has no horizon.
@@ -47,7 +52,8 @@ def identity(config: ExperimentConfig, *, objective: str, corpus: str, weights: 
         own["train.min_learning_rate"] = lowest
     if config.seq_len == config.model.num_positions:  # said or not
         own.pop("train.seq_len", None)
-    return fixed | ({"start": weights} if weights else {}) | own
+    told = {"start": weights, "data.curriculum_model": reference}
+    return fixed | {name: value for name, value in told.items() if value} | own
 
 
 def settings(config, prefix: str = "") -> dict[str, object]:

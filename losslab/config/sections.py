@@ -18,6 +18,8 @@ Errors = (ValueError, OSError)  # what a user's mistake raises; everything else 
 DIGEST = "the digest of the corpus: of the text of every split, and of the vocabulary"
 WATCHED = "scores in the log alone"
 
+CURRICULA, PACINGS = ("", "length", "nll"), ("linear", "step")
+
 
 @dataclass(frozen=True)
 class DataConfig:
@@ -33,9 +35,46 @@ class DataConfig:
     """How much of an endless or streamed corpus is taken, in bytes (`tales`, hub data sets)."""
     seed: int | None = None
     """Seed of the order of the training batches; that of the run unless given."""
+    curriculum: str = ""
+    """Documents that are trained on first: those that are short (`length`) or easy for a model (`nll`); empty: none."""
+    curriculum_model: str = instead("", "the sha256 of the weights")
+    """Run or imported model whose nll of each document is its difficulty, for `nll`."""
+    hardest_first: bool = False
+    """Whether a curriculum begins with the hardest documents."""
+    pacing: str = "linear"
+    """How a curriculum admits documents: `linear`, or `step`, in a few stairs."""
+    pacing_start: float = 0.1
+    """Share of the documents that a curriculum begins with."""
+    pacing_end: float = 0.5
+    """Share of the run after which a curriculum has admitted all documents."""
+    pacing_stairs: int = 5
+    """Equal rises from the first share to all documents, for `step`."""
 
     def __post_init__(self):
         check_fields(self, "data.")
+        for name, known in (("curriculum", CURRICULA), ("pacing", PACINGS)):
+            if getattr(self, name) not in known:
+                raise ValueError(f"data.{name} must be {' or '.join(filter(None, known))}, "
+                                 f"got {shown(getattr(self, name))}")
+        if not self.curriculum:
+            for name in ("curriculum_model", "hardest_first", "pacing", "pacing_start", "pacing_end", "pacing_stairs"):
+                if (value := getattr(self, name)) != self.__dataclass_fields__[name].default:
+                    raise ValueError(f"data.{name} (={shown(value)}) is of a curriculum, and there is none; give "
+                                     f"data.curriculum length or nll, or leave data.{name} out")
+        if self.curriculum == "nll" and not self.curriculum_model:
+            raise ValueError("data.curriculum nll orders documents by the nll of a model; give data.curriculum_model, "
+                             "the folder of a run or of an imported model")
+        if self.curriculum == "length" and self.curriculum_model:
+            raise ValueError(f"data.curriculum_model (={shown(self.curriculum_model)}) is for data.curriculum nll, and "
+                             "documents are ordered by length; leave it out, or give nll")
+        if self.pacing == "linear" and self.pacing_stairs != self.__dataclass_fields__["pacing_stairs"].default:
+            raise ValueError(f"data.pacing_stairs (={self.pacing_stairs}) is for data.pacing step, and data.pacing is "
+                             "linear; leave it out, or give step")
+
+    @property
+    def text(self) -> tuple:
+        """What decides the text, its splits and its vocabulary; the rest decides in which order it is read."""
+        return self.corpus, self.tokenizer, self.val_bytes, self.tune_bytes, self.max_bytes
 
 
 @dataclass(frozen=True)

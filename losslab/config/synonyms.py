@@ -38,6 +38,8 @@ SYNONYMS: dict[str, str] = {
     "zero_initialization": "model.zero_init", "untied": "model.tied", "untie_embeddings": "model.tied",
     "dataset": "data.corpus", "text": "data.corpus", "vocab": "data.tokenizer",
     "eval_every": "evaluate.every", "eval_interval": "evaluate.every", "eval_batch_size": "evaluate.batch_size",
+    "data_order": "data.curriculum", "reference_model": "data.curriculum_model", "competence": "data.pacing_start",
+    "initial_competence": "data.pacing_start", "anti_curriculum": "data.hardest_first",
     "data_seed": "data.seed", "shuffle_seed": "data.seed",
     "objective": "loss", "criterion": "loss", "random_seed": "seed", "init_from": "start",
 }  # fmt: skip

@@ -11,6 +11,7 @@ import numpy as np
 
 from losslab.config import DataConfig, Growth, digest
 from losslab.corpus import build, cache, sources
+from losslab.corpus.pacing import Curriculum
 from losslab.corpus.splits import RULE, SPLITS
 from losslab.progress import Progress, silent
 from losslab.tokenizer import FIXED, Tokenizer, check_name, load, make
@@ -125,12 +126,13 @@ class Corpus:
 
     def batches(
         self, split: str, *, seed: int, batch_size: int, seq_len: int, rank: int = 0, world: int = 1,
-        growth: Growth | None = None,
+        growth: Growth | None = None, curriculum: Curriculum | None = None,
     ) -> Callable[[int], Batch]:
         """The batches of a run, by step; rank r of `world` gets the rows r, r + world, ... of each.
 
         Batch `step` is a pure function of (corpus digest, seed, step), so resuming and replaying need no state. With a
-        `growth`, such as `TrainConfig.growth`, it has as many rows as that says.
+        `growth`, such as `TrainConfig.growth`, it has as many rows as that says. With a `curriculum` its order of the
+        documents and the number of steps belong to that function.
         """
         self.check(seq_len)
         growth = growth or Growth(batch_size)
@@ -138,8 +140,12 @@ class Corpus:
             name = "batch_size" if first == growth.full else "initial_batch_size"
             raise ValueError(f"train.{name} (={first}) must be at least the number of ranks, {world}")
         key = f"{self.digest}/{split}/{seed}"
-        return Batches(self.stream(split), key, batch_size=batch_size, seq_len=seq_len, rank=rank, world=world,
-                       growth=growth)
+        sizes = {"seq_len": seq_len, "rank": rank, "world": world}
+        if curriculum is None:
+            return Batches(self.stream(split), key, growth, **sizes)
+        from losslab.corpus.curriculum import Paced  # which builds on `Batches`
+
+        return Paced(self.documents(split), curriculum, key, growth, **sizes)
 
     def unigram(self) -> np.ndarray:
         """`[vocab_size]` float64: how often each token is a target in `train`, one added to each count; sums to 1."""
@@ -189,11 +195,10 @@ class Batches:
     """`batches(step)`: windows of a stream, each once in an epoch, in an order that only the key decides."""
 
     def __init__(
-        self, stream: np.ndarray, key: str, *, batch_size: int, seq_len: int, rank: int = 0, world: int = 1,
-        growth: Growth | None = None,
+        self, stream: np.ndarray, key: str, growth: Growth, *, seq_len: int, rank: int = 0, world: int = 1,
     ):
-        self.stream, self.key, self.growth = stream, key, growth or Growth(batch_size)
-        self.batch_size, self.seq_len, self.rank, self.world = batch_size, seq_len, rank, world
+        self.stream, self.key, self.growth = stream, key, growth
+        self.seq_len, self.rank, self.world = seq_len, rank, world
         # an epoch starts at a random place below `offsets`; what it may leave over differs from epoch to epoch
         self.offsets = min(seq_len, len(stream) - seq_len)
         self.num_windows = (len(stream) - self.offsets) // seq_len
@@ -201,8 +206,12 @@ class Batches:
         self._epoch, self._starts = -1, np.zeros(0, dtype=np.int64)
 
     def __call__(self, step: int) -> Batch:
-        rows = self.growth.rows(step)[self.rank :: self.world]
-        windows = np.stack([self._window(*divmod(row, self.num_windows)) for row in rows]).astype(np.int64)
+        return self.read(self.growth.rows(step))
+
+    def read(self, rows: range) -> Batch:
+        """This rank's share of the rows, which are counted from the beginning of the first epoch."""
+        own = rows[self.rank :: self.world]
+        windows = np.stack([self._window(*divmod(row, self.num_windows)) for row in own]).astype(np.int64)
         return Batch(np.ascontiguousarray(windows[:, :-1]), np.ascontiguousarray(windows[:, 1:]))
 
     def starts(self, epoch: int) -> np.ndarray:

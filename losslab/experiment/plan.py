@@ -11,6 +11,7 @@ from losslab import formula, lossfile, machine, parallel, records, start
 from losslab.config import ExperimentConfig
 from losslab.corpus import Corpus
 from losslab.evaluate import tasks
+from losslab.experiment.curriculum import curriculum, reference
 from losslab.objective import Objective, Outline
 from losslab.progress import Lines, Progress
 
@@ -69,6 +70,8 @@ class Experiment:
             numerics = replace(numerics, seq_len=0)
         self.config = replace(config, loss=str(self.objective), train=numerics)
         self.num_steps = config.num_steps
+        self.reference = reference(self.config, self.corpus)
+        self.curriculum = curriculum(self.config, self.corpus, self.reference, progress or Lines(tell))
 
     @property
     def runs_files(self) -> bool:
@@ -86,6 +89,7 @@ class Experiment:
         return configuration.digest(configuration.identity(
             self.config, objective=self.objective.explicit, corpus=self.corpus.digest,
             weights=self.start.weights if self.start else "",
+            reference=self.reference.weights if self.reference else "",
         ))
 
     @property
@@ -100,6 +104,7 @@ class Experiment:
             "losses": [{"path": s.path, "sha256": s.sha256, "source": s.text} for s in self.objective.sources],
             "corpus": {name: value for name, value in about.items() if name not in ("sample", "folder")},
             **({"start": self.start.weights} if self.start else {}),
+            **({"reference": self.reference.weights} if self.reference else {}),
         }
 
     def folder(self, store: str | Path) -> Path:

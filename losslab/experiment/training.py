@@ -76,6 +76,7 @@ class Training:
         batches = self.corpus.batches(
             "train", seed=config.data_seed, batch_size=config.train.batch_size, seq_len=config.seq_len,
             rank=parallel.rank(), world=parallel.world_size(), growth=config.train.growth,
+            curriculum=self.experiment.curriculum,
         )
         with processes.stop_requests() as asked:
             self.asked_to_stop = lambda: asked() or self.is_alone()

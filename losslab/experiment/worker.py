@@ -65,7 +65,8 @@ def from_folder(record: records.Record, trusted: Collection[str], *, trains: boo
                          f"{spec['config']['train'][rates.OLD]}, which no ratio of its peak gives to the last bit; "
                          "start a new run instead")
     told = configuration.digest(configuration.identity(
-        config, objective=spec["objective"], corpus=spec["corpus"]["digest"], weights=spec.get("start", "")))
+        config, objective=spec["objective"], corpus=spec["corpus"]["digest"], weights=spec.get("start", ""),
+        reference=spec.get("reference", "")))
     if told != record.condition:
         raise ValueError(f"{record.path} is damaged: its spec.json gives the condition {told} and says that it is "
                          f"{record.condition}; start a new run")
@@ -78,6 +79,9 @@ def from_folder(record: records.Record, trusted: Collection[str], *, trains: boo
             f"its corpus was {was} and is now {now}" if was != now
             else f"the weights in {config.start} are not those it began with"
             if spec.get("start") != (experiment.start.weights if experiment.start else None)
+            else f"the weights in {config.data.curriculum_model}, whose nll orders its documents, are not those it "
+            "began with"
+            if spec.get("reference") != (experiment.reference.weights if experiment.reference else None)
             else "its loss, numerics or settings cannot be had here"
         )
         raise ValueError(f"{record.path} cannot continue: {why}; start a new run instead")

@@ -36,7 +36,7 @@ def spec(value: dict) -> None:
         corpus.setdefault(name, None)
     for split, counts in _part(corpus, "splits", dict, {}, "corpus.").items():
         _numbers(counts, f"corpus.splits.{split}")
-    for name in ("version", "objective", "start"):
+    for name in ("version", "objective", "start", "reference"):
         _part(value, name, str, "")
     value.setdefault("losses", [])
     for number, loss in enumerate(_part(value, "losses", list)):

@@ -58,7 +58,7 @@ def plan(
     experiments, conditions = [], {}
     for seed in seeds:
         for arm in arms:
-            same_data = (replace(arm.data, seed=None), arm.start) == (replace(arms[0].data, seed=None), arms[0].start)
+            same_data = (arm.data.text, arm.start) == (arms[0].data.text, arms[0].start)
             # numerics are chosen once, by the first arm: auto may not mean two things in one study
             numerics = {name: getattr(first.config.train, name) for name in ("device", "dtype")
                         if getattr(arm.train, name) == "auto"}
