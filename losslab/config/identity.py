@@ -18,7 +18,7 @@ DEFAULTS: dict[str, object] = {
     "model.bias": True, "model.tied": True, "model.init_seed": None, "data.seed": None, "model.activation": "gelu_tanh",
     "train.seq_len": 0, "train.batch_size": 16, "train.micro_batch_size": 0,
     "train.learning_rate": 1e-3, "train.min_learning_rate": 1e-4, "train.warmup_steps": 100,
-    "train.weight_decay": 0.1, "train.betas": (0.9, 0.99), "train.grad_clip": 1.0,
+    "train.weight_decay": 0.1, "train.betas": (0.9, 0.99), "train.grad_clip": 1.0, "train.skip_spikes": False,
     "train.device": "auto", "train.dtype": "auto",
     "evaluate.tune_tokens": 32_768, "evaluate.split": "val", "evaluate.stride": 0,
 }  # fmt: skip
