@@ -8,7 +8,7 @@ anybody is shown. The rules, with their reasons, are in docs/signals.md.
 
 import math
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -22,6 +22,7 @@ GAP_NOISE = 3.0  # standard errors by which a gap must have grown
 LEAST_STD, MOST_LOGIT, WARM_SHARE = 0.05, 100.0, 0.1
 SLOW_SHARE, SLOW_STEPS = 0.2, 100  # of the run; and at least so many steps
 COMPUTE_OPTIMAL = 20.0  # tokens per parameter; Hoffmann et al. 2022, arXiv 2203.15556
+MOST_TOLD = 12  # sentences about one run on a terminal; its log and its page have the rest
 PREFIX, DIVERGED = "signal/", "diverged/"
 DEVIATION, LARGEST = "logits/deviation", "logits/largest"  # in a log, with each look at `tune`
 
@@ -54,7 +55,7 @@ KINDS: dict[str, Kind] = {
         "model that has learned all it can needs a shorter run or a larger size"),
     "slow start": Kind(
         ("tune_nll", "frequencies"),
-        "nll on tune is {tune_nll:.4f} after a fifth of the run, above the {frequencies:.4f} that the frequencies of the "
+        "nll on tune is {tune_nll:.4f} after a fifth of the run, above the {frequencies:.4f} that frequencies of "
         "tokens alone give",
         "a learning rate 10 times as high, or a shorter warm-up; a loss without probabilities is to be read by "
         "nll_calibrated"),
@@ -130,6 +131,27 @@ def events(lines: Iterable[Mapping[str, object]]) -> list[Event]:
             if (is_end or line.get(name) == 1.0) and all(_is_number(value, is_end) for value in figures.values()):
                 found.append(Event(kind, step, figures))
     return found
+
+
+class Teller:
+    """Says the events in lines of a log as they come, a dozen at most; a divergence is the result, and said as that.
+
+    Args:
+        tell: takes a sentence.
+        about: of which run, where there are several.
+        advice: whether to add what to try.
+    """
+
+    def __init__(self, tell: Callable[[str], None], about: str = "", *, advice: bool = True):
+        self.tell, self.about, self.advice, self.left = tell, about and f"{about}: ", advice, MOST_TOLD
+
+    def __call__(self, line: Mapping[str, object]) -> None:
+        for event in events([line]):
+            if event.kind == "divergence" or self.left < 0:
+                continue
+            self.left -= 1
+            told = f"{event.sentence}{f'; try {event.advice}' if self.advice else ''}"
+            self.tell(self.about + (told if self.left >= 0 else "further signs are in the log of the run"))
 
 
 def _is_number(value: object, may_be_infinite: bool) -> bool:
@@ -313,8 +335,10 @@ class Detector:
         if len(last) < GAP_LOOKS or last[-1] <= GAP_NATS or any(b <= a for a, b in zip(last, last[1:], strict=False)):
             return []
         # successive batches differ by chance far more than by what is learned between them
-        steps = list(self._batches)
-        noise = math.sqrt(sum((b - a) ** 2 for a, b in zip(steps, steps[1:], strict=False)) / (2 * len(steps) - 2))
+        nlls = list(self._batches)
+        changes = [b - a for a, b in zip(nlls, nlls[1:], strict=False)]
+        usual = sum(changes) / len(changes)
+        noise = math.sqrt(sum((change - usual) ** 2 for change in changes) / (2 * len(changes)))
         if grew <= GAP_NOISE * noise * math.sqrt(2 / count):
             return []
         return [Event("gap", step, {"gap": last[-1], "first": last[0], "tune_nll": tune_nll})]

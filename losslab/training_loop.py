@@ -119,7 +119,7 @@ def train(
         mean = total / count
         if not (_is_finite(mean) and _is_finite(grad_norm)):
             return Diverged(step + 1, mean, grad_norm, previous, tokens, seconds)
-        skipped = skip(mean, grad_norm)
+        skipped = bool(skip(mean, grad_norm))
         if not skipped:
             optimizer.step()
         optimizer.zero_grad(set_to_none=True)

@@ -7,6 +7,7 @@ import textwrap
 import time
 from collections.abc import Callable, Mapping, Sequence
 
+from losslab import signals
 from losslab.cli import drawing
 from losslab.cli.drawing import Ticker
 from losslab.progress import Running, duration
@@ -81,9 +82,10 @@ def command_line() -> str:
 
 def run_lines(ticker: Ticker | None = None, *, clock: Callable[[], float] = time.monotonic) -> Callable[[dict], None]:
     """Takes the log lines of a single run: shows how far it is, and keeps the lines of its learning curve."""
-    ticker, seen = ticker or Ticker(clock=clock), {}
+    ticker, seen, signs = ticker or Ticker(clock=clock), {}, signals.Teller(tell)
 
     def take(values: dict) -> None:
+        signs(values)
         step, steps, tokens = values["step"], values["num_steps"], values["tokens"]
         phase, share = ("training", step / steps) if step < steps else ("measuring", 0.0)
         ticker("training", tokens, tokens * steps // max(1, step), "tokens", [Running("", 0, phase, share)])

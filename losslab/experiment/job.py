@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from losslab import processes, records
+from losslab import processes, records, signals
 from losslab.experiment import measuring
 from losslab.experiment.plan import Experiment, Tell
 from losslab.experiment.watching import Watch, keep_text
@@ -36,6 +36,7 @@ class Job:
     ):
         self.experiment, self.folder, self.threads, self.tell = experiment, Path(folder), threads, tell
         self.on_line, self.on_said = on_line, on_said
+        self.signs = None if on_line else signals.Teller(tell, self.folder.name, advice=False)
         self.phase = "starting"
         self.asked_to_stop = False
         self.process = None
@@ -137,6 +138,8 @@ class Job:
             self.tokens = min(max(0, int(line["tokens"])), self.experiment.num_tokens)
             if self.on_line:
                 self.on_line({**line, "num_steps": self.experiment.num_steps})
+            if self.signs:
+                self.signs(line)
         for sentence in watched.new_sentences():
             if self.on_said:
                 self.on_said(one_line(sentence))
