@@ -236,3 +236,32 @@ def test_the_events_of_a_run_are_told_as_it_trains(place, capsys):
         "gap": 0.25, "first": 0.125, "tune_nll": 2.0}).numbers)
     assert ("gap at step 40: nll on tune is 2.0000, 0.250 nats above that of the batches, and this gap grew from 0.125 "
             "over three looks; try more text or fewer passes over it") in " ".join(capsys.readouterr().err.split())
+
+
+def test_a_page_shows_the_signs_of_each_arm_and_what_to_try(tmp_path):
+    from report_runs import write_run
+
+    from losslab import comparison, report
+    from losslab.report import signals as section
+    from losslab.report.page import html
+
+    runs = [write_run(tmp_path, loss, seed, 1.5 + 0.01 * seed) for loss in ("cross_entropy", "squentropy")
+            for seed in (0, 1)]
+    log = runs[2].path / "log.jsonl"
+    line = {"step": 60, "tokens": 6144, "seconds": 2.0} | Event("plateau", 60, {
+        "tune_nll": 2.25, "before": 2.26, "steps": 100}).numbers | {"signal/plateau/steps": 100.0}
+    hostile = line | {"signal/<b>evil</b>": 1.0, "signal/gap": 1.0, "signal/gap/gap": float("nan")}
+    log.write_text(log.read_text() + json.dumps(hostile) + "\n")
+    document = report.document(comparison.compare(list(map(records.read, (run.path for run in runs)))))
+    arms = {arm["name"]: arm["signals"] for arm in document["arms"]}
+    assert arms["squentropy"]["runs"] == {"plateau": 1} and arms["cross_entropy"]["events"] == []
+    assert arms["squentropy"]["tokens_per_parameter"] == pytest.approx(512_000 / 842_496)
+    assert section.brief(document) == ["squentropy: plateau in 1 of 2 runs"]
+    assert [kind for kind, _ in section.advice(document)] == ["plateau"]
+    (row,) = section.events(document).rows
+    assert row[1:3] == ("0", "60") and row[3].endswith("2.2600 at best 100 steps before: less than 1 % of ln V gained "
+                                                       "in a fifth of the run")
+    page = html(document)
+    assert "plateau in 1 of 2 runs" in page and "evil" not in page
+    assert "sign of trouble in squentropy: plateau in 1 of 2 runs" in report.table(document)
+    assert "another learning rate" in report.markdown(document)
