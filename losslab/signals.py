@@ -25,6 +25,7 @@ COMPUTE_OPTIMAL = 20.0  # tokens per parameter; Hoffmann et al. 2022, arXiv 2203
 MOST_TOLD = 12  # sentences about one run on a terminal; its log and its page have the rest
 PREFIX, DIVERGED = "signal/", "diverged/"
 DEVIATION, LARGEST = "logits/deviation", "logits/largest"  # in a log, with each look at `tune`
+UTILIZATION = "speed/utilization"  # in a log: of the peak of a matrix product on that machine, a share
 
 
 class Kind(NamedTuple):
@@ -131,6 +132,12 @@ def events(lines: Iterable[Mapping[str, object]]) -> list[Event]:
             if (is_end or line.get(name) == 1.0) and all(_is_number(value, is_end) for value in figures.values()):
                 found.append(Event(kind, step, figures))
     return found
+
+
+def utilization(line: Mapping[str, object]) -> float:
+    """The share of the machine's peak that a line of a log tells; 0 where it tells none that can be."""
+    found = line.get(UTILIZATION, 0.0)
+    return found if type(found) is float and 0 < found < 10 else 0.0
 
 
 class Teller:

@@ -265,3 +265,20 @@ def test_a_page_shows_the_signs_of_each_arm_and_what_to_try(tmp_path):
     assert "plateau in 1 of 2 runs" in page and "evil" not in page
     assert "sign of trouble in squentropy: plateau in 1 of 2 runs" in report.table(document)
     assert "another learning rate" in report.markdown(document)
+
+
+def test_progress_shows_the_share_of_the_product_peak(capsys):
+    from losslab import machine
+    from losslab.cli.speech import run_lines
+    from losslab.progress import Running, State, line
+
+    two = [Running("a", 0, "training", 0.5, 0.25), Running("b", 0, "training", 0.5, 0.35)]
+    assert line(State("training", 50, 100, "tokens", two, 10.0, 5.0)).startswith(
+        "50 % trained, 10 tokens/s, 30 % of the product peak, 5 s left")
+    for wrong in (float("nan"), 1e300, -1.0, "x", None):
+        assert signals.utilization({signals.UTILIZATION: wrong}) == 0.0
+    take = run_lines()
+    take({"step": 1, "num_steps": 10, "tokens": 100, "seconds": 1.0, signals.UTILIZATION: 0.123, "tune/nll": 2.0})
+    assert "tokens/s, 12 % of the product peak" in capsys.readouterr().err
+    first = machine.product_peak("cpu", "float32", 1)
+    assert 1e6 < first == machine.product_peak("cpu", "float32", 1)  # measured once

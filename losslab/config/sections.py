@@ -100,6 +100,21 @@ class ModelConfig:
         tables = (vocab_size * (1 if self.tied else 2) + self.num_positions) * width
         return tables + self.n_layer * (2 * norm + attention + mlp) + norm
 
+    def token_flops(self, vocab_size: int, seq_len: int) -> int:
+        """Floating-point operations of the matrix products for one token in training, forward and backward.
+
+        The products of the blocks, of attention (in full, as is usual, though half of it is masked) and of the head,
+        times three for forward and backward. Left out: what is done element by element, norms and losses among it, and
+        the logits that the fused head computes a second time.
+
+        Example:
+            >>> gpt2 = ModelConfig(n_layer=12, n_head=12, n_embd=768, num_positions=1024)
+            >>> gpt2.token_flops(50257, 1024)  # 6 x 123.5 million, and 12 x 12 x 768 x 1024
+            854438400
+        """
+        weights = 12 * self.n_layer * self.n_embd**2 + vocab_size * self.n_embd
+        return 6 * weights + 12 * self.n_layer * self.n_embd * seq_len
+
 
 @dataclass(frozen=True)
 class TrainConfig:

@@ -42,6 +42,7 @@ class Job:
         self.process = None
         self.seconds = 0.0  # of training: what the newest checkpoint says, and from then on the clock of this process
         self.tokens = 0  # trained so far, as the log says
+        self.utilization = 0.0  # of the peak of matrix products, as the log says
         self.is_over = False
         self._life = self._steps()
 
@@ -136,6 +137,7 @@ class Job:
     def _look(self, watched: Watch) -> bool:
         for line in watched.new_lines():
             self.tokens = min(max(0, int(line["tokens"])), self.experiment.num_tokens)
+            self.utilization = signals.utilization(line) or self.utilization
             if self.on_line:
                 self.on_line({**line, "num_steps": self.experiment.num_steps})
             if self.signs:

@@ -75,6 +75,7 @@ class Training:
             experiment.num_steps, tokenizer.vocab_size, config.train.log_every,
             frequencies=frequency_nll(self.tune, tokenizer.vocab_size), window=restored.window if restored else (),
         )
+        self.peak = machine.product_peak(device, config.train.dtype, threads) if self.is_main else 0.0
         self.skipped = 0  # updates
         if self.is_main and self.step:
             log = records.read(folder).log
@@ -124,6 +125,7 @@ class Training:
             observed = {f"train/{name}": value for name, value in info.observed.items()}
             self.line(info, **{"train/objective": info.objective, **observed,
                                "learning_rate": info.learning_rate, "grad_norm": info.grad_norm,
+                               **self.speed(info),
                                **({SKIPPED: self.skipped} if config.train.skip_spikes else {})})
         if self.is_main and (info.step % config.evaluate_every == 0 or info.is_last):
             scores = nll(self.model, self.tune, self.corpus.tokenizer, batch_size=config.evaluate.batch_size,
@@ -163,6 +165,12 @@ class Training:
                 self.task_names.remove(name)
             finally:
                 self.model.train()  # an error may have left it in evaluation
+
+    def speed(self, info: StepInfo) -> dict[str, float]:
+        """The share of the peak of a matrix product here that the model's own products reach, over this process."""
+        flops = self.config.model.token_flops(self.corpus.tokenizer.vocab_size, self.config.seq_len)
+        rate = (info.tokens - self.tokens) / max(info.seconds, 1e-9)
+        return {signals.UTILIZATION: rate * flops / (self.peak * parallel.world_size())} if self.peak else {}
 
     def tell_signs(self, info: StepInfo, found: list[signals.Event]) -> None:
         for event in found:

@@ -76,5 +76,6 @@ class _Reporter:
         self.last = now
         runs = [Running(str(job.experiment.objective), job.experiment.config.seed,
                         "over" if job.is_over else job.phase if job in running else "waiting",
-                        job.tokens / self.per_run if job.phase == "training" else 0.0) for job in self.jobs]
+                        job.tokens / self.per_run if job.phase == "training" else 0.0,
+                        job.utilization) for job in self.jobs]
         self.progress("training", sum(job.tokens for job in self.jobs), len(self.jobs) * self.per_run, "tokens", runs)
