@@ -27,7 +27,7 @@ LAYERS = {
     2: "objective comparison model",
     1: "lossfile corpus records scaling optim kernels",
     0: "losses transforms formula config machine progress processes tokenizer tensors tables tales stats units"
-       " prediction signals",
+       " prediction signals trackers",
     -1: "escaping grammar parallel",
     -2: "untrusted",
     -3: "words",

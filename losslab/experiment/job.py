@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from losslab import processes, records, signals
+from losslab import processes, records, signals, trackers
 from losslab.experiment import measuring
 from losslab.experiment.plan import Experiment, Tell
 from losslab.experiment.watching import Watch, keep_text
@@ -36,7 +36,7 @@ class Job:
     ):
         self.experiment, self.folder, self.threads, self.tell = experiment, Path(folder), threads, tell
         self.on_line, self.on_said = on_line, on_said
-        self.signs = None if on_line else signals.Teller(tell, self.folder.name, advice=False)
+        self.signs = None if on_said else signals.Teller(tell, self.folder.name, advice=False)
         self.phase = "starting"
         self.asked_to_stop = False
         self.process = None
@@ -114,7 +114,8 @@ class Job:
         for attempt in range(1, ATTEMPTS + 1):
             with processes.workplace() as place:
                 self.process = processes.start(command, request, place / "out", place / "said",
-                                               env=os.environ | processes.thread_variables(self.threads))
+                                               env=trackers.without_keys(os.environ)
+                                               | processes.thread_variables(self.threads))
                 started, watched = time.monotonic(), Watch(self.folder, place / "said")
                 try:
                     while self.process.poll() is None:
