@@ -4,7 +4,9 @@ import math
 import os
 import platform
 import sys
+import time
 from contextlib import nullcontext
+from functools import cache
 from pathlib import Path
 
 import torch
@@ -142,6 +144,28 @@ def peak_memory_bytes(device: str) -> int:
         return 0
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024  # macOS counts bytes, Linux kibibytes
+
+
+@cache
+def product_peak(device: str, dtype: str, threads: int) -> float:
+    """Floating-point operations a second of a large matrix product here, the best of several; measured once a process.
+
+    It is only shown, as what a training could reach; nothing that is computed depends on it.
+
+    Args:
+        device: of the product.
+        dtype: `float32` or `bfloat16`.
+        threads: CPU threads in use, on which the answer depends.
+    """
+    size = 4096 if device.startswith("cuda") else 768
+    a = torch.full((size, size), 0.5, dtype=getattr(torch, dtype), device=device)
+    best = math.inf
+    for _ in range(6):  # the first one is warm-up
+        started = time.perf_counter()
+        first = (a @ a)[0, 0].item()  # waits for the device
+        best = min(best, time.perf_counter() - started)
+    assert first == size / 4
+    return 2 * size**3 / best
 
 
 def describe(device: str, dtype: str) -> dict:

@@ -23,12 +23,14 @@ class Running:
         label: the name of its loss or arm, as its author wrote it; empty for the only run.
         phase: `waiting`, `starting`, `training`, `measuring` or `over`.
         done: how much of the phase is done, from 0 to 1.
+        utilization: the share of the machine's peak that its matrix products reach; 0 where it is not known.
     """
 
     label: str
     seed: int
     phase: str = "starting"
     done: float = 0.0
+    utilization: float = 0.0
 
 
 class Progress(Protocol):
@@ -143,6 +145,8 @@ def _training(state: State, most_named: int | None) -> str:
         parts.append(f"{min(99, int(100 * state.share))} % trained")
         if state.per_second > 0:
             parts.append(f"{state.per_second:,.0f} {state.unit}/s")
+        if shares := [run.utilization for run in at_work if run.utilization > 0]:
+            parts.append(f"{100 * sum(shares) / len(shares):.0f} % of the product peak")
         if state.seconds_left is not None:
             parts.append(f"{duration(max(1.0, state.seconds_left))} left")
     else:  # measuring takes its own time, so that no share of it and no remaining time is claimed here

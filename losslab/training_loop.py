@@ -30,6 +30,7 @@ class StepInfo:
     grad_norm: float
     seconds: float  # spent on updates so far, in this process
     observed: Mapping[str, float] = field(default_factory=dict)  # means of the same tokens, on logged steps only
+    skipped: bool = False  # whether the update was left out
 
     @property
     def nll(self) -> float | None:
@@ -79,6 +80,7 @@ def train(
     start_tokens: int = 0,
     optimizer: optim.Optimizer | None = None,
     vocabulary: Mapping[str, Tensor] | None = None,
+    skip: Callable[[float, float], bool] = lambda objective, grad_norm: False,
 ) -> Trained | Diverged:
     """Descend the objective from update `start_step` to the horizon.
 
@@ -90,6 +92,8 @@ def train(
         seed: of dropout, drawn anew for each update so that a resumed run repeats it.
         start_tokens: valid targets before `start_step`.
         optimizer: to continue with; if None, a new one as `config` describes it.
+        skip: asked before each update, given its objective and the norm of its gradient, whether to leave it out; its
+            tokens count. Every rank must answer alike, and sees the same two numbers.
 
     Raises:
         ValueError: for a step whose targets are all masked, which would only decay the weights.
@@ -115,14 +119,16 @@ def train(
         mean = total / count
         if not (_is_finite(mean) and _is_finite(grad_norm)):
             return Diverged(step + 1, mean, grad_norm, previous, tokens, seconds)
-        optimizer.step()
+        skipped = bool(skip(mean, grad_norm))
+        if not skipped:
+            optimizer.step()
         optimizer.zero_grad(set_to_none=True)
         tokens += count
         previous = mean
         seconds += time.perf_counter() - started  # what `on_step` does, evaluation above all, is not training
         info = StepInfo(
             step + 1, num_steps, tokens, mean, optimizer.param_groups[0]["lr"], grad_norm, seconds,
-            {name: value / count for name, value in observed.items()},
+            {name: value / count for name, value in observed.items()}, skipped,
         )
         if on_step(info):
             return Trained(step + 1, num_steps, tokens, seconds)

@@ -27,7 +27,7 @@ LAYERS = {
     2: "objective comparison model",
     1: "lossfile corpus records scaling optim kernels",
     0: "losses transforms formula config machine progress processes tokenizer tensors tables tales stats units"
-       " prediction",
+       " prediction signals trackers",
     -1: "escaping grammar parallel",
     -2: "untrusted",
     -3: "words",
@@ -39,7 +39,7 @@ NEVER = [
     ("training_loop", "web"), ("training_loop", "evaluate"),
     ("checkpoint", "objective"), ("generate", "objective"), ("model", "objective"),
 ]  # fmt: skip
-TORCH_FREE = ["config", "progress", "records", "stats", "units", "comparison", "report", "formula", "cli"]
+TORCH_FREE = ["config", "progress", "signals", "records", "stats", "units", "comparison", "report", "formula", "cli"]
 CORE = {"torch", "numpy", "safetensors"}  # all that layers 0 to 5 import at the top of a file
 EXTRAS = {"datasets", "transformers", "huggingface_hub", "lm_eval"}
 KERNELS = {"kernels/triton_rows.py": {"triton"},  # imported when a kernel is first used

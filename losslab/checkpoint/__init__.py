@@ -10,8 +10,8 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import safetensors.torch
@@ -31,6 +31,7 @@ __all__ = [
     "restore_optimizer", "save", "steps", "verify",
 ]  # fmt: skip
 FORMAT = 2  # 1 called the positions max_seq_len and kept no options of the optimizer
+MOST_STEPS, FAR = 1024, 1e300  # of what a checkpoint remembers of the last steps
 SIZES = ("n_layer", "n_head", "n_embd", "num_positions")
 STEP = re.compile(r"step-([0-9]{8,18})")
 
@@ -43,13 +44,14 @@ class Checkpoint:
     seconds: float  # of training, over all processes so far
     model: LanguageModel
     tokenizer: object
+    window: list[list[float]] = field(default_factory=list)  # (objective, norm of the gradient) of the last steps
 
 
 def save(
     folder: str | Path, model: LanguageModel, tokenizer, *, step: int, tokens: int, seconds: float,
-    optimizer: optim.Optimizer | None = None, keep: int = 2,
+    optimizer: optim.Optimizer | None = None, keep: int = 2, window: Sequence[Sequence[float]] = (),
 ) -> Path:
-    """Write `folder/step-N` atomically, and keep the newest `keep`."""
+    """Write `folder/step-N` atomically, and keep the newest `keep`; `window` is (objective, norm) of the last steps."""
     folder, state = Path(folder), None if optimizer is None else optim.state(optimizer, model)
     final = folder / f"step-{step:08d}"
     temporary = folder / f".step-{step:08d}.{os.getpid()}"
@@ -65,6 +67,7 @@ def save(
         described = {
             "format": FORMAT, "step": step, "tokens": tokens, "seconds": seconds, "model": sizes,
             "vocab_size": model.vocab_size, "transform": model.transform_text,
+            **({"window": window} if window else {}),
         }
         (temporary / ABOUT).write_text(json.dumps(described, indent=1) + "\n", encoding="utf-8")
         sums.sign(temporary)  # on the disk before the name says that it is there
@@ -112,7 +115,8 @@ def load(path: str | Path, *, device: str = "cpu", weights_sha256: str | None = 
         if tokenizer.vocab_size != found["vocab_size"]:
             raise ValueError(f"its tokenizer has {tokenizer.vocab_size} tokens, and its model {found['vocab_size']}")
         model = model_from(weights, config, found["vocab_size"], found["transforms"], str(path / WEIGHTS))
-    return Checkpoint(path, found["step"], found["tokens"], found["seconds"], model.to(device), tokenizer)
+    return Checkpoint(path, found["step"], found["tokens"], found["seconds"], model.to(device), tokenizer,
+                      found["window"])
 
 
 def about(path: str | Path) -> tuple[dict, ModelConfig]:
@@ -120,7 +124,7 @@ def about(path: str | Path) -> tuple[dict, ModelConfig]:
 
     Returns:
         `format`, `step`, `tokens`, `seconds`, `vocab_size`, `transform`, `model`, and `transforms`, the values that
-        `transform` writes; and the configuration in `model`.
+        `transform` writes; `window`, pairs of numbers; and the configuration in `model`.
 
     Raises:
         Damaged: for what is missing, of the wrong kind, or out of range.
@@ -141,6 +145,8 @@ def about(path: str | Path) -> tuple[dict, ModelConfig]:
         for key, kinds in (("step", (int,)), ("tokens", (int,)), ("vocab_size", (int,)), ("seconds", (int, float))):
             if type(found.get(key)) not in kinds or not 0 <= found[key] < 2**63:
                 raise ValueError(f"{ABOUT} has {key} {untrusted.shown(found.get(key))}")
+        if not _is_window(found.setdefault("window", [])):
+            raise ValueError(f"{ABOUT} has window {untrusted.shown(found['window'])}")
         sizes = found.get("model")
         if not isinstance(sizes, dict) or not {RENAMED.get(name, name) for name in sizes} >= set(SIZES):
             raise ValueError(f"{ABOUT} does not give the model its {', '.join(SIZES)}")
@@ -148,6 +154,12 @@ def about(path: str | Path) -> tuple[dict, ModelConfig]:
         check_vocab_size(found["vocab_size"])
         found["transforms"] = formula.check_transforms(found.get("transform"), str(path / ABOUT))
     return found, config
+
+
+def _is_window(value: object) -> bool:
+    return isinstance(value, list) and len(value) <= MOST_STEPS and all(
+        isinstance(pair, list) and len(pair) == 2 and all(type(x) in (int, float) and -FAR < x < FAR for x in pair)
+        for pair in value)
 
 
 def newest(folder: str | Path, *, warn: Callable[[str], None] = lambda text: None) -> Path:

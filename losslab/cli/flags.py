@@ -57,6 +57,9 @@ Seed = Annotated[int | None, WHOLE, Parameter(help="Seed of weights, data order 
 Device = Annotated[str | None, Parameter(help="`auto`, `cpu`, `cuda` or `mps`.")]
 Start = Annotated[str | None, Parameter(help="Run or imported model whose weights training starts from.")]
 Threads = Annotated[int, WHOLE, Parameter(help="CPU threads of a run.")]
+Track = Annotated[str | None, Parameter(
+    help="Pass the numbers of each run on to `tensorboard`, `wandb` or `trackio`; to none unless asked.",
+)]  # fmt: skip
 Trust = Annotated[list[str] | None, Parameter(
     negative="", help="The sha256 of a loss file that may be run although you never named it here; once for each file.",
 )]  # fmt: skip

@@ -7,6 +7,7 @@ import textwrap
 import time
 from collections.abc import Callable, Mapping, Sequence
 
+from losslab import signals
 from losslab.cli import drawing
 from losslab.cli.drawing import Ticker
 from losslab.progress import Running, duration
@@ -81,19 +82,24 @@ def command_line() -> str:
 
 def run_lines(ticker: Ticker | None = None, *, clock: Callable[[], float] = time.monotonic) -> Callable[[dict], None]:
     """Takes the log lines of a single run: shows how far it is, and keeps the lines of its learning curve."""
-    ticker, seen = ticker or Ticker(clock=clock), {}
+    ticker, seen, signs = ticker or Ticker(clock=clock), {}, signals.Teller(tell)
+    used = 0.0
 
     def take(values: dict) -> None:
+        nonlocal used
+        signs(values)
+        used = signals.utilization(values) or used
         step, steps, tokens = values["step"], values["num_steps"], values["tokens"]
         phase, share = ("training", step / steps) if step < steps else ("measuring", 0.0)
-        ticker("training", tokens, tokens * steps // max(1, step), "tokens", [Running("", 0, phase, share)])
+        ticker("training", tokens, tokens * steps // max(1, step), "tokens", [Running("", 0, phase, share, used)])
         rate = ticker.state.per_second or tokens / max(values["seconds"], 1e-9)
         seen.update({name: values[name] for name in ("train/objective", "train/nll", "tune/nll") if name in values})
         if "tune/nll" in values:
             curve = "  ".join(f"{name} {value:.4f}" for name, value in seen.items())
             left = ticker.state.seconds_left if step < steps else None
+            of_peak = f", {100 * used:.0f} % of the product peak" if used else ""
             until = f", {duration(max(1.0, left))} left" if left else ""
-            tell(f"step {step}/{steps}  {curve}  {rate:,.0f} tokens/s{until}")
+            tell(f"step {step}/{steps}  {curve}  {rate:,.0f} tokens/s{of_peak}{until}")
 
     return take
 

@@ -21,6 +21,7 @@ from losslab.cli.flags import (
     Start,
     Threads,
     Tokenizer,
+    Track,
     Train,
     Trust,
     Whole,
@@ -52,7 +53,7 @@ from losslab.words import printable
 @app.command(sort_key=1)
 def compare(
     *losses: str, asked: Asked | None = None, workers: Whole = 2, threads: Threads = 1, store: Path | None = None,
-    report: Path | None = None, save: Path | None = None, trust: Trust = None,
+    report: Path | None = None, save: Path | None = None, trust: Trust = None, track: Track = None,
     dry_run: Annotated[bool, Parameter(negative="")] = False, json: Json = False,
 ):
     """Train losses under matched conditions, and say whether the difference is real.
@@ -86,15 +87,15 @@ def compare(
         raise ValueError("--trust goes with a study file: a loss file that you name here is run because you name it")
     hashes = trusted(trust) if from_file else None
     return conduct(wanted, store, workers=workers_of(workers), threads=threads, trust=hashes, page=report,
-                   dry_run=dry_run, json=json)
+                   dry_run=dry_run, json=json, track=track)
 
 
 def conduct(wanted, store: Path, *, workers: int, threads: int, trust: tuple[str, ...] | None, page: Path | None,
-            dry_run: bool, json: bool) -> int:
+            dry_run: bool, json: bool, track: str | None = None) -> int:
     """Run a study, or estimate it, and show what came out; returns the exit code."""
     from losslab import processes, records, running
     from losslab import study as studies
-    from losslab.cli import showing
+    from losslab.cli import showing, tracking
 
     threads = threads_of(threads, tell)
     processes.adopt_orphans()
@@ -109,8 +110,9 @@ def conduct(wanted, store: Path, *, workers: int, threads: int, trust: tuple[str
                                     names=list(wanted.configs))
         show(estimate, _estimate_text(estimate), json)
         return OK
-    compared = studies.conduct(wanted, store, workers=workers, threads=threads, trusted=trust, tell=tell,
-                               progress=Ticker())
+    with tracking.tracker(track, store, wanted.name) as tracked:
+        compared = studies.conduct(wanted, store, workers=workers, threads=threads, trusted=trust, tell=tell,
+                                   progress=Ticker(), track=tracked)
     names = task_names(",".join(wanted.tasks)) if wanted.tasks else []
     document = showing.comparison(compared, page or store / "report.html", None if json and names else json)
     if wanted.name:
@@ -144,7 +146,7 @@ def train(
     spec: Path | None = None, *, loss: str | None = None, corpus: Corpus = None, tokenizer: Tokenizer = None,
     preset: Preset = None, size: Size = None, recipe: Recipe = None, start: Start = None, seed: Seed = None,
     num_tokens: NumTokens = None, device: Device = None, threads: Threads = 0, out: Path | None = None,
-    resume: Path | None = None, trust: Trust = None, json: Json = False,
+    resume: Path | None = None, trust: Trust = None, track: Track = None, json: Json = False,
     data: Data = None, model: Model = None, train: Train = None, evaluate: Evaluate = None,
 ):
     """Train one model, from flags, a specification, or a run that was stopped.
@@ -174,18 +176,25 @@ def train(
     else:
         config = configure(preset, spec, sections, size=size, recipe=recipe, loss=loss, seed=seed, corpus=corpus,
                            tokenizer=tokenizer, num_tokens=num_tokens, device=device, start=start)
-    from losslab import experiment, parallel, processes
+    from losslab import experiment, parallel, processes, records
+    from losslab.cli import tracking
 
     say = tell if parallel.rank() == 0 else lambda text: None
     threads = threads_of(threads, say)
     processes.adopt_orphans()
     if resume is not None:
-        record = experiment.resume(resume, trust=hashes, tell=tell, threads=threads, on_line=run_lines())
+        with tracking.tracker(track, resume.parent) as tracked:
+            known_run = records.read(resume)
+            take = tracking.both(run_lines(), tracked and tracked(known_run, resume))
+            record = experiment.resume(resume, trust=hashes, tell=tell, threads=threads, on_line=take)
     else:
         named = spec is None or loss is not None  # by the user, here; a specification may come from somebody else
         progress = Ticker() if parallel.rank() == 0 else silent
         made = experiment.Experiment(config, trusted=None if named else hashes, tell=tell, progress=progress)
-        record = experiment.run(made, out or made.folder("runs"), tell=tell, threads=threads, on_line=run_lines())
+        folder = out or made.folder("runs")
+        with tracking.tracker(track if parallel.rank() == 0 else None, folder.parent) as tracked:
+            take = tracking.both(run_lines(), tracked and tracked(made, folder))
+            record = experiment.run(made, folder, tell=tell, threads=threads, on_line=take)
     if parallel.rank() > 0:  # under torchrun only the first process reports
         return OK
     document = {"run": str(record.path), "loss": record.loss, "seed": record.seed, "condition": record.condition,

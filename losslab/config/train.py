@@ -58,6 +58,9 @@ class TrainConfig:
     """Muon's decay rate of its momentum."""
     grad_clip: float = 1.0
     """Largest norm of the gradient; 0 turns clipping off."""
+    skip_spikes: bool = False
+    """Whether to leave out an update whose loss or gradient norm is beyond 6 standard deviations of the last 128 steps;
+    in a comparison all arms do, or none."""
     device: str = "auto"
     """`auto`, `cpu`, `cuda` or `mps`; resolved once and then part of the condition."""
     dtype: str = "auto"

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from losslab import processes, records
+from losslab import processes, records, signals, trackers
 from losslab.experiment import measuring
 from losslab.experiment.plan import Experiment, Tell
 from losslab.experiment.watching import Watch, keep_text
@@ -36,11 +36,13 @@ class Job:
     ):
         self.experiment, self.folder, self.threads, self.tell = experiment, Path(folder), threads, tell
         self.on_line, self.on_said = on_line, on_said
+        self.signs = None if on_said else signals.Teller(tell, self.folder.name, advice=False)
         self.phase = "starting"
         self.asked_to_stop = False
         self.process = None
         self.seconds = 0.0  # of training: what the newest checkpoint says, and from then on the clock of this process
         self.tokens = 0  # trained so far, as the log says
+        self.utilization = 0.0  # of the peak of matrix products, as the log says
         self.is_over = False
         self._life = self._steps()
 
@@ -112,7 +114,8 @@ class Job:
         for attempt in range(1, ATTEMPTS + 1):
             with processes.workplace() as place:
                 self.process = processes.start(command, request, place / "out", place / "said",
-                                               env=os.environ | processes.thread_variables(self.threads))
+                                               env=trackers.without_keys(os.environ)
+                                               | processes.thread_variables(self.threads))
                 started, watched = time.monotonic(), Watch(self.folder, place / "said")
                 try:
                     while self.process.poll() is None:
@@ -135,8 +138,11 @@ class Job:
     def _look(self, watched: Watch) -> bool:
         for line in watched.new_lines():
             self.tokens = min(max(0, int(line["tokens"])), self.experiment.num_tokens)
+            self.utilization = signals.utilization(line) or self.utilization
             if self.on_line:
                 self.on_line({**line, "num_steps": self.experiment.num_steps})
+            if self.signs:
+                self.signs(line)
         for sentence in watched.new_sentences():
             if self.on_said:
                 self.on_said(one_line(sentence))

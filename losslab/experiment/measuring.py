@@ -1,6 +1,7 @@
 """From trained weights to a result: what is asked of the evaluator, what is checked, and what is written down."""
 
 import json
+import math
 from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -113,13 +114,21 @@ def result(experiment: Experiment, folder: Path, path: Path, measured: dict, *, 
     """
     logged = numbers(records.read(folder).log, "cost/")
     cost = {name: logged[name] for name in COSTS if name in logged}
+    skipped = {"skipped_steps": skipped_steps(experiment, folder)} if experiment.config.train.skip_spikes else {}
     cost |= {"train_seconds": seconds, "tokens_per_second": experiment.num_tokens / max(seconds, 1e-9)}
     status = "diverged" if "diverged" in measured else "finished"
     found = {key: value for key, value in measured.items() if key != "diverged"}
     if status == "diverged":
         found["diverged"] = {"step": experiment.num_steps, "value": measured["diverged"]}
     return {"status": status, "num_steps": experiment.num_steps, "step": experiment.num_steps,
-            "tokens": experiment.num_tokens, **found, "cost": cost, "checkpoint": path.name, "measured_by": by}
+            "tokens": experiment.num_tokens, **skipped, **found, "cost": cost, "checkpoint": path.name,
+            "measured_by": by}
+
+
+def skipped_steps(experiment: Experiment, folder: Path) -> int:
+    """How many updates were left out as spikes, by the log."""
+    found = numbers(records.read(folder).log, "train/").get("skipped_steps", 0)
+    return min(experiment.num_steps, max(0, int(found))) if math.isfinite(found) else 0
 
 
 def divergence(experiment: Experiment, folder: Path) -> dict | None:

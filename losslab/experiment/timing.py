@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from losslab import config as configuration
-from losslab import machine, processes
+from losslab import machine, processes, trackers
 from losslab.evaluate.document_scores import nll
 from losslab.evaluate.temperature import first_tokens, fit_temperature
 from losslab.experiment.plan import Experiment
@@ -62,7 +62,7 @@ def _start(experiment: Experiment, place: Path, threads: int):
                           "files": {source.path: source.text for source in sources},
                           "trusted": [source.sha256 for source in sources]})
     return processes.start(processes.ordinary("losslab.experiment.timing"), request, place / "answer", place / "said",
-                           env=os.environ | processes.thread_variables(threads))
+                           env=trackers.without_keys(os.environ) | processes.thread_variables(threads))
 
 
 def _answer(place: Path) -> dict:

@@ -8,16 +8,19 @@ from pathlib import Path
 
 import torch
 
-from losslab import checkpoint, machine, optim, parallel, processes, records
+from losslab import checkpoint, machine, optim, parallel, processes, records, signals
 from losslab.evaluate import tasks
 from losslab.evaluate.document_scores import nll
 from losslab.evaluate.temperature import first_tokens
+from losslab.experiment.gauges import frequency_nll, logit_scale
 from losslab.experiment.plan import Experiment, Tell
 from losslab.fused.timing import Batch, in_turn
 from losslab.model import initialized
 from losslab.objective import Objective
 from losslab.progress import Lines
 from losslab.training_loop import Diverged, StepInfo, train
+
+SKIPPED = "train/skipped_steps"  # so far
 
 
 class Training:
@@ -63,10 +66,21 @@ class Training:
         tell(
             f"{self.objective}, seed {config.seed}: {self.model.num_params:,} parameters, {experiment.num_steps:,} "
             f"steps of {config.tokens_per_step:,} tokens, {self.corpus.name} in {tokenizer.name}, {device} "
-            f"{config.train.dtype}, {threads} thread{'s' * (threads > 1)}"
+            f"{config.train.dtype}, {threads} thread{'s' * (threads > 1)}; "
+            f"{signals.tokens_per_parameter(experiment.num_tokens, self.model.num_params)}"
         )
         self.log = records.Log(folder, step=self.step) if self.is_main else None
         self.tune = first_tokens(self.corpus.documents("tune"), tokenizer, config.evaluate.tune_tokens)
+        self.detector = signals.Detector(
+            experiment.num_steps, tokenizer.vocab_size, config.train.log_every,
+            frequencies=frequency_nll(self.tune, tokenizer.vocab_size), window=restored.window if restored else (),
+        )
+        self.peak = machine.product_peak(device, config.train.dtype, threads) if self.is_main else 0.0
+        self.skipped = 0  # updates
+        if self.is_main and self.step:
+            log = records.read(folder).log
+            self.detector.replay(log)
+            self.skipped = int(next((line[SKIPPED] for line in reversed(log) if SKIPPED in line), 0))
         self.vocabulary = experiment.vocabulary.to(device)
         self.task_names = config.evaluate.task_names
 
@@ -83,6 +97,7 @@ class Training:
             outcome = train(
                 self.model, batches, self.objective, config.train, self.on_step, seed=config.seed,
                 start_step=self.step, start_tokens=self.tokens, optimizer=self.optimizer, vocabulary=self.vocabulary,
+                **({"skip": self.detector.spikes.far_out} if config.train.skip_spikes else {}),
             )
         if isinstance(outcome, Diverged):
             self.write(outcome, **{"diverged/objective": outcome.objective, "diverged/grad_norm": outcome.grad_norm,
@@ -102,16 +117,25 @@ class Training:
         config = self.config
         # agreed on by all ranks, or one of them would wait for the others forever
         stop = parallel.any(self.asked_to_stop(), self.device) and not info.is_last
+        self.tell_signs(info, self.detector.step(info.step, info.objective, info.grad_norm))
+        self.skipped += info.skipped
         if info.nll is not None:
+            self.detector.batch(info.step, info.nll)
             if info.step == 1 and not self.experiment.start:
                 self.check_first(info.nll)
             observed = {f"train/{name}": value for name, value in info.observed.items()}
             self.line(info, **{"train/objective": info.objective, **observed,
-                               "learning_rate": info.learning_rate, "grad_norm": info.grad_norm})
+                               "learning_rate": info.learning_rate, "grad_norm": info.grad_norm,
+                               **self.speed(info),
+                               **({SKIPPED: self.skipped} if config.train.skip_spikes else {})})
         if self.is_main and (info.step % config.evaluate_every == 0 or info.is_last):
             scores = nll(self.model, self.tune, self.corpus.tokenizer, batch_size=config.evaluate.batch_size,
                          seq_len=config.seq_len)
-            self.line(info, **{"tune/nll": scores["nll"].value, "tune/bits_per_byte": scores["bits_per_byte"].value})
+            deviation, largest = logit_scale(self.model, self.tune, config.seq_len)
+            self.line(info, **{"tune/nll": scores["nll"].value, "tune/bits_per_byte": scores["bits_per_byte"].value,
+                               signals.DEVIATION: deviation, signals.LARGEST: largest})
+            self.tell_signs(info, self.detector.look(info.step, tune_nll=scores["nll"].value, deviation=deviation,
+                                                     largest=largest))
         if self.task_names and info.step % config.evaluate.tasks_every == 0:
             self.run_tasks(info)
         every = config.train.checkpoint_every
@@ -143,6 +167,16 @@ class Training:
             finally:
                 self.model.train()  # an error may have left it in evaluation
 
+    def speed(self, info: StepInfo) -> dict[str, float]:
+        """The share of the peak of a matrix product here that the model's own products reach, over this process."""
+        flops = self.config.model.token_flops(self.corpus.tokenizer.vocab_size, self.config.seq_len)
+        rate = (info.tokens - self.tokens) / max(info.seconds, 1e-9)
+        return {signals.UTILIZATION: rate * flops / (self.peak * parallel.world_size())} if self.peak else {}
+
+    def tell_signs(self, info: StepInfo, found: list[signals.Event]) -> None:
+        for event in found:
+            self.line(info, **event.numbers)
+
     def line(self, info: StepInfo, **values) -> None:
         line = self.write(info, **values)
         if line:
@@ -170,6 +204,7 @@ class Training:
         return checkpoint.save(
             self.folder / "checkpoint", self.model, self.corpus.tokenizer, step=step, tokens=tokens,
             seconds=self.seconds_before + seconds, optimizer=self.optimizer if with_optimizer else None,
+            window=self.detector.window if with_optimizer else (),
         )
 
     def loss_cost(self, repeats: int = 9) -> dict:

@@ -60,7 +60,7 @@ def result(value: dict) -> None:
     _need(status != "finished" or "scores" in value, "scores", "given in a finished run", "nothing")
     for name, score in scores.items():
         _score(f"scores.{name}", re.sub(r"_stride_\d+$", "", name), score)
-    for name in ("step", "num_steps", "tokens"):
+    for name in ("step", "num_steps", "tokens", "skipped_steps"):
         _need(name not in value or _whole(value[name]), name, "a whole number from 0", value.get(name))
     for name in ("cost", "counts", "model"):
         _numbers(_part(value, name, dict, {}), name)

@@ -1,7 +1,7 @@
 """A document as Markdown: the same facts for a pull request or a notebook."""
 
 from losslab.escaping import block, code, escape
-from losslab.report import arm_tables, match, text, tuning, words
+from losslab.report import arm_tables, match, signals, text, tuning, words
 from losslab.tables import Table, left, name
 
 ARMS = ("loss", "nll", "difference [95 % interval]", "p (Holm)", "bits/byte", "verdict")
@@ -23,6 +23,8 @@ def markdown(document: dict) -> str:
         parts += [f"## Equal tokens, equal {document['matching']['by']}", match.table(document["matching"]).markdown()]
     if tuning.tuned(document):
         parts += ["## Tuning", tuning.summary(document).markdown(), tuning.trials(document).markdown()]
+    parts += ["## Training", signals.summary(document).markdown()]
+    parts += [f"- {escape(kind)}: try {escape(told)}" for kind, told in signals.advice(document)]
     parts += ["## Scores", arm_tables.scores(document).markdown(), "## Every seed: nll, nats/token",
               arm_tables.seeds(document).markdown(), "## Cost", arm_tables.brief_costs(document).markdown()]
     if document["others"]:

@@ -8,6 +8,7 @@ from losslab.comparison import Arm, Comparison, measured
 from losslab.comparison.caveats import damaged_logs
 from losslab.comparison.curves import curve
 from losslab.records import Record, score_name
+from losslab.report import signals
 
 FORMAT = 1
 MOST_DRAWN = 20  # arms in charts and in full; more are listed
@@ -81,6 +82,7 @@ def _described(arm: Arm, comparison: Comparison) -> dict:
         "gap": comparison.gap(arm),
         "samples": arm.finished[0].result.get("samples", []) if arm.finished else [],
         "runs": [_run(run) for run in arm.runs],
+        "signals": signals.of_runs(arm.runs, arm.tokens, next(filter(None, map(measured.num_params, arm.runs)), None)),
     }
 
 

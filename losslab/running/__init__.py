@@ -8,6 +8,6 @@ Example:
 
 from losslab.running.estimate import estimate
 from losslab.running.plan import Plan, Tell, plan
-from losslab.running.workers import Stopped, execute
+from losslab.running.workers import Stopped, Track, execute
 
-__all__ = ["Plan", "Stopped", "Tell", "estimate", "execute", "plan"]
+__all__ = ["Plan", "Stopped", "Tell", "Track", "estimate", "execute", "plan"]

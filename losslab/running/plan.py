@@ -51,6 +51,10 @@ def plan(
     """
     if not arms or not seeds:
         raise ValueError("a comparison needs at least one loss and one seed")
+    if len({arm.train.skip_spikes for arm in arms}) > 1:
+        skipping = next(arm for arm in arms if arm.train.skip_spikes)
+        raise ValueError(f"train.skip_spikes is on for {skipping.loss} and off for another arm, and would decide with "
+                         "the losses; set it for all arms, or for none")
     if len(set(seeds)) < len(seeds):
         raise ValueError(f"the seeds {list(seeds)} hold one twice; each is one replicate")
     options = {"tell": tell, "progress": progress, "trusted": trusted}

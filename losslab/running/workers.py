@@ -1,21 +1,25 @@
 """Runs in worker processes, which may die; what is finished is kept."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from losslab import machine, processes, records
-from losslab.experiment import Job, environment
+from losslab.experiment import Experiment, Job, environment
 from losslab.progress import Progress, Running
 from losslab.running.plan import Plan, Tell
 
 POLL_SECONDS = 0.1
+Track = Callable[[Experiment, Path], Callable[[dict], None]]
 
 
 class Stopped(Exception):
     """The study was asked to stop; everything done is kept."""
 
 
-def execute(planned: Plan, *, workers: int, threads: int, tell: Tell, progress: Progress) -> None:
+def execute(
+    planned: Plan, *, workers: int, threads: int, tell: Tell, progress: Progress, track: Track | None = None,
+) -> None:
     """Run what is not done yet, at most `workers` at a time.
 
     Args:
@@ -24,6 +28,7 @@ def execute(planned: Plan, *, workers: int, threads: int, tell: Tell, progress: 
         threads: CPU threads of each; 0 as the environment says.
         tell: takes what is worth keeping, one line each.
         progress: is told once a second how far all runs are.
+        track: given an experiment and its folder, what takes the lines of its log, numbers alone.
 
     Raises:
         ValueError: for fewer than one worker.
@@ -36,7 +41,8 @@ def execute(planned: Plan, *, workers: int, threads: int, tell: Tell, progress: 
         records.create(folder, experiment.spec, environment(experiment, threads))
         record = records.read(folder)
         if record.status not in ("finished", "diverged"):
-            waiting.append(Job(experiment, folder, threads=threads, tell=tell))
+            waiting.append(Job(experiment, folder, threads=threads, tell=tell,
+                               on_line=track(experiment, folder) if track else None))
             waiting[-1].tokens = record.log[-1]["tokens"] if record.log else 0  # of a run that was stopped
     if waiting and (busy := machine.busy(threads or None, workers)):
         tell(busy)
@@ -76,5 +82,6 @@ class _Reporter:
         self.last = now
         runs = [Running(str(job.experiment.objective), job.experiment.config.seed,
                         "over" if job.is_over else job.phase if job in running else "waiting",
-                        job.tokens / self.per_run if job.phase == "training" else 0.0) for job in self.jobs]
+                        job.tokens / self.per_run if job.phase == "training" else 0.0,
+                        job.utilization) for job in self.jobs]
         self.progress("training", sum(job.tokens for job in self.jobs), len(self.jobs) * self.per_run, "tokens", runs)

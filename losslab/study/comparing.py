@@ -8,7 +8,7 @@ from losslab import comparison, records
 from losslab.comparison import Comparison
 from losslab.config import ExperimentConfig
 from losslab.progress import Progress, silent
-from losslab.running import Plan, Tell, execute, plan
+from losslab.running import Plan, Tell, Track, execute, plan
 from losslab.stats import race as racing
 
 
@@ -16,7 +16,7 @@ def compare(
     conditions: Sequence[ExperimentConfig], seeds: Sequence[int], store: str | Path, *, workers: int = 1,
     threads: int = 1, baseline: str | None = None, margin: float = 0.002, race: Sequence[int] = (), final: bool = False,
     labels: Sequence[str] = (), tuned: Sequence[dict] = (), trusted: Collection[str] | None = None,
-    is_look: bool = True, tell: Tell = lambda text: None, progress: Progress = silent,
+    is_look: bool = True, tell: Tell = lambda text: None, progress: Progress = silent, track: Track | None = None,
 ) -> Comparison:
     """Train every condition with every seed, and say whether the differences are real.
 
@@ -38,6 +38,7 @@ def compare(
         is_look: whether this is a look, which the ledger of the store counts.
         tell: takes what is worth keeping, one line each.
         progress: is told how far the corpus and all runs are, every second or so.
+        track: as for `running.execute`.
 
     Returns:
         what `comparison.compare` finds in these runs; its `nll` is None where nothing could be paired.
@@ -60,7 +61,7 @@ def compare(
         going: set[str] | None = None  # all
         for number, count in enumerate(race or (len(seeds),)):
             leg = planned if going is None and not race else _leg(planned, set(seeds[:count]), going)
-            execute(leg, workers=workers, threads=threads, tell=tell, progress=progress)
+            execute(leg, workers=workers, threads=threads, tell=tell, progress=progress, track=track)
             found = [records.read(folder) for folder in planned.folders if records.is_run(folder)]
             left = len(race) - number if race else int(final)
             told = {"baseline": baseline, "margin": margin, "planned": left, "labels": named,

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from losslab.comparison import Comparison
 from losslab.progress import Progress, silent
-from losslab.running import Tell, plan
+from losslab.running import Tell, Track, plan
 from losslab.stats.looks import next_level
 from losslab.stats.planning import detectable_difference
 from losslab.study import match
@@ -19,7 +19,7 @@ FAR = 5.0  # paired standard deviations: no loss that is worth asking about diff
 
 def conduct(
     study: Study, folder: str | Path, *, workers: int = 1, threads: int = 1, trusted: Collection[str] | None = None,
-    tell: Tell = lambda text: None, progress: Progress = silent,
+    tell: Tell = lambda text: None, progress: Progress = silent, track: Track | None = None,
 ) -> Comparison:
     """Run what a study asks and is not done yet, and answer its question.
 
@@ -32,6 +32,7 @@ def conduct(
             the files.
         tell: takes what is worth keeping, one line each.
         progress: is told how far all runs are.
+        track: given an experiment and its folder, what takes the lines of its log; trials of tuning are not tracked.
 
     Raises:
         ValueError: for a study that is not the one that was begun in this folder, or an arm that cannot be run.
@@ -53,7 +54,7 @@ def conduct(
     options = {
         "workers": workers, "threads": threads, "baseline": study.baseline or None, "margin": study.margin,
         "labels": list(configs), "tuned": [each.to_dict() for each in tuned.values()], "trusted": trusted, "tell": tell,
-        "progress": progress,
+        "progress": progress, "track": track,
     }
     equal = configs
     if study.match != "tokens":
