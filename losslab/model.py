@@ -13,10 +13,17 @@ from torch.overrides import TorchFunctionMode
 from losslab import formula
 from losslab.config import RENAMED, ModelConfig, override
 from losslab.formula import Transform
-from losslab.kernels.products import times_transposed
+from losslab.kernels import products
 from losslab.untrusted import shown
 
 MOST_TOKENS = 2**31 - 1  # of a vocabulary: what columns can be counted with
+
+
+class Linear(nn.Linear):
+    """A linear layer whose products are those of the numerics."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return products.linear(x, self.weight, self.bias)
 
 
 class Attention(nn.Module):
@@ -25,8 +32,8 @@ class Attention(nn.Module):
     def __init__(self, config: ModelConfig):
         super().__init__()
         self.n_head, self.dropout = config.n_head, config.dropout
-        self.c_attn = nn.Linear(config.n_embd, 3 * config.n_embd, bias=config.bias)
-        self.c_proj = nn.Linear(config.n_embd, config.n_embd, bias=config.bias)
+        self.c_attn = Linear(config.n_embd, 3 * config.n_embd, bias=config.bias)
+        self.c_proj = Linear(config.n_embd, config.n_embd, bias=config.bias)
         self.resid_dropout = nn.Dropout(config.dropout)
 
     def forward(self, x: Tensor, cache: "Cache | None", layer: int, mask: Tensor | None) -> Tensor:
@@ -42,9 +49,9 @@ class Attention(nn.Module):
         if mask is None and past and seq > 1:  # several new tokens behind a cache: the causal mask is no longer square
             mask = torch.ones(1, seq, past + seq, dtype=torch.bool, device=x.device).tril(past)
         if mask is not None:
-            y = F.scaled_dot_product_attention(q, k, v, attn_mask=mask[:, None], dropout_p=dropout)
+            y = products.attention(q, k, v, attn_mask=mask[:, None], dropout_p=dropout)
         else:
-            y = F.scaled_dot_product_attention(q, k, v, dropout_p=dropout, is_causal=past == 0)
+            y = products.attention(q, k, v, dropout_p=dropout, is_causal=past == 0)
         return self.resid_dropout(self.c_proj(y.transpose(1, 2).reshape(batch, seq, width)))
 
 
@@ -53,8 +60,8 @@ class MLP(nn.Module):
 
     def __init__(self, config: ModelConfig):
         super().__init__()
-        self.c_fc = nn.Linear(config.n_embd, 4 * config.n_embd, bias=config.bias)
-        self.c_proj = nn.Linear(4 * config.n_embd, config.n_embd, bias=config.bias)
+        self.c_fc = Linear(config.n_embd, 4 * config.n_embd, bias=config.bias)
+        self.c_proj = Linear(4 * config.n_embd, config.n_embd, bias=config.bias)
         self.dropout = nn.Dropout(config.dropout)
         self.approximate = "tanh" if config.activation == "gelu_tanh" else "none"
 
@@ -148,7 +155,7 @@ class LanguageModel(nn.Module, ABC):
 
     def logits(self, hidden: Tensor) -> Tensor:
         """Hidden states `[..., n_embd]` to transformed logits `[..., vocab]`, in float32 (or float64)."""
-        product = F.linear if torch.is_grad_enabled() else times_transposed
+        product = F.linear if torch.is_grad_enabled() else products.times_transposed
         return formula.transformed(product(hidden, self.lm_head), self.transforms)
 
     @property

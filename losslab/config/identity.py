@@ -19,7 +19,7 @@ DEFAULTS: dict[str, object] = {
     "train.seq_len": 0, "train.batch_size": 16, "train.micro_batch_size": 0,
     "train.learning_rate": 1e-3, "train.min_learning_rate": 1e-4, "train.warmup_steps": 100,
     "train.weight_decay": 0.1, "train.betas": (0.9, 0.99), "train.grad_clip": 1.0,
-    "train.device": "auto", "train.dtype": "auto",
+    "train.device": "auto", "train.dtype": "auto", "train.numerics": "reference",
     "evaluate.tune_tokens": 32_768, "evaluate.split": "val", "evaluate.stride": 0,
 }  # fmt: skip
 
