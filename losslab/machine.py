@@ -44,6 +44,29 @@ def resolve_dtype(dtype: str, device: str) -> str:
     return "bfloat16" if device == "cpu" and has_amx() else "float32"
 
 
+def resolve_numerics(numerics: str, device: str, dtype: str) -> str:
+    """`auto` becomes `fast` where `kernels.products.numerics` has something faster than PyTorch's own.
+
+    By what the machine is and never by a stopwatch, so that equal machines give equal bits.
+
+    Raises:
+        ValueError: for `fast` on another device than a CPU.
+    """
+    if numerics == "fast" and device != "cpu":
+        raise ValueError(f"train.numerics fast is for a CPU, and train.device is {device}; leave it at auto")
+    if numerics != "auto":
+        return numerics
+    is_faster = device == "cpu" and (dtype == "bfloat16" or (torch.backends.mkldnn.is_available() and is_foreign()))
+    return "fast" if is_faster else "reference"
+
+
+def is_foreign() -> bool:
+    """Whether this is an x86 CPU that is not Intel's, for which MKL leaves out its fastest code."""
+    if platform.machine().lower() not in ("x86_64", "amd64"):
+        return False
+    return bool(vendor := _cpuinfo("vendor_id") or platform.processor()) and "GenuineIntel" not in vendor
+
+
 def has_amx() -> bool:
     """Whether this CPU has AMX tiles."""
     probe = getattr(torch.cpu, "_is_amx_tile_supported", None)  # private, but the only probe torch has
@@ -184,8 +207,13 @@ def describe(device: str, dtype: str) -> dict:
 
 
 def _processor() -> str:
+    return _cpuinfo("model name") or platform.processor() or platform.machine()
+
+
+def _cpuinfo(key: str) -> str:
+    """What Linux says of the first core; nothing elsewhere."""
     try:
         with open("/proc/cpuinfo", encoding="utf-8") as file:
-            return next(line.split(":", 1)[1].strip() for line in file if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor() or platform.machine()
+            return next((line.split(":", 1)[1].strip() for line in file if line.startswith(key)), "")
+    except OSError:
+        return ""

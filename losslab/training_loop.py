@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from losslab import machine, optim, parallel
 from losslab.config import IGNORE_INDEX, TrainConfig
 from losslab.fused import linear_loss
+from losslab.kernels import products
 from losslab.model import LanguageModel
 from losslab.objective import Objective, check_targets
 
@@ -148,7 +149,8 @@ def accumulate(
     size = config.micro_batch_size or len(tokens)
     for x, y in zip(tokens.split(size), targets.split(size), strict=True):
         x, y, num_valid = x.to(device), y.to(device), int((y != IGNORE_INDEX).sum())
-        with machine.autocast(device.type, config.dtype if config.dtype != "auto" else "float32"):
+        dtype = config.dtype if config.dtype != "auto" else "float32"
+        with products.numerics(config.numerics), machine.autocast(device.type, dtype):
             total, _, statistics = linear_loss(
                 model(x), model.lm_head, y, objective, vocabulary=vocabulary, observe=asked, num_valid=num_valid
             )

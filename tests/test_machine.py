@@ -42,6 +42,25 @@ def test_numerics_follow_capability(monkeypatch):
         assert machine.resolve_dtype("auto", "cuda:0") == dtype
 
 
+@pytest.mark.parametrize(("vendor", "kind", "numerics"), [
+    ("AuthenticAMD", "x86_64", "fast"), ("GenuineIntel", "x86_64", "reference"), ("", "aarch64", "reference"),
+    ("Intel64 Family 6 Model 85 Stepping 7, GenuineIntel", "AMD64", "reference")])  # as Windows names it
+def test_products_follow_the_processor(vendor, kind, numerics, monkeypatch):
+    monkeypatch.setattr(machine, "_cpuinfo", lambda key: "")
+    monkeypatch.setattr(machine.platform, "processor", lambda: vendor)
+    monkeypatch.setattr(machine.platform, "machine", lambda: kind)
+    monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: True)
+    assert machine.resolve_numerics("auto", "cpu", "float32") == numerics
+    assert machine.resolve_numerics("auto", "cpu", "bfloat16") == "fast"  # whoever made it
+    assert machine.resolve_numerics("auto", "cuda", "bfloat16") == "reference"
+    assert machine.resolve_numerics("reference", "cpu", "bfloat16") == "reference"
+
+
+def test_fast_products_are_refused_where_there_are_none():
+    with pytest.raises(ValueError, match="fast is for a CPU, and train.device is cuda; leave it at auto"):
+        machine.resolve_numerics("fast", "cuda", "bfloat16")
+
+
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_numerics_that_are_asked_for_are_used(dtype):
     assert machine.resolve_dtype(dtype, "cpu") == dtype == machine.resolve_dtype(dtype, "cuda")

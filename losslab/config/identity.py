@@ -20,7 +20,7 @@ DEFAULTS: dict[str, object] = {
     "train.seq_len": 0, "train.batch_size": 16, "train.micro_batch_size": 0,
     "train.learning_rate": 1e-3, "train.min_learning_rate": 1e-4, "train.warmup_steps": 100,
     "train.weight_decay": 0.1, "train.betas": (0.9, 0.99), "train.grad_clip": 1.0, "train.skip_spikes": False,
-    "train.device": "auto", "train.dtype": "auto",
+    "train.device": "auto", "train.dtype": "auto", "train.numerics": "reference",
     "train.optimizer": "adamw", "train.momentum": 0.95, "train.embedding_rate_ratio": 1.0,
     "train.head_rate_ratio": 1.0, "train.vector_rate_ratio": 1.0, "train.schedule": "cosine", "train.decay_share": 0.4,
     "train.initial_batch_size": 0, "train.batch_warmup_steps": 0,

@@ -65,6 +65,8 @@ class TrainConfig:
     """`auto`, `cpu`, `cuda` or `mps`; resolved once and then part of the condition."""
     dtype: str = "auto"
     """Precision of matrix products, Muon's among them: `auto`, `float32` or `bfloat16`; part of the condition."""
+    numerics: str = "auto"
+    """Products of the model on a CPU: `auto`, `reference` (PyTorch's own) or `fast`; part of the condition."""
     log_every: int = outside(10, "what the log shows")
     """Steps between log lines."""
     checkpoint_every: int = outside(0, "resuming is bit-identical")
@@ -85,6 +87,8 @@ class TrainConfig:
             raise ValueError(f"train.device must be auto, cpu, cuda or mps, or cuda:N, got {shown(self.device)}")
         if self.dtype not in ("auto", "float32", "bfloat16"):
             raise ValueError(f"train.dtype must be auto, float32 or bfloat16, got {shown(self.dtype)}")
+        if self.numerics not in ("auto", "reference", "fast"):
+            raise ValueError(f"train.numerics must be auto, reference or fast, got {shown(self.numerics)}")
 
     def _check_batches(self) -> None:
         for name in ("batch_size", "initial_batch_size"):

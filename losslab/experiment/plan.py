@@ -40,7 +40,9 @@ class Experiment:
         progress: Progress | None = None,
     ):
         device = machine.resolve_device(config.train.device)
-        numerics = replace(config.train, device=device, dtype=machine.resolve_dtype(config.train.dtype, device))
+        dtype = machine.resolve_dtype(config.train.dtype, device)
+        numerics = replace(config.train, device=device, dtype=dtype,
+                           numerics=machine.resolve_numerics(config.train.numerics, device, dtype))
         self.start = start.read(config.start) if config.start else None
         config = self.start.settle(config) if self.start else config
         parsed = self.start.formula(config.loss) if self.start else formula.parse(config.loss)

@@ -5,7 +5,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from losslab.config import ModelConfig
+from losslab.kernels import products
 from losslab.model.language_model import Cache
+from losslab.model.linear import Linear
 from losslab.model.rotary import Rotation, rotate
 
 EPSILON = 1e-6  # of every RMS norm, as in Llama
@@ -22,8 +24,8 @@ class Attention(nn.Module):
     def __init__(self, config: ModelConfig):
         super().__init__()
         self.n_head, self.dropout, self.qk_norm = config.n_head, config.dropout, config.qk_norm
-        self.c_attn = nn.Linear(config.n_embd, 3 * config.n_embd, bias=config.bias)
-        self.c_proj = nn.Linear(config.n_embd, config.n_embd, bias=config.bias)
+        self.c_attn = Linear(config.n_embd, 3 * config.n_embd, bias=config.bias)
+        self.c_proj = Linear(config.n_embd, config.n_embd, bias=config.bias)
         self.resid_dropout = nn.Dropout(config.dropout)
 
     def forward(
@@ -42,16 +44,15 @@ class Attention(nn.Module):
         if mask is None and past and seq > 1:  # several new tokens behind a cache: the causal mask is no longer square
             mask = torch.ones(1, seq, past + seq, dtype=torch.bool, device=x.device).tril(past)
         if mask is not None:
-            y = F.scaled_dot_product_attention(q, k, v, attn_mask=mask[:, None], dropout_p=dropout)
+            y = products.attention(q, k, v, attn_mask=mask[:, None], dropout_p=dropout)
         else:
-            y = F.scaled_dot_product_attention(q, k, v, dropout_p=dropout, is_causal=past == 0)
+            y = products.attention(q, k, v, dropout_p=dropout, is_causal=past == 0)
         return self.resid_dropout(self.c_proj(y.transpose(1, 2).reshape(batch, seq, width)))
 
     def _placed(self, x: Tensor, rotation: Rotation | None) -> Tensor:
-        """Queries or keys as the scores take them, computed in float32 where the products are in bfloat16."""
-        dtype = x.dtype
+        """Queries or keys as the scores take them, in float32 where the products are in bfloat16."""
         if rotation is not None:
             x = rotate(x, rotation)
         if self.qk_norm:
             x = F.rms_norm(x, x.shape[-1:], eps=EPSILON)
-        return x.to(dtype)
+        return x

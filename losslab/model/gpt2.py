@@ -12,6 +12,7 @@ from losslab.config import ModelConfig
 from losslab.formula import Transform
 from losslab.model.attention import EPSILON, Attention
 from losslab.model.language_model import Cache, LanguageModel
+from losslab.model.linear import Linear
 from losslab.model.rotary import Rotary, Rotation
 
 DRAWN_AT_ONCE = 2**20  # numbers
@@ -32,8 +33,8 @@ class MLP(nn.Module):
 
     def __init__(self, config: ModelConfig):
         super().__init__()
-        self.c_fc = nn.Linear(config.n_embd, 4 * config.n_embd, bias=config.bias)
-        self.c_proj = nn.Linear(4 * config.n_embd, config.n_embd, bias=config.bias)
+        self.c_fc = Linear(config.n_embd, 4 * config.n_embd, bias=config.bias)
+        self.c_proj = Linear(4 * config.n_embd, config.n_embd, bias=config.bias)
         self.dropout = nn.Dropout(config.dropout)
         self.activation = ACTIVATIONS[config.activation]
 
