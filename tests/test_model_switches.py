@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from checkpoints import with_about
 from torch.testing import assert_close
 
-from losslab import checkpoint
+from losslab import checkpoint, optim
 from losslab import tokenizer as tokenizers
 from losslab.config import ModelConfig, TrainConfig
 from losslab.corpus import Document
@@ -217,13 +217,26 @@ def test_a_block_that_begins_at_zero_is_the_identity_and_learns():
     assert all(block.attn.c_proj.weight.grad.any() and block.mlp.c_proj.weight.grad.any() for block in model.h)
 
 
-def test_a_modern_model_is_trained_saved_measured_and_sampled(tmp_path):
+def test_a_modern_model_is_trained_stopped_saved_resumed_measured_and_sampled(tmp_path):
     tokenizer, text = tokenizers.make("bytes"), np.frombuffer(b"abcdefgh" * 4, dtype=np.uint8).astype(np.int64)
-    model = initialized(dataclasses.replace(MODERN, num_positions=31), 257, 0)
+    sizes = dataclasses.replace(MODERN, num_positions=31, dropout=0.01)
     config = TrainConfig(num_steps=60, batch_size=1, learning_rate=0.02, min_learning_rate_ratio=1.0, weight_decay=0.0)
-    train(model, lambda step: (text[None, :-1], text[None, 1:]), Objective.parse("cross_entropy"), config)
+
+    def trained(model, **how):
+        train(model, lambda step: (text[None, :-1], text[None, 1:]), Objective.parse("cross_entropy"), config, **how)
+        return model
+
+    model, begun = trained(initialized(sizes, 257, 0)).eval(), initialized(sizes, 257, 0)
+    optimizer = optim.build(begun, config)
+    trained(begun, optimizer=optimizer, on_step=lambda info: info.step == 30)
+    path = checkpoint.save(tmp_path / "30", begun, tokenizer, step=30, tokens=930, seconds=1.0, optimizer=optimizer)
+    resumed = checkpoint.load(path).model
+    again = optim.build(resumed, config)
+    checkpoint.restore_optimizer(path, resumed, again)
+    trained(resumed, optimizer=again, start_step=30)
+    assert all(torch.equal(a, b) for a, b in zip(model.parameters(), resumed.parameters(), strict=True))
     path = checkpoint.save(tmp_path, model, tokenizer, step=60, tokens=60 * 31, seconds=1.0)
-    loaded = checkpoint.load(path).model
+    loaded = checkpoint.load(path).model.eval()
     assert loaded.config == model.config and "wpe.weight" not in loaded.state_dict()
     assert torch.equal(loaded(TOKENS), model(TOKENS))
     assert generate(loaded, tokenizer, "abcd", num_tokens=60, temperature=0) == "abcdefgh" * 8  # beyond the context

@@ -49,7 +49,7 @@ class Rotary:
 
 
 def rotate(x: Tensor, rotation: Rotation) -> Tensor:
-    """Turn queries or keys `[batch, head, seq, head_width]`; the result has the precision of the angles or a better."""
+    """Turn queries and keys `[batch, head, seq, head_width]`; the result has the angles' precision or a better one."""
     cos, sin = rotation
     first, second = x.chunk(2, dim=-1)
     return torch.cat([first * cos - second * sin, second * cos + first * sin], dim=-1)
