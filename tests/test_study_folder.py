@@ -15,6 +15,7 @@ from losslab.cli import studying
 from losslab.study import Arm, Study
 from losslab.study.conducting import thin
 from losslab.study.folder import begin, difference
+from losslab.tune.choice import Trial, Tuned
 
 ARMS = (Arm("cross_entropy"), Arm("squentropy", "slow", {"train.learning_rate": 1e-3}, {"square_weight": [1.0, 2.0]}))
 BEGUN = Study(ARMS, name="rates", preset="tiny", settings={"train.num_tokens": 20_000}, seeds=(0, 1),
@@ -161,7 +162,7 @@ def test_a_study_that_cannot_be_run_is_not_begun(place, capsys):
 def trained(monkeypatch, tmp_path):
     """Runs of two arms, as if they had been trained."""
     monkeypatch.chdir(tmp_path)
-    runs = [write_run(tmp_path / "runs" / "rates", loss, seed, nll + seed / 100, **own)
+    runs = [write_run(Path("runs/rates"), loss, seed, nll + seed / 100, **own)
             for loss, nll, own in (("cross_entropy", 1.5, {}), ("squentropy", 1.6, {"learning_rate": 1e-3}))
             for seed in (0, 1)]
 
@@ -174,6 +175,7 @@ def trained(monkeypatch, tmp_path):
     monkeypatch.setattr("losslab.study.conducting.plan", Planned)
     monkeypatch.setattr("losslab.study.comparing.plan", Planned)
     monkeypatch.setattr("losslab.study.comparing.execute", lambda *a, **b: None)
+    monkeypatch.setattr("losslab.report.page.still", lambda spec: "")  # to draw takes seconds, and numbers its parts
     return runs
 
 
@@ -197,3 +199,50 @@ def test_labels_and_question_reach_the_document_the_page_and_the_folder(trained,
     changed = refuses(capsys, "compare", "study.toml", "--name", "rates", "--margin", "0.1")
     assert "runs/rates/study.toml was begun with margin 0.002, and is now asked with 0.1" in changed
     assert changed == refuses(capsys, "compare", "study.toml", "--name", "rates", "--margin", "0.1", "--dry-run")
+
+
+RATES = Study((Arm("cross_entropy"), Arm("squentropy", "slow & steady", {"train.learning_rate": 1e-3})), name="rates",
+              question="Is <slow> better?", seeds=(0, 1), baseline="slow & steady", margin=0.5,
+              tune={"trials": 2, "space": {"learning_rate": {}}})
+
+
+def as_tuned(arms, *_, **__):
+    """What tuning found, as if it had tried two rates."""
+    tried = {rate: Trial({"train.learning_rate": rate}, "finished", nll, (1_000_000,), (f"trials/{rate}",))
+             for rate, nll in ((1e-3, 1.5), (4e-3, 1.6))}
+    return {name: Tuned(config, {"train.learning_rate": 1e-3}, tuple(tried.values()), True, 0.9, {"2": 0.1}, "ladder")
+            for name, config in arms.items()}
+
+
+def test_the_command_the_function_and_the_report_of_a_study_write_the_same(trained, capsys, monkeypatch):
+    monkeypatch.setattr("losslab.tune.tune", as_tuned)
+    RATES.write("study.toml")
+    assert losslab("compare", "study.toml", "--store", "runs/rates") == 0
+    folder, told = Path("runs/rates"), capsys.readouterr().out.partition("\n\nreport: ")[0]
+    document = json.loads((folder / "verdict.json").read_text())
+    page, command = (folder / "report.html").read_text(), document["command"]
+    assert document["baseline"] == "slow & steady" and document["margin"] == 0.5
+    assert "at the settings chosen by 2 trials each" in document["verdict"]
+    assert losslab("report", "runs/rates", "--out", "page.html") == 0
+    assert capsys.readouterr().out == f"{told}\n\nreport: page.html\n" and Path("page.html").read_text() == page
+    assert json.loads(Path("page.json").read_text()) | {"report": "runs/rates/report.html"} == document
+    for name in ("verdict.json", "report.html", "report.md"):
+        (folder / name).unlink()
+    study.conduct(RATES, folder, command=command)
+    assert json.loads((folder / "verdict.json").read_text()) == document
+    assert (folder / "report.html").read_text() == page and (folder / "report.md").is_file()
+    assert losslab("report", "runs/rates", "--baseline", "cross_entropy", "--margin", "0.01", "--json") == 0
+    other = json.loads(capsys.readouterr().out)
+    assert other["baseline"] == "cross_entropy" and other["margin"] == 0.01 and other["arms"][0]["tuned"]
+
+
+def test_the_report_of_a_study_without_its_arms_says_so_and_damage_is_one_sentence(trained, capsys):
+    study.conduct(replace(RATES, tune={}, baseline=""), "runs/rates")
+    arms = Path("runs/rates/arms.json")
+    arms.write_text(arms.read_text().replace("slow", "fast"))
+    assert "arms.json" in refuses(capsys, "report", "runs/rates")
+    arms.unlink()
+    assert losslab("report", "runs/rates", "--json") == 0
+    out, err = capsys.readouterr()
+    assert {arm["name"] for arm in json.loads(out)["arms"]} == {"cross_entropy", "squentropy"}
+    assert err.startswith("runs/rates does not say which runs are which arm of its study")

@@ -33,6 +33,7 @@ from losslab.cli.measuring import task_names, task_scores
 from losslab.cli.speech import (
     OK,
     Ticker,
+    command_line,
     exit_code,
     outcome,
     run_lines,
@@ -107,12 +108,17 @@ def conduct(wanted, store: Path, *, workers: int, threads: int, trust: tuple[str
                                     names=list(wanted.configs))
         show(estimate, _estimate_text(estimate), json)
         return OK
-    compared = studies.conduct(wanted, store, workers=workers, threads=threads, trusted=trust, tell=tell,
-                               progress=Ticker())
     names = task_names(",".join(wanted.tasks)) if wanted.tasks else []
-    document = showing.comparison(compared, page or store / "report.html", None if json and names else json)
-    if wanted.name:
-        records.write_json(store / studies.VERDICT, document)
+    document: dict = {}
+
+    def shown(told: dict) -> None:
+        document.update(told)
+        if not (json and names):  # with tasks, one document holds both
+            showing.verdict(told, json)
+
+    compared = studies.conduct(wanted, store, workers=workers, threads=threads, trusted=trust, page=page,
+                               command=command_line(), shown=shown, tell=tell, progress=Ticker())
+    showing.written(document["report"], json)
     code = OK
     if names:
         found = [records.read(run.path) for run in compared.runs]
