@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from experiments import place as place
 from report_runs import write_run
 
 from losslab import formula, lossfile, study
-from losslab.cli import studying
+from losslab.cli import studying, training
 from losslab.study import Arm, Study
 from losslab.study.conducting import thin
 from losslab.study.folder import begin, difference
@@ -154,6 +155,21 @@ def test_a_study_that_cannot_be_run_is_not_begun(place, capsys):
     Path("study.toml").write_text('name = "rates"\n[[arm]]\nloss = "mse"\n[[arm]]\nloss = "squentropi"\n')
     assert "did you mean squentropy?" in refuses(capsys, "compare", "study.toml", "--corpus", "text.txt", *FAST)
     assert not Path("runs/rates/study.toml").exists()
+
+
+@pytest.mark.parametrize("store", [(), ("--store", "shared")])
+def test_a_study_that_is_saved_and_its_file_are_one_study_in_one_folder(place, capsys, monkeypatch, store):
+    begun = []
+    monkeypatch.setattr(training, "conduct", lambda wanted, folder, **_: begun.append((wanted, folder)) or 0)
+    flags = ("cross_entropy", "--arm", "squentropy; train.learning-rate=2e-3", "--seeds", "2", "--corpus", "text.txt")
+    assert losslab("compare", *flags, "--save", "my rates.toml", *store) == 0
+    again = capsys.readouterr().err.partition("`")[2].partition("`")[0]
+    assert losslab(*shlex.split(again)[1:]) == losslab("compare", "my rates.toml", *store) == 0
+    assert begun[0] == begun[1] == begun[2] and begun[0][0].name == "my-rates"
+    assert begun[0][1] == Path(store[1] if store else "runs/my-rates")
+    assert losslab("compare", *flags, "--save", "s.toml", "--name", "other", *store) == 0
+    assert study.read("s.toml").name == "other"
+    assert "--save takes a file that ends in .toml" in refuses(capsys, "compare", *flags, "--save", "s")
 
 
 # --- what it leaves in its folder --------------------------------------------------------------

@@ -110,7 +110,7 @@ def study(words: Sequence[str], asked: Asked):
         return Study(arms=named + arms, settings=settings, **values), False
     begun = read(files[0])
     if not begun.name and "name" not in values:
-        values["name"] = Path(files[0]).stem
+        values["name"] = checks.name_of(Path(files[0]))
     if "preset" in values:
         values |= {"size": "", "recipe": "", "data": ""}
     _allow(arms)
