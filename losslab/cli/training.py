@@ -118,7 +118,7 @@ def conduct(wanted, store: Path, *, workers: int, threads: int, trust: tuple[str
             tell(told)
         planned = running.plan(list(wanted.configs.values()), wanted.seeds, store, tell=tell, progress=Ticker(),
                                trusted=trust)
-        estimate = running.estimate(planned, workers=workers, threads=threads, trials=studies.trials(wanted),
+        estimate = running.estimate(planned, workers=workers, threads=threads, rounds=studies.rounds(wanted),
                                     names=list(wanted.configs))
         show(estimate, _estimate_text(estimate), json)
         return OK

@@ -1,10 +1,10 @@
 """A study: a question, arms, seeds and a tuning budget, in a file; its runs, looks and verdict, in a folder."""
 
 from losslab.study.comparing import compare
-from losslab.study.conducting import conduct, thin, trials
+from losslab.study.conducting import conduct, rounds, thin
 from losslab.study.file import Arm, Study, from_dict, read
 from losslab.study.folder import VERDICT, check
 from losslab.study.verdict import again
 
-__all__ = ["VERDICT", "Arm", "Study", "again", "check", "compare", "conduct", "from_dict", "read", "thin",
-           "trials"]
+__all__ = ["VERDICT", "Arm", "Study", "again", "check", "compare", "conduct", "from_dict", "read", "rounds",
+           "thin"]

@@ -49,7 +49,8 @@ def conduct(
     if study.name and not check(folder, study):
         # an arm that cannot be run is said before it is part of what was begun
         plan(list(configs.values()), study.seeds[:1], folder, trusted=trusted, tell=tell, progress=progress)
-        begin(folder, study)
+        if added := begin(folder, study):
+            tell(added)
     if study.tune:
         from losslab import tune
 
@@ -91,14 +92,24 @@ def _compared(
     return replace(found, matching=match.told(study.match, dict(zip(names, costs, strict=True)), plain, found))
 
 
-def trials(study: Study) -> int:
-    """Runs of each arm that tune it; 0 for a study that does not tune."""
+def rounds(study: Study) -> list[tuple[int, float]]:
+    """What tuning runs of each arm, round by round: how many runs, and their share of a run's updates."""
     if not study.tune:
-        return 0
+        return []
     from losslab import tune
 
     asked = tune.Tuning.from_dict(study.tune)
-    return asked.trials * asked.seeds
+    one_number = len(asked.space) == 1 and not study.spaces and all(
+        isinstance(each, tune.Range) for each in asked.space.values())
+    if asked.method == "halving":
+        every = [(count, 1 / divisor) for count, divisor in tune.search.rungs(asked.trials)]
+    elif asked.method == "ladder" or not asked.method and one_number:
+        first = min(3, asked.trials)  # then two at a time; one at a time where the best is at the edge
+        pairs, odd = divmod(asked.trials - first, 2)
+        every = [(first, 1.0), *[(2, 1.0)] * pairs, *[(1, 1.0)] * odd]
+    else:
+        every = [(asked.trials, 1.0)]
+    return [(count * asked.seeds, share) for count, share in every]
 
 
 def thin(study: Study) -> str:
