@@ -11,7 +11,7 @@ from commands import FAST, losslab, refuses
 from experiments import place as place
 from report_runs import write_run
 
-from losslab import formula, lossfile, study
+from losslab import comparison, formula, lossfile, records, study
 from losslab.cli import studying, training
 from losslab.study import Arm, Study
 from losslab.study.conducting import thin
@@ -57,8 +57,13 @@ def test_a_study_is_not_continued_with_other_settings(tmp_path, changes, told):
     {"baseline": "cross_entropy"}, {"settings": {"train.num_tokens": 20_000, "evaluate.batch_size": 4}},
 ])
 def test_seeds_arms_and_trials_may_be_added_and_the_same_may_be_said_otherwise(tmp_path, changes):
-    begin(tmp_path, BEGUN)
-    begin(tmp_path, replace(BEGUN, **changes))
+    assert not begin(tmp_path, BEGUN)
+    said = begin(tmp_path, replace(BEGUN, **changes))
+    added = [text for key, text in (("seeds", "seed 7"), ("arms", "the arm 'mse'"),
+                                    ("tune", "6 more trials of each arm")) if key in changes]
+    path = tmp_path / "study.toml"
+    assert said == (f"{path} now has {added[0]} too: what is done is kept, only what is missing is run, and `losslab "
+                    f"compare {path} --store {tmp_path}` goes on with all of it" if added else "")
     assert study.read(tmp_path / "study.toml") == replace(BEGUN, **changes) and not difference(BEGUN, BEGUN)
 
 
@@ -178,8 +183,9 @@ def test_a_study_that_is_saved_and_its_file_are_one_study_in_one_folder(place, c
 def trained(monkeypatch, tmp_path):
     """Runs of two arms, as if they had been trained."""
     monkeypatch.chdir(tmp_path)
-    runs = [write_run(Path("runs/rates"), loss, seed, nll + seed / 100, **own)
-            for loss, nll, own in (("cross_entropy", 1.5, {}), ("squentropy", 1.6, {"learning_rate": 1e-3}))
+    runs = [write_run(Path("runs/rates"), loss, seed, nll + seed * more, **own)
+            for loss, nll, more, own in (("cross_entropy", 1.5, 0.01, {}),
+                                         ("squentropy", 1.6, 0.04, {"learning_rate": 1e-3}))
             for seed in (0, 1)]
 
     class Planned:
@@ -250,6 +256,33 @@ def test_the_command_the_function_and_the_report_of_a_study_write_the_same(train
     assert losslab("report", "runs/rates", "--baseline", "cross_entropy", "--margin", "0.01", "--json") == 0
     other = json.loads(capsys.readouterr().out)
     assert other["baseline"] == "cross_entropy" and other["margin"] == 0.01 and other["arms"][0]["tuned"]
+
+
+def test_an_arm_that_is_added_is_said_and_belongs_to_the_family(trained, capsys):
+    one = '[[arm]]\nloss = "{}"\n'
+    Path("rates.toml").write_text("seeds = 2\n" + one.format("cross_entropy") + one.format("squentropy"))
+    for seed, nll in ((0, 1.55), (1, 1.5601)):
+        trained.append(write_run(Path("runs/rates"), "mse", seed, nll, learning_rate=2e-3))
+    before = replace(study.read("rates.toml"), name="rates")
+    trained[4:], later = [], trained[4:]
+    study.conduct(before, "runs/rates")
+    trained += later
+    capsys.readouterr()
+    assert losslab("compare", "rates.toml", "--arm", "mse", "--json") == 0
+    out, err = capsys.readouterr()
+    assert [line for line in err.splitlines() if "now has" in line] == [
+        "runs/rates/study.toml now has the arm 'mse' too: what is done is kept, only what is missing is run, and "
+        "`losslab compare runs/rates/study.toml` goes on with all of it"]
+    condition = {run.loss: run.condition for run in trained}
+    first, second = records.looks("runs/rates", trained, condition["cross_entropy"], "nll")
+    assert set(first.arms) == {condition["squentropy"]}
+    assert condition["mse"] in second.arms and second.level == pytest.approx(0.008)
+    arms = {arm["name"]: arm for arm in json.loads(out)["arms"]}
+    (look,) = arms["mse"]["looks"]
+    alone = comparison.compare([run for run in trained if run.loss != "squentropy"], baseline="cross_entropy")
+    assert look["look"] == 2 and look["p_holm"] == pytest.approx(2 * alone.arm("mse").difference.p_value, rel=1e-9)
+    refused = refuses(capsys, "compare", "rates.toml")
+    assert "was begun with the arm 'mse', and is now asked without it" in refused
 
 
 def test_the_report_of_a_study_without_its_arms_says_so_and_damage_is_one_sentence(trained, capsys):
