@@ -45,7 +45,7 @@ class Progress(Protocol):
             what: what is at work, such as `tokenizing tales`.
             done: so far, in `unit`.
             total: in all; 0 where it is not known. Where `done` is 0 too, `what` is news, to be said once.
-            unit: what is counted, such as `tokens`.
+            unit: what is counted, such as `tokens`; `seconds` of work of which nothing else is known.
             running: every run, where it is training that is reported.
         """
 
@@ -86,7 +86,8 @@ class Lines:
 
     Args:
         tell: takes a line.
-        every_seconds: between two lines; work that is over sooner is not worth one. Training is, from the start.
+        every_seconds: between two lines; work that is over sooner is not worth one, unless more work follows at once.
+            Training is, from the start.
         clock: seconds of a clock that only goes forward.
     """
 
@@ -95,14 +96,17 @@ class Lines:
         self.tell, self.every_seconds, self.clock = tell, every_seconds, clock
         self.state: State | None = None
         self._begun: tuple[float, int] | None = None  # the first report of this work with something done
-        self._next = 0.0
+        self._next = self._reported = self._quiet_since = 0.0
 
     def __call__(
         self, what: str, done: int, total: int, unit: str = "bytes", running: Sequence[Running] = ()
     ) -> None:
         now = self.clock()
+        if self.state is None or now - self._reported >= self.every_seconds:
+            self._quiet_since = now  # nothing was at work before
+        self._reported = now
         if self.state is None or self.state.what != what:
-            self._begun, self._next = None, now if running else now + self.every_seconds
+            self._begun, self._next = None, now if running else self._quiet_since + self.every_seconds
         if self._begun is None and done:
             self._begun = now, done  # what was done before, and the time until then, say nothing of the rate
         since, before = self._begun or (now, done)
@@ -116,7 +120,8 @@ class Lines:
         if state.is_news:
             self.tell(printable(state.what))
         elif self.clock() >= self._next:
-            self._next = self.clock() + self.every_seconds
+            self._quiet_since = self.clock()
+            self._next = self._quiet_since + self.every_seconds
             self.tell(line(state))
 
 
@@ -126,6 +131,8 @@ def line(state: State, most_named: int | None = MAX_NAMED) -> str:
         return _training(state, most_named)
     if state.is_news:
         return printable(state.what)
+    if state.unit == "seconds":
+        return f"{printable(state.what)}: {duration(state.done)} so far"
     done, total, rate = (_count(count, state.unit) for count in (state.done, state.total, state.per_second))
     unit = "MB" if state.unit == "bytes" else state.unit
     parts = [f"{printable(state.what)}: {done}{f' of {total}' if state.total else ''} {unit}"]

@@ -9,6 +9,7 @@ from commands import COMPARE, FAST, TRAIN, losslab, refuses
 from experiments import place as place
 
 from losslab import records
+from losslab.cli import application, mistakes
 
 pytestmark = pytest.mark.usefixtures("place")
 
@@ -124,3 +125,24 @@ def test_no_loss_is_said_before_anything_is_spent(capsys):
     assert losslab("compare", "--corpus", "nowhere.txt") == 2
     lines = capsys.readouterr().err.splitlines()
     assert lines[0] == f"{said} compare them" and "nowhere.txt" in lines[-1]
+
+
+def test_what_a_command_cannot_do_without_is_said_with_an_example(capsys):
+    for typed, sentence in (
+        ("noise", "`losslab noise` needs LOSS, such as `losslab noise squentropy`"),
+        ("noise --seeds", "--seeds needs a value after it, such as --seeds 20; `losslab noise --help` says which"),
+        ("compare mse --seeds", "--seeds needs a value after it; `losslab compare --help` says which"),
+        ("runs tag runs/a", "`losslab runs tag` needs RUN and TAGS, such as `losslab runs tag runs/RUN good`"),
+        ("noise a b c", "`losslab noise` has no use for 'c'; `losslab noise --help` says what it takes"),
+    ):
+        assert refuses(capsys, *typed.split()) == f"error: {sentence}"
+
+
+def test_every_command_that_needs_something_has_an_example():
+    def commands(app):
+        return [app] if app.default_command else [one for name in app if not name.startswith("-")
+                                                  for one in commands(app[name])]
+
+    needed = {argument.name.lstrip("-") for command in commands(application.app)
+              for argument in command.assemble_argument_collection(parse_docstring=False) if argument.required}
+    assert needed and needed == mistakes.EXAMPLES.keys()

@@ -24,6 +24,18 @@ def test_lines_come_now_and_then_with_rate_and_time_and_news_at_once():
                     "tokenizing: 2.0 of 53.2 MB, 0.1 MB/s, 8 min 32 s left"]  # fmt: skip
 
 
+def test_many_short_works_after_each_other_are_not_a_silence():
+    now, told = [0.0], []
+    tell = Lines(told.append, every_seconds=15.0, clock=lambda: now[0])
+    for run in range(8):
+        for seconds in (1, 2, 3):
+            now[0] += 1
+            tell(f"trying {run}.py", seconds, 0, "seconds")
+        now[0] += 1
+        tell("checking runs", run + 1, 8, "runs")
+    assert told == ["checking runs: 4 of 8 runs", "trying 7.py: 3 s so far"]
+
+
 def test_what_was_done_before_is_not_the_rate_and_a_loop_need_not_know_what_it_counts():
     now, told = [100.0], []
     count = counting(Lines(told.append, every_seconds=5.0, clock=lambda: now[0]), "piqa", "requests")

@@ -1,17 +1,21 @@
 """Arms x seeds in workers: pairs that match, workers that die, work that is not done twice."""
 
 import contextlib
+import itertools
 import os
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from experiments import change, small_text
 from experiments import place as place
 
 from losslab import processes, records, running, study
+from losslab.lossfile import trial
 
 pytestmark = pytest.mark.usefixtures("place")
 QUICK = change(train={"num_steps": 12})
@@ -133,10 +137,23 @@ def test_two_studies_do_not_share_a_store_at_once():
             study.compare(arms("cross_entropy"), [0], "runs")
 
 
-def test_numerics_are_chosen_once_for_all_arms():
-    planned = running.plan([change(QUICK, train={"dtype": "float32"}), change(QUICK, loss="mse")], [0], "runs")
+def test_numerics_are_chosen_once_for_all_arms_and_every_check_is_told():
+    told = []
+    planned = running.plan([change(QUICK, train={"dtype": "float32"}), change(QUICK, loss="mse")], [0], "runs",
+                           progress=lambda *report: told.append(report))
+    assert told[-2:] == [("checking runs", 1, 2, "runs"), ("checking runs", 2, 2, "runs")]
     assert {e.config.train.dtype for e in planned.experiments} == {"float32"}
     assert all(e.config.train.device == "cpu" for e in planned.experiments)
+
+
+def test_how_long_a_loss_file_is_being_tried_is_told(monkeypatch):
+    Path("mine.py").write_text("def mine(prediction):\n    return 1.5 * prediction.nll\n")
+    told, clock = [], itertools.count(0, 0.75)
+    # three readings of a clock that goes on by 0.75 s each, whatever the trial takes
+    monkeypatch.setattr(trial, "time", SimpleNamespace(monotonic=lambda: min(next(clock), 3.0), sleep=time.sleep))
+    running.plan(arms("mine.py"), [0, 1], "runs", progress=lambda *report: told.append(report))
+    assert [report for report in told if "trying" in report[0]] == [
+        ("trying mine.py", 2, 0, "seconds"), ("trying mine.py", 3, 0, "seconds")]
 
 
 def test_an_unwritable_store_is_one_sentence():

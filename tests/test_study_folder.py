@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,11 +11,12 @@ from commands import FAST, losslab, refuses
 from experiments import place as place
 from report_runs import write_run
 
-from losslab import formula, lossfile, study
-from losslab.cli import studying
+from losslab import comparison, formula, lossfile, records, study
+from losslab.cli import studying, training
 from losslab.study import Arm, Study
 from losslab.study.conducting import thin
 from losslab.study.folder import begin, difference
+from losslab.tune.choice import Trial, Tuned
 
 ARMS = (Arm("cross_entropy"), Arm("squentropy", "slow", {"train.learning_rate": 1e-3}, {"square_weight": [1.0, 2.0]}))
 BEGUN = Study(ARMS, name="rates", preset="tiny", settings={"train.num_tokens": 20_000}, seeds=(0, 1),
@@ -55,8 +57,13 @@ def test_a_study_is_not_continued_with_other_settings(tmp_path, changes, told):
     {"baseline": "cross_entropy"}, {"settings": {"train.num_tokens": 20_000, "evaluate.batch_size": 4}},
 ])
 def test_seeds_arms_and_trials_may_be_added_and_the_same_may_be_said_otherwise(tmp_path, changes):
-    begin(tmp_path, BEGUN)
-    begin(tmp_path, replace(BEGUN, **changes))
+    assert not begin(tmp_path, BEGUN)
+    said = begin(tmp_path, replace(BEGUN, **changes))
+    added = [text for key, text in (("seeds", "seed 7"), ("arms", "the arm 'mse'"),
+                                    ("tune", "6 more trials of each arm")) if key in changes]
+    path = tmp_path / "study.toml"
+    assert said == (f"{path} now has {added[0]} too: what is done is kept, only what is missing is run, and `losslab "
+                    f"compare {path} --store {tmp_path}` goes on with all of it" if added else "")
     assert study.read(tmp_path / "study.toml") == replace(BEGUN, **changes) and not difference(BEGUN, BEGUN)
 
 
@@ -155,14 +162,30 @@ def test_a_study_that_cannot_be_run_is_not_begun(place, capsys):
     assert not Path("runs/rates/study.toml").exists()
 
 
+@pytest.mark.parametrize("store", [(), ("--store", "shared")])
+def test_a_study_that_is_saved_and_its_file_are_one_study_in_one_folder(place, capsys, monkeypatch, store):
+    begun = []
+    monkeypatch.setattr(training, "conduct", lambda wanted, folder, **_: begun.append((wanted, folder)) or 0)
+    flags = ("cross_entropy", "--arm", "squentropy; train.learning-rate=2e-3", "--seeds", "2", "--corpus", "text.txt")
+    assert losslab("compare", *flags, "--save", "my rates.toml", *store) == 0
+    again = capsys.readouterr().err.partition("`")[2].partition("`")[0]
+    assert losslab(*shlex.split(again)[1:]) == losslab("compare", "my rates.toml", *store) == 0
+    assert begun[0] == begun[1] == begun[2] and begun[0][0].name == "my-rates"
+    assert begun[0][1] == Path(store[1] if store else "runs/my-rates")
+    assert losslab("compare", *flags, "--save", "s.toml", "--name", "other", *store) == 0
+    assert study.read("s.toml").name == "other"
+    assert "--save takes a file that ends in .toml" in refuses(capsys, "compare", *flags, "--save", "s")
+
+
 # --- what it leaves in its folder --------------------------------------------------------------
 
 @pytest.fixture
 def trained(monkeypatch, tmp_path):
     """Runs of two arms, as if they had been trained."""
     monkeypatch.chdir(tmp_path)
-    runs = [write_run(tmp_path / "runs" / "rates", loss, seed, nll + seed / 100, **own)
-            for loss, nll, own in (("cross_entropy", 1.5, {}), ("squentropy", 1.6, {"learning_rate": 1e-3}))
+    runs = [write_run(Path("runs/rates"), loss, seed, nll + seed * more, **own)
+            for loss, nll, more, own in (("cross_entropy", 1.5, 0.01, {}),
+                                         ("squentropy", 1.6, 0.04, {"learning_rate": 1e-3}))
             for seed in (0, 1)]
 
     class Planned:
@@ -174,6 +197,7 @@ def trained(monkeypatch, tmp_path):
     monkeypatch.setattr("losslab.study.conducting.plan", Planned)
     monkeypatch.setattr("losslab.study.comparing.plan", Planned)
     monkeypatch.setattr("losslab.study.comparing.execute", lambda *a, **b: None)
+    monkeypatch.setattr("losslab.report.page.still", lambda spec: "")  # to draw takes seconds, and numbers its parts
     return runs
 
 
@@ -197,3 +221,77 @@ def test_labels_and_question_reach_the_document_the_page_and_the_folder(trained,
     changed = refuses(capsys, "compare", "study.toml", "--name", "rates", "--margin", "0.1")
     assert "runs/rates/study.toml was begun with margin 0.002, and is now asked with 0.1" in changed
     assert changed == refuses(capsys, "compare", "study.toml", "--name", "rates", "--margin", "0.1", "--dry-run")
+
+
+RATES = Study((Arm("cross_entropy"), Arm("squentropy", "slow & steady", {"train.learning_rate": 1e-3})), name="rates",
+              question="Is <slow> better?", seeds=(0, 1), baseline="slow & steady", margin=0.5,
+              tune={"trials": 2, "space": {"learning_rate": {}}})
+
+
+def as_tuned(arms, *_, **__):
+    """What tuning found, as if it had tried two rates."""
+    tried = {rate: Trial({"train.learning_rate": rate}, "finished", nll, (1_000_000,), (f"trials/{rate}",))
+             for rate, nll in ((1e-3, 1.5), (4e-3, 1.6))}
+    return {name: Tuned(config, {"train.learning_rate": 1e-3}, tuple(tried.values()), True, 0.9, {"2": 0.1}, "ladder")
+            for name, config in arms.items()}
+
+
+def test_the_command_the_function_and_the_report_of_a_study_write_the_same(trained, capsys, monkeypatch):
+    monkeypatch.setattr("losslab.tune.tune", as_tuned)
+    RATES.write("study.toml")
+    assert losslab("compare", "study.toml", "--store", "runs/rates") == 0
+    folder, told = Path("runs/rates"), capsys.readouterr().out.partition("\n\nreport: ")[0]
+    document = json.loads((folder / "verdict.json").read_text())
+    page, command = (folder / "report.html").read_text(), document["command"]
+    assert document["baseline"] == "slow & steady" and document["margin"] == 0.5
+    assert "at the settings chosen by 2 trials each" in document["verdict"]
+    assert losslab("report", "runs/rates", "--out", "page.html") == 0
+    assert capsys.readouterr().out == f"{told}\n\nreport: page.html\n" and Path("page.html").read_text() == page
+    assert json.loads(Path("page.json").read_text()) | {"report": "runs/rates/report.html"} == document
+    for name in ("verdict.json", "report.html", "report.md"):
+        (folder / name).unlink()
+    study.conduct(RATES, folder, command=command)
+    assert json.loads((folder / "verdict.json").read_text()) == document
+    assert (folder / "report.html").read_text() == page and (folder / "report.md").is_file()
+    assert losslab("report", "runs/rates", "--baseline", "cross_entropy", "--margin", "0.01", "--json") == 0
+    other = json.loads(capsys.readouterr().out)
+    assert other["baseline"] == "cross_entropy" and other["margin"] == 0.01 and other["arms"][0]["tuned"]
+
+
+def test_an_arm_that_is_added_is_said_and_belongs_to_the_family(trained, capsys):
+    one = '[[arm]]\nloss = "{}"\n'
+    Path("rates.toml").write_text("seeds = 2\n" + one.format("cross_entropy") + one.format("squentropy"))
+    for seed, nll in ((0, 1.55), (1, 1.5601)):
+        trained.append(write_run(Path("runs/rates"), "mse", seed, nll, learning_rate=2e-3))
+    before = replace(study.read("rates.toml"), name="rates")
+    trained[4:], later = [], trained[4:]
+    study.conduct(before, "runs/rates")
+    trained += later
+    capsys.readouterr()
+    assert losslab("compare", "rates.toml", "--arm", "mse", "--json") == 0
+    out, err = capsys.readouterr()
+    assert [line for line in err.splitlines() if "now has" in line] == [
+        "runs/rates/study.toml now has the arm 'mse' too: what is done is kept, only what is missing is run, and "
+        "`losslab compare runs/rates/study.toml` goes on with all of it"]
+    condition = {run.loss: run.condition for run in trained}
+    first, second = records.looks("runs/rates", trained, condition["cross_entropy"], "nll")
+    assert set(first.arms) == {condition["squentropy"]}
+    assert condition["mse"] in second.arms and second.level == pytest.approx(0.008)
+    arms = {arm["name"]: arm for arm in json.loads(out)["arms"]}
+    (look,) = arms["mse"]["looks"]
+    alone = comparison.compare([run for run in trained if run.loss != "squentropy"], baseline="cross_entropy")
+    assert look["look"] == 2 and look["p_holm"] == pytest.approx(2 * alone.arm("mse").difference.p_value, rel=1e-9)
+    refused = refuses(capsys, "compare", "rates.toml")
+    assert "was begun with the arm 'mse', and is now asked without it" in refused
+
+
+def test_the_report_of_a_study_without_its_arms_says_so_and_damage_is_one_sentence(trained, capsys):
+    study.conduct(replace(RATES, tune={}, baseline=""), "runs/rates")
+    arms = Path("runs/rates/arms.json")
+    arms.write_text(arms.read_text().replace("slow", "fast"))
+    assert "arms.json" in refuses(capsys, "report", "runs/rates")
+    arms.unlink()
+    assert losslab("report", "runs/rates", "--json") == 0
+    out, err = capsys.readouterr()
+    assert {arm["name"] for arm in json.loads(out)["arms"]} == {"cross_entropy", "squentropy"}
+    assert err.startswith("runs/rates does not say which runs are which arm of its study")

@@ -4,7 +4,7 @@ import os
 import sys
 from contextlib import contextmanager
 
-from cyclopts import CycloptsError, UnknownOptionError
+from cyclopts import CycloptsError
 
 from losslab.cli import (  # noqa: F401  (each adds its commands)
     calibrate,
@@ -12,6 +12,7 @@ from losslab.cli import (  # noqa: F401  (each adds its commands)
     exchange,
     family,
     measuring,
+    mistakes,
     noise,
     records,
     studies,
@@ -20,7 +21,7 @@ from losslab.cli import (  # noqa: F401  (each adds its commands)
 )
 from losslab.cli.application import app
 from losslab.cli.drawing import Ticker
-from losslab.cli.flags import current, unknown
+from losslab.cli.flags import current
 from losslab.cli.speech import MISSING_EXTRA, OK, STOPPED, USER_ERROR, sentence, tell
 
 INTERRUPTED, PIPE_CLOSED = 130, 141  # as shells count: 128 and the number of the signal
@@ -63,10 +64,8 @@ def main(arguments: list[str] | None = None) -> None:
         try:
             given = current(sys.argv[1:] if arguments is None else arguments)
             code = app(given, exit_on_error=False, print_error=False, result_action="return_value")
-        except UnknownOptionError as error:
-            raise ValueError(unknown(error)) from None
         except CycloptsError as error:
-            raise ValueError(str(error).strip()) from None
+            raise ValueError(mistakes.told(error)) from None
         sys.stdout.flush()
         code = code if isinstance(code, int) else OK
         if "WORLD_SIZE" in os.environ:  # started by torchrun: torch is loaded anyway

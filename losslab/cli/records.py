@@ -8,10 +8,11 @@ from cyclopts import Parameter
 
 from losslab import config as configuration
 from losslab.cli.application import app, runs_app
-from losslab.cli.flags import Data, Json, Tokenizer, given, known
-from losslab.cli.speech import OK, USER_ERROR, Ticker, show, tell
+from losslab.cli.flags import Data, Json, Tokenizer, given, known, margin_of
+from losslab.cli.speech import OK, USER_ERROR, Ticker, command_line, show, tell
 from losslab.words import printable
 
+STUDY = "study.toml"  # which `losslab.study` keeps in the folder of a study; importing it loads torch
 
 @app.command(sort_key=6)
 def corpus(name: str = "tales", *, tokenizer: Tokenizer = None, json: Json = False, data: Data = None):
@@ -141,27 +142,35 @@ def runs_tag(run: Path, tags: Annotated[list[str], Parameter(negative="")], *,
 
 @app.command(sort_key=8)
 def report(runs: Annotated[list[Path], Parameter(negative="")], *, out: Path = Path("report.html"),
-           baseline: str | None = None, margin: float = 0.002, json: Json = False):
-    """Write the page of runs that are already there.
+           baseline: str | None = None, margin: float | None = None, json: Json = False):
+    """Write the page of runs that are already there, or of a study as far as it has come.
 
     Parameters
     ----------
     runs
-        Run folders or stores.
+        Run folders or stores; the folder of a study alone gives its page, with its labels, baseline, margin and tuning.
     out
         Where the HTML page goes.
     baseline
-        The loss that others are compared with.
+        The loss that others are compared with; that of the study, or cross_entropy.
     margin
-        The difference in nats/token that would matter.
+        The difference in nats/token that would matter; that of the study, or 0.002.
     """
     from losslab import comparison, records
     from losslab.cli import showing
 
+    if margin is not None:
+        margin = margin_of(margin)
+    if len(runs) == 1 and (runs[0] / STUDY).is_file():
+        from losslab import study
+
+        compared, command = study.again(runs[0], baseline=baseline, margin=margin, tell=tell)
+        return showing.comparison(compared, out, json, command or command_line())
+    margin = 0.002 if margin is None else margin
     found = records.find(runs)
     stores = {(path.parent if records.is_run(path) else path).resolve() for path in runs}
     if len(stores) == 1:
         compared = comparison.judged(found, stores.pop(), baseline=baseline, margin=margin, tell=tell)
     else:  # no ledger is that of all
         compared = comparison.compare(found, baseline=baseline, margin=margin)
-    showing.comparison(compared, out, json)
+    return showing.comparison(compared, out, json, command_line())

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from losslab import config as configuration
 from losslab import tables
-from losslab.cli.speech import command_line, score_text, show
+from losslab.cli.speech import score_text, show
 from losslab.comparison import Comparison
 from losslab.progress import duration
 from losslab.records import Record, files
@@ -19,19 +19,28 @@ DOCUMENTS = ("spec.json", "environment.json", "result.json", "log.jsonl", "tags.
 SAID_ELSEWHERE = ("train.device", "train.dtype", "data.corpus")  # of the settings: by the machine and the corpus
 
 
-def comparison(found: Comparison, page: Path, as_json: bool | None) -> dict:
-    """Print a comparison (None: print nothing yet), write its page, and give the document of both."""
+def comparison(found: Comparison, page: Path, as_json: bool, command: str) -> None:
+    """Print a comparison, and write its page."""
     from losslab import report
 
-    page = page if page.suffix.lower() in (".html", ".htm") else page.with_name(f"{page.name}.html")
-    document = report.document(found, command=command_line())
-    shown = document | {"report": str(page)}
-    if as_json is not None:
-        show(shown, printable_lines(report.table(document)), as_json)  # first: writing may fail
+    page = report.page_at(page)
+    document = report.document(found, command=command)
+    verdict(document | {"report": str(page)}, as_json)  # first: writing may fail
     report.write(document, page)
-    if not as_json and as_json is not None:
+    written(page, as_json)
+
+
+def verdict(document: dict, as_json: bool) -> None:
+    """Print the document of a comparison."""
+    from losslab import report
+
+    show(document, "" if as_json else printable_lines(report.table(document)), as_json)
+
+
+def written(page: str | Path, as_json: bool) -> None:
+    """Say where the page of a comparison is."""
+    if not as_json:
         print(printable_lines(f"\nreport: {page}"), flush=True)
-    return shown
 
 
 def run(record: Record) -> str:

@@ -116,7 +116,7 @@ def study(words: Sequence[str], asked: Asked):
         return Study(arms=named + arms, settings=settings, **values), False
     begun = read(files[0])
     if not begun.name and "name" not in values:
-        values["name"] = Path(files[0]).stem
+        values["name"] = checks.name_of(Path(files[0]))
     if parts:
         own = {key: getattr(begun, key) for key in ("preset", "size", "recipe", "data")}
         values |= dict.fromkeys(own, "") | laid_over(own, **parts)

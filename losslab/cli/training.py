@@ -1,5 +1,7 @@
 """compare, train: what trains."""
 
+import shlex
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -36,6 +38,7 @@ from losslab.cli.measuring import task_names, task_scores
 from losslab.cli.speech import (
     OK,
     Ticker,
+    command_line,
     exit_code,
     outcome,
     run_lines,
@@ -69,7 +72,7 @@ def compare(
     report
         Where the HTML page goes; STORE/report.html unless given.
     save
-        Write the study that the flags mean into this file, too.
+        Write the study that the flags mean into this file, too; it has the file's name unless --name gives one.
     dry_run
         Print arms, runs, tokens, estimated time and disk, and train nothing.
     """
@@ -77,17 +80,29 @@ def compare(
     if asked.tasks is not None and task_names(asked.tasks) is None:  # the list of tasks was asked for
         return OK
     wanted, from_file = study(losses, asked)
-    store = store or Path("runs", wanted.name)
+    if save is not None:
+        wanted = _named_after(wanted, save)
+    named, store = store, store or Path("runs", wanted.name)
     for warning in _no_verdict(wanted, bool(losses or asked.arm)):
         tell(warning)
     if save is not None:
         wanted.write(save)
-        tell(f"the study is in {save}; `losslab compare {save}` runs it")
+        again = shlex.join(["losslab", "compare", str(save), *(["--store", str(named)] if named else [])])
+        tell(f"the study {wanted.name} is in {save}; `{again}` continues it")
     if trust and not from_file:
         raise ValueError("--trust goes with a study file: a loss file that you name here is run because you name it")
     hashes = trusted(trust) if from_file else None
     return conduct(wanted, store, workers=workers_of(workers), threads=threads, trust=hashes, page=report,
                    dry_run=dry_run, json=json, track=track)
+
+
+def _named_after(wanted, file: Path):
+    """The study with a name, as its file is named when it is run: so both are one study, in one folder."""
+    from losslab.study.checks import name_of
+
+    if file.suffix != ".toml":
+        raise ValueError(f"--save takes a file that ends in .toml, by which a study is known, got {file}")
+    return wanted if wanted.name else replace(wanted, name=name_of(file))
 
 
 def conduct(wanted, store: Path, *, workers: int, threads: int, trust: tuple[str, ...] | None, page: Path | None,
@@ -110,13 +125,18 @@ def conduct(wanted, store: Path, *, workers: int, threads: int, trust: tuple[str
                                     names=list(wanted.configs))
         show(estimate, _estimate_text(estimate), json)
         return OK
-    with tracking.tracker(track, store, wanted.name) as tracked:
-        compared = studies.conduct(wanted, store, workers=workers, threads=threads, trusted=trust, tell=tell,
-                                   progress=Ticker(), track=tracked)
     names = task_names(",".join(wanted.tasks)) if wanted.tasks else []
-    document = showing.comparison(compared, page or store / "report.html", None if json and names else json)
-    if wanted.name:
-        records.write_json(store / studies.VERDICT, document)
+    document: dict = {}
+
+    def shown(told: dict) -> None:
+        document.update(told)
+        if not (json and names):  # with tasks, one document holds both
+            showing.verdict(told, json)
+
+    with tracking.tracker(track, store, wanted.name) as tracked:
+        compared = studies.conduct(wanted, store, workers=workers, threads=threads, trusted=trust, page=page,
+                                   command=command_line(), shown=shown, tell=tell, progress=Ticker(), track=tracked)
+    showing.written(document["report"], json)
     code = OK
     if names:
         found = [records.read(run.path) for run in compared.runs]

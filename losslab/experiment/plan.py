@@ -60,12 +60,13 @@ class Experiment:
         tokenizer = self.start.tokenizer if self.start else None
         if "cpu" in device or "cuda" in device:  # before anything of that size is built
             machine.check_fits(config.model.num_params(257), device)
-        self.corpus = corpus or Corpus.open(config.data, tokenizer=tokenizer, progress=progress or Lines(tell))
+        progress = progress or Lines(tell)
+        self.corpus = corpus or Corpus.open(config.data, tokenizer=tokenizer, progress=progress)
         self.corpus.check(config.seq_len)
         self.vocabulary = self.corpus.vocabulary()
         if self.objective is None:
             place = self.corpus.name, str(self.corpus.folder), self.corpus.digest
-            self.objective = Outline(parsed, sources, lossfile.tried(str(parsed), tuple(sources), place))
+            self.objective = Outline(parsed, sources, lossfile.tried(str(parsed), tuple(sources), place, progress))
         else:
             self.objective.check(self.corpus.tokenizer.vocab_size, self.vocabulary)
         if config.seq_len == config.model.num_positions:  # one spelling of a length, as of a formula

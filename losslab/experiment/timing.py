@@ -6,15 +6,17 @@ import json
 import math
 import os
 import sys
+import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from losslab import checkpoint, machine, optim, processes, trackers
 from losslab import config as configuration
-from losslab import machine, processes, trackers
 from losslab.evaluate.document_scores import nll
 from losslab.evaluate.temperature import first_tokens, fit_temperature
 from losslab.experiment.plan import Experiment
+from losslab.experiment.training import loss_cost
 from losslab.generate import generate
 from losslab.model import initialized
 from losslab.training_loop import train
@@ -23,8 +25,9 @@ from losslab.untrusted import one_line
 FEWEST, MOST, SECONDS = 6, 200, 3.0  # updates that are timed, the first not counted; more of them up to these seconds
 EVALUATED = 8_192  # tokens, on which evaluation is timed
 WRITTEN = 20  # tokens of a sample
+COMPARED = 2  # timings of the loss alone, of which a run makes more
 FOUND = ("num_params", "start_seconds", "step_seconds", "fastest_seconds", "score_seconds", "judge_seconds",
-         "fit_seconds", "write_seconds")
+         "fit_seconds", "write_seconds", "loss_seconds", "save_seconds", "save_all_seconds")
 
 
 def measure(experiments: Sequence[Experiment], *, threads: int) -> list[dict]:
@@ -38,8 +41,9 @@ def measure(experiments: Sequence[Experiment], *, threads: int) -> list[dict]:
         of each `num_params`; `start_seconds`, until it can train; `step_seconds` of an update, the mean, and
         `fastest_seconds`, of the fastest, which other programs disturb least; `score_seconds`,
         `judge_seconds` and `fit_seconds`, of a token of `tune` that is scored, of one of `val`, which is scored at two
-        temperatures, and of one that the temperature is fitted on; `write_seconds`, of a token that it writes. As the
-        process says that timed them.
+        temperatures, and of one that the temperature is fitted on; `write_seconds`, of a token that it writes;
+        `loss_seconds`, of timing the loss and cross-entropy once; `save_seconds` of a checkpoint, and
+        `save_all_seconds` of one with the optimizer's state. As the process says that timed them.
 
     Raises:
         ValueError: where an experiment fails at its first updates.
@@ -107,7 +111,8 @@ def _timed(experiment: Experiment, began: float) -> dict:
         steps.append(info.seconds)
         return len(steps) >= MOST or len(steps) >= FEWEST and info.seconds > SECONDS
 
-    train(model, batches, experiment.objective, config.train, enough, vocabulary=vocabulary)
+    optimizer = optim.build(model, config.train)
+    train(model, batches, experiment.objective, config.train, enough, optimizer=optimizer, vocabulary=vocabulary)
     each = [after - before for before, after in zip(steps, steps[1:], strict=False)] or steps
     documents = first_tokens(experiment.corpus.documents("tune"), tokenizer,
                              min(EVALUATED, config.evaluate.tune_tokens))
@@ -118,10 +123,19 @@ def _timed(experiment: Experiment, began: float) -> dict:
     judge = _seconds(lambda: nll(model, documents, tokenizer, temperature=1.1, **options))
     fit = _seconds(lambda: fit_temperature(model, documents, tokenizer, **options))
     write = _seconds(lambda: generate(model, tokenizer, "", num_tokens=WRITTEN, seed=0))
+    loss = loss_cost(experiment, model, config.train.device, COMPARED)
+    saved = [_save_seconds(model, tokenizer, of) for of in (None, optimizer)]
     return {"num_params": model.num_params, "start_seconds": ready, "step_seconds": sum(each) / len(each),
             "fastest_seconds": min(each), "score_seconds": score / max(1, tokens),
             "judge_seconds": judge / max(1, tokens), "fit_seconds": fit / max(1, tokens),
-            "write_seconds": write / WRITTEN}
+            "write_seconds": write / WRITTEN, "save_seconds": saved[0], "save_all_seconds": saved[1],
+            "loss_seconds": loss["loss_seconds"] + loss["cross_entropy_seconds"]}
+
+
+def _save_seconds(model, tokenizer, optimizer) -> float:
+    with tempfile.TemporaryDirectory() as folder:
+        return _seconds(lambda: checkpoint.save(Path(folder), model, tokenizer, step=1, tokens=1, seconds=0.0,
+                                                optimizer=optimizer))
 
 
 def _seconds(call) -> float:

@@ -21,6 +21,7 @@ from losslab.progress import Lines
 from losslab.training_loop import Diverged, StepInfo, train
 
 SKIPPED = "train/skipped_steps"  # so far
+REPEATS = 9  # timings of the loss alone, at the end of a run
 
 
 class Training:
@@ -108,7 +109,8 @@ class Training:
         if self.is_main:
             peak = machine.peak_memory_bytes(self.device)  # before the cost of the loss adds to it
             self.write(outcome, **{"cost/peak_memory_bytes": peak,
-                                   **{f"cost/{name}": value for name, value in self.loss_cost().items()}})
+                                   **{f"cost/{name}": value for name, value in
+                                   loss_cost(self.experiment, self.model, self.device).items()}})
             # last of all: from here on the run is trained
             self.save(outcome.step, outcome.tokens, outcome.seconds, with_optimizer=False)
         return "finished"
@@ -207,17 +209,18 @@ class Training:
             window=self.detector.window if with_optimizer else (),
         )
 
-    def loss_cost(self, repeats: int = 9) -> dict:
-        """Seconds that the objective takes from hidden states to their gradients, and those of cross-entropy.
 
-        The best of several: what other processes take from this one only ever adds.
-        """
-        config = self.config
-        batch = self.corpus.batches("train", seed=0, batch_size=config.train.micro_batch_size or
-                                    config.train.batch_size, seq_len=config.seq_len)(0)
-        tokens, targets = (torch.as_tensor(part).to(self.device) for part in batch)
-        with torch.no_grad(), machine.autocast(self.device, config.train.dtype):
-            hidden = self.model(tokens)
-        given = Batch(hidden, self.model.lm_head, targets, self.vocabulary, config.train.dtype)
-        own, plain = map(min, in_turn((self.objective, Objective.parse("cross_entropy")), given, repeats))
-        return {"loss_seconds": own, "cross_entropy_seconds": plain, "loss_cost_ratio": own / plain}
+def loss_cost(experiment: Experiment, model, device: str, repeats: int = REPEATS) -> dict:
+    """Seconds that the objective takes from hidden states to their gradients, and those of cross-entropy.
+
+    The best of several: what other processes take from this one only ever adds.
+    """
+    config = experiment.config
+    batch = experiment.corpus.batches("train", seed=0, batch_size=config.train.micro_batch_size or
+                                      config.train.batch_size, seq_len=config.seq_len)(0)
+    tokens, targets = (torch.as_tensor(part).to(device) for part in batch)
+    with torch.no_grad(), machine.autocast(device, config.train.dtype):
+        hidden = model(tokens)
+    given = Batch(hidden, model.lm_head, targets, experiment.vocabulary.to(device), config.train.dtype)
+    own, plain = map(min, in_turn((experiment.objective, Objective.parse("cross_entropy")), given, repeats))
+    return {"loss_seconds": own, "cross_entropy_seconds": plain, "loss_cost_ratio": own / plain}

@@ -3,38 +3,55 @@
 A hostile file can make it say anything: the identity of a file is the hash of its text, which the parent takes itself.
 """
 
-import functools
 import json
 import os
 import time
 
 from losslab import processes
 from losslab.lossfile.source import LossError, Source
+from losslab.progress import Progress, silent
 from losslab.untrusted import one_line
 
 CHILD = "losslab.experiment.trial"  # stands higher: it makes an objective and opens a corpus
 LIMIT_SECONDS = 600.0
 ATTEMPTS = 3  # a trial that is killed from outside is made again
+MOST_KEPT = 64  # answers
 MOST_BYTES = 100_000  # of an answer
 MOST_LETTERS = 2_000  # of a sentence in it
 
 
-@functools.lru_cache(maxsize=64)  # each seed of an arm asks the same
-def tried(text: str, sources: tuple[Source, ...], corpus: tuple[str, str, str]) -> tuple[str, ...]:
+def tried(
+    text: str, sources: tuple[Source, ...], corpus: tuple[str, str, str], progress: Progress = silent,
+) -> tuple[str, ...]:
     """What the trial of a formula says of each of its files: the function in it, with every parameter.
 
     Args:
         text: the formula.
         sources: its files, in the order of its terms.
         corpus: name, folder and digest of the corpus on whose vocabulary the objective is tried.
+        progress: is told how many seconds it has taken; a loss file may need many.
 
     Raises:
         LossError: what the trial found wrong, or that it gave no answer.
     """
+    asked = text, sources, corpus
+    if asked not in _said:  # each seed of an arm asks the same
+        while len(_said) >= MOST_KEPT:
+            del _said[next(iter(_said))]
+        _said[asked] = _tried(*asked, progress)
+    return _said[asked]
+
+
+_said: dict[tuple, tuple[str, ...]] = {}
+
+
+def _tried(
+    text: str, sources: tuple[Source, ...], corpus: tuple[str, str, str], progress: Progress,
+) -> tuple[str, ...]:
     files = {source.path: source.text for source in sources}
     request, names = json.dumps({"formula": text, "files": files, "corpus": corpus}), ", ".join(files)
     for _ in range(ATTEMPTS):
-        answer, code = _ask(request, names)
+        answer, code = _ask(request, names, progress)
         if code >= 0:
             break
     if isinstance(answer.get("error"), str):
@@ -47,16 +64,20 @@ def tried(text: str, sources: tuple[Source, ...], corpus: tuple[str, str, str]) 
     return tuple(one_line(one, MOST_LETTERS) for one in said)
 
 
-def _ask(request: str, names: str) -> tuple[dict, int]:
+def _ask(request: str, names: str, progress: Progress) -> tuple[dict, int]:
     """The answer of one trial, and the exit code of its process."""
     with processes.workplace() as place:
         out, err = place / "answer", place / "said"
         process = processes.start(processes.ordinary(CHILD), request, out, err,
                                   env=os.environ | processes.thread_variables(1))
         try:
-            deadline = time.monotonic() + LIMIT_SECONDS
+            begun = told = time.monotonic()
             while process.poll() is None:
-                if time.monotonic() > deadline:
+                now = time.monotonic()
+                if now - told >= 1:
+                    told = now
+                    progress(f"trying {names}", round(now - begun), 0, "seconds")
+                if now - begun > LIMIT_SECONDS:
                     raise LossError(f"trying {names} did not end within {LIMIT_SECONDS / 60:.0f} minutes; a loss is "
                                     "computed in a fraction of a second")
                 time.sleep(0.02)

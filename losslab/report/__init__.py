@@ -5,7 +5,7 @@
 
 from losslab.report.as_markdown import markdown
 from losslab.report.document import document
-from losslab.report.page import write
+from losslab.report.page import page_at, write
 from losslab.report.text import table
 
-__all__ = ["document", "markdown", "table", "write"]
+__all__ = ["document", "markdown", "page_at", "table", "write"]

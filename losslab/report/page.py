@@ -25,9 +25,7 @@ def write(document: dict, path: str | Path) -> Path:
 
 def save(path: str | Path, page: str, text: str | None = None, document: dict | None = None) -> Path:
     """Write a page, and Markdown and JSON of the same stem where they are given."""
-    path = Path(path)
-    if path.suffix.lower() not in (".html", ".htm"):
-        path = path.with_name(f"{path.name}.html")
+    path = page_at(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(page, encoding="utf-8", newline="\n")
@@ -38,6 +36,12 @@ def save(path: str | Path, page: str, text: str | None = None, document: dict | 
     except OSError as error:
         raise ValueError(f"cannot write the page {path}: {error.strerror}; give a writable place") from None
     return path
+
+
+def page_at(path: str | Path) -> Path:
+    """Where a page that is to go to `path` is written: its name ends in .html."""
+    path = Path(path)
+    return path if path.suffix.lower() in (".html", ".htm") else path.with_name(f"{path.name}.html")
 
 
 def html(document: dict) -> str:

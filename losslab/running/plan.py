@@ -39,7 +39,7 @@ def plan(
         seeds: one replicate each.
         store: the folder in which the runs are, or will be.
         tell: takes what is worth keeping, one line each.
-        progress: is told how far the corpus is.
+        progress: is told how far the corpus and the checks of runs are.
         trusted: hashes of loss files that may run besides those in the user's list; None if it was the user who named
             the files of these arms.
 
@@ -69,6 +69,7 @@ def plan(
             config = replace(arm, seed=seed, train=replace(arm.train, **numerics))
             corpus = first.corpus if same_data else None
             experiments.append(Experiment(config, corpus=corpus, **options))
+            progress("checking runs", len(experiments), len(seeds) * len(arms), "runs")
     for experiment in experiments[: len(arms)]:
         if experiment.condition in conditions:
             other = conditions[experiment.condition]

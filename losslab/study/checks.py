@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 
 from losslab.config import RENAMED
 from losslab.config.numbers import MAX_SEEDS, TRIAL_SEEDS, check, shown
@@ -32,6 +33,11 @@ def name(value: object, field: str, source: str) -> str:
         raise ValueError(f"{field} in {source} is the name of a folder: up to 80 letters, digits, dots, dashes and "
                          f"underscores, such as squentropy-rates; got {shown(value)}")
     return value
+
+
+def name_of(path: Path) -> str:
+    """The name of a study whose file gives none: that of the file, as far as a folder may have it."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", path.stem).strip("._-")[:80] or "study"
 
 
 def table(value: object, field: str, source: str) -> dict:

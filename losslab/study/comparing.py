@@ -1,6 +1,6 @@
 """Arms x seeds, trained under matched conditions and compared; finished runs are kept in a store."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,7 +16,8 @@ def compare(
     conditions: Sequence[ExperimentConfig], seeds: Sequence[int], store: str | Path, *, workers: int = 1,
     threads: int = 1, baseline: str | None = None, margin: float = 0.002, race: Sequence[int] = (), final: bool = False,
     labels: Sequence[str] = (), tuned: Sequence[dict] = (), trusted: Collection[str] | None = None,
-    is_look: bool = True, tell: Tell = lambda text: None, progress: Progress = silent, track: Track | None = None,
+    is_look: bool = True, planned_as: Callable[[Sequence[str]], None] = lambda conditions: None,
+    tell: Tell = lambda text: None, progress: Progress = silent, track: Track | None = None,
 ) -> Comparison:
     """Train every condition with every seed, and say whether the differences are real.
 
@@ -36,6 +37,7 @@ def compare(
         trusted: hashes of loss files that may run besides those in the user's list; None if it was the user who named
             the files.
         is_look: whether this is a look, which the ledger of the store counts.
+        planned_as: is told the conditions of the arms, in their order, before the first run.
         tell: takes what is worth keeping, one line each.
         progress: is told how far the corpus and all runs are, every second or so.
         track: as for `running.execute`.
@@ -55,6 +57,7 @@ def compare(
         planned = plan(conditions, seeds[: race[-1]] if race else seeds, store, tell=tell, progress=progress,
                        trusted=trusted)
         own = [experiment.condition for experiment in planned.experiments[: len(conditions)]]
+        planned_as(own)
         named = dict(zip(own, labels, strict=False))
         if baseline in labels:
             baseline = own[list(labels).index(baseline)]

@@ -1,15 +1,16 @@
 """Conduct a study: tune its arms, train them with every seed, compare, and keep all of it in the study's folder."""
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from losslab.comparison import Comparison
+from losslab.config import ExperimentConfig
 from losslab.progress import Progress, silent
 from losslab.running import Tell, Track, plan
 from losslab.stats.looks import next_level
 from losslab.stats.planning import detectable_difference
-from losslab.study import match
+from losslab.study import match, verdict
 from losslab.study.comparing import compare
 from losslab.study.file import Study
 from losslab.study.folder import begin, check
@@ -19,9 +20,10 @@ FAR = 5.0  # paired standard deviations: no loss that is worth asking about diff
 
 def conduct(
     study: Study, folder: str | Path, *, workers: int = 1, threads: int = 1, trusted: Collection[str] | None = None,
+    page: str | Path | None = None, command: str | None = None, shown: Callable[[dict], None] = lambda document: None,
     tell: Tell = lambda text: None, progress: Progress = silent, track: Track | None = None,
 ) -> Comparison:
-    """Run what a study asks and is not done yet, and answer its question.
+    """Run what a study asks and is not done yet, answer its question, and write the page (and `verdict.json`).
 
     Args:
         study: a study without a name may share its folder with others, and its file is not kept there.
@@ -30,57 +32,76 @@ def conduct(
         threads: CPU threads of each; 0 as the environment says.
         trusted: hashes of loss files that may run besides those in the user's list; None if it was the user who named
             the files.
+        page: where the HTML page goes; `report.html` in the folder unless given.
+        command: what was typed, which the page repeats.
+        shown: is given the document of the verdict before it is written.
         tell: takes what is worth keeping, one line each.
         progress: is told how far all runs are.
         track: given an experiment and its folder, what takes the lines of its log; trials of tuning are not tracked.
 
     Raises:
-        ValueError: for a study that is not the one that was begun in this folder, or an arm that cannot be run.
+        ValueError: for a study that is not the one that was begun in this folder, or an arm that cannot be run, or a
+            page that cannot be written.
         running.Stopped: after SIGTERM or Ctrl-C; called again, the study continues.
     """
     configs, tuned = study.configs, {}
-    if told := thin(study):
-        tell(told)
+    if warning := thin(study):
+        tell(warning)
     if study.name and not check(folder, study):
         # an arm that cannot be run is said before it is part of what was begun
         plan(list(configs.values()), study.seeds[:1], folder, trusted=trusted, tell=tell, progress=progress)
-        begin(folder, study)
+        if added := begin(folder, study):
+            tell(added)
     if study.tune:
         from losslab import tune
 
         tuned = tune.tune(configs, tune.Tuning.from_dict(study.tune), Path(folder), own=study.spaces, workers=workers,
                           threads=threads, trusted=trusted, tell=tell, progress=progress)
         configs = {name: tuned[name].config for name in configs}
-    options = {
-        "workers": workers, "threads": threads, "baseline": study.baseline or None, "margin": study.margin,
-        "labels": list(configs), "tuned": [each.to_dict() for each in tuned.values()], "trusted": trusted, "tell": tell,
-        "progress": progress, "track": track,
-    }
-    equal = configs
+    told = {name: each.to_dict() for name, each in tuned.items()}
+    found = verdict.told(study, _compared(study, folder, configs, told, command, {
+        "workers": workers, "threads": threads, "trusted": trusted, "tell": tell, "progress": progress,
+        "track": track}))
+    verdict.write(found, folder, page=page, command=command, shown=shown)
+    return found
+
+
+def _compared(
+    study: Study, folder: str | Path, arms: Mapping[str, ExperimentConfig], tuned: Mapping[str, dict],
+    command: str | None, running: Mapping[str, object],
+) -> Comparison:
+    """Train the arms with every seed and compare them, at what they are matched by."""
+    names, conditions, matched, costs = list(arms), {}, list(arms.values()), []
     if study.match != "tokens":
-        costs = match.kept(folder, equal, study.match, lambda: match.update_costs(
-            list(equal.values()), study.match, threads=threads, trusted=trusted, tell=tell))
-        at = list(equal).index(study.reference)
-        configs = dict(zip(equal, match.matched(list(equal.values()), study.match, costs, baseline=at), strict=True))
-    found = compare(list(configs.values()), study.seeds, folder, race=study.race, final=study.final, **options)
-    if study.match != "tokens":  # what equal tokens give is shown, and is no look
-        plain = compare(list(equal.values()), study.seeds, folder, is_look=False, **options)
-        found = replace(found, matching=match.told(study.match, dict(zip(equal, costs, strict=True)), plain, found))
-    verdict = found.verdict
-    if study.tune and found.nll:
-        sentence, bracket, tally = verdict.partition(" (of ")  # the tally of several candidates stays at the end
-        verdict = f"{sentence}; at the settings chosen by {study.tune['trials']} trials each{bracket}{tally}"
-    return replace(found, name=study.name, question=study.question, verdict=verdict)
+        costs = match.kept(folder, arms, study.match, lambda: match.update_costs(
+            list(arms.values()), study.match, threads=running["threads"], trusted=running["trusted"],
+            tell=running["tell"]))
+        matched = match.matched(matched, study.match, costs, baseline=names.index(study.reference))
+
+    def keep(own: Sequence[str], equal: Sequence[str] = ()) -> None:
+        conditions.update(zip(names, own, strict=True))
+        if study.name:
+            verdict.keep(folder, conditions, tuned=tuned, costs=dict(zip(names, costs, strict=False)),
+                         equal=dict(zip(names, equal, strict=False)), command=command)
+
+    options = {"baseline": study.reference, "margin": study.margin, "labels": names,
+               "tuned": list(tuned.values()), **running}
+    found = compare(matched, study.seeds, folder, race=study.race, final=study.final, planned_as=keep, **options)
+    if study.match == "tokens":
+        return found
+    plain = compare(list(arms.values()), study.seeds, folder, is_look=False,  # is shown, and is no look
+                    planned_as=lambda equal: keep(list(conditions.values()), equal), **options)
+    return replace(found, matching=match.told(study.match, dict(zip(names, costs, strict=True)), plain, found))
 
 
-def tuning(study: Study) -> tuple[int, list[int]]:
-    """What tuning costs each arm: its trials, and of every run of them the whole horizon divided by its own."""
+def tuning(study: Study) -> tuple[int, list[tuple[int, float]]]:
+    """What tuning costs each arm: its trials, and round by round its runs and the share of the updates they have."""
     if not study.tune:
         return 0, []
     from losslab import tune
 
     asked = tune.Tuning.from_dict(study.tune)
-    return asked.trials, tune.runs_of(asked)
+    return asked.trials, tune.rounds(asked)
 
 
 def thin(study: Study) -> str:

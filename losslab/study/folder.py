@@ -14,6 +14,7 @@ from losslab.study.file import Study, read
 
 NAME = "study.toml"
 VERDICT = "verdict.json"
+MOST_TOLD = 5  # arms or seeds that a sentence names
 SAME = ("name", "margin", "race", "match")  # the question, tasks, scales and published figures change no verdict
 
 
@@ -37,14 +38,39 @@ def check(folder: str | Path, study: Study) -> bool:
     return begun == study
 
 
-def begin(folder: str | Path, study: Study) -> None:
-    """Write the study into its folder.
+def begin(folder: str | Path, study: Study) -> str:
+    """Write the study into its folder; returns a sentence on what was added to one that was begun, else nothing.
 
     Raises:
         ValueError: as `check`; for a place that cannot be written.
     """
-    if not check(folder, study):
-        study.write(Path(folder) / NAME)
+    if check(folder, study):
+        return ""
+    path = Path(folder) / NAME
+    added = growth(read(path), study) if os.path.lexists(path) else ""
+    study.write(path)
+    if not added:
+        return ""
+    at = "" if Path(folder) == Path("runs", study.name) else f" --store {folder}"
+    return (f"{path} now has {added} too: what is done is kept, only what is missing is run, and `losslab compare "
+            f"{path}{at}` goes on with all of it")
+
+
+def growth(begun: Study, now: Study) -> str:
+    """What a study has that it was not begun with: arms, seeds and trials; nothing where it has no more of them."""
+    arms = [shown(name) for name in now.configs if name not in begun.configs]
+    seeds = [str(seed) for seed in now.seeds if seed not in begun.seeds]
+    told = [f"{what}{'s' * (len(each) > 1)} {_and(each)}" for what, each in (("the arm", arms), ("seed", seeds))
+            if each]
+    if begun.tune and now.tune.get("trials") != begun.tune.get("trials"):
+        told.append(f"{now.tune['trials'] - begun.tune['trials']} more trials of each arm")
+    return _and(told)
+
+
+def _and(words: list[str]) -> str:
+    if len(words) > MOST_TOLD:
+        words = [*words[: MOST_TOLD - 1], f"{len(words) - MOST_TOLD + 1:,} others"]
+    return f"{', '.join(words[:-1])} and {words[-1]}" if len(words) > 1 else "".join(words)
 
 
 def difference(begun: Study, now: Study) -> str:

@@ -20,7 +20,7 @@ from losslab.tune.choice import Trial, Tuned, chosen, chosen_again, is_edge, sen
 from losslab.tune.space import LOSS, Choice, Range, Tuning, applied, choice
 from losslab.tune.trials import Runner
 
-__all__ = ["Range", "Trial", "Tuned", "Tuning", "runs_of", "tune"]
+__all__ = ["Range", "Trial", "Tuned", "Tuning", "rounds", "tune"]
 
 
 def tune(
@@ -70,15 +70,22 @@ def tune(
     return {each.arm.name: _tuned(each, found[each.arm.name]) for each in searches}
 
 
-def runs_of(tuning: Tuning) -> list[int]:
-    """Every run that tunes one arm: the horizon of the arm divided by its own.
+def rounds(tuning: Tuning) -> list[tuple[int, float]]:
+    """What tunes one arm, round by round: its runs, and the share of the arm's updates that they have.
 
     Example:
-        >>> runs_of(Tuning(4, method="halving"))
-        [4, 4, 4, 4, 2, 2, 1]
+        >>> rounds(Tuning(4, method="halving")), rounds(Tuning(6, {"train.learning_rate": Range()}, seeds=2))
+        ([(4, 0.25), (2, 0.5), (1, 1.0)], [(6, 1.0), (4, 1.0), (2, 1.0)])
     """
-    counts = halving.rungs(tuning.trials) if tuning.method == "halving" else [(tuning.trials, 1)]
-    return [divisor for count, divisor in counts for _ in range(count * tuning.seeds)]
+    if tuning.method == "halving":
+        found = [(count, 1 / divisor) for count, divisor in halving.rungs(tuning.trials)]
+    elif tuning.method in ("", "ladder") and all(isinstance(each, Range) for each in tuning.space.values()):
+        first = min(3, tuning.trials)  # then two at a time; one at a time where the best is at the edge
+        pairs, odd = divmod(tuning.trials - first, 2)
+        found = [(first, 1.0), *[(2, 1.0)] * pairs, *[(1, 1.0)] * odd]
+    else:
+        found = [(tuning.trials, 1.0)]
+    return [(count * tuning.seeds, share) for count, share in found]
 
 
 def _search(arm: Arm, tuning: Tuning, own: Mapping[str, Choice], how: str) -> Search:
