@@ -257,14 +257,14 @@ def test_a_page_shows_the_signs_of_each_arm_and_what_to_try(tmp_path):
     arms = {arm["name"]: arm["signals"] for arm in document["arms"]}
     assert arms["squentropy"]["runs"] == {"plateau": 1} and arms["cross_entropy"]["events"] == []
     assert arms["squentropy"]["tokens_per_parameter"] == pytest.approx(512_000 / 842_496)
-    assert section.brief(document) == ["squentropy: plateau in 1 of 2 runs"]
+    assert section.brief(document) == ["signs of trouble in squentropy: plateau in 1 of 2 runs"]
     assert [kind for kind, _ in section.advice(document)] == ["plateau"]
     (row,) = section.events(document).rows
     assert row[1:3] == ("0", "60") and row[3].endswith("2.2600 at best 100 steps before: less than 1 % of ln V gained "
                                                        "in a fifth of the run")
     page = html(document)
     assert "plateau in 1 of 2 runs" in page and "evil" not in page
-    assert "sign of trouble in squentropy: plateau in 1 of 2 runs" in report.table(document)
+    assert "signs of trouble in squentropy: plateau in 1 of 2 runs" in report.table(document)
     assert "another learning rate" in report.markdown(document)
 
 
