@@ -15,6 +15,7 @@ from typing import NamedTuple
 WINDOW = 128  # steps that say what is usual
 DEVIATIONS = 6.0  # beyond which a step is not usual
 LEAST_RISE = 0.03  # of the usual size: where a loss hardly varies, a smaller rise is far out and yet nothing
+LEAST_FACTOR = 4.0  # of the usual norm: healthy gradients reach 3 times theirs now and then
 SAME_SPIKE = 16  # steps after a step far out, in which others belong to the same spike
 PLATEAU_SHARE, PLATEAU_NATS = 0.2, 0.01  # of the run; of ln V
 GAP_NATS, GAP_LOOKS = 0.1, 3
@@ -166,10 +167,15 @@ def _is_number(value: object, may_be_infinite: bool) -> bool:
 
 
 class Usual:
-    """The last 128 values of one series, and how far a new one lies above what they lead to."""
+    """The last 128 values of one series, and how far a new one lies above what they lead to.
 
-    def __init__(self, values: Iterable[float] = ()):
-        self.values = deque(values, maxlen=WINDOW)
+    Args:
+        values: the series so far.
+        least: the smallest rise, given the value to be expected, that can be far out.
+    """
+
+    def __init__(self, values: Iterable[float] = (), least: Callable[[float], float] = lambda usual: 0.0):
+        self.values, self.least = deque(values, maxlen=WINDOW), least
 
     def add(self, value: float) -> None:
         self.values.append(value)
@@ -178,8 +184,8 @@ class Usual:
         """(what was to be expected, how many standard deviations `value` lies above it); None before 128 values.
 
         A straight line is fitted to the window, so that a loss that still falls is neither taken for noise, which
-        would hide a spike, nor expected to stand still. The standard deviation is that of what the line leaves; where
-        it is tiny, a rise of 3 % counts as 6 of them.
+        would hide a spike, nor expected to stand still. The standard deviation is that of what the line leaves, and
+        never so small that less than the smallest rise were 6 of them.
         """
         count = len(self.values)
         if count < WINDOW:
@@ -190,7 +196,7 @@ class Usual:
         slope = sum((place - middle) * (each - mean) for place, each in enumerate(self.values)) / spread
         left = sum((each - mean - slope * (place - middle)) ** 2 for place, each in enumerate(self.values))
         expected = mean + slope * (count - middle)
-        deviation = max(math.sqrt(left / (count - 2)), abs(expected) * LEAST_RISE / DEVIATIONS, 1e-30)
+        deviation = max(math.sqrt(left / (count - 2)), self.least(expected) / DEVIATIONS, 1e-30)
         return expected, (value - expected) / deviation
 
 
@@ -198,15 +204,15 @@ class Spikes:
     """Steps whose loss, or the norm of whose gradient, is more than 6 standard deviations above the last 128.
 
     The norm varies by factors, so that its logarithm has the shape that standard deviations are made for: it is the
-    logarithm that is compared.
+    logarithm that is compared. A loss that rises by less than 3 %, or a norm below 4 times the usual, is no spike.
 
     Args:
         window: (loss, norm of the gradient) of the steps before, as `window` of another one gave them.
     """
 
     def __init__(self, window: Sequence[Sequence[float]] = ()):
-        self.losses = Usual(loss for loss, _ in window)
-        self.norms = Usual(map(_log, (norm for _, norm in window)))
+        self.losses = Usual((loss for loss, _ in window), lambda usual: abs(usual) * LEAST_RISE)
+        self.norms = Usual((_log(norm) for _, norm in window), lambda usual: math.log(LEAST_FACTOR))
         self._raw = deque(((float(loss), float(norm)) for loss, norm in window), maxlen=WINDOW)
 
     @property

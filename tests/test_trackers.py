@@ -93,6 +93,18 @@ def test_a_process_that_trains_gets_no_keys(monkeypatch):
     assert trackers.without_keys(given) == {"PATH": "/bin"}
 
 
+def test_a_command_passes_its_run_on_and_shows_its_result_alone(place, capsys, monkeypatch):
+    Kept.all = []
+    monkeypatch.setattr(trackers, "_opener", lambda name: Kept)
+    (place / "spec.toml").write_text(SPEC.format(steps=5, every=0))
+    assert losslab("train", "spec.toml", "--track", "tensorboard", "--json") == 0
+    found, = Kept.all
+    result = json.loads(capsys.readouterr().out)
+    assert result["run"].endswith(found.run.name) and found.run.name == f"{found.run.group}-seed0" and found.is_closed
+    assert found.run.settings["train.learning_rate"] == 1e-2
+    assert [step for step, values in found.lines if "train/nll" in values] == [1, 2, 3, 4, 5]
+
+
 # --- the trackers themselves -------------------------------------------------------------------
 
 def write_two(name, folder):
@@ -119,11 +131,12 @@ def test_tensorboard_has_a_folder_for_each_seed_of_an_arm(tmp_path):
 
 @pytest.mark.filterwarnings("ignore")
 def test_wandb_offline_keeps_every_run_in_the_store_and_no_key(tmp_path, monkeypatch):
-    pytest.importorskip("wandb", reason="the extra `trackers` is not installed")
+    wandb = pytest.importorskip("wandb", reason="the extra `trackers` is not installed")
     monkeypatch.setenv("WANDB_MODE", "offline")
     monkeypatch.setenv("WANDB_API_KEY", "0123456789" * 4)
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     write_two("wandb", tmp_path)
+    wandb.teardown()  # its own process has written everything
     kept = sorted((tmp_path / "wandb").glob("offline-run-*/run-*.wandb"))
     assert len(kept) == 2 and all(path.stat().st_size > 200 for path in kept)
     assert b"cross_entropy-ab12" in kept[0].read_bytes()

@@ -28,15 +28,17 @@ class Job:
         tell: takes what is worth keeping, a sentence each.
         on_line: takes each new line of the log.
         on_said: takes what the training process says for people.
+        tells_signs: whether signs of trouble are told as they come.
     """
 
     def __init__(
         self, experiment: Experiment, folder: Path, *, threads: int = 0, tell: Tell = lambda text: None,
         on_line: Callable[[dict], None] | None = None, on_said: Tell | None = None,
+        tells_signs: bool = False,
     ):
         self.experiment, self.folder, self.threads, self.tell = experiment, Path(folder), threads, tell
         self.on_line, self.on_said = on_line, on_said
-        self.signs = None if on_said else signals.Teller(tell, self.folder.name, advice=False)
+        self.signs = signals.Teller(tell, self.folder.name, advice=False) if tells_signs else None
         self.phase = "starting"
         self.asked_to_stop = False
         self.process = None

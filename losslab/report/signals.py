@@ -68,7 +68,7 @@ def advice(document: dict) -> list[tuple[str, str]]:
 
 def brief(document: dict) -> list[str]:
     """For a terminal: a sentence for each arm with a sign, and for one that left out updates."""
-    said = [f"{arm['name']}: {signs(arm)}" for arm in document["arms"] if arm["signals"]["count"]]
+    said = [f"signs of trouble in {arm['name']}: {signs(arm)}" for arm in document["arms"] if arm["signals"]["count"]]
     for arm in document["arms"]:
         if arm["signals"]["skipped_steps"] is not None:
             said.append(f"{arm['name']}: {words.plural(arm['signals']['skipped_steps'], 'update')} left out as spikes")

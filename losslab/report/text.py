@@ -19,7 +19,7 @@ def table(document: dict) -> str:
     lines += _wrapped([f"{'; '.join(words.extent(document))}; {plain(corpus(document))}"])
     lines += _wrapped(f"corpus: {plain(told)}" for told in document["corpus"]["notes"])
     lines += _wrapped([document["note"]] if document["note"] else [])
-    lines += _wrapped(f"sign of trouble in {plain(told)}" for told in signals.brief(document))
+    lines += _wrapped(map(plain, signals.brief(document)))
     lines += _wrapped(f"note: {plain(warning)}" for warning in document["warnings"])
     if document["warnings"]:
         lines.append("")

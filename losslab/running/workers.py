@@ -19,6 +19,7 @@ class Stopped(Exception):
 
 def execute(
     planned: Plan, *, workers: int, threads: int, tell: Tell, progress: Progress, track: Track | None = None,
+    tells_signs: bool = False,
 ) -> None:
     """Run what is not done yet, at most `workers` at a time.
 
@@ -28,6 +29,7 @@ def execute(
         threads: CPU threads of each; 0 as the environment says.
         tell: takes what is worth keeping, one line each.
         progress: is told once a second how far all runs are.
+        tells_signs: whether signs of trouble are told as they come; those of trials are expected, and are not.
         track: given an experiment and its folder, what takes the lines of its log, numbers alone.
 
     Raises:
@@ -41,7 +43,7 @@ def execute(
         records.create(folder, experiment.spec, environment(experiment, threads))
         record = records.read(folder)
         if record.status not in ("finished", "diverged"):
-            waiting.append(Job(experiment, folder, threads=threads, tell=tell,
+            waiting.append(Job(experiment, folder, threads=threads, tell=tell, tells_signs=tells_signs,
                                on_line=track(experiment, folder) if track else None))
             waiting[-1].tokens = record.log[-1]["tokens"] if record.log else 0  # of a run that was stopped
     if waiting and (busy := machine.busy(threads or None, workers)):
