@@ -203,9 +203,8 @@ def train(
     threads = threads_of(threads, say)
     processes.adopt_orphans()
     if resume is not None:
-        with tracking.tracker(track, resume.parent) as tracked:
-            known_run = records.read(resume)
-            take = tracking.both(run_lines(), tracked and tracked(known_run, resume))
+        with tracking.tracker(track if parallel.rank() == 0 else None, resume.parent) as tracked:
+            take = tracking.both(run_lines(), tracked and tracked(records.read(resume), resume))
             record = experiment.resume(resume, trust=hashes, tell=tell, threads=threads, on_line=take)
     else:
         named = spec is None or loss is not None  # by the user, here; a specification may come from somebody else

@@ -91,7 +91,8 @@ def _key(name: str, path: Path, record: Record, settings: Settings, device: str)
 def _code() -> str:
     """Names the code that measures: the version, and the sources that a score depends on."""
     package = Path(__file__).parents[1]
-    files = [package / "model.py", *package.glob("evaluate/*.py"), *package.glob("tokenizer/*.py")]
+    parts = ("model", "evaluate", "tokenizer")
+    files = [file for part in parts for file in package.glob(f"{part}/*.py")]
     sources = b"".join(file.name.encode() + b"\0" + file.read_bytes() for file in sorted(files))
     return f"{__version__} {hashlib.sha256(sources).hexdigest()}"
 
