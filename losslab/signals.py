@@ -18,6 +18,7 @@ LEAST_RISE = 0.03  # of the usual size: where a loss hardly varies, a smaller ri
 LEAST_FACTOR = 4.0  # of the usual norm: healthy gradients reach 3 times theirs now and then
 SAME_SPIKE = 16  # steps after a step far out, in which others belong to the same spike
 PLATEAU_SHARE, PLATEAU_NATS = 0.2, 0.01  # of the run; of ln V
+PLATEAU_STEPS = 20  # that a fifth of the run has at least: fewer can gain next to nothing
 GAP_NATS, GAP_LOOKS = 0.1, 3
 GAP_NOISE = 3.0  # standard errors by which a gap must have grown
 LEAST_STD, MOST_LOGIT, WARM_SHARE = 0.05, 100.0, 0.1
@@ -329,6 +330,8 @@ class Detector:
     def _plateau(self, step: int) -> list[Event]:
         """The best nll against the best one a fifth of the run before: one bad look hides nothing and shows nothing."""
         if step > (1 - PLATEAU_SHARE) * self.num_steps:  # the end of a schedule gains little, and is meant to
+            return []
+        if PLATEAU_SHARE * self.num_steps < PLATEAU_STEPS:
             return []
         early = [(at, nll) for at, nll in self._looks if at <= step - PLATEAU_SHARE * self.num_steps]
         if not early:

@@ -87,6 +87,7 @@ def test_a_plateau_is_a_fifth_of_the_run_without_one_percent_of_ln_v():
     assert looked(falling[:17] + [falling[16]] * 3) == []  # in its last fifth a run may stand still
     bouncing = [value + 0.3 * (k % 2) for k, value in enumerate(falling)]
     assert looked(bouncing) == []  # the best counts
+    assert looked([3.0] * 20, steps=100) == [("plateau", 25)] and looked([3.0] * 20, steps=99) == []
 
 
 def test_a_gap_must_be_large_and_grow_by_more_than_batches_differ():

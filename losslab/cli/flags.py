@@ -55,6 +55,9 @@ Recipe = Annotated[str | None, Parameter(
 NumTokens = Annotated[int | None, WHOLE, Parameter(help="Training tokens of one run, such as 500_000, 500k or 1e6.")]
 Seed = Annotated[int | None, WHOLE, Parameter(help="Seed of weights, data order and dropout.")]
 Device = Annotated[str | None, Parameter(help="`auto`, `cpu`, `cuda` or `mps`.")]
+Numerics = Annotated[str | None, Parameter(
+    help="Products of the model on a CPU: `auto`, `fast`, or `reference`, which is PyTorch's own.",
+)]  # fmt: skip
 Start = Annotated[str | None, Parameter(help="Run or imported model whose weights training starts from.")]
 Threads = Annotated[int, WHOLE, Parameter(help="CPU threads of a run.")]
 Track = Annotated[str | None, Parameter(
@@ -66,7 +69,7 @@ Trust = Annotated[list[str] | None, Parameter(
 
 
 def configure(preset, spec, sections, *, size=None, recipe=None, loss=None, seed=None, corpus=None, tokenizer=None,
-              num_tokens=None, device=None, start=None) -> configuration.ExperimentConfig:
+              num_tokens=None, device=None, numerics=None, start=None) -> configuration.ExperimentConfig:
     """A preset, a size and a recipe, or a specification, and the flags laid over it."""
     parts = {"preset": check_parts(preset, size, recipe), "size": size, "recipe": recipe}
     begun = configuration.chosen(**known(**parts)) if spec is None else configuration.load(spec, **known(**parts))
@@ -76,7 +79,7 @@ def configure(preset, spec, sections, *, size=None, recipe=None, loss=None, seed
         if fixed := fixed + ["--tokenizer"] * ("tokenizer" in values["data"] or tokenizer is not None):
             raise ValueError(f"--start {start} brings its own model and tokenizer; leave out {', '.join(fixed)}")
     values["data"] |= known(corpus=corpus, tokenizer=tokenizer)
-    values["train"] |= known(num_tokens=num_tokens, device=device)
+    values["train"] |= known(num_tokens=num_tokens, device=device, numerics=numerics)
     return configuration.override(begun, {**values, **known(loss=loss, seed=seed, start=start)}, source="the flags")
 
 

@@ -13,6 +13,7 @@ from losslab.cli.flags import (
     Evaluate,
     Json,
     Model,
+    Numerics,
     NumTokens,
     Preset,
     Recipe,
@@ -37,7 +38,8 @@ def noise(
     loss: str, other: str | None = None, *, seeds: str = "20", crossed: Whole = 5, corpus: Corpus = None,
     tokenizer: Tokenizer = None, preset: Preset = None, size: Size = None, recipe: Recipe = None,
     num_tokens: NumTokens = None, workers: Whole = 2,
-    threads: Threads = 1, device: Device = None, store: Path = Path("runs"), out: Path | None = None,
+    threads: Threads = 1, device: Device = None, numerics: Numerics = None, store: Path = Path("runs"),
+    out: Path | None = None,
     level: Annotated[float, Parameter(negative="")] = 0.04, json: Json = False,
     data: Data = None, model: Model = None, train: Train = None, evaluate: Evaluate = None,
 ):
@@ -68,7 +70,7 @@ def noise(
     check("--level", level, 1e-6, 0.5, "a test of no use")
     sections = {"data": data, "model": model, "train": train, "evaluate": evaluate}
     short = {"size": size, "recipe": recipe, "corpus": corpus, "tokenizer": tokenizer, "num_tokens": num_tokens,
-             "device": device}
+             "device": device, "numerics": numerics}
     conditions = [configure(preset, None, sections, loss=one, **short) for one in (loss, other) if one is not None]
     from losslab import processes
     from losslab.report import noise as page

@@ -15,6 +15,7 @@ from losslab.cli.flags import (
     Device,
     Evaluate,
     Model,
+    Numerics,
     NumTokens,
     Preset,
     Recipe,
@@ -31,7 +32,7 @@ from losslab.cli.flags import (
 from losslab.config import flatten, laid_over
 from losslab.config.numbers import shown
 
-TRAIN = {"num_tokens": "train.num_tokens", "device": "train.device"}
+TRAIN = {"num_tokens": "train.num_tokens", "device": "train.device", "numerics": "train.numerics"}
 
 
 def _help(text: str, **more) -> Parameter:
@@ -55,6 +56,7 @@ class Asked:
     seeds: Annotated[str | None, _help("How many seeds (5, the default, is 0 to 4), or a list: 3,5,8 or 0-4.")] = None
     num_tokens: NumTokens = None
     device: Device = None
+    numerics: Numerics = None
     baseline: Annotated[str | None, _help(
         "The arm that others are compared with; cross_entropy if it is one of them, else the first.")] = None
     margin: Annotated[float | None, _help("The difference in nats/token that would matter; 0.002.")] = None

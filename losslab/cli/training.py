@@ -15,6 +15,7 @@ from losslab.cli.flags import (
     Evaluate,
     Json,
     Model,
+    Numerics,
     NumTokens,
     Preset,
     Recipe,
@@ -165,8 +166,8 @@ def _no_verdict(wanted, named: bool) -> list[str]:
 def train(
     spec: Path | None = None, *, loss: str | None = None, corpus: Corpus = None, tokenizer: Tokenizer = None,
     preset: Preset = None, size: Size = None, recipe: Recipe = None, start: Start = None, seed: Seed = None,
-    num_tokens: NumTokens = None, device: Device = None, threads: Threads = 0, out: Path | None = None,
-    resume: Path | None = None, trust: Trust = None, track: Track = None, json: Json = False,
+    num_tokens: NumTokens = None, device: Device = None, numerics: Numerics = None, threads: Threads = 0,
+    out: Path | None = None, resume: Path | None = None, trust: Trust = None, track: Track = None, json: Json = False,
     data: Data = None, model: Model = None, train: Train = None, evaluate: Evaluate = None,
 ):
     """Train one model, from flags, a specification, or a run that was stopped.
@@ -191,11 +192,12 @@ def train(
     sections = {"data": data, "model": model, "train": train, "evaluate": evaluate}
     if resume is not None:
         single = known(spec=spec, loss=loss, corpus=corpus, tokenizer=tokenizer, preset=preset, size=size,
-                       recipe=recipe, start=start, seed=seed, num_tokens=num_tokens, device=device, out=out)
+                       recipe=recipe, start=start, seed=seed, num_tokens=num_tokens, device=device,
+                       numerics=numerics, out=out)
         _only_resumed(resume, [*single, *(f"{name}.{field}" for name in sections for field in given(sections[name]))])
     else:
         config = configure(preset, spec, sections, size=size, recipe=recipe, loss=loss, seed=seed, corpus=corpus,
-                           tokenizer=tokenizer, num_tokens=num_tokens, device=device, start=start)
+                           tokenizer=tokenizer, num_tokens=num_tokens, device=device, numerics=numerics, start=start)
     from losslab import experiment, parallel, processes, records
     from losslab.cli import tracking
 
