@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from losslab.words import printable
+from losslab.words import extra, printable
 
 NAMES = ("tensorboard", "wandb", "trackio")
 MOST_WAITING = 10_000  # lines; one that a tracker is too slow for is dropped, the log has it
@@ -135,8 +135,7 @@ def _opener(name: str) -> Callable[[Run, Path], Backend]:
     if name not in NAMES:
         raise ValueError(f"--track takes {', '.join(NAMES[:-1])} or {NAMES[-1]}, got {name!r}")
     if importlib.util.find_spec(name) is None:
-        raise ModuleNotFoundError(f"--track {name} needs {name}, which is not installed; run `pip install "
-                                  "'losslab[trackers]'`")
+        raise ModuleNotFoundError(f"--track {name} needs {name}, which is not installed; {extra('trackers')}")
     return {"tensorboard": _TensorBoard, "wandb": _Wandb, "trackio": _Trackio}[name]
 
 

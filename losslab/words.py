@@ -82,3 +82,13 @@ def both_ends(text: str, columns: int) -> str:
     while width(text[len(text) - tail :]) > (columns - 1) // 2:
         tail -= 1
     return f"{text[:head]}…{text[len(text) - tail :]}"
+
+
+def extra(name: str) -> str:
+    """How an extra of losslab is installed, which no package index has.
+
+    Example:
+        >>> extra("hf")
+        'run `pip install -c constraints.txt -e ".[hf]"` in the folder of losslab'
+    """
+    return f'run `pip install -c constraints.txt -e ".[{name}]"` in the folder of losslab'

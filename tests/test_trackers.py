@@ -83,7 +83,7 @@ def test_a_tracker_that_is_unknown_or_not_installed_is_said_before_anything_is_t
     assert "--track takes tensorboard, wandb or trackio, got 'mlflow'" in capsys.readouterr().err
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     assert losslab("train", "spec.toml", "--track", "wandb") == 3
-    assert "--track wandb needs wandb, which is not installed; run `pip install 'losslab[trackers]'`" in " ".join(
+    assert "--track wandb needs wandb, which is not installed; run `pip install -c constraints.txt -e " in " ".join(
         capsys.readouterr().err.split())
     assert not (place / "runs").exists()
 

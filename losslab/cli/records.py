@@ -12,6 +12,7 @@ from losslab.cli.flags import Data, Json, Tokenizer, given, known, margin_of
 from losslab.cli.speech import OK, USER_ERROR, Ticker, command_line, show, tell
 from losslab.words import printable
 
+PAGE = "report.html"
 STUDY = "study.toml"  # which `losslab.study` keeps in the folder of a study; importing it loads torch
 
 @app.command(sort_key=6)
@@ -141,7 +142,7 @@ def runs_tag(run: Path, tags: Annotated[list[str], Parameter(negative="")], *,
 
 
 @app.command(sort_key=8)
-def report(runs: Annotated[list[Path], Parameter(negative="")], *, out: Path = Path("report.html"),
+def report(runs: Annotated[list[Path], Parameter(negative="")], *, out: Path | None = None,
            baseline: str | None = None, margin: float | None = None, json: Json = False):
     """Write the page of runs that are already there, or of a study as far as it has come.
 
@@ -150,7 +151,7 @@ def report(runs: Annotated[list[Path], Parameter(negative="")], *, out: Path = P
     runs
         Run folders or stores; the folder of a study alone gives its page, with its labels, baseline, margin and tuning.
     out
-        Where the HTML page goes.
+        Where the HTML page goes: into the folder of the study, or report.html here, unless given.
     baseline
         The loss that others are compared with; that of the study, or cross_entropy.
     margin
@@ -165,7 +166,7 @@ def report(runs: Annotated[list[Path], Parameter(negative="")], *, out: Path = P
         from losslab import study
 
         compared, command = study.again(runs[0], baseline=baseline, margin=margin, tell=tell)
-        return showing.comparison(compared, out, json, command or command_line())
+        return showing.comparison(compared, out or runs[0] / PAGE, json, command or command_line())
     margin = 0.002 if margin is None else margin
     found = records.find(runs)
     stores = {(path.parent if records.is_run(path) else path).resolve() for path in runs}
@@ -173,4 +174,4 @@ def report(runs: Annotated[list[Path], Parameter(negative="")], *, out: Path = P
         compared = comparison.judged(found, stores.pop(), baseline=baseline, margin=margin, tell=tell)
     else:  # no ledger is that of all
         compared = comparison.compare(found, baseline=baseline, margin=margin)
-    return showing.comparison(compared, out, json, command_line())
+    return showing.comparison(compared, out or Path(PAGE), json, command_line())

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from losslab.corpus import files
 from losslab.corpus.splits import Piece
+from losslab.words import extra
 
 KNOWN = {
     "tinystories": "roneneldan/TinyStories",
@@ -79,7 +80,7 @@ def library(what: str, instead: str):
         import datasets
     except ModuleNotFoundError:
         raise ModuleNotFoundError(
-            f'{what} needs the package `datasets`: run `pip install "losslab[hf]"`, {instead}', name="datasets"
+            f"{what} needs the package `datasets`; {extra('hf')}, {instead}", name="datasets"
         ) from None
     return datasets
 

@@ -12,6 +12,7 @@ from losslab.evaluate.requests import request as asked
 from losslab.evaluate.task import TaskResult
 from losslab.generate import continuation
 from losslab.stats import Score
+from losslab.words import extra
 
 MAX_GEN_TOKS = 256  # where a task does not say, as the harness's own models have it
 RESAMPLES = 1000  # of a bootstrapped error; the harness would take 100,000, for hours
@@ -178,6 +179,6 @@ def _library():
         import lm_eval
     except ModuleNotFoundError:
         raise ModuleNotFoundError(
-            'lm-evaluation-harness is not installed: run `pip install -c constraints.txt -e ".[eval]"`', name="lm_eval"
+            f"lm-evaluation-harness is not installed: {extra('eval')}", name="lm_eval"
         ) from None
     return lm_eval

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from losslab import tensors as files
 from losslab import untrusted
+from losslab.words import extra
 
 SAFE, PICKLED = "model.safetensors", "pytorch_model.bin"
 FILES = ("config.json", "model.safetensors", "model-*-of-*.safetensors", "model.safetensors.index.json",
@@ -40,8 +41,8 @@ def _download(name: str, patterns: list[str]) -> tuple[Path, str]:
         import huggingface_hub
     except ModuleNotFoundError:
         raise ModuleNotFoundError(
-            f'{name} is no folder here, and the hub needs the package `huggingface_hub`: run `pip install '
-            '"losslab[hf]"`, or give a folder', name="huggingface_hub",
+            f"{name} is no folder here, and the hub needs the package `huggingface_hub`; {extra('hf')}, or give a "
+            "folder", name="huggingface_hub",
         ) from None
     from huggingface_hub.errors import LocalEntryNotFoundError, RepositoryNotFoundError
 

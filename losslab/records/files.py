@@ -24,6 +24,7 @@ def damaged(path: Path, why: str) -> ValueError:
         "environment.json": "remove this file; only what it says of the machine is lost",
         "costs.json": "remove this file, and the arms are timed again",
         "looks.json": "put back a copy of it, or begin anew in another store: without it no error rate can be kept",
+        "arms.json": "remove this file, and `losslab compare` of the study writes it again",
         "tags.json": "remove this file; only the tags are lost",
     }
     return ValueError(printable(f"{path} is damaged ({why}); "

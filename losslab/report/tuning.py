@@ -37,6 +37,13 @@ def chosen(arm: dict) -> str:
     return ", ".join(f"{_short(key)} {words.value(value)}" for key, value in arm["tuned"].items())
 
 
+def brief(document: dict) -> list[str]:
+    """One sentence for a terminal: what was chosen for each arm; nothing without tuning."""
+    told = [f"{arm['name']} {chosen(arm)}{' (at the edge of what was tried)' if arm['tuning']['edge'] else ''}"
+            for arm in tuned(document)]
+    return [f"chosen by tuning: {'; '.join(told)}"] if told else []
+
+
 def trials(document: dict) -> Table:
     """Every trial of the drawn arms."""
     keys = list(dict.fromkeys(key for arm in tuned(document) for trial in arm["trials"] for key in trial["settings"]))

@@ -107,6 +107,8 @@ def _outlook(d: Difference, terms: Terms) -> str:
     could = f"; {_seeds(d.n)} could show {d.detectable:.2g} or more"
     if not terms.next_level:
         return f"{could}; no error rate is left for more seeds"
+    if d.n == 2:
+        return f"{could}; how many more it takes, 2 cannot say: run {firm_from(terms.alpha)} or more"
     plans = [(d.seeds_needed, f"{terms.margin:g}")]
     if d.value:
         plans.append((d.seeds_for_observed, f"the observed {abs(d.value):.2g}"))

@@ -54,6 +54,7 @@ def compare(
         raise ValueError("--final declares one look and --race several; give one of them" if final else
                          f"a race that looks at {race[-1]} seeds needs as many, got {len(seeds)}")
     with records.lock(store, "store"):
+        records.looks(store, (), "", "nll")  # a damaged ledger is said before anything is spent
         planned = plan(conditions, seeds[: race[-1]] if race else seeds, store, tell=tell, progress=progress,
                        trusted=trusted)
         own = [experiment.condition for experiment in planned.experiments[: len(conditions)]]
