@@ -1,13 +1,14 @@
 """studies, reproduce: the studies that come with losslab."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
 from losslab.cli.application import app
-from losslab.cli.flags import Json, Threads, Whole, workers_of
-from losslab.cli.speech import show
+from losslab.cli.flags import Corpus, Json, Threads, Whole, workers_of
+from losslab.cli.speech import show, tell
 from losslab.cli.training import conduct
 from losslab.tables import Column, Table, left, name
 
@@ -38,9 +39,9 @@ def studies(study: str | None = None, *, json: Json = False):
 
 @app.command(sort_key=9)
 def reproduce(
-    study: str, *, scale: Literal["smoke", "laptop", "full"] = "laptop", workers: Whole = 2, threads: Threads = 1,
-    store: Path | None = None, report: Path | None = None, dry_run: Annotated[bool, Parameter(negative="")] = False,
-    json: Json = False,
+    study: str, *, scale: Literal["smoke", "laptop", "full"] = "laptop", corpus: Corpus = None, workers: Whole = 2,
+    threads: Threads = 1, store: Path | None = None, report: Path | None = None,
+    dry_run: Annotated[bool, Parameter(negative="")] = False, json: Json = False,
 ):
     """Run a study that comes with losslab; called again, it continues.
 
@@ -62,5 +63,10 @@ def reproduce(
     from losslab.study import registry
 
     wanted = registry.load(study).at(scale)
+    if corpus is not None:
+        wanted = replace(wanted, corpus=corpus)
+    else:
+        used = next(iter(wanted.configs.values())).data.corpus
+        tell(f"{wanted.name} is trained on {used}; --corpus takes another text, such as a folder of stories")
     return conduct(wanted, store or Path("runs", wanted.name), workers=workers_of(workers), threads=threads, trust=(),
                    page=report, dry_run=dry_run, json=json)
