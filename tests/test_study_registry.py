@@ -86,7 +86,8 @@ def test_a_text_of_the_user_takes_the_place_of_the_corpus_of_a_study(place, caps
     with mock.patch("losslab.cli.studies.conduct", return_value=0) as conducted:
         assert losslab("reproduce", "loss-table", "--corpus", "stories") == 0
         given = conducted.call_args.args[0]
-        assert {made.data.corpus for made in given.configs.values()} == {"stories"} and given.name == "loss-table-laptop"
+        assert {made.data.corpus for made in given.configs.values()} == {"stories"}
+        assert given.name == "loss-table-laptop"
         assert losslab("reproduce", "loss-table") == 0
         assert conducted.call_args.args[0] == registry.load("loss-table").at("laptop")
     assert "loss-table-laptop is trained on tales; --corpus takes another text" in capsys.readouterr().err
