@@ -63,6 +63,18 @@ def test_the_table_of_losses_has_every_loss_of_the_family_and_what_was_published
     assert {made.num_tokens // 1000 for made in laptop.configs.values()} == {599}
 
 
+def test_the_study_of_stories_has_the_published_grid_for_every_arm_alike():
+    found = registry.load("squentropy-tinystories")
+    for scale, layers in (("laptop", [2, 3, 4]), ("full", [8, 12, 16])):
+        assert found.at(scale).tune == {"method": "grid", "trials": 27, "space": {
+            "train.learning_rate": [6e-6, 6e-4, 6e-2], "model.dropout": [0.0, 0.1, 0.2], "model.n_layer": layers}}
+    assert found.at("laptop").settings["train.num_tokens"] == 150_000
+    assert [arm.loss for arm in found.arms] == [
+        "cross_entropy", "mse", "weighted_mse(target_weight=100)", "cross_entropy + weighted_mse(target_weight=65)",
+        "squentropy"]
+    assert [figure["value"] for figure in found.published["figures"]] == [1.81, 1.83, 3.8, 1.89, 1.90, 5.2]
+
+
 def test_studies_are_listed_shown_and_estimated(place, capsys):
     assert losslab("studies", "--json") == 0
     listed = json.loads(capsys.readouterr().out)["studies"]

@@ -4,7 +4,7 @@ import dataclasses
 import math
 from collections.abc import Mapping
 
-from losslab.comparison import Arm, Comparison, equal_time, measured
+from losslab.comparison import Arm, Comparison, equal_time, learned, measured
 from losslab.comparison.caveats import damaged_logs
 from losslab.comparison.curves import curve
 from losslab.records import Record, score_name
@@ -34,6 +34,7 @@ def document(comparison: Comparison, *, command: str | None = None) -> dict:
         "name": comparison.name,
         "question": comparison.question,
         "matching": comparison.matching,
+        "published": comparison.published,
         "baseline": comparison.baseline,
         "corpus": comparison.corpus,
         "corpora": comparison.corpora,
@@ -76,6 +77,7 @@ def _described(arm: Arm, comparison: Comparison, per_e: float | None) -> dict:
         "difference_bits_per_byte": _plain(in_bits.difference if in_bits else None),
         "document_perplexity": arm.document_perplexity,
         "temperature": arm.temperature,
+        "train_nll": arm.train_nll,
         "distance_to_floor": arm.distance_to_floor,
         "differs": arm.differs,
         "curve": curve(arm.runs),
@@ -93,6 +95,7 @@ def _brief(arm: Arm, comparison: Comparison, per_e: float | None) -> dict:
     return {
         "name": arm.name, "condition": arm.condition, "status": arm.status, "seeds": arm.seeds, "scores": arm.scores,
         "difference": _plain(arm.difference), "outcome": arm.outcome, "verdict": arm.verdict, "cost": arm.cost,
+        "learned": learned.learned(arm),
         "equal_time": {"time": time, "nll": equal_time.nll_at_equal_time(nll, time, per_e)},
         "tuned": {}, "trials": [], **comparison.tuned.get(arm.name, {}), "looks": comparison.looks.get(arm.name, []),
     }

@@ -40,8 +40,9 @@ def _row(arm: dict, document: dict) -> tuple[str, ...]:
     found, nll, equal = arm["difference"] or {}, _nll(arm, document), arm["equal_time"]
     lost = arm.get("tuning", {}).get("sensitivity", {})
     is_baseline = arm["name"] == document["baseline"]
+    shown = "baseline" if is_baseline else words.difference(arm["difference"])
     return (arm["name"], arm["status"] if nll is None else words.number(nll),
-            "baseline" if is_baseline else words.difference(arm["difference"]),
+            "did not learn" if arm["learned"] is False and nll is not None else shown,
             words.number(found.get("detectable"), 2), _lost(lost.get("2")), _lost(lost.get("4")),
             words.ratio(equal["time"]), words.number(equal["nll"]))
 

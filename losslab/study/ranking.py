@@ -38,7 +38,8 @@ def ranking(folder: str | Path) -> Ranking:
                   for arm in [*found["arms"], *found["others"]]}
         known = {name: float(value) for name, value in values.items() if value is not None}
         lost = tuple(name for name in values if name not in known)
-        return Ranking(str(found["name"]), str(found["baseline"]), dict(sorted(known.items(), key=lambda p: p[1])), lost)
+        ranked = dict(sorted(known.items(), key=lambda pair: pair[1]))
+        return Ranking(str(found["name"]), str(found["baseline"]), ranked, lost)
     except (FileNotFoundError, NotADirectoryError):
         raise ValueError(f"{folder} has no {folders.VERDICT}; give the folder of a study that was run, such as "
                          "runs/NAME") from None
@@ -87,8 +88,8 @@ def agree(first: str | Path, second: str | Path) -> dict:
     one, two = ranking(first), ranking(second)
     common = [name for name in one.nll if name in two.nll]
     if len(common) < 3:
-        raise ValueError(f"{first} and {second} share too few arms that finished, {len(common)}; rank agreement takes 3 "
-                         "or more of the same name")
+        raise ValueError(f"{first} and {second} share too few arms that finished, {len(common)}; rank agreement takes "
+                         "3 or more of the same name")
     after = sorted(common, key=two.nll.__getitem__)
     every = dict.fromkeys([*one.nll, *one.lost, *two.nll, *two.lost])
     return {
