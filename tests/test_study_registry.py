@@ -12,6 +12,7 @@ from commands import losslab, refuses
 from experiments import place as place
 
 from losslab import config, formula, lossfile, objective
+from losslab.config.presets import SWITCHES
 from losslab.study import registry
 
 
@@ -73,6 +74,30 @@ def test_the_study_of_stories_has_the_published_grid_for_every_arm_alike():
         "cross_entropy", "mse", "weighted_mse(target_weight=100)", "cross_entropy + weighted_mse(target_weight=65)",
         "squentropy"]
     assert [figure["value"] for figure in found.published["figures"]] == [1.81, 1.83, 3.8, 1.89, 1.90, 5.2]
+
+
+@pytest.mark.parametrize("scale", ["laptop", "full"])
+def test_the_ablation_takes_back_one_switch_of_modern_in_each_arm(scale):
+    """With what belongs to AdamW or to a cosine; everything else is as in the recipe."""
+    size = {"laptop": "tiny", "full": "char"}[scale]
+    recipes = {name: config.combined(size, name, "tales-small") for name in ("modern", "classic")}
+    modern, classic = (config.flatten(config.to_dict(recipe)) for recipe in recipes.values())
+    configs = registry.load("modern-ablation").at(scale).configs
+    flat = {name: config.flatten(config.to_dict(made)) for name, made in configs.items()}
+    changed = {name: {key for key in settings if settings[key] != flat["modern"][key]}
+               for name, settings in flat.items()}
+    switches = set(SWITCHES) | {"model.tied"}
+    assert {key: flat["modern"][key] for key in switches} == {key: modern[key] for key in switches}
+    taken = {name: keys & switches for name, keys in changed.items()}
+    assert not taken.pop("modern") and all(len(keys) == 1 for keys in taken.values())
+    assert {key for keys in taken.values() for key in keys} == switches
+    for name, keys in taken.items():
+        for key in keys - {"model.activation", "model.tied"}:
+            assert flat[name][key] == classic[key]
+    rest = {name: changed[name] - keys for name, keys in taken.items() if changed[name] - keys}
+    assert rest == {
+        "AdamW": {f"train.{key}" for key in ("learning_rate", "embedding_rate_ratio", "vector_rate_ratio", "betas")},
+        "cosine": {"train.min_learning_rate_ratio"}, "untied": {"train.head_rate_ratio", "train.embedding_rate_ratio"}}
 
 
 def test_studies_are_listed_shown_and_estimated(place, capsys):
