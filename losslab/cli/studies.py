@@ -11,6 +11,7 @@ from losslab.cli.flags import Corpus, Json, Threads, Whole, workers_of
 from losslab.cli.speech import show, tell, wrapped
 from losslab.cli.training import conduct
 from losslab.tables import Column, Table, left, name
+from losslab.words import printable
 
 
 @app.command(sort_key=9)
@@ -91,7 +92,7 @@ def agreement(first: Path, second: Path, *, json: Json = False):
     rows = [(arm["name"], *(cell for nll, rank in zip(arm["nll"], arm["rank"], strict=True)
                             for cell in (words.number(nll), str(rank)))) for arm in found["arms"]]
     show(found, f"{Table((name('loss', least=16), *map(Column, titles)), rows).text(100, rule=True)}\n\n"
-         + wrapped(_agreed(found), "  "), json)
+         + wrapped(printable(_agreed(found)), "  "), json)
 
 
 def _agreed(found: dict) -> str:

@@ -1,5 +1,6 @@
 """What `losslab compare` was asked: a study, from its file, from flags, or from a file with flags laid over it."""
 
+import os
 import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -139,7 +140,7 @@ def _folders(words: Sequence[str], asked: Asked) -> list[str]:
                              f"{', '.join(words) or 'none'}")
         return list(words)
     for word in words:
-        if (Path(word) / "study.toml").is_file():
+        if os.path.isfile(os.path.join(word, "study.toml")):  # no error for a formula as long as no path is
             raise ValueError(f"{word} is the folder of a study; `losslab compare {word}/study.toml` goes on with it, "
                              f"and `losslab compare {word} --best 3 --recipe classic` runs its best arms again")
     return []
