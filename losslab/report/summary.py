@@ -1,5 +1,7 @@
 """One row for each arm of a comparison: what it is worth, how sure that is, and what it costs."""
 
+from collections.abc import Sequence
+
 from losslab.report import words
 from losslab.report.arm_tables import LOSS
 from losslab.tables import Column, Table
@@ -14,9 +16,10 @@ CAPTION = (
     "from how fast the baseline's curve falls; --match time trains it")
 
 
-def table(document: dict) -> Table:
-    """Every arm, also those that are not drawn; arms without a mean stand last."""
-    return Table((LOSS, Column("nll"), *map(Column, TITLES)), [_row(arm, document) for arm in rows(document)])
+def table(document: dict, arms: Sequence[dict] | None = None) -> Table:
+    """Every arm, also those that are not drawn, unless `arms` are given; arms without a mean stand last."""
+    shown = rows(document) if arms is None else arms
+    return Table((LOSS, Column("nll"), *map(Column, TITLES)), [_row(arm, document) for arm in shown])
 
 
 def rows(document: dict) -> list[dict]:
