@@ -54,7 +54,7 @@ def test_an_arm_or_a_rate_at_which_nothing_was_learned_is_a_result(tmp_path):
     found = comparison.compare(made, tuned=tuned)
     said = [told for told in found.warnings if "learn" in told and "learned;" not in told]
     assert said == [
-        "brier did not learn: its nll is not below 3.000, what it takes to know how often each token occurs",
+        "brier did not learn: nll is not below 5.549, what it takes to know how often each token occurs",
         "at learning rate 6e-06 no arm learned: no nll on tune is below 5.549, what it takes to know how often each "
         "token occurs",
         "at learning rate 0.06 no arm learned: no nll on tune is below 5.549, what it takes to know how often each "

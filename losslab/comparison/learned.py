@@ -8,6 +8,7 @@ from losslab.comparison.arms import Arm
 from losslab.records import Record
 
 RATE = "train.learning_rate"
+MOST_NAMED = 6  # in one sentence
 
 
 def level(runs: Sequence[Record]) -> float | None:
@@ -39,8 +40,10 @@ def told(arms: Sequence[Arm], tuned: Mapping[str, Mapping]) -> list[str]:
     levels = [each for each in (level(arm.runs) for arm in arms) if each is not None]
     if not levels:
         return []
-    said = [f"{arm.name} did not learn: its nll is not below {level(arm.runs):.3f}, what it takes to know how often "
-            "each token occurs" for arm in arms if learned(arm) is False]
+    names = [arm.name for arm in arms if learned(arm) is False]
+    listed = names if len(names) <= MOST_NAMED else [*names[: MOST_NAMED - 1], f"{len(names) - MOST_NAMED + 1} others"]
+    said = [f"{', '.join(listed)} did not learn: nll is not below {max(levels):.3f}, what it takes to know how often "
+            "each token occurs"] if names else []
     trials = [trial for found in tuned.values() for trial in found["trials"] if RATE in trial["settings"]]
     rates = sorted({trial["settings"][RATE] for trial in trials})
     for rate in rates:
