@@ -42,7 +42,7 @@ def test_the_page_carries_the_document_and_one_bundle(runs):
     assert text.count("window.vegaEmbed=") == 1
     assert len(text) < 2_000_000
     charts = json.loads(next(x for a, x in scripts if a.get("id") == "charts"))
-    assert set(charts) == {"differences", "curves", "gaps", "finals", "speed"}
+    assert set(charts) == {"differences", "curves", "gaps", "finals", "speed", "perplexities"}
     assert all(chart["description"] for chart in charts.values())
     assert all(f'data-chart="{name}"' in text for name in charts)
 
@@ -201,7 +201,7 @@ def test_a_browser_draws_every_chart_under_the_policy(runs, tmp_path):
     path = report.write(described(runs), tmp_path / "page.html")
     done = chromium(path, tmp_path / "profile", "--dump-dom")
     drawn = re.sub(r"(?s)<noscript>.*?</noscript>|<script.*?</script>", "", done.stdout)
-    assert len(re.findall(r'<svg[^>]*class="marks"', drawn)) == 5
+    assert len(re.findall(r'<svg[^>]*class="marks"', drawn)) == 6
     assert drawn.count('aria-roledescription="point"') > 12
     assert "could not be drawn" not in drawn
     said = [line for line in done.stderr.splitlines() if "CONSOLE" in line]

@@ -1,14 +1,18 @@
 """The studies that come with losslab: each can be run at every scale, and runs nobody's files."""
 
+import importlib
 import json
 from dataclasses import replace
 from pathlib import Path
+from unittest import mock
 
 import pytest
+import torch
 from commands import losslab, refuses
 from experiments import place as place
 
 from losslab import config, formula, lossfile, objective
+from losslab.config.presets import SWITCHES
 from losslab.study import registry
 
 
@@ -30,7 +34,70 @@ def test_a_study_has_every_scale_known_losses_and_a_source(name):
             assert made.data.corpus in ("tales", "pydoc", "tinystories", "openwebtext") and not made.start
     assert found.at("smoke").configs[found.baseline].train.num_tokens <= 50_000 and len(found.at("smoke").seeds) == 2
     assert not found.at("smoke").tune and found.at("laptop").tune["trials"] == found.at("full").tune["trials"]
-    assert found.at("laptop").configs[found.baseline] == replace(config.preset("tiny"), loss="cross_entropy")
+    if found.preset == "tiny":
+        assert found.at("laptop").configs[found.baseline] == replace(config.preset("tiny"), loss="cross_entropy")
+
+
+def test_the_table_of_losses_has_every_loss_of_the_family_and_what_was_published():
+    found = registry.load("loss-table")
+    formulas = [formula.parse(arm.loss) for arm in found.arms]
+    alone = {parsed.terms[0][1].name for parsed in formulas if len(parsed.terms) == 1 and not parsed.transforms}
+    family = {name: importlib.import_module(f"losslab.losses.{name}") for name in formula.names("losslab.losses")}
+    assert alone == {name for name, module in family.items() if getattr(module, "ROLE", "whole") == "whole"}
+    assert {arm.label for arm in found.arms} >= {
+        f"{cap}{z}" for cap in ("tanh cap 15", "tanh cap 30") for z in ("", ", z-loss")} | {"sigmoid cap 23, 5, 7.5"}
+    by_label = {arm.label: objective.Objective(formula.parse(arm.loss)) for arm in found.arms}
+    logits = torch.linspace(-2, 3, 7)[None]
+    target = torch.tensor([2])
+    p, log_z = logits.softmax(1)[0, 2], logits.logsumexp(1)
+    smooth = 0.95 * -p.log() + 0.05 * (log_z - logits.mean())
+    assert torch.allclose(by_label["submission 1"](logits, target), smooth + (1 - p) + 1e-4 * log_z**2)
+    capped = 30 * (logits / 30).tanh()
+    log_z, nll = capped.logsumexp(1), -capped.log_softmax(1)[0, 2]
+    assert torch.allclose(by_label["submission 2"](logits, target),
+                          0.9 * nll + 0.1 * (log_z - capped.mean()) + 1e-4 * log_z**2)
+    weights = torch.where(torch.arange(7) == 2, 65.0, 1.0)
+    square = (weights * (torch.eye(7)[2] - logits[0]) ** 2).mean()
+    assert torch.allclose(by_label["squentropy, capstone"](logits, target), -p.log() + square)
+    laptop = found.at("laptop")
+    assert (laptop.race, laptop.tune["trials"], laptop.size, laptop.recipe) == ((4, 8, 16), 5, "tiny", "modern")
+    assert {made.num_tokens // 1000 for made in laptop.configs.values()} == {599}
+
+
+def test_the_study_of_stories_has_the_published_grid_for_every_arm_alike():
+    found = registry.load("squentropy-tinystories")
+    for scale, layers in (("laptop", [2, 3, 4]), ("full", [8, 12, 16])):
+        assert found.at(scale).tune == {"method": "grid", "trials": 27, "space": {
+            "train.learning_rate": [6e-6, 6e-4, 6e-2], "model.dropout": [0.0, 0.1, 0.2], "model.n_layer": layers}}
+    assert found.at("laptop").settings["train.num_tokens"] == 150_000
+    assert [arm.loss for arm in found.arms] == [
+        "cross_entropy", "mse", "weighted_mse(target_weight=100)", "cross_entropy + weighted_mse(target_weight=65)",
+        "squentropy"]
+    assert [figure["value"] for figure in found.published["figures"]] == [1.81, 1.83, 3.8, 1.89, 1.90, 5.2]
+
+
+@pytest.mark.parametrize("scale", ["laptop", "full"])
+def test_the_ablation_takes_back_one_switch_of_modern_in_each_arm(scale):
+    """With what belongs to AdamW or to a cosine; everything else is as in the recipe."""
+    size = {"laptop": "tiny", "full": "char"}[scale]
+    recipes = {name: config.combined(size, name, "tales-small") for name in ("modern", "classic")}
+    modern, classic = (config.flatten(config.to_dict(recipe)) for recipe in recipes.values())
+    configs = registry.load("modern-ablation").at(scale).configs
+    flat = {name: config.flatten(config.to_dict(made)) for name, made in configs.items()}
+    changed = {name: {key for key in settings if settings[key] != flat["modern"][key]}
+               for name, settings in flat.items()}
+    switches = set(SWITCHES) | {"model.tied"}
+    assert {key: flat["modern"][key] for key in switches} == {key: modern[key] for key in switches}
+    taken = {name: keys & switches for name, keys in changed.items()}
+    assert not taken.pop("modern") and all(len(keys) == 1 for keys in taken.values())
+    assert {key for keys in taken.values() for key in keys} == switches
+    for name, keys in taken.items():
+        for key in keys - {"model.activation", "model.tied"}:
+            assert flat[name][key] == classic[key]
+    rest = {name: changed[name] - keys for name, keys in taken.items() if changed[name] - keys}
+    assert rest == {
+        "AdamW": {f"train.{key}" for key in ("learning_rate", "embedding_rate_ratio", "vector_rate_ratio", "betas")},
+        "cosine": {"train.min_learning_rate_ratio"}, "untied": {"train.head_rate_ratio", "train.embedding_rate_ratio"}}
 
 
 def test_studies_are_listed_shown_and_estimated(place, capsys):
@@ -48,3 +115,16 @@ def test_studies_are_listed_shown_and_estimated(place, capsys):
     assert f"unknown study 'z_los'; did you mean z-loss?; the studies that come with losslab are {known}, and" in said
     assert "smoke" in refuses(capsys, "reproduce", "z-loss", "--scale", "huge")
     assert not Path("runs").exists()
+
+
+def test_a_text_of_the_user_takes_the_place_of_the_corpus_of_a_study(place, capsys):
+    assert losslab("reproduce", "loss-table", "--scale", "smoke", "--dry-run", "--corpus", "no/such/folder") == 2
+    assert "no/such/folder" in capsys.readouterr().err
+    with mock.patch("losslab.cli.studies.conduct", return_value=0) as conducted:
+        assert losslab("reproduce", "loss-table", "--corpus", "stories") == 0
+        given = conducted.call_args.args[0]
+        assert {made.data.corpus for made in given.configs.values()} == {"stories"}
+        assert given.name == "loss-table-laptop"
+        assert losslab("reproduce", "loss-table") == 0
+        assert conducted.call_args.args[0] == registry.load("loss-table").at("laptop")
+    assert "loss-table-laptop is trained on tales; --corpus takes another text" in capsys.readouterr().err

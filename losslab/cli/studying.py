@@ -1,5 +1,6 @@
 """What `losslab compare` was asked: a study, from its file, from flags, or from a file with flags laid over it."""
 
+import os
 import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -73,6 +74,9 @@ class Asked:
     benchmarks: Annotated[Path | None, _help(
         "A folder with benchmark files for the tasks; without one they come from the hub.")] = None
     name: Annotated[str | None, _help("Of the study: its folder is runs/NAME, and its file is kept there.")] = None
+    best: Annotated[int | None, WHOLE, _help(
+        "Of a study that was run, runs/NAME: its best so many arms, baseline and worst arm again, under other flags.")
+    ] = None
     data: Data = None
     model: Model = None
     train: Train = None
@@ -94,9 +98,9 @@ def study(words: Sequence[str], asked: Asked):
     Raises:
         ValueError: for what no study can be.
     """
-    from losslab.study import Arm, Study, checks, read
+    from losslab.study import Arm, Study, best, checks, read
 
-    files = [word for word in words if word.endswith(".toml")]
+    files = _folders(words, asked) or [word for word in words if word.endswith(".toml")]
     if files and len(words) > 1:
         raise ValueError(f"{files[0]} is a study, which has its own arms; add others by --arm, or name losses alone")
     _check_start(asked)
@@ -116,7 +120,7 @@ def study(words: Sequence[str], asked: Asked):
         if "race" in values and "seeds" not in values:
             values["seeds"] = tuple(range(values["race"][-1]))
         return Study(arms=named + arms, settings=settings, **values), False
-    begun = read(files[0])
+    begun = read(files[0]) if asked.best is None else best(files[0], asked.best)
     if not begun.name and "name" not in values:
         values["name"] = checks.name_of(Path(files[0]))
     if parts:
@@ -126,6 +130,20 @@ def study(words: Sequence[str], asked: Asked):
     replaced = [f"data.{name}" for name in ("corpus", "tokenizer") if name in values]  # in the settings of the file
     settings = checks.laid({key: value for key, value in begun.settings.items() if key not in replaced}, settings)
     return replace(begun, arms=begun.arms + arms, settings=settings, **values), True
+
+
+def _folders(words: Sequence[str], asked: Asked) -> list[str]:
+    """The folder of a study, of which the best arms are asked."""
+    if asked.best is not None:
+        if len(words) != 1 or words[0].endswith(".toml"):
+            raise ValueError(f"--best goes with the folder of one study that was run, such as runs/NAME; got "
+                             f"{', '.join(words) or 'none'}")
+        return list(words)
+    for word in words:
+        if os.path.isfile(os.path.join(word, "study.toml")):  # no error for a formula as long as no path is
+            raise ValueError(f"{word} is the folder of a study; `losslab compare {word}/study.toml` goes on with it, "
+                             f"and `losslab compare {word} --best 3 --recipe classic` runs its best arms again")
+    return []
 
 
 def _allow(arms) -> None:

@@ -84,6 +84,11 @@ class Arm:
         return {key: measured.median([measured.cost(run, key) for run in self.finished]) for key in COSTS}
 
     @property
+    def train_nll(self) -> float | None:
+        """Cross-entropy of the training batches of the last tenth of the run, the mean over seeds."""
+        return measured.mean([_late(run, "train/nll") for run in self.finished])
+
+    @property
     def tokens(self) -> int:
         """Training tokens of the run that had most."""
         return max((measured.figure(run.result.get("tokens")) or 0 for run in self.runs), default=0)
@@ -104,6 +109,13 @@ class Arm:
         """Bits per byte above the entropy of the corpus, ends included on both sides; None where it is not known."""
         distances = [_above_floor(run) for run in self.finished]
         return measured.over_seeds(distances, "bits/byte") if distances and None not in distances else None
+
+
+def _late(run: Record, key: str) -> float | None:
+    """The mean of a logged number over the last tenth of the tokens."""
+    points = [(tokens, measured.figure(value)) for tokens, value in run.curve(key)]
+    last = max((tokens for tokens, _ in points), default=0)
+    return measured.mean([value for tokens, value in points if tokens > 0.9 * last])
 
 
 def _above_floor(run: Record) -> float | None:

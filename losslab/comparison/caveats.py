@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from losslab.comparison import learned
 from losslab.comparison.arms import Arm
 from losslab.config import instead, outside, recipe_of
 from losslab.records import Record
@@ -35,6 +36,7 @@ def caveats(
         *_unlike_corpora(arms),
         *_unlike_numerics(arms),
         *_unlike_settings(arms, {arm.name: arm.differs for arm in described}, tuned),
+        *learned.told(described, tuned),
         *_at_the_edge(tuned),
         *_incomplete(arms, requested),
         *_few_seeds(arms),

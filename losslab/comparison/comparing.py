@@ -56,6 +56,8 @@ class Comparison:
     what each scored at equal tokens, `equal`, and at equal cost, `matched`."""
     tuned: Mapping[str, dict] = field(default_factory=dict)
     """Name of an arm -> what tuning tried and chose; empty where nothing was tuned."""
+    published: Mapping[str, object] = field(default_factory=dict)
+    """What others found, as the study has it: `source` and `figures`."""
 
     @property
     def new_look(self) -> Look | None:

@@ -90,10 +90,18 @@ def score(model, corpus: Corpus, tokenizer, config: EvaluateConfig, *, seq_len: 
             "bytes": int(rows.num_bytes.sum()),
             "words": int(rows.num_words.sum()),
         },
+        "unigram_nll": unigram_nll(corpus),
         "document_perplexity": {str(q): float(np.quantile(rows.perplexity, q)) for q in QUANTILES},
         "corpus": {"name": corpus.name, "digest": corpus.digest},
         "floor_bits_per_byte": corpus.floor_bits_per_byte,
     }
+
+
+def unigram_nll(corpus: Corpus) -> float:
+    """The entropy of single tokens of `val`, in nats: no model that knows only how often each occurs is below it."""
+    counts = np.bincount(corpus.stream("val")[1:])
+    shares = counts[counts > 0] / counts.sum()
+    return float(-(shares * np.log(shares)).sum())
 
 
 def _on_tune(model, corpus: Corpus, tokenizer, config: EvaluateConfig, seq_len: int) -> dict:

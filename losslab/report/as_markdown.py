@@ -1,7 +1,7 @@
 """A document as Markdown: the same facts for a pull request or a notebook."""
 
 from losslab.escaping import block, code, escape
-from losslab.report import arm_tables, match, signals, text, tuning, words
+from losslab.report import arm_tables, match, published, signals, summary, text, tuning, words
 from losslab.tables import Table, left, name
 
 ARMS = ("loss", "nll", "difference [95 % interval]", "p (Holm)", "bits/byte", "verdict")
@@ -21,6 +21,10 @@ def markdown(document: dict) -> str:
         parts.append("\n".join(f"- {escape(warning)}" for warning in document["warnings"]))
     if document["matching"]:
         parts += [f"## Equal tokens, equal {document['matching']['by']}", match.table(document["matching"]).markdown()]
+    parts += ["## Every arm", summary.table(document).markdown(), escape(f"{summary.CAPTION}.")]
+    if document["published"]:
+        parts += ["## Published", published.table(document).markdown()]
+        parts += [f"{escape(told)}." for told in published.remarks(document)]
     if tuning.tuned(document):
         parts += ["## Tuning", tuning.summary(document).markdown(), tuning.trials(document).markdown()]
     parts += ["## Training", signals.summary(document).markdown()]

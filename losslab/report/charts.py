@@ -19,6 +19,7 @@ def charts(document: dict) -> dict[str, dict]:
         "gaps": gaps(document),
         "finals": finals(document),
         "speed": speed(document),
+        "perplexities": perplexities(document),
         **tuning.charts(document),
     }
     return {name: marks.plain(chart) for name, chart in made.items() if chart is not None}
@@ -143,6 +144,31 @@ def speed(document: dict):
     ]
     told = "; ".join(f"{row['loss']} {row['shown']}" for row in rows)
     return marks.sized(alt.layer(*layers), len(arms), f"Training tokens per second, median over seeds. {told}")
+
+
+def perplexities(document: dict):
+    """The perplexity of single documents as a distribution: a line for each arm through its quantiles."""
+    import altair as alt
+
+    rows = [{"arm": arm["name"], "loss": both_ends(arm["name"], 60), "share": float(q), "perplexity": value}
+            for arm in document["arms"] for q, value in arm["document_perplexity"].items() if value and value > 0]
+    if not rows:
+        return None
+    seen = [row["perplexity"] for row in rows]
+    scale = alt.Scale(type="log", nice=False) if max(seen) > 10 * min(seen) else alt.Scale(zero=False)
+    x = alt.X("perplexity:Q", title="perplexity of a document", scale=scale, axis=alt.Axis(format="~s", tickCount=6))
+    y = alt.Y("share:Q", title="share of documents below", axis=alt.Axis(format="~%", tickCount=5),
+              scale=alt.Scale(domain=[0, 1]))
+    base = alt.Chart(alt.InlineData(values=rows))
+    tips = [alt.Tooltip("loss:N"), alt.Tooltip("share:Q", format="~%"), alt.Tooltip("perplexity:Q", format=".4~g")]
+    color = marks.by_arm(document)
+    layers = [
+        base.mark_line(strokeWidth=2).encode(
+            x=x, y=y, color=color, strokeDash=marks.by_dash(document), order="share:Q"),
+        base.mark_point(filled=True, size=40).encode(x=x, y=y, color=color, tooltip=tips),
+    ]
+    return alt.layer(*layers).properties(width="container", height=300, description=(
+        "Share of validation documents below a perplexity, one line per arm through its quantiles"))
 
 
 # --- lines against tokens ----------------------------------------------------------------------

@@ -4,7 +4,7 @@ import dataclasses
 import math
 from collections.abc import Mapping
 
-from losslab.comparison import Arm, Comparison, measured
+from losslab.comparison import Arm, Comparison, equal_time, learned, measured
 from losslab.comparison.caveats import damaged_logs
 from losslab.comparison.curves import curve
 from losslab.records import Record, score_name
@@ -28,11 +28,13 @@ def document(comparison: Comparison, *, command: str | None = None) -> dict:
     drawn = _drawn(comparison)
     others = [arm for arm in comparison.arms if arm not in drawn]
     nll, runs, same = comparison.nll, comparison.runs, comparison.arm(comparison.baseline).runs
+    per_e = equal_time.fall(same)
     return finite({
         "format": FORMAT,
         "name": comparison.name,
         "question": comparison.question,
         "matching": comparison.matching,
+        "published": comparison.published,
         "baseline": comparison.baseline,
         "corpus": comparison.corpus,
         "corpora": comparison.corpora,
@@ -45,8 +47,8 @@ def document(comparison: Comparison, *, command: str | None = None) -> dict:
         "looks": nll.looks if nll else None,
         "level": nll.level if nll else None,
         "warnings": [*comparison.warnings, *damaged_logs([run for arm in drawn for run in arm.runs])],
-        "arms": [_described(arm, comparison) for arm in drawn],
-        "others": [_brief(arm, comparison) for arm in others],
+        "arms": [_described(arm, comparison, per_e) for arm in drawn],
+        "others": [_brief(arm, comparison, per_e) for arm in others],
         "settings": comparison.settings,
         "model": next((run.result["model"] for run in same if run.result.get("model")), {}),
         "num_params": sorted({measured.num_params(run) for run in runs} - {None}),
@@ -65,17 +67,17 @@ def _drawn(comparison: Comparison) -> list[Arm]:
     return [arm for arm in comparison.arms if arm.name in kept]
 
 
-def _described(arm: Arm, comparison: Comparison) -> dict:
+def _described(arm: Arm, comparison: Comparison, per_e: float | None) -> dict:
     """Everything about an arm; its learning curves are read here, and nowhere for an arm that is not drawn."""
     in_bits = arm.bits_per_byte
-    return _brief(arm, comparison) | {
+    return _brief(arm, comparison, per_e) | {
         "loss": arm.loss,
         "objective": arm.runs[0].spec.get("objective", arm.loss),
         "tokens": arm.tokens,
         "difference_bits_per_byte": _plain(in_bits.difference if in_bits else None),
-        "cost": arm.cost,
         "document_perplexity": arm.document_perplexity,
         "temperature": arm.temperature,
+        "train_nll": arm.train_nll,
         "distance_to_floor": arm.distance_to_floor,
         "differs": arm.differs,
         "curve": curve(arm.runs),
@@ -86,11 +88,15 @@ def _described(arm: Arm, comparison: Comparison) -> dict:
     }
 
 
-def _brief(arm: Arm, comparison: Comparison) -> dict:
+def _brief(arm: Arm, comparison: Comparison, per_e: float | None) -> dict:
     """The line of an arm in a table."""
+    time = equal_time.relative_time(arm.runs, comparison.arm(comparison.baseline).runs)
+    nll = arm.scores.get(comparison.measure, {}).get("value")
     return {
         "name": arm.name, "condition": arm.condition, "status": arm.status, "seeds": arm.seeds, "scores": arm.scores,
-        "difference": _plain(arm.difference), "outcome": arm.outcome, "verdict": arm.verdict,
+        "difference": _plain(arm.difference), "outcome": arm.outcome, "verdict": arm.verdict, "cost": arm.cost,
+        "learned": learned.learned(arm),
+        "equal_time": {"time": time, "nll": equal_time.nll_at_equal_time(nll, time, per_e)},
         "tuned": {}, "trials": [], **comparison.tuned.get(arm.name, {}), "looks": comparison.looks.get(arm.name, []),
     }
 

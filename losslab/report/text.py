@@ -3,19 +3,27 @@
 import textwrap
 
 from losslab.escaping import plain
-from losslab.report import arm_tables, signals, tuning, words
+from losslab.report import arm_tables, signals, summary, tuning, words
 
 WIDTH = 100
+MOST_ROWS = 40  # of a table of arms; of more arms those that are drawn
 
 
 def table(document: dict) -> str:
     """Aligned plain text of at most 100 columns; the verdict stands last, where a terminal's reader looks."""
-    arms = arm_tables.arms(document, document["arms"])
+    rows = summary.rows(document)
+    rows = rows if len(rows) <= MOST_ROWS else document["arms"]
+    left_out = len(document["arms"]) + len(document["others"]) - len(rows)
+    arms = arm_tables.arms(document, rows)
     shown = arms.only("loss", "nll", "difference [95 % interval]", "p (Holm)", "bits/byte")
     lines = [*_wrapped([plain(asked(document))] if asked(document) else []), shown.text(WIDTH, rule=True), ""]
-    if document["others"]:
-        lines[-1:] = [f"and {words.plural(len(document['others']), 'more arm')}, listed in the report", ""]
-    lines += [arm_tables.brief_costs(document).text(WIDTH, rule=True), ""]
+    if left_out:
+        lines[-1:] = [f"and {words.plural(left_out, 'more arm')}, listed in the report", ""]
+    if summary.is_long(document) or tuning.tuned(document):
+        every = summary.table(document, rows).only("loss", *summary.TITLES)
+        lines += [every.text(WIDTH, rule=True), *_wrapped([summary.CAPTION]), ""]
+    else:
+        lines += [arm_tables.brief_costs(document).text(WIDTH, rule=True), ""]
     lines += _wrapped([f"{'; '.join(words.extent(document))}; {plain(corpus(document))}"])
     lines += _wrapped(f"corpus: {plain(told)}" for told in document["corpus"]["notes"])
     lines += _wrapped([document["note"]] if document["note"] else [])
@@ -24,7 +32,7 @@ def table(document: dict) -> str:
     if document["warnings"]:
         lines.append("")
     verdicts = told(document)
-    if len(verdicts) > 1:
+    if len(verdicts) > 1 and not summary.is_long(document):
         lines += _wrapped(plain(arm["verdict"]) for arm in verdicts)
         lines.append("")
     lines += _wrapped([plain(document["verdict"])])

@@ -183,10 +183,8 @@ def _difference(pair, standing: Standing | None, terms: Terms, undecided: int) -
         shown=standing.shown_at is not None, shown_at=standing.shown_at, level=standing.level,
         look=standing.number if terms.looks is not None else 0,
     )
-    if not undecided:
-        return found
     found = replace(found, detectable=shown_by(n, sd, standing.level / max(1, standing.tests), POWER))
-    if not terms.next_level:
+    if not undecided or not terms.next_level:
         return found
     needed = partial(_needed, d, terms.next_level / undecided, terms.looks is None)
     return replace(found, seeds_needed=needed(terms.margin, False),

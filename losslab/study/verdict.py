@@ -44,7 +44,7 @@ def told(study: Study, found: Comparison) -> Comparison:
     if study.tune and found.nll:
         sentence, bracket, tally = verdict.partition(" (of ")  # the tally of several candidates stays at the end
         verdict = f"{sentence}; at the settings chosen by {study.tune['trials']} trials each{bracket}{tally}"
-    return replace(found, name=study.name, question=study.question, verdict=verdict)
+    return replace(found, name=study.name, question=study.question, verdict=verdict, published=study.published)
 
 
 def write(
