@@ -10,7 +10,8 @@ import safetensors.torch
 import torch
 from experiments import SMALL, SPEC, change
 from experiments import place as place
-from ranks import on_two_ranks
+from forks import forking as forking
+from forks import on_two_ranks
 
 from losslab import cli, experiment, records
 from losslab.config import load
@@ -106,7 +107,7 @@ def test_the_condition_is_everything_but_the_seed(place):
     assert condition() != before
 
 
-def test_an_edited_loss_file_is_another_condition_and_the_old_run_keeps_the_old_code(place):
+def test_an_edited_loss_file_is_another_condition_and_the_old_run_keeps_the_old_code(place, forking):
     loss = place / "my_loss.py"
     loss.write_text("def my_loss(prediction):\n    return 3 * prediction.nll\n")
     before = experiment.Experiment(change(loss="my_loss.py"))
@@ -119,7 +120,7 @@ def test_an_edited_loss_file_is_another_condition_and_the_old_run_keeps_the_old_
     assert first["train/objective"] == pytest.approx(3 * first["train/nll"], rel=1e-5)
 
 
-def test_a_trial_that_is_killed_is_made_again(place):
+def test_a_trial_that_is_killed_is_made_again(place, forking):
     (place / "once.py").write_text(
         "import os, signal\n"
         "if not os.path.exists('killed'):\n"

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from ranks import on_two_ranks
+from forks import on_two_ranks
 from torch.testing import assert_close
 
 import losslab.objective

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from ranks import on_two_ranks
+from forks import on_two_ranks
 from torch import nn
 
 from losslab import formula, parallel

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 import torch
+from forks import on_two_ranks
 from known_models import Bytes, Table, texts
-from ranks import on_two_ranks
 
 from losslab import parallel
 from losslab.config import ModelConfig
