@@ -27,6 +27,22 @@ settings.register_profile("losslab", derandomize=True, deadline=None, max_exampl
 settings.load_profile("losslab")
 
 
+# each takes ten seconds or more: they begin first, so that no worker has one of them left when the others are done
+LONGEST = (
+    "test_cheats.py", "test_study.py", "test_resume.py", "test_cli.py", "test_anatomy.py", "test_study_folder.py",
+    "test_tune.py", "test_faults.py", "test_experiment.py", "test_hub.py", "test_report_page.py",
+)
+
+
+def pytest_configure(config):
+    if hasattr(config.option, "loadscopereorder"):
+        config.option.loadscopereorder = False  # by their number, files of few and long tests would come last
+
+
+def pytest_collection_modifyitems(items):
+    items.sort(key=lambda item: LONGEST.index(item.path.name) if item.path.name in LONGEST else len(LONGEST))
+
+
 def pytest_unconfigure(config):
     shutil.rmtree(CACHE, ignore_errors=True)
 

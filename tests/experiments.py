@@ -1,10 +1,11 @@
-"""A small configuration, a folder with a text and a cache for it, and the weights of a run."""
+"""A small configuration, a folder with a small text in it, estimates that time nothing, and the weights of a run."""
 
 import dataclasses
 
 import pytest
 
 from losslab.config import DataConfig, EvaluateConfig, ExperimentConfig, ModelConfig, TrainConfig
+from losslab.experiment import timing
 
 SMALL = ExperimentConfig(
     data=DataConfig(corpus="text.txt", val_bytes=2_000, tune_bytes=2_000),
@@ -19,6 +20,13 @@ def place(tmp_path, monkeypatch):
     """A folder to work in, with a small text of many documents."""
     monkeypatch.chdir(tmp_path)
     return small_text(tmp_path)
+
+
+@pytest.fixture
+def untimed(monkeypatch):
+    """An estimate starts no processes to time updates: whatever a run is made of takes half a second."""
+    half = dict.fromkeys(timing.FOUND, 0.5) | {"num_params": 1000}
+    monkeypatch.setattr(timing, "measure", lambda experiments, *, threads: [half] * len(experiments))
 
 
 def small_text(folder):

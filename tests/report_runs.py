@@ -63,15 +63,25 @@ def write_run(store, loss, seed, nll=1.5, *, status="finished", corpus=None, flo
 NOISE = (0.0, 0.004, -0.003, 0.001, -0.002)
 
 
-@pytest.fixture
-def runs(tmp_path):
+def three_arms(folder):
     """Three arms, four seeds: the baseline, one 0.02 worse, and one that is 0.05 better."""
     return [
-        write_run(tmp_path, loss, seed, 1.5 + shift + NOISE[seed] + wiggle * (-1) ** seed, cost=cost)
+        write_run(folder, loss, seed, 1.5 + shift + NOISE[seed] + wiggle * (-1) ** seed, cost=cost)
         for loss, shift, wiggle, cost in (("squentropy", 0.02, 0.001, 1.3), ("cross_entropy", 0, 0, 1.0),
                                           ("cross_entropy + 0.0001*z_loss", -0.05, 0.0005, 1.1))
         for seed in range(4)
     ]
+
+
+@pytest.fixture
+def runs(tmp_path):
+    return three_arms(tmp_path)
+
+
+@pytest.fixture
+def unpaged(monkeypatch):
+    """For tests of what stands beside a page: to draw one takes half a second, and the first of a process four."""
+    monkeypatch.setattr("losslab.report.page.html", lambda document: "<!doctype html>\n")
 
 
 @pytest.fixture(scope="module")

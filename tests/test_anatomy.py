@@ -1,5 +1,6 @@
 """What a loss is, against closed forms: minimizers, gradients, convexity; and what a loss file cannot hide."""
 
+import functools
 import html
 import json
 import math
@@ -18,6 +19,18 @@ DEPEND_ON_OTHERS = {"mile", "focal_detached", "multi_token", "unlikelihood"}
 
 def found(text, **options):
     return anatomy.inspect(text, **{"sizes": (27,), "measure": False} | options)
+
+
+@functools.cache
+def document(text):
+    """What is found of a formula of the family, as a document that no test changes."""
+    return found(text).to_dict()
+
+
+@pytest.fixture
+def no_minimizer(monkeypatch):
+    """For what has nothing to do with the minimizer, which takes most of the time."""
+    monkeypatch.setattr(minimizer, "find", lambda objective, alone: [])
 
 
 def file_of(tmp_path, body):
@@ -50,12 +63,12 @@ def test_a_classic_mean_is_drawn_point_by_point(tmp_path):
     assert torch.allclose(torch.tensor(curve["target_gradient"], dtype=torch.float64), p - 1, atol=1e-6)
 
 
-def test_a_loss_that_fails_on_one_token_has_no_curve_and_says_why(tmp_path):
+def test_a_loss_that_fails_on_one_token_has_no_curve_and_says_why(tmp_path, no_minimizer):
     body = "def mine(logits, targets):\n    return F.cross_entropy(logits[:, 1:].flatten(0, 1), "
     about = found(file_of(tmp_path, body + "targets[:, 1:].flatten())\n")).to_dict()
     why = "no curve is drawn for 27 classes: the loss fails on a batch of one token, as each point of the curve is"
     assert about["curves"] == [] and about["left_out"].startswith(why)
-    assert set(anatomy_page.charts(about)) <= {"bias"} and why in " ".join(anatomy_text.text(about).split())
+    assert not anatomy_page.charts(about) and why in " ".join(anatomy_text.text(about).split())
 
 
 TOP_K = "def mine(prediction):\n    top = prediction.logits.topk({}).values\n    return top.logsumexp(-1) - prediction."
@@ -79,13 +92,14 @@ def test_a_loss_of_the_likeliest_classes_is_tried_where_it_has_as_many(tmp_path)
 
 def test_a_loss_that_is_another_one_on_few_classes_is_found_out_on_many(tmp_path):
     body = TOP_K.format("min(8, prediction.logits.shape[-1])") + "target_logit\n"
-    few, many = minimizer.find(Objective.parse(file_of(tmp_path, body)), True)[:-1], found(file_of(tmp_path, body))
+    many = found(file_of(tmp_path, body))
+    few = many.minimizers[:-1]
     assert minimizer.is_proper(few) and not many.proper  # cross-entropy on 3 to 5 classes, and not on 64
     assert "(tried on 3, 4, 5 and 64 classes)" in anatomy_text.proper(many.to_dict())
 
 
 def test_words_of_an_untrusted_formula_are_only_words_in_the_markdown(tmp_path):
-    about = found("cross_entropy").to_dict() | {"loss": "a|b <script>x</script> `y`", "inspected": "\x1b[2J"}
+    about = document("cross_entropy") | {"loss": "a|b <script>x</script> `y`", "inspected": "\x1b[2J"}
     text = anatomy_text.markdown(about)
     assert "<script" not in text and "# a&#124;b &lt;script&gt;x" in text
     assert "\x1b" not in anatomy_text.text(about)
@@ -129,7 +143,7 @@ def test_what_the_family_says_of_itself_is_by_definition(name):
     assert probe.scored_alone(Objective.parse(text)) == "by definition"
 
 
-def test_a_file_that_depends_on_other_tokens_is_found(tmp_path):
+def test_a_file_that_depends_on_other_tokens_is_found(tmp_path, no_minimizer):
     body = "def mine(prediction):\n    return prediction.nll - 0.5 * prediction.nll.mean()\n"
     path = file_of(tmp_path, body)
     assert probe.scored_alone(Objective.parse(path)) is False
@@ -199,16 +213,17 @@ def test_every_form_of_a_finding_tells_the_route(tmp_path, capsys, monkeypatch):
     monkeypatch.setitem(anatomy.inspect.__kwdefaults__, "measure", False)
     out, text = tmp_path / "page.html", tmp_path / "page.md"
     assert losslab("inspect", "entmax15", "--out", str(out), "--markdown", str(text), "--json") == 0
-    about = json.loads(capsys.readouterr().out)["route"]
+    document = json.loads(capsys.readouterr().out)
+    about = document["route"]
     sentence = f"{about['name']}: {about['why']}"
     assert about["name"] == "chunked" and sentence in text.read_text()
     assert sentence in html.unescape(out.read_text()).split("<script")[0]
-    assert sentence in " ".join(anatomy_text.text(found("entmax15").to_dict()).split())
+    assert sentence in " ".join(anatomy_text.text(document).split())
 
 
 # --- terms, files, documents -------------------------------------------------------------------
 
-def test_a_term_is_inspected_with_cross_entropy_and_says_so(tmp_path):
+def test_a_term_is_inspected_with_cross_entropy_and_says_so(tmp_path, no_minimizer):
     about = found("z_loss")
     assert about.loss == "z_loss" and about.inspected == "cross_entropy + z_loss"
     assert "this is cross_entropy + z_loss" in " ".join(anatomy_text.text(about.to_dict()).split())
@@ -232,7 +247,7 @@ def test_the_document_of_a_file_is_json_with_the_findings_that_matter(tmp_path, 
     assert "default-src 'none'" in body and body.count('data-chart="') == 3 and "<img" not in body
 
 
-def test_numbers_that_are_not_finite_become_null(tmp_path):
+def test_numbers_that_are_not_finite_become_null(tmp_path, no_minimizer):
     about = found(file_of(tmp_path, "def mine(prediction):\n    return prediction.nll / (prediction.nll < 6)\n"))
     (drawn,), (written,) = about.curves, json.loads(json.dumps(about.to_dict(), allow_nan=False))["curves"]
     broken = [i for i, value in enumerate(drawn["value"]) if not math.isfinite(value)]
@@ -240,7 +255,7 @@ def test_numbers_that_are_not_finite_become_null(tmp_path):
 
 
 def test_drawings_stand_alone_with_their_colors():
-    drawn = anatomy_page.drawings(found("cross_entropy").to_dict())
+    drawn = anatomy_page.drawings(document("cross_entropy"))
     assert drawn.keys() == anatomy_page.CHARTS.keys()
     for drawing in drawn.values():
         used = {part.split(")")[0] for part in drawing.split("var(")[1:]}
@@ -248,7 +263,7 @@ def test_drawings_stand_alone_with_their_colors():
 
 
 def test_the_gallery_has_a_row_a_loss():
-    rows = anatomy_text.gallery([(found("mse").to_dict(), "A square | of logits.", "mse.md")]).splitlines()
+    rows = anatomy_text.gallery([(document("mse"), "A square | of logits.", "mse.md")]).splitlines()
     assert rows[2] == "| [`mse`](mse.md) | A square \\| of logits. | no | 0.330, flatter | yes | yes | streamed |"
 
 

@@ -30,7 +30,7 @@ page = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(page)
 
 CHEATS = {cheat["name"]: cheat for cheat in page.cheats()}
-ALONE = ["a_pipe_as_weights", "b_wider_model"]
+ALONE = ["b_wider_model"]
 TOGETHER = [  # what can be done at once, without one undoing the other
     "a_patched_cross_entropy", "a_patched_tensors", "a_patched_evaluator", "a_patched_subprocess",
     "a_patched_interpreter", "a_early_result", "a_exit_hook", "a_thread", "a_surviving_result", "a_surviving_weights",

@@ -1,6 +1,7 @@
 """The command line: documents for programs, sentences for people, and never a traceback."""
 
 import contextlib
+import io
 import json
 import os
 import shutil
@@ -12,6 +13,9 @@ import pytest
 from commands import COMPARE, FAST, TRAIN, losslab
 from experiments import place as place
 from experiments import small_text
+from forks import fork_children
+from forks import forking as forking
+from report_runs import unpaged as unpaged
 
 from losslab import comparison, machine, records
 from losslab.cli import training
@@ -23,15 +27,16 @@ pytestmark = pytest.mark.usefixtures("place")
 def trained(tmp_path_factory):
     """A store with two losses and two seeds for tests that read it; `compare` finds three runs and trains the last."""
     folder = small_text(tmp_path_factory.mktemp("trained"))
-    with contextlib.chdir(folder):
+    with contextlib.chdir(folder), pytest.MonkeyPatch.context() as patch:
+        patch.setattr("losslab.report.page.html", lambda document: "")
+        fork_children(patch)
         for loss, seed in (("cross_entropy", 0), ("cross_entropy", 1), ("squentropy", 0)):
             flags = ("--corpus", "text.txt", "--num-tokens", "0.64k", *FAST, "--loss", loss, "--seed", str(seed))
             assert losslab("train", *flags) == 0
         Path("runs").rename("store")
-    command = [sys.executable, "-m", "losslab.cli", *COMPARE, "--seeds", "2", "--store", "store"]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert "squentropy seed 1: starting" in done.stderr and "cross_entropy seed" not in done.stderr
+        with contextlib.redirect_stderr(io.StringIO()) as err, contextlib.redirect_stdout(io.StringIO()):
+            assert losslab(*COMPARE, "--seeds", "2", "--store", "store") == 0
+    assert "squentropy seed 1: starting" in err.getvalue() and "cross_entropy seed" not in err.getvalue()
     return folder / "store"
 
 
@@ -61,7 +66,7 @@ def test_compare_prints_one_document(capsys, store):
     assert difference["value"] == pytest.approx(means[0] - means[1], abs=1e-9)
 
 
-def test_compare_prints_a_table_and_a_verdict_for_people(capsys, monkeypatch, store):
+def test_compare_prints_a_table_and_a_verdict_for_people(capsys, monkeypatch, store, unpaged):
     assert losslab(*COMPARE, "--seeds", "2", "--store", "store") == 0
     out = capsys.readouterr().out
     assert "squentropy" in out and "cross_entropy" in out and "report: store/report.html" in out
@@ -85,7 +90,7 @@ def test_compare_prints_a_table_and_a_verdict_for_people(capsys, monkeypatch, st
     assert losslab(*COMPARE, "--seeds", "2", "--store", "store") == 6
 
 
-def test_a_dry_run_trains_nothing(monkeypatch):
+def test_a_dry_run_trains_nothing(monkeypatch, forking):
     printed = []
     monkeypatch.setattr(training, "show", lambda document, text, as_json: printed.append((document, text)) or 0)
     assert losslab(*COMPARE, "--dry-run", "--seeds", "3") == 0
@@ -161,7 +166,7 @@ def test_help_is_light():
 
 # --- bad input: one sentence that says what came and what would do ------------------------------
 
-def test_one_seed_gives_no_verdict_and_one_arm_nothing_to_compare(capsys, store):
+def test_one_seed_gives_no_verdict_and_one_arm_nothing_to_compare(capsys, store, unpaged):
     assert losslab(*COMPARE, "--seeds", "1", "--store", "store", "--json") == 0
     document = json.loads(capsys.readouterr().out)
     assert any("no verdict from one seed" in arm["verdict"] for arm in document["arms"])

@@ -5,6 +5,7 @@ import json
 import pytest
 from experiments import SMALL, change
 from experiments import place as place
+from forks import forking as forking
 
 from losslab import records, running
 from losslab import study as studies
@@ -104,7 +105,7 @@ def test_the_rounds_of_a_study(tune, rounds):
     assert studies.tuning(Study((Arm("cross_entropy"),), tune=tune)) == rounds
 
 
-def test_a_real_timing_says_all_of_what_a_run_is_made(place):
+def test_a_real_timing_says_all_of_what_a_run_is_made(place, forking):
     (found,) = timing.measure([running.plan(ARMS[1:2], [0], "runs").experiments[0]], threads=1)
     assert found["num_params"] == SMALL.model.num_params(257) and all(found[name] > 0 for name in timing.FOUND)
     json.dumps(found)

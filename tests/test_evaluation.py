@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from commands import COMPARE, TRAIN, losslab, refuses
 from experiments import place as place
+from report_runs import unpaged as unpaged
 
 from losslab import comparison, records
 from losslab.evaluate.summing import Summing
@@ -148,7 +149,7 @@ def test_several_runs_stand_side_by_side(run, capsys):
     assert "--items puts the items of one run" in refuses(capsys, *asked, "--items")
 
 
-def test_compare_shows_task_scores_with_the_verdict(run, capsys, monkeypatch):
+def test_compare_shows_task_scores_with_the_verdict(run, capsys, monkeypatch, unpaged):
     monkeypatch.setattr("losslab.study.conducting.compare", lambda *a, **b: comparison.compare([records.read(run)]))
     capsys.readouterr()
     asked = (*COMPARE, "--tasks", "blimp", "--benchmarks", "benchmarks", "--store", "store")

@@ -10,8 +10,10 @@ import safetensors.torch
 import torch
 from experiments import SMALL, SPEC, change
 from experiments import place as place
+from forks import forking as forking
+from forks import on_two_ranks
 
-from losslab import experiment, records
+from losslab import cli, experiment, records
 from losslab.config import load
 from losslab.corpus import Corpus
 
@@ -105,7 +107,7 @@ def test_the_condition_is_everything_but_the_seed(place):
     assert condition() != before
 
 
-def test_an_edited_loss_file_is_another_condition_and_the_old_run_keeps_the_old_code(place):
+def test_an_edited_loss_file_is_another_condition_and_the_old_run_keeps_the_old_code(place, forking):
     loss = place / "my_loss.py"
     loss.write_text("def my_loss(prediction):\n    return 3 * prediction.nll\n")
     before = experiment.Experiment(change(loss="my_loss.py"))
@@ -118,7 +120,7 @@ def test_an_edited_loss_file_is_another_condition_and_the_old_run_keeps_the_old_
     assert first["train/objective"] == pytest.approx(3 * first["train/nll"], rel=1e-5)
 
 
-def test_a_trial_that_is_killed_is_made_again(place):
+def test_a_trial_that_is_killed_is_made_again(place, forking):
     (place / "once.py").write_text(
         "import os, signal\n"
         "if not os.path.exists('killed'):\n"
@@ -138,18 +140,29 @@ def test_the_same_seed_starts_every_loss_from_the_same_weights_and_batches(place
     assert a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
 
 
-def test_torchrun_trains_the_same_run_on_two_ranks(place):
+COMMAND = ["train", "spec.toml", "--out", "together", "--threads", "1"]
+
+
+def forked():
+    assert on_two_ranks(cli.main, COMMAND) == [None, None]
+
+
+def torchrun():
+    done = subprocess.run(
+        [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "-m", "losslab.cli",
+         *COMMAND], capture_output=True, text=True, timeout=120, env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+
+
+@pytest.mark.parametrize("start", [forked, pytest.param(torchrun, marks=pytest.mark.slow)])
+def test_two_ranks_train_the_same_run_as_one(place, start):
     (place / "benchmarks").mkdir()
     pair = {"sentence_good": "It is so.", "sentence_bad": "Is so it.", "linguistics_term": "order", "UID": "one"}
     (place / "benchmarks" / "blimp.jsonl").write_text((json.dumps(pair) + "\n") * 6)
     looking = 'tasks = "blimp, likelihood"\ntasks_every = 40\nbenchmarks = "benchmarks"\n'
     (place / "spec.toml").write_text(SPEC.format(steps=40, every=0).replace("dropout = 0.1", "dropout = 0.0") + looking)
-    done = subprocess.run(
-        [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "-m", "losslab.cli",
-         "train", "spec.toml", "--out", "together", "--threads", "1"],
-        capture_output=True, text=True, timeout=120, env=os.environ | {"OMP_NUM_THREADS": "1"},
-    )
-    assert done.returncode == 0, done.stderr[-2000:]
+    start()
     experiment.run(load("spec.toml"), place / "alone")
     together, alone = records.read("together"), records.read("alone")
     assert together.environment["world_size"] == 2 and together.condition == alone.condition

@@ -3,10 +3,7 @@
 import ast
 import hashlib
 import json
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -151,23 +148,3 @@ def test_the_card_says_what_it_is_and_how_it_scored(tmp_path):
     for part in ("| bits_per_byte | 1.234 ± 0.012 (n=45) | bits/byte |", "stories, digest 0123456789ab", "`softcap(2)`",
                  "trust_remote_code=True", "# A GPT-2 trained with `cross_entropy`", "| training tokens | `700` |"):
         assert part in card, part
-
-
-OFFLINE = """
-import sys
-from losslab import hub
-hub.export_run("run", "out")
-assert not {"transformers", "huggingface_hub", "datasets"} & set(sys.modules)
-from losslab.cli import main
-main(["import", "owner/nothing-of-the-kind"])
-"""
-
-
-def test_an_export_needs_no_library_of_theirs_and_a_hub_out_of_reach_is_one_sentence(tmp_path):
-    ours(tmp_path / "run")
-    done = subprocess.run([sys.executable, "-c", OFFLINE], capture_output=True, text=True, cwd=tmp_path,
-                          env=os.environ | {"HF_HUB_OFFLINE": "1", "PYTHONPATH": str(Path(__file__).parents[1])})
-    assert done.returncode == 2 and done.stdout == ""
-    (line,) = done.stderr.splitlines()
-    assert line.startswith("error: the hub cannot be reached for the model owner/nothing-of-the-kind (OfflineMode")
-    assert not (tmp_path / "models").exists()

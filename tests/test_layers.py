@@ -160,10 +160,6 @@ def test_what_is_to_load_no_torch_does_not():
     assert {f"losslab.{module}" for module in TORCH_FREE} <= loaded and "torch" not in loaded
 
 
-def test_the_same_check_finds_a_module_that_loads_torch():
-    assert "torch" in loaded_by("import losslab.prediction")
-
-
 def test_importing_losslab_loads_nothing_else():
     loaded = loaded_by("import losslab; assert losslab.__version__")
     assert {name for name in loaded if name.startswith("losslab.")} == set()
@@ -196,5 +192,5 @@ def test_the_evaluator_loads_no_loss_even_for_a_model_with_a_transform():
         "GPT2(ModelConfig(n_embd=8), 5, formula.transforms('softcap(15)'))"
     )
     loaded = loaded_by(code)
-    assert "losslab.transforms.softcap" in loaded
+    assert {"losslab.transforms.softcap", "torch"} <= loaded  # what is loaded is seen
     assert not [name for name in loaded if name.split(".")[1:2] in (["losses"], ["objective"], ["fused"], ["train"])]

@@ -14,8 +14,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from report_runs import Page, described, score, write_run
-from report_runs import runs as runs
+from report_runs import Page, described, score, three_arms, write_run
 from report_runs import store as store
 
 from losslab import report
@@ -26,6 +25,16 @@ CHROMIUM = "/usr/bin/chromium"
 HOSTILE = "</script><img src=x onerror=alert(1)>"
 
 
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    return three_arms(tmp_path_factory.mktemp("runs"))
+
+
+@pytest.fixture(scope="module")
+def shown(runs):
+    return page.html(described(runs))
+
+
 def test_three_files_of_one_stem(runs, tmp_path):
     document = described(runs, command="losslab compare squentropy")
     path = report.write(document, tmp_path / "out" / "first.comparison")
@@ -34,9 +43,8 @@ def test_three_files_of_one_stem(runs, tmp_path):
     assert "losslab compare squentropy" in path.with_suffix(".md").read_text()
 
 
-def test_the_page_carries_the_document_and_one_bundle(runs):
-    document = described(runs)
-    text = page.html(document)
+def test_the_page_carries_the_document_and_one_bundle(runs, shown):
+    document, text = described(runs), shown
     scripts = Page(text).all("script")
     assert json.loads(next(x for a, x in scripts if a.get("id") == "document")) == document
     assert text.count("window.vegaEmbed=") == 1
@@ -47,7 +55,8 @@ def test_the_page_carries_the_document_and_one_bundle(runs):
     assert all(f'data-chart="{name}"' in text for name in charts)
 
 
-def test_a_long_verdict_becomes_a_headline_and_a_tally(store):
+def test_a_long_verdict_becomes_a_headline_and_a_tally(store, monkeypatch):
+    monkeypatch.setattr(page, "charts", lambda document: {})  # to draw takes a second
     document = described(store)
     for verdict, headline, tally in [
         ("a is 0.1 better than b [0.05, 0.15] (of 6 candidates: 1 better, 5 worse)",
@@ -74,17 +83,16 @@ def test_names_stand_level_with_their_marks_and_nothing_is_drawn_through_them(ru
         assert [mark["baseline"] for mark in words_] == ["bottom", "top"]  # on both sides of the mark's height
 
 
-def test_every_seed_is_named_and_captions_stand_outside_wide_tables(runs):
-    text = page.html(described(runs))
-    assert [x for _, x in Page(text).all("th") if x.startswith("seed ")] == ["seed 0", "seed 1", "seed 2", "seed 3"]
-    assert "<caption" not in text and text.count('class="caption"') >= 4
-    shown = report.markdown(described(runs))
-    assert "## Every seed: nll, nats/token\n\n| loss | seed 0 | seed 1 | seed 2 | seed 3 |" in shown
-    assert "| `squentropy` | 1.5210 | 1.5230 | 1.5180 | 1.5200 |" in shown
+def test_every_seed_is_named_and_captions_stand_outside_wide_tables(runs, shown):
+    assert [x for _, x in Page(shown).all("th") if x.startswith("seed ")] == ["seed 0", "seed 1", "seed 2", "seed 3"]
+    assert "<caption" not in shown and shown.count('class="caption"') >= 4
+    text = report.markdown(described(runs))
+    assert "## Every seed: nll, nats/token\n\n| loss | seed 0 | seed 1 | seed 2 | seed 3 |" in text
+    assert "| `squentropy` | 1.5210 | 1.5230 | 1.5180 | 1.5200 |" in text
 
 
-def test_the_page_asks_the_network_for_nothing(runs):
-    parsed = Page(page.html(described(runs)))
+def test_the_page_asks_the_network_for_nothing(shown):
+    parsed = Page(shown)
     loads = [(tag, a) for tag, a in parsed.elements
              if any(a.get(k) for k in ("src", "srcset", "data", "action", "poster", "xlink:href"))
              or (a.get("href") or "#")[0] != "#"]
@@ -95,8 +103,8 @@ def test_the_page_asks_the_network_for_nothing(runs):
     assert not any(name.startswith("on") or name == "style" for _, a in parsed.elements for name in a)
 
 
-def test_every_script_and_style_is_named_in_the_policy_by_its_hash(runs):
-    parsed = Page(page.html(described(runs)))
+def test_every_script_and_style_is_named_in_the_policy_by_its_hash(shown):
+    parsed = Page(shown)
     policy = next(a["content"] for a, _ in parsed.all("meta") if a.get("http-equiv") == "Content-Security-Policy")
     run = [x for a, x in parsed.all("script") if "type" not in a] + [x for _, x in parsed.all("style")]
     hashes = [base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in run]

@@ -1,5 +1,6 @@
 """A run that was stopped, killed or damaged resumes bit-identically."""
 
+import contextlib
 import hashlib
 import json
 import os
@@ -13,6 +14,7 @@ from experiments import SMALL, SPEC, change, small_text
 from experiments import place as place
 
 from losslab import experiment, records
+from losslab.config import load
 
 
 def launch(folder, *, kill, at_step, options=()):
@@ -31,7 +33,7 @@ def launch(folder, *, kill, at_step, options=()):
     return process
 
 
-def weights_of(folder, steps=600):
+def weights_of(folder, steps=400):
     (path,) = [p for p in (folder / "checkpoint").iterdir() if p.name == f"step-{steps:08d}"]
     return (path / "model.safetensors").read_bytes()
 
@@ -40,10 +42,9 @@ def weights_of(folder, steps=600):
 def straight(tmp_path_factory):
     """The run of `SPEC` that was never stopped."""
     folder = small_text(tmp_path_factory.mktemp("straight"))
-    (folder / "spec.toml").write_text(SPEC.format(steps=600, every=0))
-    command = [sys.executable, "-m", "losslab.cli", "train", "spec.toml", "--out", "run", "--threads", "1"]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+    (folder / "spec.toml").write_text(SPEC.format(steps=400, every=0))
+    with contextlib.chdir(folder):
+        experiment.run(load("spec.toml"), folder / "run")
     return folder / "run"
 
 
@@ -51,15 +52,14 @@ def straight(tmp_path_factory):
     (signal.SIGTERM, 5, 0), pytest.param(signal.SIGINT, 5, 0, marks=pytest.mark.slow), (signal.SIGKILL, -9, 100),
 ])
 def test_a_run_that_was_stopped_ends_in_the_same_bytes(place, straight, kill, code, every):
-    (place / "spec.toml").write_text(SPEC.format(steps=600, every=every))
-    stopped = launch(place / "stopped", kill=kill, at_step=250)
+    (place / "spec.toml").write_text(SPEC.format(steps=400, every=every))
+    stopped = launch(place / "stopped", kill=kill, at_step=120)
     assert stopped.returncode == code, stopped.said
     assert records.read(place / "stopped").status == "stopped"
     claim_seconds(place / "stopped", 1000)
-    resumed = subprocess.run([sys.executable, "-m", "losslab.cli", "train", "--resume", str(place / "stopped")],
-                             capture_output=True, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
-    assert resumed.returncode == 0, resumed.stderr
-    assert "continuing from step" in resumed.stderr
+    said = []
+    assert experiment.resume(place / "stopped", tell=said.append).status == "finished"
+    assert any("continuing from step" in line for line in said)
     assert weights_of(place / "stopped") == weights_of(straight)
     both = [records.read(folder) for folder in (place / "stopped", straight)]
     logs = [[(line["step"], line.get("train/objective"), line.get("tune/nll")) for line in run.log if line["step"] > 1]

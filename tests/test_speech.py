@@ -108,7 +108,7 @@ def test_hashes_to_trust_reach_the_run_that_goes_on(capsys, monkeypatch):
 FLAGS = ["--seeds", "--workers", "--threads", "--margin", "--num-tokens", "--model.n-layer", "--train.learning-rate"]
 
 
-@settings(max_examples=60, derandomize=True, deadline=None)
+@settings(max_examples=20)  # each builds the whole command line
 @given(st.sampled_from(FLAGS), st.text(max_size=12) | st.floats().map(str) | st.integers().map(str))
 @example("--seeds", "1e999")
 @example("--num-tokens", "٣")

@@ -10,6 +10,7 @@ import safetensors.torch
 import torch
 from commands import FAST, losslab, refuses
 from experiments import place as place
+from forks import forking as forking
 from hub_models import ours, theirs
 
 from losslab import checkpoint, experiment, hub, records, running, start
@@ -103,7 +104,7 @@ def test_a_run_that_was_stopped_ends_in_the_same_bytes(model):
         ("loss.py", "softcap(2) | file('loss.py')"),
     ],
 )
-def test_the_transform_of_the_weights_is_kept(place, loss, found):
+def test_the_transform_of_the_weights_is_kept(place, forking, loss, found):
     Path("loss.py").write_text("def loss(prediction):\n    return prediction.nll\n")
     ours("model", transform="softcap(2)")
     if found is None:

@@ -126,10 +126,10 @@ def test_ratio_score_refuses_what_are_no_counts(a, b):
 def test_bootstrap_of_a_mean_covers_it():
     rng = np.random.default_rng(3)
     hits = 0
-    for seed in range(400):
-        low, high = bootstrap_interval(rng.normal(1.0, 0.5, 150), alpha=0.1, resamples=400, seed=seed)
+    for seed in range(300):
+        low, high = bootstrap_interval(rng.normal(1.0, 0.5, 100), alpha=0.1, resamples=200, seed=seed)
         hits += low <= 1 <= high
-    assert within_binomial_error(hits, 400, 0.9)
+    assert within_binomial_error(hits, 300, 0.9)
 
 
 def test_bootstrap_repeats_and_refuses():

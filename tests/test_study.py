@@ -4,8 +4,7 @@ import contextlib
 import itertools
 import os
 import shutil
-import subprocess
-import sys
+import signal
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,6 +12,8 @@ from types import SimpleNamespace
 import pytest
 from experiments import change, small_text
 from experiments import place as place
+from forks import fork_children, forked
+from forks import forking as forking
 
 from losslab import processes, records, running, study
 from losslab.lossfile import trial
@@ -43,6 +44,7 @@ def studied(tmp_path_factory):
                                                               "grad_clip": 0.0, "warmup_steps": 0})
     said, told = [], []
     with contextlib.chdir(folder), pytest.MonkeyPatch.context() as patch:
+        fork_children(patch)
         patch.setattr(processes, "start", killing_the_first_worker())
         every = [*arms("cross_entropy", "label_smoothing(0.3)", "late.py"), wild]
         comparison = study.compare(every, [0], "runs", workers=2, tell=said.append,
@@ -94,7 +96,7 @@ def test_a_diverged_seed_is_counted_and_gets_no_mean(studied):
     assert wild.difference is None and "1 of 1 diverged" in wild.status
 
 
-def test_a_verdict_and_seeds_that_are_added_to_what_is_done(studied):
+def test_a_verdict_and_seeds_that_are_added_to_what_is_done(studied, forking):
     shutil.copytree(studied[0] / "runs", "runs")
     stamps = {path: path.stat().st_mtime_ns for path in sorted(Path("runs").glob("*/result.json"))}
     assert len(stamps) == 4
@@ -163,26 +165,20 @@ def test_an_unwritable_store_is_one_sentence():
         study.compare(arms("cross_entropy"), [0], "file")
 
 
-STOPPING = """
-import os, signal
-from losslab import running, study
-from experiments import change
-from test_study import arms
-def stop_once_it_trains(what, done, total, unit="bytes", running=()):
-    if any(run.done for run in running):
-        os.kill(os.getpid(), signal.SIGTERM)
-try:
-    study.compare(arms("cross_entropy", base=change(train={"num_steps": 20000})), [0], "runs", tell=print,
-                  progress=stop_once_it_trains)
-except running.Stopped as stopped:
-    print("STOPPED", stopped)
-"""
+def stopping():
+    """What is said of a study that gets SIGTERM once it trains."""
+    def stop_once_it_trains(what, done, total, unit="bytes", running=()):
+        if any(run.done for run in running):
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    with pytest.raises(running.Stopped) as stopped:
+        study.compare(arms("cross_entropy", base=change(train={"num_steps": 20000})), [0], "runs",
+                      progress=stop_once_it_trains)
+    return str(stopped.value)
 
 
 def test_stopping_a_study_saves_every_run():
-    done = subprocess.run([sys.executable, "-c", STOPPING], stdout=subprocess.PIPE, text=True,
-                          env=os.environ | {"PYTHONPATH": os.pathsep.join([os.path.dirname(__file__), *sys.path])})
-    assert "STOPPED" in done.stdout and done.returncode == 0
+    assert forked(stopping)
     (record,) = records.find(["runs"])
     assert record.status == "stopped"
     assert list((record.path / "checkpoint").glob("step-*"))

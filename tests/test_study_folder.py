@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from commands import FAST, losslab, refuses
 from experiments import place as place
+from experiments import untimed as untimed
+from forks import forking as forking
 from report_runs import write_run
 
 from losslab import comparison, formula, lossfile, records, study
@@ -145,7 +147,7 @@ def test_flags_that_cannot_be_are_one_sentence(place, capsys, flags, sentence):
     assert not Path("runs").exists()
 
 
-def test_a_loss_file_in_somebody_elses_study_runs_only_when_it_is_trusted(place, capsys):
+def test_a_loss_file_in_somebody_elses_study_runs_only_when_it_is_trusted(place, capsys, untimed, forking):
     Path("study.toml").write_text(FILE.replace("pydoc", "text.txt"))
     Path("mine.py").write_text(MINE)
     said = refuses(capsys, "compare", "study.toml", "--dry-run", *FAST)

@@ -1,17 +1,16 @@
 """The loop: what it divides by, where it stops, and that it never changes by accident."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from forks import on_two_ranks
 from torch.testing import assert_close
 
 import losslab.objective
-from losslab import fused
+from losslab import fused, parallel
 from losslab.config import IGNORE_INDEX, ModelConfig, TrainConfig
 from losslab.model import initialized
 from losslab.objective import Objective
@@ -181,42 +180,27 @@ def test_logged_steps_tell_the_means_of_what_the_model_said(route, monkeypatch):
     assert seen[0] == pytest.approx({name: float(value.detach()) for name, value in wanted.items()}, rel=1e-5)
 
 
-RANKS = """
-import sys, torch
-sys.path.insert(0, {tests!r})
-import test_train as t
-from losslab import parallel
-parallel.join("cpu")
-rank, world = parallel.rank(), parallel.world_size()
-model = t.fresh()
-def share(step):
-    tokens, targets = t.batches(step)
-    return tokens[rank::world], targets[rank::world]
-outcome = t.train(model, share, t.Objective.parse("cross_entropy"), t.TrainConfig(num_steps=5, batch_size=4))
-assert parallel.any(rank == 1, "cpu") and not parallel.any(False, "cpu")  # what one rank says, all know
-assert parallel.sum(torch.tensor([1.0, rank]), "cpu").tolist() == [2.0, 1.0]
-if rank == 0:
-    torch.save([p.detach() for p in model.parameters()], {out!r})
-    print(outcome.tokens)
-torch.distributed.barrier()
-parallel.leave(0)
-"""
+def shared():
+    parallel.join("cpu")
+    rank, model = parallel.rank(), fresh()
+    assert parallel.any(rank == 1, "cpu") and not parallel.any(False, "cpu")  # what one rank says, all know
+    assert parallel.sum(torch.tensor([1.0, rank]), "cpu").tolist() == [2.0, 1.0]
+
+    def share(step):
+        tokens, targets = batches(step)
+        return tokens[rank::2], targets[rank::2]
+
+    outcome = train(model, share, Objective.parse("cross_entropy"), TrainConfig(num_steps=5, batch_size=4))
+    return outcome.tokens, [p.detach().numpy() for p in model.parameters()]
 
 
-def test_two_ranks_train_the_same_model_as_one(tmp_path):
-    script, out = tmp_path / "ranks.py", tmp_path / "weights.pt"
-    script.write_text(RANKS.format(tests=str(Path(__file__).parent), out=str(out)))
-    done = subprocess.run(
-        [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "--master-port=0", "--standalone",
-         str(script)],
-        capture_output=True, text=True, timeout=120,
-    )
-    assert done.returncode == 0, done.stderr[-2000:]
+def test_two_ranks_train_the_same_model_as_one():
     alone = fresh()
     outcome = train(alone, batches, Objective.parse("cross_entropy"), TrainConfig(num_steps=5, batch_size=4))
-    assert int(done.stdout.split()[-1]) == outcome.tokens
-    for together, single in zip(torch.load(out, weights_only=True), alone.parameters(), strict=True):
-        assert_close(together, single.detach(), rtol=1e-4, atol=2e-6)
+    for tokens, parameters in on_two_ranks(shared):
+        assert tokens == outcome.tokens
+        for together, single in zip(parameters, alone.parameters(), strict=True):
+            assert_close(torch.tensor(together), single.detach(), rtol=1e-4, atol=2e-6)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from experiments import change
 from experiments import place as place
+from forks import forking as forking
 from tuning import ARMS, QUICK, RATE
 from tuning import stub as stub
 
@@ -25,7 +26,7 @@ from losslab.tune.journal import Journal
 pytestmark = pytest.mark.usefixtures("place")
 
 
-def test_trials_are_judged_on_tune_by_the_evaluator_and_never_see_val(monkeypatch):
+def test_trials_are_judged_on_tune_by_the_evaluator_and_never_see_val(monkeypatch, forking):
     arms, corpus = {"smoothed": ARMS["smoothed"]}, Corpus.open(QUICK.data)
     tuned = tune.tune(arms, Tuning(3, {RATE: Range()}), "study", own={"smoothed": {}}, workers=2)
     (each,) = tuned.values()

@@ -114,9 +114,14 @@ def drawn(table, documents=40, length=400):
     return written
 
 
+@pytest.fixture(scope="module")
+def documents():
+    return drawn(random_table())
+
+
 @pytest.mark.parametrize("factor", [0.2, 1.0, 7.0])
-def test_the_fitted_temperature_undoes_a_scale(factor):
-    table, documents = random_table(), drawn(random_table())
+def test_the_fitted_temperature_undoes_a_scale(factor, documents):
+    table = random_table()
     fitted = fit_temperature(Table(table * factor, 64), documents, Bytes())
     assert fitted == pytest.approx(factor, rel=0.03)
     scores = nll(Table(table * factor, 64), documents, Bytes(), temperature=fitted)
@@ -125,8 +130,8 @@ def test_the_fitted_temperature_undoes_a_scale(factor):
     assert scores["nll"].value >= scores["nll_calibrated"].value - 1e-9
 
 
-def test_the_fitted_temperature_is_a_minimum():
-    model, documents = Table(3 * random_table(), 16), drawn(random_table(), 10)
+def test_the_fitted_temperature_is_a_minimum(documents):
+    model, documents = Table(3 * random_table(), 16), documents[:10]
     best = fit_temperature(model, documents, Bytes())
     at = [nll(model, documents, Bytes(), temperature=best * f)["nll_calibrated"].value for f in (0.98, 1, 1.02)]
     assert at[1] < at[0] and at[1] < at[2]

@@ -1,15 +1,12 @@
 """Requests answered together, with shared beginnings and in batches, compared with each answered alone and whole."""
 
-import os
-import subprocess
-import sys
-
 import numpy as np
 import pytest
 import torch
+from forks import on_two_ranks
 from torch import nn
 
-from losslab import formula
+from losslab import formula, parallel
 from losslab.config import ModelConfig
 from losslab.evaluate import requests as requests_module
 from losslab.evaluate.beginnings import batches, rows
@@ -88,8 +85,9 @@ def test_together_is_as_alone(kind, at_once, monkeypatch):
     monkeypatch.setattr(requests_module, "LOGITS_BYTES", 4 * VOCAB * 7)
     monkeypatch.setattr(requests_module, "BLOCK", 25)
     model, requests = kind(), mixed()
-    assert_equal(model, requests, answers(model, requests))
-    assert any(answer.num_cut for answer in answers(model, requests))
+    found = answers(model, requests)
+    assert_equal(model, requests, found)
+    assert any(answer.num_cut for answer in found)
 
 
 @pytest.mark.parametrize("at_once", [1, 500])
@@ -220,33 +218,17 @@ def test_batches_hold_every_row_once_within_the_budget():
 
 # --- ranks -------------------------------------------------------------------------------------
 
-RANKS = """
-import sys, torch
-sys.path.insert(0, {tests!r})
-torch.set_num_threads(1)
-import test_requests as t
-from losslab import parallel
-t.requests_module.TOKENS_AT_ONCE = {{"cpu": 60}}
-parallel.join("cpu")
-found = t.answers(t.gpt2(), t.mixed())
-torch.save([torch.from_numpy(a.nats) for a in found] + [torch.tensor(a.is_greedy) for a in found],
-           {out!r} + str(parallel.rank()))
-parallel.barrier()
-parallel.leave(0)
-"""
+def answered():
+    parallel.join("cpu")
+    requests_module.TOKENS_AT_ONCE = {"cpu": 60}
+    return [(one.nats, one.is_greedy) for one in answers(gpt2(), mixed())]
 
 
-def test_two_ranks_get_what_one_gets(tmp_path, monkeypatch):
-    (tmp_path / "program.py").write_text(RANKS.format(tests=os.path.dirname(__file__), out=str(tmp_path / "rank")))
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    run = subprocess.run([*command, str(tmp_path / "program.py")], capture_output=True, text=True, timeout=120)
-    assert run.returncode == 0, run.stderr[-2000:]
+def test_two_ranks_get_what_one_gets(monkeypatch):
     monkeypatch.setattr(requests_module, "TOKENS_AT_ONCE", {"cpu": 60})
-    found = answers(gpt2(), mixed())
-    wanted = [torch.from_numpy(a.nats) for a in found] + [torch.tensor(a.is_greedy) for a in found]
-    for rank in "01":
-        got = torch.load(tmp_path / f"rank{rank}", weights_only=True)
-        assert all(torch.equal(a, b) for a, b in zip(got, wanted, strict=True))
+    wanted = answered()
+    for got in on_two_ranks(answered):
+        assert all(map(np.array_equal, one, other) for one, other in zip(got, wanted, strict=True))
 
 
 # --- the model's part --------------------------------------------------------------------------

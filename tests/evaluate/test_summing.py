@@ -1,15 +1,12 @@
 """A long evaluation: shared by processes, killed and resumed, and the same numbers in the end."""
 
-import json
-import subprocess
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
+from forks import on_two_ranks
 from known_models import Bytes, Table, texts
 
+from losslab import parallel
 from losslab.config import ModelConfig
 from losslab.evaluate import document_scores
 from losslab.evaluate.document_scores import per_document
@@ -109,32 +106,16 @@ def test_progress_counts_the_tokens_that_are_scored():
     assert said[-1] == (total, total) and [done for done, _ in said] == sorted({done for done, _ in said})
 
 
-RANKS = """
-import json, sys, torch
-sys.path.insert(0, {tests!r})
-import test_summing as t
-from losslab import parallel
-parallel.join("cpu")
-rows = t.table(t.Summing(t.Ranks.here()))
-if parallel.rank() == 0:
-    print(json.dumps({{name: column.tolist() for name, column in t.columns(rows).items()}}))
-torch.distributed.barrier()
-parallel.leave(0)
-"""
+def together():
+    parallel.join("cpu")
+    return columns(table(Summing(Ranks.here())))
 
 
-def test_two_ranks_find_what_one_finds(tmp_path):
-    script = tmp_path / "ranks.py"
-    script.write_text(RANKS.format(tests=str(Path(__file__).parent)))
-    done = subprocess.run(
-        [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "--master-port=0", "--standalone",
-         str(script)],
-        capture_output=True, text=True, timeout=120,
-    )
-    assert done.returncode == 0, done.stderr[-2000:]
-    together, alone = json.loads(done.stdout.splitlines()[-1]), columns(table())
+def test_two_ranks_find_what_one_finds():
+    alone = columns(table())
+    found, _ = on_two_ranks(together)
     for name, column in alone.items():
-        np.testing.assert_allclose(together[name], column, rtol=1e-9, atol=0)
+        np.testing.assert_allclose(found[name], column, rtol=1e-9, atol=0)
 
 
 def test_the_number_of_batches_does_not_depend_on_who_reads_them():
