@@ -16,7 +16,7 @@ def done(tmp_path, monkeypatch):
     """Two arms, two seeds, and a `losslab compare` that finds them trained."""
     runs = [write_run(tmp_path / "store", loss, seed, nll + seed / 100)
             for loss, nll in (("cross_entropy", 1.5), ("squentropy", 1.6)) for seed in (0, 1)]
-    planned = SimpleNamespace(folders=[run.path for run in runs], experiments=[])
+    planned = SimpleNamespace(folders=[run.path for run in runs], experiments=runs[::2])
     monkeypatch.setattr("losslab.study.comparing.plan", lambda *a, **b: planned)
     monkeypatch.setattr("losslab.study.comparing.execute", lambda *a, **b: None)
     return runs

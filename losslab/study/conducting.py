@@ -79,7 +79,7 @@ def _compared(
         matched = match.matched(matched, study.match, costs, baseline=names.index(study.reference))
 
     def keep(own: Sequence[str], equal: Sequence[str] = ()) -> None:
-        conditions.update(zip(names, own, strict=False))
+        conditions.update(zip(names, own, strict=True))
         if study.name:
             verdict.keep(folder, conditions, tuned=tuned, costs=dict(zip(names, costs, strict=False)),
                          equal=dict(zip(names, equal, strict=False)), command=command)
