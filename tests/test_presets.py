@@ -94,9 +94,13 @@ def test_a_size_with_a_recipe_and_what_is_not_given_is_as_in_its_preset():
 
 
 @pytest.mark.parametrize("size", SIZES)
-def test_modern_knows_every_size_of_classic_at_the_same_tokens(size):
+def test_modern_knows_every_size_of_classic_at_the_same_tokens_and_char_at_less_than_a_sixth(size):
     classic, modern = (chosen(size=size, recipe=recipe) for recipe in ("classic", "modern"))
-    assert (classic.num_tokens, classic.data, classic.evaluate) == (modern.num_tokens, modern.data, modern.evaluate)
+    assert (classic.data, classic.evaluate) == (modern.data, modern.evaluate)
+    if size == "char":  # which is there to show the time to the quality of classic
+        assert 6 * modern.num_tokens < classic.num_tokens and not modern.model.tied
+    else:
+        assert classic.num_tokens == modern.num_tokens and modern.model.tied
     sizes = ("n_layer", "n_head", "n_embd", "num_positions")
     assert all(getattr(classic.model, name) == getattr(modern.model, name) for name in sizes)
     assert modern.model.position_embedding == "rotary" and modern.model.norm == "rms" and modern.model.qk_norm

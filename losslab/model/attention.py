@@ -1,16 +1,14 @@
 """Causal self-attention with its switches: rotary positions, and queries and keys of one length."""
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from losslab.config import ModelConfig
 from losslab.kernels import products
+from losslab.model import norms
 from losslab.model.language_model import Cache
 from losslab.model.linear import Linear
 from losslab.model.rotary import Rotation, rotate
-
-EPSILON = 1e-6  # of every RMS norm, as in Llama
 
 
 class Attention(nn.Module):
@@ -59,5 +57,5 @@ class Attention(nn.Module):
         if rotation is not None:
             x = rotate(x, rotation)
         if self.qk_norm:
-            x = F.rms_norm(x, x.shape[-1:], eps=EPSILON)
+            x = norms.unit(x)
         return x

@@ -7,12 +7,14 @@ from functools import partial
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 from losslab.config import ModelConfig
 from losslab.formula import Transform
-from losslab.model.attention import EPSILON, Attention
+from losslab.model.attention import Attention
 from losslab.model.language_model import Cache, LanguageModel
 from losslab.model.linear import Linear
+from losslab.model.norms import RMSNorm
 from losslab.model.rotary import Rotary, Rotation
 
 DRAWN_AT_ONCE = 2**20  # numbers
@@ -20,7 +22,24 @@ DRAWN_AT_ONCE = 2**20  # numbers
 
 def relu_squared(x: Tensor) -> Tensor:
     """The square of what is positive (So et al., 2021, arXiv:2109.08668)."""
-    return F.relu(x).square()
+    return _SquaredReLU.apply(x)
+
+
+class _SquaredReLU(torch.autograd.Function):
+    """One product forward and one backward; PyTorch's own backward pass of the two operations has three."""
+
+    @staticmethod
+    def forward(ctx, x: Tensor) -> Tensor:
+        positive = F.relu(x)
+        y = positive * positive
+        ctx.save_for_backward(positive)
+        return y
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, g: Tensor):
+        positive, = ctx.saved_tensors
+        return torch.mul(g, positive).mul_(2)
 
 
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
@@ -60,7 +79,7 @@ class Block(nn.Module):
 def norm(config: ModelConfig) -> nn.Module:
     """GPT-2's layer norm, or the root mean square alone (Zhang and Sennrich, 2019, arXiv:1910.07467) with a gain."""
     if config.norm == "rms":
-        return nn.RMSNorm(config.n_embd, eps=EPSILON)
+        return RMSNorm(config.n_embd)
     return nn.LayerNorm(config.n_embd, bias=config.bias)
 
 

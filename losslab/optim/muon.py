@@ -6,6 +6,7 @@ that has no products of that kind.
 """
 
 import math
+from collections import defaultdict
 from collections.abc import Iterable
 
 import torch
@@ -14,6 +15,7 @@ from torch import Tensor
 COEFFICIENTS = 3.4445, -4.7750, 2.0315  # of the post: the steepest quintic at 0 whose iterates stay near 1
 STEPS = 5
 SMALLEST = 1e-7  # norm that is divided by: a gradient of zeros stays zeros
+TOGETHER = 2**21  # numbers in one batch of matrices: many small ones share a product, large ones gain nothing by it
 
 
 def orthogonalized(matrices: Tensor) -> Tensor:
@@ -63,12 +65,23 @@ class Muon(torch.optim.Optimizer):
 
     @torch.no_grad()
     def step(self) -> None:
+        alike = defaultdict(list)  # matrices of one shape, over all layers and groups
         for group in self.param_groups:
             for parameter in group["params"]:
                 if parameter.grad is not None:
-                    self._update(parameter, group)
+                    update = self._update(parameter, group)
+                    alike[update.shape[1:], update.dtype, update.device].append((parameter, group, update))
+        for (shape, *_), members in alike.items():
+            most = max(1, TOGETHER // shape.numel())
+            while members:
+                now, count = [], 0
+                while members and (not now or count + len(members[-1][2]) <= most):
+                    now.append(members.pop())
+                    count += len(now[-1][2])
+                _move(now)
 
-    def _update(self, parameter: Tensor, group: dict) -> None:
+    def _update(self, parameter: Tensor, group: dict) -> Tensor:
+        """`[parts, rows, columns]`, rows never more than columns: what is to be orthogonalized."""
         state, grad = self.state[parameter], parameter.grad
         if not state:
             state["momentum"] = torch.zeros_like(grad)
@@ -76,7 +89,16 @@ class Muon(torch.optim.Optimizer):
         update = grad.lerp(momentum, group["momentum"]).unflatten(0, (group["parts"], -1))
         if group["dtype"] == "bfloat16":
             update = update.bfloat16()
-        rows, columns = update.shape[1:]
-        parameter.mul_(1 - group["lr"] * group["weight_decay"])
-        rate = group["lr"] * math.sqrt(max(1, rows / columns))
-        parameter.add_(orthogonalized(update).flatten(0, 1), alpha=-rate)
+        return update.mT if update.shape[1] > update.shape[2] else update
+
+
+def _move(members: list[tuple[Tensor, dict, Tensor]]) -> None:
+    """One step of each parameter, with the Newton-Schulz steps of all in the same products."""
+    found = orthogonalized(torch.cat([update for *_, update in members]))
+    counts = [len(update) for *_, update in members]
+    for (parameter, group, _), part in zip(members, found.split(counts), strict=True):
+        matrices = parameter.unflatten(0, (group["parts"], -1))
+        rows, columns = matrices.shape[1:]
+        if group["weight_decay"]:
+            parameter.mul_(1 - group["lr"] * group["weight_decay"])
+        matrices.add_(part.mT if rows > columns else part, alpha=-group["lr"] * math.sqrt(max(1, rows / columns)))
