@@ -87,7 +87,8 @@ def test_the_ablation_takes_back_one_switch_of_modern_in_each_arm(scale):
     changed = {name: {key for key in settings if settings[key] != flat["modern"][key]}
                for name, settings in flat.items()}
     switches = set(SWITCHES) | {"model.tied"}
-    assert {key: flat["modern"][key] for key in switches} == {key: modern[key] for key in switches}
+    assert {key: flat["modern"][key] for key in SWITCHES} == {key: modern[key] for key in SWITCHES}
+    assert flat["modern"]["model.tied"] is True
     taken = {name: keys & switches for name, keys in changed.items()}
     assert not taken.pop("modern") and all(len(keys) == 1 for keys in taken.values())
     assert {key for keys in taken.values() for key in keys} == switches
