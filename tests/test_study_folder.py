@@ -17,7 +17,8 @@ from losslab import comparison, formula, lossfile, records, study
 from losslab.cli import studying, training
 from losslab.study import Arm, Study
 from losslab.study.conducting import thin
-from losslab.study.folder import begin, difference
+from losslab.study.folder import begin
+from losslab.study.growing import difference, joined
 from losslab.tune.choice import Trial, Tuned
 
 ARMS = (Arm("cross_entropy"), Arm("squentropy", "slow", {"train.learning_rate": 1e-3}, {"square_weight": [1.0, 2.0]}))
@@ -31,20 +32,22 @@ BEGUN = Study(ARMS, name="rates", preset="tiny", settings={"train.num_tokens": 2
     ({"margin": 0.01}, "margin 0.002, and is now asked with 0.01"),
     ({"baseline": "slow"}, "baseline 'cross_entropy', and is now asked with 'slow'"),
     ({"race": (2, 4)}, "race none, and is now asked with (2, 4)"),
-    ({"seeds": (0, 2, 3)}, "seed 1, and is now asked without it"),
-    ({"arms": ARMS[:1]}, "the arm 'slow', and is now asked without it"),
+    ({"arms": (ARMS[0], replace(ARMS[1], label="low"))},
+     "the arm 'slow', and is now asked with it under the name 'low'"),
     ({"arms": (ARMS[0], replace(ARMS[1], settings={}))},
      "train.learning_rate 0.001 in the arm 'slow', and is now asked with 0.004"),
     ({"arms": (ARMS[0], replace(ARMS[1], loss="mse"))},
      "loss 'squentropy' in the arm 'slow', and is now asked with 'mse'"),
     ({"arms": (ARMS[0], replace(ARMS[1], space={}))},
      "space.square_weight [1.0, 2.0] in the arm 'slow', and is now asked with none"),
-    ({"tune": {"trials": 2, "space": {"learning_rate": {}}}}, "tune.trials 3, and is now asked with 2"),
     ({"tune": {"trials": 3, "space": {}}}, "tune.space {'learning_rate': {}}, and is now asked with {}"),
     ({"tune": {}}, "tune.trials 3, and is now asked with none"),
 ])
 def test_a_study_is_not_continued_with_other_settings(tmp_path, changes, told):
-    begin(tmp_path, BEGUN)
+    begin(tmp_path, replace(BEGUN, question="Which?", seeds=(0,), margin=0.3))
+    begin(tmp_path, BEGUN)  # nothing was trained: it may be anything
+    assert study.read(tmp_path / "study.toml") == BEGUN
+    write_run(tmp_path / "trials", "cross_entropy", 1_000_000, 1.5)
     before = (tmp_path / "study.toml").read_bytes()
     with pytest.raises(ValueError) as refused:
         begin(tmp_path, replace(BEGUN, **changes))
@@ -60,6 +63,7 @@ def test_a_study_is_not_continued_with_other_settings(tmp_path, changes, told):
 ])
 def test_seeds_arms_and_trials_may_be_added_and_the_same_may_be_said_otherwise(tmp_path, changes):
     assert not begin(tmp_path, BEGUN)
+    write_run(tmp_path, "cross_entropy", 0, 1.5)
     said = begin(tmp_path, replace(BEGUN, **changes))
     added = [text for key, text in (("seeds", "seed 7"), ("arms", "the arm 'mse'"),
                                     ("tune", "6 more trials of each arm")) if key in changes]
@@ -67,6 +71,34 @@ def test_seeds_arms_and_trials_may_be_added_and_the_same_may_be_said_otherwise(t
     assert said == (f"{path} now has {added[0]} too: what is done is kept, only what is missing is run, and `losslab "
                     f"compare {path} --store {tmp_path}` goes on with all of it" if added else "")
     assert study.read(tmp_path / "study.toml") == replace(BEGUN, **changes) and not difference(BEGUN, BEGUN)
+
+
+@pytest.mark.parametrize(("changes", "whole", "said"), [
+    ({"seeds": (1,)}, {}, "has seed 0 besides what is asked: "),
+    ({"arms": ARMS[1:], "seeds": (0, 1, 7)}, {"baseline": "cross_entropy", "seeds": (0, 1, 7)},
+     "has the arm 'cross_entropy' besides what is asked, and now seed 7 too: "),
+    ({"arms": (*ARMS[:1], Arm("mse"))}, {"baseline": "cross_entropy", "arms": (*ARMS, Arm("mse"))},
+     "has the arm 'slow' besides what is asked, and now the arm 'mse' too: "),
+    ({"tune": {"trials": 2, "space": {"learning_rate": {}}}}, {},
+     "has 1 more trial of each arm besides what is asked: "),
+])
+def test_what_is_left_out_of_a_study_stays_in_it_and_is_said(tmp_path, changes, whole, said):
+    begin(tmp_path, BEGUN)
+    (tmp_path / "looks.json").write_text("{}")
+    path = tmp_path / "study.toml"
+    assert begin(tmp_path, replace(BEGUN, **changes)) == (
+        f"{path} {said}the study goes on with all of it, as `losslab compare {path} --store {tmp_path}` says")
+    assert study.read(path) == replace(BEGUN, **whole)
+
+
+def test_arms_that_are_named_by_what_others_have_are_still_the_same():
+    slow, fast = (Arm("mse", settings={"train.learning_rate": rate}) for rate in (1e-3, 2e-3))
+    one, two = replace(BEGUN, arms=(ARMS[0], slow)), replace(BEGUN, arms=(ARMS[0], slow, fast))
+    assert not difference(one, two) and not difference(two, one)
+    assert joined(one, two) == two == replace(joined(two, one), baseline="")
+    other = replace(one, settings={"train.num_tokens": 20_000, "train.weight_decay": 0.0}, arms=(Arm("mse"),))
+    with pytest.raises(ValueError, match="the arm 'cross_entropy' over other settings of all arms"):
+        joined(BEGUN, other)
 
 
 @pytest.mark.parametrize("damage", [
@@ -240,6 +272,7 @@ def as_tuned(arms, *_, **__):
 
 def test_the_command_the_function_and_the_report_of_a_study_write_the_same(trained, capsys, monkeypatch):
     monkeypatch.setattr("losslab.tune.tune", as_tuned)
+    monkeypatch.setattr("losslab.tune.searches", lambda *_, **__: [])
     RATES.write("study.toml")
     assert losslab("compare", "study.toml", "--store", "runs/rates") == 0
     folder, told = Path("runs/rates"), capsys.readouterr().out.partition("\n\nreport: ")[0]
@@ -283,8 +316,29 @@ def test_an_arm_that_is_added_is_said_and_belongs_to_the_family(trained, capsys)
     (look,) = arms["mse"]["looks"]
     alone = comparison.compare([run for run in trained if run.loss != "squentropy"], baseline="cross_entropy")
     assert look["look"] == 2 and look["p_holm"] == pytest.approx(2 * alone.arm("mse").difference.p_value, rel=1e-9)
-    refused = refuses(capsys, "compare", "rates.toml")
-    assert "was begun with the arm 'mse', and is now asked without it" in refused
+    assert losslab("compare", "rates.toml", "--json") == 0  # the file still has two arms
+    out, err = capsys.readouterr()
+    assert {arm["name"] for arm in json.loads(out)["arms"]} == arms.keys()
+    assert "runs/rates/study.toml has the arm 'mse' besides what is asked: the study goes on with all of it, as " in err
+
+
+GRID = """
+tune = { trials = 6, space = { learning_rate = [1e-3, 2e-3] } }
+[[arm]]
+loss = "cross_entropy"
+label = "classic"
+"""
+
+
+def test_what_tuning_refuses_is_refused_before_a_study_begins_and_in_a_dry_run(place, capsys):
+    Path("rates.toml").write_text(GRID)
+    said = "tuning of the arm 'classic': a grid of 2 points has no 6 trials; give 2 trials, or more values"
+    for flags in (("--dry-run",), ()):
+        assert said in refuses(capsys, "compare", "rates.toml", "--corpus", "text.txt", *flags, *FAST)
+    Path("rates.toml").write_text(GRID.replace("6", "2").replace("2e-3", "-1.0"))  # a value that no run can have
+    assert "tuning of the arm 'classic': train.learning_rate must" in refuses(
+        capsys, "compare", "rates.toml", "--corpus", "text.txt", *FAST)
+    assert not Path("runs").exists()
 
 
 def test_the_report_of_a_study_without_its_arms_says_so_and_damage_is_one_sentence(trained, capsys):

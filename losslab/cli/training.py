@@ -116,12 +116,7 @@ def conduct(wanted, store: Path, *, workers: int, threads: int, trust: tuple[str
     threads = threads_of(threads, tell)
     processes.adopt_orphans()
     if dry_run:
-        if wanted.name:
-            studies.check(store, wanted)
-        if told := studies.thin(wanted):
-            tell(told)
-        planned = running.plan(list(wanted.configs.values()), wanted.seeds, store, tell=tell, progress=Ticker(),
-                               trusted=trust)
+        wanted, _, planned = studies.prepared(wanted, store, trusted=trust, tell=tell, progress=Ticker())
         estimate = running.estimate(planned, workers=workers, threads=threads, tuning=studies.tuning(wanted),
                                     names=list(wanted.configs))
         show(estimate, _estimate_text(estimate), json)

@@ -7,13 +7,13 @@ from pathlib import Path
 from losslab.comparison import Comparison
 from losslab.config import ExperimentConfig
 from losslab.progress import Progress, silent
-from losslab.running import Tell, Track, plan
+from losslab.running import Plan, Tell, Track, plan
 from losslab.stats.looks import next_level
 from losslab.stats.planning import detectable_difference
 from losslab.study import match, verdict
 from losslab.study.comparing import compare
 from losslab.study.file import Study
-from losslab.study.folder import begin, check
+from losslab.study.folder import begin, continued
 
 FAR = 5.0  # paired standard deviations: no loss that is worth asking about differs by so much from another one
 
@@ -44,19 +44,15 @@ def conduct(
             page that cannot be written.
         running.Stopped: after SIGTERM or Ctrl-C; called again, the study continues.
     """
-    configs, tuned = study.configs, {}
-    if warning := thin(study):
-        tell(warning)
-    if study.name and not check(folder, study):
-        # an arm that cannot be run is said before it is part of what was begun
-        plan(list(configs.values()), study.seeds[:1], folder, trusted=trusted, tell=tell, progress=progress)
-        if added := begin(folder, study):
-            tell(added)
+    whole, planned, _ = prepared(study, folder, seeds=1, trusted=trusted, tell=tell, progress=progress)
+    if study.name and (sentence := begin(folder, study)):
+        tell(sentence)
+    study, configs, tuned = whole, whole.configs, {}
     if study.tune:
         from losslab import tune
 
         tuned = tune.tune(configs, tune.Tuning.from_dict(study.tune), Path(folder), own=study.spaces, workers=workers,
-                          threads=threads, trusted=trusted, tell=tell, progress=progress)
+                          threads=threads, trusted=trusted, planned=planned, tell=tell, progress=progress)
         configs = {name: tuned[name].config for name in configs}
     told = {name: each.to_dict() for name, each in tuned.items()}
     found = verdict.told(study, _compared(study, folder, configs, told, command, {
@@ -64,6 +60,40 @@ def conduct(
         "track": track}))
     verdict.write(found, folder, page=page, command=command, shown=shown)
     return found
+
+
+def prepared(
+    study: Study, folder: str | Path, *, seeds: int | None = None, trusted: Collection[str] | None = None,
+    tell: Tell = lambda text: None, progress: Progress = silent,
+) -> tuple[Study, list, Plan]:
+    """All that can be checked before anything is trained or written: what `conduct` and a dry run both begin with.
+
+    Args:
+        study: what is asked.
+        folder: the store of its runs.
+        seeds: of the runs that are planned, the first ones; all of them unless given.
+        trusted, tell, progress: as for `conduct`.
+
+    Returns:
+        the study as it goes on in the folder; how each arm will be searched, nothing where it is not tuned; and its
+        runs, at the settings that the arms have before tuning.
+
+    Raises:
+        ValueError: for a study that is not the one that was begun in this folder; for an arm that cannot be run; for a
+            space that cannot be searched.
+    """
+    if study.name:
+        study = continued(folder, study)
+    if warning := thin(study):
+        tell(warning)
+    runs = plan(list(study.configs.values()), study.seeds[:seeds], folder, trusted=trusted, tell=tell,
+                progress=progress)
+    if not study.tune:
+        return study, [], runs
+    from losslab import tune
+
+    return study, tune.searches(study.configs, tune.Tuning.from_dict(study.tune), own=study.spaces, trusted=trusted,
+                                progress=progress), runs
 
 
 def _compared(

@@ -6,12 +6,14 @@ Example:
     {'trials': 5, 'space': {'train.learning_rate': {}}}
 """
 
-from collections.abc import Collection, Mapping, Sequence
+import contextlib
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from losslab import records
 from losslab.config import ExperimentConfig
+from losslab.config.numbers import shown
 from losslab.progress import Progress, silent
 from losslab.running import Tell
 from losslab.tune import halving, search
@@ -20,14 +22,14 @@ from losslab.tune.choice import Trial, Tuned, chosen, chosen_again, is_edge, sen
 from losslab.tune.space import LOSS, Choice, Range, Tuning, applied, choice
 from losslab.tune.trials import Runner
 
-__all__ = ["Range", "Trial", "Tuned", "Tuning", "rounds", "tune"]
+__all__ = ["Range", "Search", "Trial", "Tuned", "Tuning", "rounds", "searches", "tune"]
 
 
 def tune(
     arms: Mapping[str, ExperimentConfig], tuning: Tuning, folder: str | Path, *,
     own: Mapping[str, Mapping[str, object]] | None = None, workers: int = 1, threads: int = 1,
     trusted: Collection[str] | None = None, journal: str | None = None, stale: float = 120.0,
-    tell: Tell = lambda text: None, progress: Progress = silent,
+    planned: Sequence[Search] | None = None, tell: Tell = lambda text: None, progress: Progress = silent,
 ) -> dict[str, Tuned]:
     """Tune every arm with the same number of trials, tokens and seeds.
 
@@ -43,6 +45,7 @@ def tune(
         trusted: hashes of loss files that may run besides those in the user's list; None if the user named the files.
         journal: of Optuna: a file, or a URL of its storage; `trials/journal.log` unless given.
         stale: seconds after which a trial of another process, that gives no sign of life, is taken over.
+        planned: what `searches` returned for these arms, where that was asked before.
         tell: takes what is worth keeping, one line each.
         progress: is told how far all runs are.
 
@@ -51,23 +54,67 @@ def tune(
         running.Stopped: after SIGTERM or Ctrl-C.
     """
     runner = Runner(Path(folder), tuning.seeds, workers, threads, trusted, tell, progress)
-    asked = {name: Arm(name, config, trusted, progress) for name, config in arms.items()}
-    owned = {name: arm.typed(_own(name, (own or {}).get(name, {}))) for name, arm in asked.items()}
-    methods = {name: search.method(tuning, owned[name]) for name in arms}
-    if len(set(methods.values())) > 1:  # one method for all arms, also where only some have parameters to search
-        tuning = replace(tuning, method="random")
-        methods = {name: search.method(tuning, owned[name]) for name in arms}
-    searches = [_search(arm, tuning, owned[name], methods[name]) for name, arm in asked.items()]
-    if "halving" in methods.values():
+    if planned is None:
+        planned = searches(arms, tuning, own=own, trusted=trusted, journal=journal, progress=progress)
+    methods = {each.method for each in planned}
+    if "halving" in methods:
         tell(halving.told(tuning.trials))
     from losslab.tune import shared
 
-    if shared.wanted(set(methods.values()), journal):
-        found = shared.tune(searches, runner, journal, stale)
+    if shared.wanted(methods, journal):
+        found = shared.tune(planned, runner, journal, stale)
     else:
         with records.lock(runner.store, "trials"):
-            found = _alone(searches, runner)
-    return {each.arm.name: _tuned(each, found[each.arm.name]) for each in searches}
+            found = _alone(planned, runner)
+    return {each.arm.name: _tuned(each, found[each.arm.name]) for each in planned}
+
+
+def searches(
+    arms: Mapping[str, ExperimentConfig], tuning: Tuning, *, own: Mapping[str, Mapping[str, object]] | None = None,
+    trusted: Collection[str] | None = None, journal: str | None = None, progress: Progress = silent,
+) -> list[Search]:
+    """How each arm will be searched; all that can be checked before the first trial is checked, and nothing is written.
+
+    Args:
+        arms, tuning, own, trusted, journal, progress: as for `tune`.
+
+    Raises:
+        ValueError: naming the arm, for a space that cannot be searched, or first trials that cannot be run.
+        ModuleNotFoundError: without Optuna where it is needed.
+    """
+    asked = {name: Arm(name, config, trusted, progress) for name, config in arms.items()}
+    owned, methods = {}, {}
+    for name, arm in asked.items():
+        with _naming(name):
+            owned[name] = arm.typed(_own(name, (own or {}).get(name, {})))
+            methods[name] = search.method(tuning, owned[name])
+    if len(set(methods.values())) > 1:  # one method for all arms, also where only some have parameters to search
+        tuning = replace(tuning, method="random")
+        methods = {name: search.method(tuning, owned[name]) for name in arms}
+    from losslab.tune import shared
+
+    shared.wanted(set(methods.values()), journal)
+    found = []
+    for name, arm in asked.items():
+        with _naming(name):
+            found.append(_search(arm, tuning, owned[name], methods[name]))
+            for settings in first(found[-1]):
+                arm.check(settings)
+    return found
+
+
+def first(each: Search) -> list[dict]:
+    """The trials with which an arm begins; of TPE, as many that it may ask for."""
+    return _next(each, [])
+
+
+@contextlib.contextmanager
+def _naming(arm: str) -> Iterator[None]:
+    """What is wrong in this block is wrong with this arm."""
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(f"tuning of the arm {shown(arm)}: {error}") from None
 
 
 def rounds(tuning: Tuning) -> list[tuple[int, float]]:

@@ -54,6 +54,15 @@ class Arm:
             return False
         return True
 
+    def check(self, settings: Mapping[str, object]) -> None:
+        """That a trial with these settings could begin.
+
+        Raises:
+            ValueError: as any run that cannot.
+        """
+        config = applied(self.config, settings)
+        Experiment(without_tasks(config), corpus=self._corpus(), **self._options)
+
     def typed(self, space: Mapping[str, Choice]) -> dict[str, Choice]:
         """The space with whole numbers for each parameter of a loss that is one."""
         own = self.own(dict.fromkeys(space, Range()))
@@ -126,8 +135,7 @@ class Arm:
 
     def _experiment(self) -> Experiment:
         if self._tried is None:
-            config = replace(self.config, evaluate=replace(self.config.evaluate, tasks="", tasks_every=0))
-            self._tried = Experiment(config, **self._options)
+            self._tried = Experiment(without_tasks(self.config), **self._options)
         return self._tried
 
 
@@ -148,6 +156,11 @@ class Search:
     def points(self, how: str = "") -> list[dict]:
         """All trials of a search that does not depend on what came out; the first is the arm as it stands."""
         return points(self.shared, self.own, self.trials, how or self.method, start=self.arm.own(self.space))
+
+
+def without_tasks(config: ExperimentConfig) -> ExperimentConfig:
+    """The configuration without tasks, which no trial has."""
+    return replace(config, evaluate=replace(config.evaluate, tasks="", tasks_every=0))
 
 
 def holds(each: Choice, value: object) -> bool:
