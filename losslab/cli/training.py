@@ -53,6 +53,8 @@ from losslab.progress import duration, silent
 from losslab.tables import pairs
 from losslab.words import printable
 
+MOST_FIRST = 5  # values of a setting that one line names
+
 
 @app.command(sort_key=1)
 def compare(
@@ -116,9 +118,10 @@ def conduct(wanted, store: Path, *, workers: int, threads: int, trust: tuple[str
     threads = threads_of(threads, tell)
     processes.adopt_orphans()
     if dry_run:
-        wanted, _, planned = studies.prepared(wanted, store, trusted=trust, tell=tell, progress=Ticker())
+        wanted, searches, planned = studies.prepared(wanted, store, trusted=trust, tell=tell, progress=Ticker())
         estimate = running.estimate(planned, workers=workers, threads=threads, tuning=studies.tuning(wanted),
                                     names=list(wanted.configs))
+        estimate["search"] = studies.search(searches)
         show(estimate, _estimate_text(estimate), json)
         return OK
     names = task_names(",".join(wanted.tasks)) if wanted.tasks else []
@@ -235,8 +238,11 @@ def _estimate_text(estimate: dict) -> str:
     told = "; ".join(f"{estimate[key]} {what}" for key, what in (
         ("tuning_runs", f"of them for {estimate['trials']} trials of tuning"), ("done", "done already"))
                      if estimate[key])
+    tuned = [wrapped(f"{indent if number else 'search:  '}{text}", indent)
+             for number, text in enumerate(_search_lines(estimate["search"]))]
     return "\n".join([
         "arms:    " + f"\n{indent}".join(printable(arm) for arm in estimate["arms"]),
+        *tuned,
         wrapped(f"runs:    {estimate['runs']}{f' ({told})' if told else ''}, each {estimate['steps_per_run']:,} steps, "
                 f"{estimate['tokens_per_run']:,} tokens", indent),
         wrapped(f"tokens:  {estimate['tokens']:,} in all, {estimate['tokens_per_second']:,.0f} per second in each run "
@@ -245,3 +251,25 @@ def _estimate_text(estimate: dict) -> str:
                 "is now", indent),
         f"disk:    about {estimate['disk_bytes'] / 1e6:.0f} MB",
     ])
+
+
+def _search_lines(search: list[dict]) -> list[str]:
+    """What is searched: in one line where it is the same for all arms, else in one for each."""
+    lines = [_searched(each) for each in search]
+    if len(set(lines)) == 1:
+        return [f"{lines[0]} each"]
+    return [f"{printable(each['arm'])}: {text}" for each, text in zip(search, lines, strict=True)]
+
+
+def _searched(each: dict) -> str:
+    parts = []
+    for key, found in each["settings"].items():
+        first = [printable(f"{value:g}" if isinstance(value, float) else str(value)) for value in found["first"]]
+        begins = f"{', '.join(first[:MOST_FIRST])}{', ...' if len(first) > MOST_FIRST else ''}"
+        where = f"grid of {len(found['values'])} values" if each["method"] == "grid" else each["method"]
+        if "low" in found:
+            where += f" from {found['low']:g} to {found['high']:g}"
+        elif each["method"] == "ladder":
+            where += f" from {first[len(first) // 2]}"
+        parts.append(f"{key.removeprefix('train.').removeprefix('loss.')}: {where} (first {begins})")
+    return f"{'; '.join(parts)}; {each['trials']} trials"

@@ -124,6 +124,15 @@ def _compared(
     return replace(found, matching=match.told(study.match, dict(zip(names, costs, strict=True)), plain, found))
 
 
+def search(searches: list) -> list[dict]:
+    """What will be searched for each arm, from what `prepared` says."""
+    if not searches:
+        return []
+    from losslab import tune
+
+    return tune.told(searches)
+
+
 def tuning(study: Study) -> tuple[int, list[tuple[int, float]]]:
     """What tuning costs each arm: its trials, and round by round its runs and the share of the updates they have."""
     if not study.tune:

@@ -22,7 +22,7 @@ from losslab.tune.choice import Trial, Tuned, chosen, chosen_again, is_edge, sen
 from losslab.tune.space import LOSS, Choice, Range, Tuning, applied, choice
 from losslab.tune.trials import Runner
 
-__all__ = ["Range", "Search", "Trial", "Tuned", "Tuning", "rounds", "searches", "tune"]
+__all__ = ["Range", "Search", "Trial", "Tuned", "Tuning", "rounds", "searches", "told", "tune"]
 
 
 def tune(
@@ -106,6 +106,23 @@ def searches(
 def first(each: Search) -> list[dict]:
     """The trials with which an arm begins; of TPE, as many that it may ask for."""
     return _next(each, [])
+
+
+def told(planned: Sequence[Search]) -> list[dict]:
+    """What will be searched, for each arm: its method, its number of trials, and its settings.
+
+    Each setting has the `first` values that are tried, in their order, and `values`, or `low` and `high`, between which
+    all lie; a ladder without these goes as far as it finds better ones.
+    """
+    found = []
+    for each in planned:
+        begins, settings = first(each), {}
+        for key, one in each.space.items():
+            ends = {"values": list(one)} if isinstance(one, tuple) else {"low": one.low, "high": one.high}
+            settings[key] = {"first": list(dict.fromkeys(trial[key] for trial in begins)),
+                             **{name: value for name, value in ends.items() if value is not None}}
+        found.append({"arm": each.arm.name, "method": each.method, "trials": each.trials, "settings": settings})
+    return found
 
 
 @contextlib.contextmanager
