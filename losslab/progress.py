@@ -24,6 +24,7 @@ class Running:
         phase: `waiting`, `starting`, `training`, `measuring` or `over`.
         done: how much of the phase is done, from 0 to 1.
         utilization: the share of the machine's peak that its matrix products reach; 0 where it is not known.
+        trial: of tuning, the settings that are tried, in words; empty for a run that is no trial.
     """
 
     label: str
@@ -31,6 +32,7 @@ class Running:
     phase: str = "starting"
     done: float = 0.0
     utilization: float = 0.0
+    trial: str = ""
 
 
 class Progress(Protocol):
@@ -168,7 +170,8 @@ def _training(state: State, most_named: int | None) -> str:
 
 def _run(run: Running) -> str:
     share = f" {min(99, int(100 * run.done))} %" if run.done > 0 else ""
-    return f"{printable(run.label)} seed {run.seed}: {printable(run.phase)}{share}"
+    which = f": trial {printable(run.trial)}" if run.trial else f" seed {run.seed}"
+    return f"{printable(run.label)}{which}: {printable(run.phase)}{share}"
 
 
 def duration(seconds: float) -> str:

@@ -50,3 +50,5 @@ def test_training_is_told_from_the_start():
     tell("training", 0, 500, "tokens", [Running("mse\n", 3), Running("mse", 4, "waiting")])
     tell("training", 100, 500, "tokens", [Running("mse\n", 3, "training", 0.4), Running("mse", 4, "waiting")])
     assert told == ["0 % trained, 0 of 2 runs done; mse\\n seed 3: starting"]
+    trial = Running("classic", 1_000_000, "training", 0.4, trial="0.016")
+    assert line(State("training", 4, 10, "tokens", [trial])) == "40 % trained; classic: trial 0.016: training 40 %"

@@ -8,11 +8,13 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from experiments import change
 from experiments import place as place
 from forks import forking as forking
+from report_runs import write_run
 from tuning import ARMS, QUICK, RATE
 from tuning import stub as stub
 
@@ -20,9 +22,12 @@ from losslab import checkpoint, cli, records, tune
 from losslab.cli import training
 from losslab.corpus import Corpus
 from losslab.evaluate import nll
+from losslab.progress import Running, State, line
+from losslab.running import workers
 from losslab.tune import Range, Tuning
 from losslab.tune.arms import Arm
 from losslab.tune.journal import Journal
+from losslab.tune.trials import Known
 
 pytestmark = pytest.mark.usefixtures("place")
 
@@ -44,6 +49,32 @@ def test_trials_are_judged_on_tune_by_the_evaluator_and_never_see_val(monkeypatc
     monkeypatch.setattr("losslab.running.workers.Job", lambda *_, **__: pytest.fail("a finished trial is run again"))
     again = tune.tune(arms, Tuning(3, {RATE: Range()}), "study", workers=2)
     assert [each.to_dict() for each in again.values()] == [each.to_dict() for each in tuned.values()]
+
+
+def test_progress_tells_a_trial_by_its_arm_and_settings():
+    jobs = [SimpleNamespace(is_over=False, phase="training", tokens=40, utilization=0.0, experiment=SimpleNamespace(
+        condition=name, objective="mse", num_tokens=100, config=change(QUICK, seed=seed)))
+        for name, seed in (("a", 1_000_000), ("a", 1_000_001), ("b", 3))]
+    told = []
+    workers._Reporter(jobs, lambda *report: told.append(report), {"a": "classic"}, {"a": "0.01"}).tell(jobs)
+    assert [(run.label, run.trial) for run in told[0][4]] == [("classic", "0.01, run 1"), ("classic", "0.01, run 2"),
+                                                              ("mse", "")]
+    assert told[0][1:3] == (120, 300)
+
+
+def test_progress_counts_the_trials_of_earlier_rounds_in():
+    runs = [write_run("study/trials", "mse", 1_000_000 + seed, 1.5) for seed in range(2)]
+    planned = SimpleNamespace(folders=[*(run.path for run in runs), Path("study/trials/none")], experiments=[
+        SimpleNamespace(condition="c", config=change(QUICK, seed=seed), num_tokens=100) for seed in (0, 1, 2)])
+    known, told = Known(), []
+    for _ in range(2):  # each once
+        known.note(planned, {"c": "classic"}, ("finished",))
+    progress = known.added_to(lambda *report: told.append(report))
+    progress("checking runs", 1, 3, "runs")
+    progress("training", 40, 100, "tokens", [Running("classic", 2, "training", 0.4, trial="0.01")])
+    assert told[0] == ("checking runs", 1, 3, "runs", ())
+    assert told[1][1:3] == (240, 300)
+    assert line(State(*told[1])) == "80 % trained, 2 of 3 runs done; classic: trial 0.01: training 40 %"
 
 
 def arm(loss, **options):

@@ -20,4 +20,4 @@ def parabola(settings, configs):
 @pytest.fixture
 def stub(monkeypatch):
     pytest.importorskip("optuna", reason="the extra `tune` is not installed")
-    monkeypatch.setattr(Runner, "run", lambda self, settings, configs: parabola(settings, configs))
+    monkeypatch.setattr(Runner, "run", lambda self, settings, configs, arms: parabola(settings, configs))

@@ -1,10 +1,11 @@
 """Runs in worker processes, which may die; what is finished is kept."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from losslab import machine, processes, records
+from losslab.config.numbers import TRIAL_SEEDS
 from losslab.experiment import Experiment, Job, environment
 from losslab.progress import Progress, Running
 from losslab.running.plan import Plan, Tell
@@ -19,7 +20,7 @@ class Stopped(Exception):
 
 def execute(
     planned: Plan, *, workers: int, threads: int, tell: Tell, progress: Progress, track: Track | None = None,
-    tells_signs: bool = False,
+    tells_signs: bool = False, labels: Mapping[str, str] | None = None, trials: Mapping[str, str] | None = None,
 ) -> None:
     """Run what is not done yet, at most `workers` at a time.
 
@@ -31,6 +32,8 @@ def execute(
         progress: is told once a second how far all runs are.
         tells_signs: whether signs of trouble are told as they come; those of trials are expected, and are not.
         track: given an experiment and its folder, what takes the lines of its log, numbers alone.
+        labels: condition -> the name of its arm, for progress; its formula unless given.
+        trials: condition -> the settings that it tries, in words, for progress; nothing for runs that are no trials.
 
     Raises:
         ValueError: for fewer than one worker.
@@ -48,7 +51,7 @@ def execute(
             waiting[-1].tokens = record.log[-1]["tokens"] if record.log else 0  # of a run that was stopped
     if waiting and (busy := machine.busy(threads or None, workers)):
         tell(busy)
-    reporter = _Reporter(planned, waiting, progress)
+    reporter = _Reporter(waiting, progress, labels or {}, trials or {})
     running: list[Job] = []
     with processes.stop_requests() as asked_to_stop:
         try:
@@ -73,17 +76,24 @@ def execute(
 class _Reporter:
     """Tells, once a second, how far all runs are, from what their jobs see."""
 
-    def __init__(self, planned: Plan, jobs: Sequence[Job], progress: Progress):
-        self.jobs, self.progress, self.per_run = list(jobs), progress, planned.tokens_per_run
-        self.last = 0.0
+    def __init__(self, jobs: Sequence[Job], progress: Progress, labels: Mapping[str, str], trials: Mapping[str, str]):
+        self.jobs, self.progress, self.last = list(jobs), progress, 0.0
+        several = len({job.experiment.config.seed for job in self.jobs}) > 1
+        self.named = []
+        for experiment in (job.experiment for job in self.jobs):
+            trial = trials.get(experiment.condition, "")
+            if trial and several:
+                trial += f", run {experiment.config.seed - TRIAL_SEEDS + 1}"
+            self.named.append((labels.get(experiment.condition, str(experiment.objective)), trial))
 
     def tell(self, running: Sequence[Job]) -> None:
         now = time.monotonic()
         if not self.jobs or now - self.last < 1:
             return
         self.last = now
-        runs = [Running(str(job.experiment.objective), job.experiment.config.seed,
+        runs = [Running(label, job.experiment.config.seed,
                         "over" if job.is_over else job.phase if job in running else "waiting",
-                        job.tokens / self.per_run if job.phase == "training" else 0.0,
-                        job.utilization) for job in self.jobs]
-        self.progress("training", sum(job.tokens for job in self.jobs), len(self.jobs) * self.per_run, "tokens", runs)
+                        job.tokens / job.experiment.num_tokens if job.phase == "training" else 0.0,
+                        job.utilization, trial) for job, (label, trial) in zip(self.jobs, self.named, strict=True)]
+        self.progress("training", sum(job.tokens for job in self.jobs),
+                      sum(job.experiment.num_tokens for job in self.jobs), "tokens", runs)

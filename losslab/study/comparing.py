@@ -66,7 +66,7 @@ def compare(
         for number, count in enumerate(race or (len(seeds),)):
             leg = planned if going is None and not race else _leg(planned, set(seeds[:count]), going)
             execute(leg, workers=workers, threads=threads, tell=tell, progress=progress, track=track,
-                    tells_signs=True)
+                    tells_signs=True, labels=named)
             found = [records.read(folder) for folder in planned.folders if records.is_run(folder)]
             left = len(race) - number if race else int(final)
             told = {"baseline": baseline, "margin": margin, "planned": left, "labels": named,

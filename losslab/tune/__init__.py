@@ -173,7 +173,8 @@ def _alone(searches: Sequence[Search], runner: Runner) -> dict[str, list[Trial]]
         if not batch:
             return found
         ended = runner.run([settings for _, settings in batch],
-                           [applied(arm.config, settings) for arm, settings in batch])
+                           [applied(arm.config, settings) for arm, settings in batch],
+                           [arm.name for arm, _ in batch])
         for (arm, _), trial in zip(batch, ended, strict=True):
             found[arm.name].append(trial)
 

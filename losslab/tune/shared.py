@@ -72,7 +72,7 @@ def _run(asked: Sequence[tuple["_Study", object]], runner: Runner, clock: Callab
 
     settings = [study.settings(trial) for study, trial in asked]
     configs = [applied(study.config, each) for (study, _), each in zip(asked, settings, strict=True)]
-    ended = replace(runner, progress=progress).run(settings, configs)
+    ended = replace(runner, progress=progress).run(settings, configs, [study.name for study, _ in asked])
     for (study, trial), result in zip(asked, ended, strict=True):
         study.tell(trial, result)
 
@@ -152,7 +152,7 @@ class _Study:
         with self.journal.understood():
             ended = sorted(self._states(TrialState.COMPLETE), key=lambda trial: trial.number)[: self.wanted]
         settings = [self.settings(trial) for trial in ended]
-        return self.runner.run(settings, [applied(self.config, each) for each in settings])
+        return self.runner.run(settings, [applied(self.config, each) for each in settings], [self.name] * len(settings))
 
     def _known(self, trial) -> dict[str, object]:
         """What a trial says of its settings, so far as it lies in the space: the journal may say anything."""

@@ -1,7 +1,7 @@
 """Trials are runs: trained as any other, but scored on `tune`, with seeds that serve no verdict."""
 
-from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -9,11 +9,39 @@ import numpy as np
 from losslab import records, running
 from losslab.config import ExperimentConfig
 from losslab.config.numbers import TRIAL_SEEDS
-from losslab.progress import Progress, silent
+from losslab.progress import Progress, Running, silent
 from losslab.records import Record
 from losslab.tune.choice import Trial
+from losslab.tune.halving import without_horizon
 
 FOLDER = "trials"
+ENDED = ("finished", "diverged")
+
+
+class Known:
+    """The runs of all trials that have ended, so that progress is told of all that is known of, not of one round."""
+
+    def __init__(self):
+        self._ended: dict[Path, tuple[Running, int]] = {}  # with the tokens
+
+    def note(self, planned: running.Plan, labels: Mapping[str, str], statuses: Collection[str]) -> None:
+        """Count those runs of a plan in that have one of these statuses."""
+        for experiment, folder in zip(planned.experiments, planned.folders, strict=True):
+            if records.is_run(folder) and records.read(folder).status in statuses:
+                run = Running(labels[experiment.condition], experiment.config.seed, "over")
+                self._ended[folder] = run, experiment.num_tokens
+
+    def added_to(self, progress: Progress) -> Progress:
+        """The same, told of these runs, too."""
+
+        def told(what: str, done: int, total: int, unit: str = "bytes", running: Sequence[Running] = ()) -> None:
+            if running:
+                before = sum(tokens for _, tokens in self._ended.values())
+                done, total = done + before, total + before
+                running = [*(run for run, _ in self._ended.values()), *running]
+            progress(what, done, total, unit, running)
+
+        return told
 
 
 @dataclass(frozen=True)
@@ -28,21 +56,29 @@ class Runner:
     trusted: Collection[str] | None = None
     tell: Callable[[str], None] = lambda text: None
     progress: Progress = silent
+    known: Known = field(default_factory=Known)
 
     @property
     def store(self) -> Path:
         return self.folder / FOLDER
 
-    def run(self, settings: Sequence[dict], configs: Sequence[ExperimentConfig]) -> list[Trial]:
+    def run(self, settings: Sequence[dict], configs: Sequence[ExperimentConfig], arms: Sequence[str]) -> list[Trial]:
         """Run each configuration with each seed of a trial, and read what came out; what is finished is not run again.
 
-        A trial that failed is run once more; one that fails again is told of.
+        `arms` names the arm of each. A trial that failed is run once more; one that fails again is told of.
         """
         seeds = tuple(range(TRIAL_SEEDS, TRIAL_SEEDS + self.seeds))
         wanted = list(dict.fromkeys(as_trial(config) for config in configs))  # two trials may ask the same
         planned = running.plan(wanted, seeds, self.store, tell=self.tell, progress=self.progress, trusted=self.trusted)
+        own = dict(zip(wanted, (each.condition for each in planned.experiments[: len(wanted)]), strict=True))
+        conditions = [own[as_trial(config)] for config in configs]
+        labels = dict(zip(conditions, arms, strict=True))
+        self.known.note(planned, labels, ENDED)
         for again in (True, False):
-            running.execute(planned, workers=self.workers, threads=self.threads, tell=self.tell, progress=self.progress)
+            running.execute(planned, workers=self.workers, threads=self.threads, tell=self.tell,
+                            progress=self.known.added_to(self.progress), labels=labels,
+                            trials=dict(zip(conditions, map(words, settings), strict=True)))
+            self.known.note(planned, labels, ENDED if again else (*ENDED, "failed"))
             found = [records.read(folder) for folder in planned.folders]
             failed = [record for record in found if record.status == "failed"]
             if not failed:
@@ -54,9 +90,21 @@ class Runner:
         by_condition: dict[str, list[Record]] = {}
         for record in found:
             by_condition.setdefault(record.condition, []).append(record)
-        own = dict(zip(wanted, (each.condition for each in planned.experiments[: len(wanted)]), strict=True))
-        return [_trial(each, by_condition[own[as_trial(config)]])
-                for each, config in zip(settings, configs, strict=True)]
+        return [_trial(each, by_condition[condition]) for each, condition in zip(settings, conditions, strict=True)]
+
+
+def words(settings: Mapping[str, object]) -> str:
+    """What a trial tries: the value of one setting, or several with their names.
+
+    Example:
+        >>> words({"train.learning_rate": 0.016}), words({"train.learning_rate": 0.016, "model.dropout": 0.1})
+        ('0.016', 'learning_rate 0.016, dropout 0.1')
+    """
+    tried = without_horizon(settings)
+    values = {key: f"{value:g}" if isinstance(value, float) else str(value) for key, value in tried.items()}
+    if len(values) == 1:
+        return next(iter(values.values()))
+    return ", ".join(f"{key.rpartition('.')[2]} {value}" for key, value in values.items())
 
 
 def as_trial(config: ExperimentConfig) -> ExperimentConfig:
