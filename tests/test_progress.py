@@ -1,6 +1,6 @@
 """Progress in words: what modules report in numbers becomes lines in one place."""
 
-from losslab.progress import Lines, Running, counting
+from losslab.progress import Lines, Running, State, counting, line
 
 
 def test_lines_come_now_and_then_with_rate_and_time_and_news_at_once():

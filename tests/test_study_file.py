@@ -90,6 +90,19 @@ def test_a_file_with_everything_is_read_as_it_says(tmp_path):
     assert found.published["figures"] == [{"label": "squentropy", "measure": "accuracy", "value": 71.0, "unit": "%"}]
     found.write(tmp_path / "again.toml")
     assert study.read(tmp_path / "again.toml") == found
+    assert "[tune.space]\nlearning_rate = { low = 0.001, high = 0.01, log = true }\n" in (
+        tmp_path / "again.toml").read_text()
+
+
+def test_an_arm_may_have_a_recipe_of_its_own(tmp_path):
+    arms = ["[[arm]]\nloss = 'cross_entropy'\n", "[[arm]]\nloss = 'cross_entropy'\nlabel = 'new'\nrecipe = 'modern'\n"]
+    found = study.read(put(tmp_path, "preset = 'char'\n" + "".join(arms)))
+    assert found.configs["new"] == configuration.combined("char", "modern", "tales-characters")
+    assert found.configs["cross_entropy"] == configuration.preset("char")
+    found.write(tmp_path / "again.toml")
+    assert study.read(tmp_path / "again.toml") == found
+    with pytest.raises(ValueError, match="unknown recipe 'moderne'; did you mean modern"):
+        study.read(put(tmp_path, "".join(arms).replace("modern", "moderne")))
 
 
 def test_a_scale_lays_its_own_over_the_study(tmp_path):
@@ -126,7 +139,8 @@ def test_what_is_written_is_read_again(tmp_path_factory, labels, shared, data):
         name=data.draw(st.sampled_from(["", "a", "x-1.toml"])), settings=shared, baseline=numbered[0],
         question=data.draw(st.text(st.characters(categories=["L", "P", "S"]), max_size=30)),
         seeds=tuple(data.draw(st.lists(st.integers(0, 999_999), min_size=1, max_size=9, unique=True))),
-        margin=data.draw(st.floats(1e-9, 1)), tune=data.draw(st.sampled_from([{}, {"trials": 3, "space": {"a": {}}}])),
+        margin=data.draw(st.floats(1e-9, 1)), tune=data.draw(st.sampled_from([{}, {
+            "trials": 3, "space": {"a": {}, "b c.d": [1, 2.5], "e": {"low": 1e-3, "values": ["x", "y"]}}}])),
     )
     path = tmp_path_factory.mktemp("study") / "study.toml"
     wanted.write(path)

@@ -63,7 +63,7 @@ def test_progress_tells_a_trial_by_its_arm_and_settings():
 
 
 def test_progress_counts_the_trials_of_earlier_rounds_in():
-    runs = [write_run("study/trials", "mse", 1_000_000 + seed, 1.5) for seed in range(2)]
+    runs = [write_run(Path("study/trials"), "mse", 1_000_000 + seed, 1.5) for seed in range(2)]
     planned = SimpleNamespace(folders=[*(run.path for run in runs), Path("study/trials/none")], experiments=[
         SimpleNamespace(condition="c", config=change(QUICK, seed=seed), num_tokens=100) for seed in (0, 1, 2)])
     known, told = Known(), []

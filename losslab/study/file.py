@@ -49,7 +49,7 @@ class Arm:
     label: str = ""
     """Its name in tables; nothing: its formula."""
     settings: Mapping[str, object] = field(default_factory=dict)
-    """Dotted setting -> value."""
+    """Dotted setting -> value; `recipe` is one, too."""
     space: Mapping[str, object] = field(default_factory=dict)
     """Own parameters of its loss, to be searched while tuning."""
 
@@ -126,11 +126,11 @@ class Study:
 
         The name is the label; else the formula, with its own settings where another arm has this formula, too.
         """
-        base = self._base()
         made = []
         for arm in self.arms:
             where = f"the arm {shown(arm.label or arm.loss)}" if arm.settings else "the study"
             values = checks.nested(arm.settings, where) | {"loss": arm.loss}
+            base = self._base(values.pop("recipe", ""))
             made.append(configuration.override(base, values, source=where))
         found: dict[str, ExperimentConfig] = {}
         same: dict[ExperimentConfig, str] = {}
@@ -143,9 +143,10 @@ class Study:
             found[name], same[asked] = config, name
         return found
 
-    def _base(self) -> ExperimentConfig:
-        """What all arms share."""
-        base = configuration.chosen(preset=self.preset, size=self.size, recipe=self.recipe, data=self.data)
+    def _base(self, recipe: str) -> ExperimentConfig:
+        """What all arms share; an arm may have a recipe of its own."""
+        named = {"preset": self.preset, "size": self.size, "recipe": self.recipe, "data": self.data}
+        base = configuration.chosen(**configuration.laid_over(named, recipe=recipe))
         given = {"data": {key: getattr(self, key) for key in ("corpus", "tokenizer") if getattr(self, key)}}
         given |= {"start": self.start} if self.start else {}
         base = configuration.override(base, given, source="the study")
