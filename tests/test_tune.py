@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -18,8 +19,9 @@ from report_runs import write_run
 from tuning import ARMS, QUICK, RATE
 from tuning import stub as stub
 
-from losslab import checkpoint, cli, records, tune
+from losslab import checkpoint, cli, records, study, tune
 from losslab.cli import training
+from losslab.config import flatten, to_dict
 from losslab.corpus import Corpus
 from losslab.evaluate import nll
 from losslab.progress import Running, State, line
@@ -124,6 +126,23 @@ def test_a_parameter_that_a_loss_does_not_have_is_said_before_anything_runs():
     with pytest.raises(ValueError, match="has no parameter 'width'"):
         tune.tune(ARMS, Tuning(3, {RATE: Range(1e-3, 1e-2)}), "study", own={"smoothed": {"width": [1.0, 2.0]}})
     assert not Path("study").exists()
+
+
+def test_a_parameter_without_a_default_may_have_only_the_values_that_are_searched(monkeypatch):
+    def tried(text, *_):
+        if "k=" not in text:
+            raise ValueError("need.py:need needs k")
+        return ("need.py:need(k=2.0)",)
+
+    Path("need.py").write_text("def need(prediction, *, k):\n    return k * prediction.nll\n")
+    monkeypatch.setattr("losslab.lossfile.tried", tried)
+    settings = flatten({key: value for key, value in to_dict(QUICK).items() if key in ("data", "model", "train")})
+    asked = study.Study((study.Arm("need.py", space={"k": [1.0, 2.0]}),), settings=settings, seeds=(0,),
+                        tune={"trials": 2})
+    _, _, planned = study.prepared(asked, "runs")
+    assert [each.config.loss for each in planned.experiments] == ["file('need.py', k=2.0)"]  # a grid begins amid it
+    with pytest.raises(ValueError, match="need.py:need needs k"):
+        study.prepared(replace(asked, arms=(study.Arm("need.py"),), tune={}), "runs")
 
 
 def test_what_will_be_searched_is_said_for_people_and_programs():

@@ -5,6 +5,7 @@ from losslab.tables import Column, Table, left, name
 from losslab.words import both_ends
 
 LOSS = name("loss", least=16)
+HORIZON = "train.num_tokens"  # of a trial of successive halving: how far its longest run went
 
 
 def tuned(document: dict) -> list[dict]:
@@ -50,10 +51,14 @@ def trials(document: dict) -> Table:
     rows = []
     for arm in tuned(document):
         for trial in arm["trials"]:
-            is_chosen = all(trial["settings"].get(key) == value for key, value in arm["tuned"].items())
             rows.append((arm["name"], *(words.value(trial["settings"].get(key, "–")) for key in keys), trial["status"],
-                         words.number(trial["tune_nll"]), "chosen" if is_chosen else ""))
+                         words.number(trial["tune_nll"]), "chosen" if _is_chosen(trial, arm) else ""))
     return Table((LOSS, *(Column(_short(key)) for key in keys), left("status"), Column("nll on tune"), left("")), rows)
+
+
+def _is_chosen(trial: dict, arm: dict) -> bool:
+    return (all(trial["settings"].get(key) == value for key, value in arm["tuned"].items())
+            and trial["settings"].get(HORIZON, 0) == max(each["settings"].get(HORIZON, 0) for each in arm["trials"]))
 
 
 def importance(document: dict) -> Table:
@@ -76,7 +81,7 @@ def _curve(document: dict, key: str):
     import altair as alt
 
     rows = [{"arm": arm["name"], "loss": both_ends(arm["name"], 60), "value": trial["settings"][key],
-             "nll": trial["tune_nll"], "chosen": trial["settings"][key] == arm["tuned"].get(key)}
+             "nll": trial["tune_nll"], "tokens": trial["settings"].get(HORIZON), "chosen": _is_chosen(trial, arm)}
             for arm in tuned(document) for trial in arm["trials"]
             if trial["tune_nll"] is not None and isinstance(trial["settings"].get(key), int | float)]
     if not rows:
@@ -88,10 +93,11 @@ def _curve(document: dict, key: str):
     y = alt.Y("nll:Q", title="nll on tune, nats/token", scale=alt.Scale(zero=False), axis=alt.Axis(tickCount=6))
     base = alt.Chart(alt.InlineData(values=rows))
     tips = [alt.Tooltip("loss:N"), alt.Tooltip("value:Q", title=_short(key), format="~g"),
-            alt.Tooltip("nll:Q", format=".4f")]
+            alt.Tooltip("nll:Q", format=".4f"), *([alt.Tooltip("tokens:Q", format=",")] if rows[0]["tokens"] else [])]
     color = marks.by_arm(document)
     layers = [
-        base.mark_line(strokeWidth=2).encode(x=x, y=y, color=color, strokeDash=marks.by_dash(document)),
+        base.mark_line(strokeWidth=2).encode(x=x, y=y, color=color, strokeDash=marks.by_dash(document),
+                                             detail="tokens:N"),  # runs of unlike length are not one curve
         base.mark_point(filled=True, size=40).encode(x=x, y=y, color=color, tooltip=tips),
         base.transform_filter("datum.chosen").mark_point(filled=False, size=190, strokeWidth=2).encode(
             x=x, y=y, color=color, tooltip=tips),

@@ -86,14 +86,23 @@ def prepared(
         study = continued(folder, study)
     if warning := thin(study):
         tell(warning)
-    runs = plan(list(study.configs.values()), study.seeds[:seeds], folder, trusted=trusted, tell=tell,
-                progress=progress)
-    if not study.tune:
-        return study, [], runs
+    configs, found = study.configs, []
+    if study.tune and study.spaces:  # a parameter without a default has no value but those that are searched
+        from losslab import tune
+
+        found = _searches(study, trusted, progress)
+        configs = {each.arm.name: tune.begins(each) for each in found}
+    runs = plan(list(configs.values()), study.seeds[:seeds], folder, trusted=trusted, tell=tell, progress=progress)
+    if study.tune and not found:
+        found = _searches(study, trusted, progress)
+    return study, found, runs
+
+
+def _searches(study: Study, trusted: Collection[str] | None, progress: Progress) -> list:
     from losslab import tune
 
-    return study, tune.searches(study.configs, tune.Tuning.from_dict(study.tune), own=study.spaces, trusted=trusted,
-                                progress=progress), runs
+    return tune.searches(study.configs, tune.Tuning.from_dict(study.tune), own=study.spaces, trusted=trusted,
+                         progress=progress)
 
 
 def _compared(

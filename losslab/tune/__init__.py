@@ -22,7 +22,7 @@ from losslab.tune.choice import Trial, Tuned, chosen, chosen_again, is_edge, sen
 from losslab.tune.space import LOSS, Choice, Range, Tuning, applied, choice
 from losslab.tune.trials import Runner
 
-__all__ = ["Range", "Search", "Trial", "Tuned", "Tuning", "rounds", "searches", "told", "tune"]
+__all__ = ["Range", "Search", "Trial", "Tuned", "Tuning", "begins", "rounds", "searches", "told", "tune"]
 
 
 def tune(
@@ -106,6 +106,12 @@ def searches(
 def first(each: Search) -> list[dict]:
     """The trials with which an arm begins; of TPE, as many that it may ask for."""
     return _next(each, [])
+
+
+def begins(each: Search) -> ExperimentConfig:
+    """The arm with the first values of those parameters of its loss that are searched."""
+    settings = first(each)[0] if each.own else {}
+    return applied(each.arm.config, {key: settings[key] for key in each.own})
 
 
 def told(planned: Sequence[Search]) -> list[dict]:
