@@ -239,7 +239,7 @@ def _estimate_text(estimate: dict) -> str:
         ("tuning_runs", f"of them for {estimate['trials']} trials of tuning"), ("done", "done already"))
                      if estimate[key])
     tuned = [wrapped(f"{indent if number else 'search:  '}{text}", indent)
-             for number, text in enumerate(_search_lines(estimate["search"]))]
+             for number, text in enumerate(_search_lines(estimate.get("search", [])))]
     return "\n".join([
         "arms:    " + f"\n{indent}".join(printable(arm) for arm in estimate["arms"]),
         *tuned,
