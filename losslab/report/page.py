@@ -62,14 +62,14 @@ def filled(template: str, document: dict, drawn: dict[str, dict], **values) -> s
 
     style, script, bundle = (HERE / "page.css").read_text("utf-8"), (HERE / "page.js").read_text("utf-8"), _bundle()
     policy = (
-        f"default-src 'none'; script-src {_hash(bundle)} {_hash(script)}; style-src {_hash(style)}; "
+        f"default-src 'none'; script-src {source_hash(bundle)} {source_hash(script)}; style-src {source_hash(style)}; "
         "base-uri 'none'; form-action 'none'"
     )
     return environment().get_template(template).render(
         **{"version": document.get("version")} | values, document=document, policy=policy, words=words,
         charts={name: Markup(still(spec)) for name, spec in drawn.items()},
         style=Markup(style), script=Markup(script), bundle=Markup(bundle),
-        document_json=Markup(_embedded(document)), charts_json=Markup(_embedded(drawn)),
+        document_json=Markup(embedded(document)), charts_json=Markup(embedded(drawn)),
     )
 
 
@@ -129,11 +129,12 @@ def _headline(verdict: str) -> tuple[str, str]:
     return (sentence, f"Of {count.split()[0]} candidates: {rest}.") if bracket and colon else (verdict, "")
 
 
-def _hash(text: str) -> str:
+def source_hash(text: str) -> str:
+    """How a policy names a script or a style that may run."""
     return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
 
 
-def _embedded(value) -> str:
+def embedded(value) -> str:
     """JSON that no HTML parser can mistake for markup."""
     text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
