@@ -9,7 +9,7 @@ from losslab import untrusted
 from losslab.lesson.model import NUM_POSITIONS
 from losslab.words import printable, shorten
 
-MOST_BYTES = 2**26
+MOST_BYTES = 2**24  # a million names or two
 MOST_CHARACTERS = 20_000  # distinct ones: all that Chinese names are written with
 LISTED = 30  # characters of an alphabet, in prose
 MARKS = "·•¶"  # stand for the one token before and after a name; the first that no name has is taken
