@@ -1,0 +1,70 @@
+"""The completions that are judged, kept by what made them: a run that is killed writes none of them again."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+from losslab import __version__
+from losslab.generate import generate
+from losslab.judge import cache
+from losslab.judge.models import Loaded
+from losslab.judge.prompts import Prompt
+from losslab.progress import Progress, silent
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How completions are written.
+
+    Args:
+        completions: of each prompt.
+        num_tokens: the most of one completion.
+        temperature: 1 in the TinyStories protocol; 0 makes all completions of a prompt the same.
+        top_k: the likeliest so many; 0 for all.
+        seed: of all of them.
+    """
+
+    completions: int = 10
+    num_tokens: int = 200
+    temperature: float = 1.0
+    top_k: int = 0
+    seed: int = 0
+
+    def __post_init__(self):
+        for name, least, most in (("completions", 1, 1000), ("num_tokens", 1, 100_000), ("top_k", 0, 2**31),
+                                  ("seed", 0, 2**63 - 1)):
+            if not least <= (value := getattr(self, name)) <= most:
+                raise ValueError(f"--{name.replace('_', '-')} must be from {least} to {most:,}, got {value}")
+        if not 0 <= self.temperature <= 100:
+            raise ValueError(f"--temperature must be from 0 to 100, got {self.temperature}")
+
+
+def completions(
+    loaded: Loaded, prompts: Sequence[Prompt], sampling: Sampling, kept: cache.Cache, *, progress: Progress = silent,
+) -> list[list[str]]:
+    """`[prompts][completions]`: what the model writes after each prompt, without the prompt."""
+    found, device = [], str(next(loaded.model.parameters()).device)
+    for number, prompt in enumerate(prompts):
+        name = cache.key({"completions": asdict(sampling), "prompt": prompt.text, "weights": loaded.weights,
+                          "tokenizer": loaded.tokenizer.digest, "device": device, "version": __version__})
+        texts = _kept(kept.read(name), sampling.completions)
+        if texts is None:
+            texts = [_one(loaded, prompt.text, sampling, i) for i in range(sampling.completions)]
+            kept.write(name, {"prompt": prompt.text, "texts": texts})
+        found.append(texts)
+        progress(f"completions of {loaded.name}", number + 1, len(prompts), "prompts")
+    return found
+
+
+def _one(loaded: Loaded, prompt: str, sampling: Sampling, number: int) -> str:
+    # by the prompt itself: its place in the file, and the other prompts, change nothing
+    digest = hashlib.sha256(f"{sampling.seed}\0{number}\0{prompt}".encode()).digest()
+    written = generate(loaded.model, loaded.tokenizer, prompt, num_tokens=sampling.num_tokens,
+                       temperature=sampling.temperature, top_k=sampling.top_k, seed=int.from_bytes(digest[:7], "big"))
+    return written[len(prompt):]
+
+
+def _kept(found: dict | None, count: int) -> list[str] | None:
+    texts = (found or {}).get("texts")
+    fits = isinstance(texts, list) and len(texts) == count and all(isinstance(text, str) for text in texts)
+    return texts if fits else None
