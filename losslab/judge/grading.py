@@ -12,7 +12,7 @@ from losslab.judge.parsing import Unread, grades
 from losslab.judge.protocols import Message, Protocol
 from losslab.progress import Progress, silent
 
-MOST_IN_A_ROW = 12  # requests without an answer, after which nobody is asked any more
+MOST_IN_A_ROW = 8  # requests without an answer, after which nobody is asked any more
 
 
 @dataclass(frozen=True)

@@ -112,9 +112,9 @@ def repeated(text: Sequence[str], n: int) -> float:
 
 
 def compression(texts: Iterable[str]) -> float:
-    """Bytes after zlib (level 9) for each byte of all texts, one after the other; NaN for no bytes."""
+    """Bytes after zlib (level 6) for each byte of all texts, one after the other; NaN for no bytes."""
     whole = "\n".join(texts).encode("utf-8", "replace")
-    return len(zlib.compress(whole, 9)) / len(whole) if whole else math.nan
+    return len(zlib.compress(whole, 6)) / len(whole) if whole else math.nan
 
 
 def sentences(text: str) -> list[list[str]]:
@@ -157,13 +157,16 @@ def alike(texts: Texts, beginnings: Sequence[str], real: Sequence[str], pick: Ca
     Args:
         texts: completions of each prompt.
         beginnings: the prompts.
-        real: held-out texts; each is used once before any is used again.
+        real: held-out texts; each is used once before any is used again, and a long one is several.
         pick: a number below its argument, at random.
 
     Returns:
         pieces, `[prompts][completions]`. Where no text is long enough they come from its beginning, and where none has
         as many words at all they are shorter.
     """
+    needed = max((len(words(text)) for group in texts for text in group), default=0)
+    needed += max((len(words(beginning)) for beginning in beginnings), default=0)
+    real = [part for text in real for part in _parts(text, max(100, needed))]
     spans = [[match.span() for match in WORD.finditer(text)] for text in real]
     order: list[int] = []
     found = []
@@ -180,6 +183,15 @@ def alike(texts: Texts, beginnings: Sequence[str], real: Sequence[str], pick: Ca
             pieces.append(real[chosen][piece[0][0] : _after(real[chosen], piece[-1][1])] if piece else "")
         found.append(pieces)
     return found
+
+
+def _parts(text: str, size: int) -> list[str]:
+    """A text of twice so many words or more in parts of so many; a shorter one as it is."""
+    starts = [match.start() for match in WORD.finditer(text)][::size]
+    if len(starts) < 3:
+        return [text]
+    ends = [*starts[1:-1], len(text)]
+    return [text[start:end] for start, end in zip(starts, ends, strict=False)]
 
 
 def _first_long(order: Sequence[int], spans: Sequence, length: int) -> int:

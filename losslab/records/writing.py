@@ -25,7 +25,8 @@ from losslab.records.tags import is_tag, tags_in
 from losslab.words import printable
 
 OWN = re.compile(r"(spec|environment|result|tags|evaluation.*)\.json|log\.jsonl|checkpoint|worker\.log|"
-                 r"evaluation.*\.(html|md)|\..*|.*\.aside-[0-9a-f]+")  # what lies in a run folder
+                 r"evaluation.*\.(html|md)|judgement.*\.(html|md|jsonl?)|\..*|"
+                 r".*\.aside-[0-9a-f]+")  # what lies in a run folder
 
 
 def create(path: str | Path, spec: dict, environment: dict, *, present: Sequence[str] = ()) -> Path:

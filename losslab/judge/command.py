@@ -1,0 +1,235 @@
+"""`losslab judge`, without its flags: checked, written, estimated, asked, and written down."""
+
+import dataclasses
+import json
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from losslab import records
+from losslab.config import DataConfig
+from losslab.config.numbers import check
+from losslab.judge import conduct, cost, human, keys, models, prompts, protocols, wire, writing
+from losslab.judge.cache import Cache
+from losslab.judge.conduct import Written
+from losslab.judge.cost import Prices
+from losslab.judge.endpoint import Endpoint
+from losslab.judge.grading import Asking, Outcome
+from losslab.judge.local import Likelihood
+from losslab.judge.measures import ABOUT
+from losslab.judge.protocols import PAIRWISE, Protocol
+from losslab.judge.writing import Sampling
+from losslab.progress import Progress
+from losslab.report import judgement, page
+
+UNNAMED = "default"  # a model, for a server that has one alone and does not name it
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What the command line asks for; each field is the flag of its name."""
+
+    models: tuple[Path, ...]
+    prompts: Path
+    protocol: str = "tinystories"
+    num_prompts: int = 0
+    sampling: Sampling = Sampling()
+    repeats: int = 1
+    url: str | None = None
+    judge_model: str | None = None
+    folder: Path | None = None
+    judge_temperature: float | None = None
+    judge_max_tokens: int = 1000
+    concurrency: int = 4
+    timeout: float = 120.0
+    retries: int = 5
+    prices: Prices = Prices()
+    max_calls: int | None = None
+    key_variable: str | None = None
+    cache: Path | None = None
+    measures: bool = True
+    corpus: str | None = None
+    benchmarks: Path | None = None
+    device: str = "cpu"
+    human: Path | None = None
+    num_pairs: int = 0
+    out: Path | None = None
+    dry_run: bool = False
+    command: str = ""
+
+    def __post_init__(self):
+        check("--repeats", self.repeats, 1, 100)
+        check("--concurrency", self.concurrency, 1, 64, "requests at once")
+        check("--timeout", self.timeout, 0.1, 3600, "seconds")
+        check("--retries", self.retries, 0, 20)
+        check("--judge-max-tokens", self.judge_max_tokens, 16, 100_000)
+        check("--num-prompts", self.num_prompts, 0, 1_000_000)
+        check("--num-pairs", self.num_pairs, 0, 1_000_000)
+        if self.judge_temperature is not None:
+            check("--judge-temperature", self.judge_temperature, 0, 2)
+        if (self.protocol == PAIRWISE.name or self.human) and len(self.models) < 2:
+            what = "--human" if self.human else "the protocol pairwise"
+            raise ValueError(f"{what} takes two models; name the other one with --against OTHER")
+        if self.protocol == PAIRWISE.name and not (self.url or self.folder or self.human):
+            raise ValueError("the protocol pairwise needs a judge; give --url URL, --judge FOLDER, or --human PAGE")
+
+
+def run(asked: Asked, *, progress: Progress, tell: Callable[[str], None]) -> tuple[dict, str]:
+    """The document, and the same as text.
+
+    Raises:
+        ValueError, OSError: one sentence; what was answered before is kept.
+    """
+    protocol = protocols.find(asked.protocol)
+    found, notes = prompts.read(asked.prompts, asked.num_prompts)
+    kept = Cache(asked.cache, tell)
+    judge = endpoint(asked, kept, tell) if asked.url else None
+    if asked.dry_run:
+        return _dry_run(asked, protocol, found, judge)
+    loaded = [models.load(path, device=asked.device, tell=tell) for path in asked.models]
+    if asked.folder:
+        judge = Likelihood(models.load(asked.folder, device=asked.device, tell=tell))
+    names = _names(asked.models)
+    written = []
+    for number, (name, each) in enumerate(zip(names, loaded, strict=True)):
+        again = sum(path == asked.models[number] for path in asked.models[:number])
+        sampling = dataclasses.replace(asked.sampling, seed=asked.sampling.seed + again)
+        written.append(Written(name, writing.completions(each, found, sampling, kept, progress=progress)))
+    if asked.human:
+        place, count = human.write(asked.human, written, found, seed=asked.sampling.seed, most=asked.num_pairs)
+        return ({"page": str(place), "pairs": count, "models": names[:2]},
+                f"{place}: {count} pairs to vote on; `losslab judge --votes FILE` reads what it exports")
+    document = conduct.about(found, protocol, asked.sampling, asked.repeats)
+    document |= {"prompts": str(asked.prompts), "command": asked.command, "judge": None, "notes": notes, "pairs": [],
+                 "models": [{"model": name, "grades": {}, "failures": 0} for name in names], "differences": []}
+    outcomes: list[Outcome] = []
+    if judge is not None:
+        outcomes = _ask(asked, protocol, found, written, judge, document, progress, tell)
+    for each, model in zip(loaded, document["models"], strict=True):
+        model["run"] = str(each.path)
+    _measure(asked, loaded, written, found, document, progress)
+    document["samples"] = _samples(written, found, outcomes)
+    place = page.page_at(asked.out or _place(asked, document["judge"]))
+    _write_items(place.with_suffix(".jsonl"), written, found, outcomes)
+    document["report"] = str(judgement.write(document | {"report": str(place)}, place))
+    return judgement.finite(document), f"{judgement.text(document)}\n\nreport: {place}"
+
+
+def endpoint(asked: Asked, kept: Cache, tell: Callable[[str], None]) -> Asking:
+    """The judge behind `--url`."""
+    to, key = wire.address(asked.url), keys.read(asked.key_variable)
+    options = {"max_tokens": asked.judge_max_tokens}
+    if asked.judge_temperature is not None:
+        options["temperature"] = asked.judge_temperature
+    made = Endpoint(to, asked.judge_model or "", key, timeout=asked.timeout, retries=asked.retries, options=options,
+                    tell=tell)
+    if not made.model and not asked.dry_run:
+        there = made.models()
+        if len(there) > 1:
+            raise ValueError(f"the endpoint {to.name} has {len(there)} models; name one with --judge-model, such as "
+                             f"{there[0]}")
+        made.model = there[0] if there else UNNAMED
+    tell(f"judge: {made.model or UNNAMED} at {to.name}, {f'with the key in {key.variable}' if key else 'without a key'}")
+    return Asking(made, kept)
+
+
+def _dry_run(asked: Asked, protocol: Protocol, found: Sequence, judge: Asking | None) -> tuple[dict, str]:
+    """What it would cost if every completion were as long as it may be."""
+    if judge is None:
+        raise ValueError("--dry-run says what an endpoint would cost; give one with --url URL")
+    size = asked.sampling.num_tokens * cost.BYTES_PER_TOKEN
+    blank = [Written(name, [[f"{name} {p} {k} ".ljust(size, "x") for k in range(asked.sampling.completions)]
+                            for p in range(len(found))]) for name in _names(asked.models)]
+    estimate = cost.estimate(conduct.tasks(blank, found, protocol, asked.repeats), protocol, judge, asked.prices)
+    document = conduct.about(found, protocol, asked.sampling, asked.repeats) | {"estimate": estimate}
+    return document, f"{cost.text(estimate, before=True)}, at most: every completion counted as long as it may be"
+
+
+def _ask(asked, protocol, found, written, judge, document, progress, tell) -> list[Outcome]:
+    """The outcomes, and in the document what they come to and what they cost."""
+    repeats = asked.repeats
+    if isinstance(judge, Likelihood):
+        if repeats > 1:
+            raise ValueError("--repeats asks a judge again that may answer otherwise; likelihoods stay the same")
+        document["judge"] = {"kind": "likelihood", "model": judge.loaded.name, "weights": judge.loaded.weights}
+    else:
+        to = judge.endpoint
+        document["judge"] = {"kind": "endpoint", "model": to.model, "at": to.to.name, "options": dict(to.options)}
+    tasks = conduct.tasks(written, found, protocol, repeats)
+    if isinstance(judge, Asking):
+        document["estimate"] = estimate = cost.estimate(tasks, protocol, judge, asked.prices)
+        tell(cost.text(estimate, before=True))
+        if asked.max_calls is not None and estimate["calls"] > asked.max_calls:
+            raise ValueError(f"it takes {estimate['calls']:,} calls, more than --max-calls {asked.max_calls:,}; take "
+                             "fewer --num-prompts or --completions, or allow more")
+    try:
+        outcomes = conduct.ask(judge, protocol, tasks, at_once=asked.concurrency, progress=progress)
+    finally:
+        if isinstance(judge, Asking):
+            document["spend"] = cost.spent(judge.endpoint.spend, asked.prices)
+            tell(cost.text(document["spend"], before=False))
+    document |= conduct.graded(written, protocol, outcomes, repeats)
+    if isinstance(judge, Asking):
+        document["judge"]["options"] = dict(judge.endpoint.options)
+    elif judge.num_cut:
+        document["notes"].append(f"{judge.num_cut} of {len(tasks) * len(protocol.scales)} questions were longer than "
+                                 "the judge's context, which then did not see the beginning of the text")
+    return outcomes
+
+
+def _measure(asked: Asked, loaded, written, found, document: dict, progress: Progress) -> None:
+    """Measures of the texts, and BLiMP, in the document."""
+    if asked.measures:
+        data = next((each.data for each in loaded[:1] if each.data), None)
+        if asked.corpus:
+            data = dataclasses.replace(data or DataConfig(), corpus=asked.corpus)
+        measured, notes = conduct.measured(written, found, data, asked.sampling.seed, progress)
+        for model, scores in zip(document["models"], measured, strict=True):
+            model["measures"] = scores
+        document["notes"] += notes
+        document["measures_about"] = {name: f"{about}, in {unit}" for name, (unit, about) in ABOUT.items()}
+        if data is None:
+            document["notes"].append(f"on what {written[0].name} was trained is not known, so that there are no "
+                                     "held-out texts and no search for copies; --corpus names a text")
+    if asked.benchmarks:
+        from losslab.evaluate import tasks
+
+        settings = tasks.Settings(benchmarks=asked.benchmarks, progress=progress)
+        for each, model in zip(loaded, document["models"], strict=True):
+            model["blimp"] = tasks.run("blimp", each.model, each.tokenizer, settings).scores["accuracy"].to_dict()
+
+
+def _names(paths: Sequence[Path]) -> list[str]:
+    """One name for each model; the same one again is a control, which writes with other random numbers."""
+    found: list[str] = []
+    for path in paths:
+        again = [name for name in found if name == str(path) or name.startswith(f"{path} again")]
+        found.append(f"{path} again{f' {len(again)}' * (len(again) > 1)}" if again else str(path))
+    return found
+
+
+def _place(asked: Asked, judge: dict | None) -> Path:
+    """Beside the run, by protocol and judge: another judge's grades are not written over."""
+    slug = re.sub(r"[^\w.-]+", "-", Path(judge["model"]).name)[:60].strip("-.") if judge else ""
+    name = f"judgement-{asked.protocol}-{slug or 'judge'}.html" if judge else "judgement-texts.html"
+    return asked.models[0] / name if records.is_run(asked.models[0]) else Path(name)
+
+
+def _samples(written: Sequence[Written], found: Sequence, outcomes: Sequence[Outcome]) -> list[dict]:
+    """The first completion of the first prompt of each model, with what the judge said of it."""
+    assessed = {outcome.task.model: outcome.assessment for outcome in reversed(outcomes)
+                if outcome.task.prompt == outcome.task.number == 0}
+    return [{"model": each.name, "prompt": found[0].shown, "text": each.texts[0][0],
+             "assessment": assessed.get(each.name, "")} for each in written]
+
+
+def _write_items(path: Path, written: Sequence[Written], found: Sequence, outcomes: Sequence[Outcome]) -> None:
+    """Every text and every grade, a line each."""
+    lines = [{"model": each.name, "prompt": p, "number": k, "beginning": found[p].shown, "text": text}
+             for each in written for p, group in enumerate(each.texts) for k, text in enumerate(group)]
+    lines += [{"graded": outcome.task.model, "prompt": outcome.task.prompt, "number": outcome.task.number,
+               "repeat": outcome.task.repeat, "grades": outcome.grades, "failure": outcome.failure,
+               "assessment": outcome.assessment} for outcome in outcomes]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    records.files.write_whole(path, "".join(f"{json.dumps(line)}\n" for line in lines).encode())
