@@ -130,7 +130,8 @@ def endpoint(asked: Asked, kept: Cache, tell: Callable[[str], None]) -> Asking:
             raise ValueError(f"the endpoint {to.name} has {len(there)} models; name one with --judge-model, such as "
                              f"{there[0]}")
         made.model = there[0] if there else UNNAMED
-    tell(f"judge: {made.model or UNNAMED} at {to.name}, {f'with the key in {key.variable}' if key else 'without a key'}")
+    tell(f"judge: {made.model or UNNAMED} at {to.name}, "
+         f"{f'with the key in {key.variable}' if key else 'without a key'}")
     return Asking(made, kept)
 
 
@@ -188,7 +189,7 @@ def _measure(asked: Asked, loaded, written, found, document: dict, progress: Pro
         for model, scores in zip(document["models"], measured, strict=True):
             model["measures"] = scores
         document["notes"] += notes
-        document["measures_about"] = {name: f"{about}, in {unit}" for name, (unit, about) in ABOUT.items()}
+        document["measures_about"] = {name: about for name, (_, about) in ABOUT.items()}
         if data is None:
             document["notes"].append(f"on what {written[0].name} was trained is not known, so that there are no "
                                      "held-out texts and no search for copies; --corpus names a text")

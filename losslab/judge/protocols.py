@@ -50,7 +50,7 @@ class Scale:
     @property
     def unit(self) -> str:
         if self.name == "age_group":
-            return "age group, 1 is A (3 or under) and 6 is F (13-16)"
+            return "1 is A (3 or under), 6 is F (13-16)"
         return "win rate" if self.letters else "of 10"
 
 

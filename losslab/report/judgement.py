@@ -26,7 +26,7 @@ def html(document: dict) -> str:
 
 
 def title(document: dict) -> str:
-    return " against ".join(model["model"] for model in document["models"])
+    return " against ".join(names(document))
 
 
 def lede(document: dict) -> str:
@@ -80,7 +80,7 @@ def grades(document: dict) -> Table | None:
     for model, shown in zip(models, names(document), strict=True):
         columns.append(Column(shown))
         if model["model"] in differences:
-            columns += [Column("difference", "[95 %]"), Column("p", "Holm")]
+            columns += [Column("difference", "95 %"), Column("p", "Holm")]
     rows = []
     for grade in models[0]["grades"]:
         row = [grade.replace("_", " ")]
@@ -88,8 +88,8 @@ def grades(document: dict) -> Table | None:
             row.append(words.score(model["grades"][grade]))
             if found := differences.get(model["model"], {}).get(grade):
                 row += [words.difference(found), words.p_value(found["p_value"])]
-        rows.append(tuple(row))
-    return Table(columns, rows)
+        rows.append((*row, models[0]["grades"][grade]["unit"]))
+    return Table([*columns, left("unit")], rows)
 
 
 def measures(document: dict) -> Table | None:

@@ -60,7 +60,8 @@ def filled(template: str, document: dict, drawn: dict[str, dict], **values) -> s
     """A page that loads nothing: scripts, styles, charts and data are inside, as its policy demands."""
     from markupsafe import Markup
 
-    style, script, bundle = (HERE / "page.css").read_text("utf-8"), (HERE / "page.js").read_text("utf-8"), _bundle() if drawn else ""
+    style, script = (HERE / "page.css").read_text("utf-8"), (HERE / "page.js").read_text("utf-8")
+    bundle = _bundle() if drawn else ""
     policy = (
         f"default-src 'none'; script-src {source_hash(bundle)} {source_hash(script)}; style-src {source_hash(style)}; "
         "base-uri 'none'; form-action 'none'"
