@@ -44,7 +44,8 @@ class Waits:
 def endpoint(stub, waits=None, *, key=None, timeout=5.0, retries=3, **options):
     waits = waits or Waits()
     return Endpoint(wire.address(getattr(stub, "url", stub)), "stub", key or Key(), timeout=timeout,
-                    retries=retries, options=options, sleep=waits.sleep, clock=lambda: waits.time, now=lambda: NOW, jitter=lambda: 1.0)
+                    retries=retries, options=options, sleep=waits.sleep, clock=lambda: waits.time, now=lambda: NOW,
+                    jitter=lambda: 1.0)
 
 
 def scripted(*steps):

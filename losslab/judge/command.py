@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from losslab import records
+from losslab import records, untrusted
 from losslab.config import DataConfig
 from losslab.config.numbers import check
 from losslab.judge import conduct, cost, human, keys, models, prompts, protocols, wire, writing
@@ -102,13 +102,16 @@ def run(asked: Asked, *, progress: Progress, tell: Callable[[str], None]) -> tup
                 f"{place}: {count} pairs to vote on; `losslab judge --votes FILE` reads what it exports")
     document = conduct.about(found, protocol, asked.sampling, asked.repeats)
     document |= {"prompts": str(asked.prompts), "command": asked.command, "judge": None, "notes": notes, "pairs": [],
-                 "models": [{"model": name, "grades": {}, "failures": 0} for name in names], "differences": []}
-    outcomes: list[Outcome] = []
-    if judge is not None:
-        outcomes = _ask(asked, protocol, found, written, judge, document, progress, tell)
-    for each, model in zip(loaded, document["models"], strict=True):
-        model["run"] = str(each.path)
-    _measure(asked, loaded, written, found, document, progress)
+                 "models": [{"model": name, "run": str(each.path), "grades": {}, "failures": 0}
+                            for name, each in zip(names, loaded, strict=True)], "differences": []}
+    try:  # before anything is paid for
+        _measure(asked, loaded, written, found, document, progress)
+    except (ValueError, OSError) as error:
+        if judge is None or asked.corpus or asked.benchmarks:
+            raise
+        tell(f"the texts are not measured: {error}")
+        document["notes"].append(f"the texts were not measured: {untrusted.one_line(str(error))}")
+    outcomes = [] if judge is None else _ask(asked, protocol, found, written, judge, document, progress, tell)
     document["samples"] = _samples(written, found, outcomes)
     place = page.page_at(asked.out or _place(asked, document["judge"]))
     _write_items(place.with_suffix(".jsonl"), written, found, outcomes)
@@ -170,7 +173,9 @@ def _ask(asked, protocol, found, written, judge, document, progress, tell) -> li
         if isinstance(judge, Asking):
             document["spend"] = cost.spent(judge.endpoint.spend, asked.prices)
             tell(cost.text(document["spend"], before=False))
-    document |= conduct.graded(written, protocol, outcomes, repeats)
+    graded = conduct.graded(written, protocol, outcomes, repeats)
+    models = [before | of_model for before, of_model in zip(document["models"], graded["models"], strict=True)]
+    document |= graded | {"models": models}
     if isinstance(judge, Asking):
         document["judge"]["options"] = dict(judge.endpoint.options)
     elif judge.num_cut:
