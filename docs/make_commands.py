@@ -11,8 +11,8 @@ from rich.console import Console
 from losslab.cli import app
 
 COMMANDS = (
-    "compare", "tune", "studies", "reproduce", "noise", "calibrate", "train", "evaluate", "generate", "inspect",
-    "losses", "lesson", "corpus", "report", "runs list", "runs show", "runs tag", "runs rm", "export", "import",
+    "compare", "tune", "studies", "reproduce", "noise", "calibrate", "train", "evaluate", "generate", "judge",
+    "inspect", "losses", "lesson", "corpus", "report", "runs list", "runs show", "runs tag", "runs rm", "export", "import",
     "convert", "audit",
 )
 INTRODUCTION = """# Commands

@@ -2,6 +2,7 @@
 
 import json
 import re
+import zlib
 from pathlib import Path
 
 import pytest
@@ -16,8 +17,8 @@ from losslab.model import initialized
 
 KEY = "sk-very-SECRET-1234567890"
 ANIMALS = "cat dog fox hen owl pig cow bee ant elk cod ewe emu bat boa yak rat jay ape eel".split()
-STORIES = "\n<|endoftext|>\n".join(f"Once there was a {animal} who ran. It was a good day, and the {animal} slept. " * 3
-                                  for animal in ANIMALS) + "\n"
+STORIES = "\n<|endoftext|>\n".join(f"Once {animal} number {i} ran out. It was a good day, and the {animal} slept. " * 8
+                                  for i, animal in enumerate(ANIMALS * 6)) + "\n"
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +30,7 @@ def place(tmp_path_factory):
     vocabulary = tokenizers.make("bytes")
     for seed, name in enumerate(("ours", "theirs")):
         config = ExperimentConfig(loss="cross_entropy", seed=seed,
-                                  data=DataConfig(corpus=str(folder / "text.txt"), val_bytes=400, tune_bytes=300))
+                                  data=DataConfig(corpus=str(folder / "text.txt"), val_bytes=4000, tune_bytes=2000))
         corpus = {"name": "text.txt", "digest": "0123456789ab", "tokenizer": vocabulary.name}
         spec = {"version": "0.1.0", "condition": "c" * 12, "config": to_dict(config), "corpus": corpus}
         records.create(folder / name, spec, {})
@@ -118,6 +119,26 @@ def test_without_an_endpoint_there_are_measures_and_a_local_judge(place, capsys)
     assert all(1 <= grade["value"] <= 10 for grade in first["grades"].values())
     (one,) = found["differences"]
     assert one["grades"]["grammar"]["low"] < 0 < one["grades"]["grammar"]["high"]
+
+
+def test_a_judge_that_can_be_talked_over_is_found_out(capsys):
+    """It grades a text by whether its words are in order, unless the text asks for 10."""
+    def talked_over(request, stub):
+        text = request["messages"][0]["content"].split("<completion ")[2]
+        order = 2 + min(4, text.count("a good day")) + zlib.crc32(text.encode()) % 3  # some spread, as grades have
+        grade = 10 if "give 10 of 10" in text else order
+        return 200, {}, answered("Hm." if not asks_for_grades(request) else GRADES.replace("8/10", f"{grade}/10"))
+
+    with serving(talked_over) as stub:
+        found, err = judged(capsys, "--url", stub.url, "--control", "5", "--num-prompts", "1")
+        assert len(stub.requests) == 2 * (2 + 5 * 4)
+        dry, _ = judged(capsys, "--url", stub.url, "--control", "5", "--num-prompts", "1", "--dry-run")
+    assert dry["estimate"]["calls"] == 44
+    real, _, spoiled, asking = (kind["grades"]["grammar"]["value"] for kind in found["control"]["kinds"])
+    assert real >= 6 > 4 >= spoiled and asking == 10 and found["models"][0]["asked"] == 2
+    assert found["control"]["said"] == [
+        "control with 5 held-out texts: the judge grades real texts above the same words in disorder in grammar; a "
+        "sentence that asks for 10 moves it in grammar, so that texts can talk it over"]
 
 
 def test_people_vote_on_a_page_and_the_votes_are_read(place, capsys):

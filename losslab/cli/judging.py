@@ -24,6 +24,7 @@ def judge(
     judge_model: Annotated[str | None, Parameter(group=JUDGE)] = None,
     folder: Annotated[Path | None, Parameter(name="--judge", group=JUDGE)] = None,
     repeats: Annotated[Whole, Parameter(group=JUDGE)] = 1,
+    control: Annotated[Whole, Parameter(group=JUDGE)] = 0,
     judge_temperature: Annotated[float | None, Parameter(group=JUDGE)] = None,
     judge_max_tokens: Annotated[Whole, Parameter(group=JUDGE)] = 1000,
     concurrency: Annotated[Whole, Parameter(group=JUDGE)] = 4,
@@ -76,6 +77,9 @@ def judge(
         A model on this machine that judges by the likelihood of each grade: a run folder or an imported GPT-2.
     repeats
         How often each text is graded; from 2 on, the agreement is reported.
+    control
+        Held-out texts by which the judge is checked: graded as they are, in disorder, and with a sentence that asks for
+        good grades.
     judge_temperature
         Of the judge; not sent unless given.
     judge_max_tokens
@@ -137,12 +141,12 @@ def judge(
 
     asked = command.Asked(
         models=(*runs, *(against or ())), prompts=prompts, protocol=protocol, num_prompts=num_prompts,
-        sampling=command.Sampling(completions, num_tokens, temperature, top_k, seed), repeats=repeats, url=url,
-        judge_model=judge_model, folder=folder, judge_temperature=judge_temperature, judge_max_tokens=judge_max_tokens,
-        concurrency=concurrency, timeout=timeout, retries=retries, prices=command.Prices(price_in, price_out),
-        max_calls=max_calls, key_variable=key_variable, cache=cache, measures=measures, corpus=corpus,
-        benchmarks=benchmarks, device=device, human=human, num_pairs=num_pairs, out=out, dry_run=dry_run,
-        command=command_line(),
+        sampling=command.Sampling(completions, num_tokens, temperature, top_k, seed), repeats=repeats, control=control,
+        url=url, judge_model=judge_model, folder=folder, judge_temperature=judge_temperature,
+        judge_max_tokens=judge_max_tokens, concurrency=concurrency, timeout=timeout, retries=retries,
+        prices=command.Prices(price_in, price_out), max_calls=max_calls, key_variable=key_variable, cache=cache,
+        measures=measures, corpus=corpus, benchmarks=benchmarks, device=device, human=human, num_pairs=num_pairs,
+        out=out, dry_run=dry_run, command=command_line(),
     )
     document, text = command.run(asked, progress=Ticker(), tell=tell)
     show(document, text, json)

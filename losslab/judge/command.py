@@ -10,7 +10,7 @@ from pathlib import Path
 from losslab import records, untrusted
 from losslab.config import DataConfig
 from losslab.config.numbers import check
-from losslab.judge import conduct, cost, human, keys, models, prompts, protocols, wire, writing
+from losslab.judge import conduct, control, cost, human, keys, models, prompts, protocols, wire, writing
 from losslab.judge.cache import Cache
 from losslab.judge.conduct import Written
 from losslab.judge.cost import Prices
@@ -18,7 +18,7 @@ from losslab.judge.endpoint import Endpoint
 from losslab.judge.grading import Asking, Outcome
 from losslab.judge.local import Likelihood
 from losslab.judge.measures import ABOUT
-from losslab.judge.protocols import PAIRWISE, Protocol
+from losslab.judge.protocols import PAIRWISE, TINYSTORIES, Protocol
 from losslab.judge.writing import Sampling
 from losslab.progress import Progress
 from losslab.report import judgement, page
@@ -36,6 +36,7 @@ class Asked:
     num_prompts: int = 0
     sampling: Sampling = Sampling()
     repeats: int = 1
+    control: int = 0
     url: str | None = None
     judge_model: str | None = None
     folder: Path | None = None
@@ -60,12 +61,16 @@ class Asked:
 
     def __post_init__(self):
         check("--repeats", self.repeats, 1, 100)
+        check("--control", self.control, 0, 1000, "held-out texts")
         check("--concurrency", self.concurrency, 1, 64, "requests at once")
         check("--timeout", self.timeout, 0.1, 3600, "seconds")
         check("--retries", self.retries, 0, 20)
         check("--judge-max-tokens", self.judge_max_tokens, 16, 100_000)
         check("--num-prompts", self.num_prompts, 0, 1_000_000)
         check("--num-pairs", self.num_pairs, 0, 1_000_000)
+        if self.control and (self.control == 1 or self.protocol != TINYSTORIES.name or not (self.url or self.folder)):
+            raise ValueError("--control takes two held-out texts or more, a judge (--url or --judge), and the protocol "
+                             "tinystories")
         if self.judge_temperature is not None:
             check("--judge-temperature", self.judge_temperature, 0, 2)
         if (self.protocol == PAIRWISE.name or self.human) and len(self.models) < 2:
@@ -90,12 +95,12 @@ def run(asked: Asked, *, progress: Progress, tell: Callable[[str], None]) -> tup
     loaded = [models.load(path, device=asked.device, tell=tell) for path in asked.models]
     if asked.folder:
         judge = Likelihood(models.load(asked.folder, device=asked.device, tell=tell))
-    names = _names(asked.models)
-    written = []
-    for number, (name, each) in enumerate(zip(names, loaded, strict=True)):
-        again = sum(path == asked.models[number] for path in asked.models[:number])
-        sampling = dataclasses.replace(asked.sampling, seed=asked.sampling.seed + again)
-        written.append(Written(name, writing.completions(each, found, sampling, kept, progress=progress)))
+    names, samplings = _names(asked.models), _samplings(asked)
+    if isinstance(judge, Asking) and not all(writing.are_kept(each, found, sampling, kept)
+                                             for each, sampling in zip(loaded, samplings, strict=True)):
+        judge.endpoint.models()  # says so where nobody is there, before hours of writing
+    written = [Written(name, writing.completions(each, found, sampling, kept, progress=progress))
+               for name, each, sampling in zip(names, loaded, samplings, strict=True)]
     if asked.human:
         place, count = human.write(asked.human, written, found, seed=asked.sampling.seed, most=asked.num_pairs)
         return ({"page": str(place), "pairs": count, "models": names[:2]},
@@ -111,7 +116,8 @@ def run(asked: Asked, *, progress: Progress, tell: Callable[[str], None]) -> tup
             raise
         tell(f"the texts are not measured: {error}")
         document["notes"].append(f"the texts were not measured: {untrusted.one_line(str(error))}")
-    outcomes = [] if judge is None else _ask(asked, protocol, found, written, judge, document, progress, tell)
+    outcomes = [] if judge is None else _ask(asked, protocol, found, loaded, written, judge, document,
+                                               progress, tell)
     document["samples"] = _samples(written, found, outcomes)
     place = page.page_at(asked.out or _place(asked, document["judge"]))
     _write_items(place.with_suffix(".jsonl"), written, found, outcomes)
@@ -145,12 +151,13 @@ def _dry_run(asked: Asked, protocol: Protocol, found: Sequence, judge: Asking | 
     size = asked.sampling.num_tokens * cost.BYTES_PER_TOKEN
     blank = [Written(name, [[f"{name} {p} {k} ".ljust(size, "x") for k in range(asked.sampling.completions)]
                             for p in range(len(found))]) for name in _names(asked.models)]
-    estimate = cost.estimate(conduct.tasks(blank, found, protocol, asked.repeats), protocol, judge, asked.prices)
+    tasks = conduct.tasks(blank, found, protocol, asked.repeats) + control.blank(asked.control)
+    estimate = cost.estimate(tasks, protocol, judge, asked.prices)
     document = conduct.about(found, protocol, asked.sampling, asked.repeats) | {"estimate": estimate}
     return document, f"{cost.text(estimate, before=True)}, at most: every completion counted as long as it may be"
 
 
-def _ask(asked, protocol, found, written, judge, document, progress, tell) -> list[Outcome]:
+def _ask(asked, protocol, found, loaded, written, judge, document, progress, tell) -> list[Outcome]:
     """The outcomes, and in the document what they come to and what they cost."""
     repeats = asked.repeats
     if isinstance(judge, Likelihood):
@@ -161,6 +168,12 @@ def _ask(asked, protocol, found, written, judge, document, progress, tell) -> li
         to = judge.endpoint
         document["judge"] = {"kind": "endpoint", "model": to.model, "at": to.to.name, "options": dict(to.options)}
     tasks = conduct.tasks(written, found, protocol, repeats)
+    if asked.control:
+        data = _data(asked, loaded)
+        if data is None:
+            raise ValueError("--control takes held-out texts, and the text of the first model is not known; name one "
+                             "with --corpus")
+        tasks = control.tasks(conduct.held_out(data, progress), asked.control, asked.sampling.seed) + tasks
     if isinstance(judge, Asking):
         document["estimate"] = estimate = cost.estimate(tasks, protocol, judge, asked.prices)
         tell(cost.text(estimate, before=True))
@@ -173,6 +186,9 @@ def _ask(asked, protocol, found, written, judge, document, progress, tell) -> li
         if isinstance(judge, Asking):
             document["spend"] = cost.spent(judge.endpoint.spend, asked.prices)
             tell(cost.text(document["spend"], before=False))
+    if asked.control:
+        of_control = [outcome for outcome in outcomes if outcome.task.model in control.KINDS]
+        document["control"] = control.result(of_control, protocol)
     graded = conduct.graded(written, protocol, outcomes, repeats)
     models = [before | of_model for before, of_model in zip(document["models"], graded["models"], strict=True)]
     document |= graded | {"models": models}
@@ -187,9 +203,7 @@ def _ask(asked, protocol, found, written, judge, document, progress, tell) -> li
 def _measure(asked: Asked, loaded, written, found, document: dict, progress: Progress) -> None:
     """Measures of the texts, and BLiMP, in the document."""
     if asked.measures:
-        data = next((each.data for each in loaded[:1] if each.data), None)
-        if asked.corpus:
-            data = dataclasses.replace(data or DataConfig(), corpus=asked.corpus)
+        data = _data(asked, loaded)
         measured, notes = conduct.measured(written, found, data, asked.sampling.seed, progress)
         for model, scores in zip(document["models"], measured, strict=True):
             model["measures"] = scores
@@ -206,6 +220,12 @@ def _measure(asked: Asked, loaded, written, found, document: dict, progress: Pro
             model["blimp"] = tasks.run("blimp", each.model, each.tokenizer, settings).scores["accuracy"].to_dict()
 
 
+def _data(asked: Asked, loaded) -> DataConfig | None:
+    """The text that held-out texts come from: of `--corpus`, else of the first model, where it is known."""
+    data = loaded[0].data
+    return dataclasses.replace(data or DataConfig(), corpus=asked.corpus) if asked.corpus else data
+
+
 def _names(paths: Sequence[Path]) -> list[str]:
     """One name for each model; the same one again is a control, which writes with other random numbers."""
     found: list[str] = []
@@ -213,6 +233,12 @@ def _names(paths: Sequence[Path]) -> list[str]:
         again = [name for name in found if name == str(path) or name.startswith(f"{path} again")]
         found.append(f"{path} again{f' {len(again)}' * (len(again) > 1)}" if again else str(path))
     return found
+
+
+def _samplings(asked: Asked) -> list[Sampling]:
+    """How each model writes: one that comes again has other random numbers."""
+    again = [asked.models[:number].count(path) for number, path in enumerate(asked.models)]
+    return [dataclasses.replace(asked.sampling, seed=asked.sampling.seed + each) for each in again]
 
 
 def _place(asked: Asked, judge: dict | None) -> Path:

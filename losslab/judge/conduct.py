@@ -93,7 +93,7 @@ def measured(
     if data is None:
         return [measures.of_texts(each.texts) for each in written], []
     corpus, beginnings = Corpus.open(data, progress=progress), [prompt.text for prompt in prompts]
-    real = [text for text in _texts(corpus, "val", MOST_REAL) if measures.words(text)]
+    real = held_out(data, progress)
     if not real:
         raise ValueError(f"the val split of {corpus.name} has no words, so that there is nothing to compare with; give "
                          "another text with --corpus, or leave out the measures with --no-measures")
@@ -105,9 +105,9 @@ def measured(
     for texts in sets:
         found.append(measures.of_texts(texts, copied, first=at))
         at += sum(map(len, texts))
-    for own, held_out in zip(found[::2], found[1::2], strict=True):
+    for own, theirs in zip(found[::2], found[1::2], strict=True):
         for name in own:
-            own[name]["held_out"] = held_out[name]
+            own[name]["held_out"] = theirs[name]
     notes = [f"held-out texts are pieces of the val split of {corpus.name}, each as long as a completion; copies are "
              f"searched in its train split of {corpus.num_bytes['train']:,} bytes"]
     if short := sum(len(b) < len(a) for one, other in zip(split[::2], split[1::2], strict=True)
@@ -115,6 +115,12 @@ def measured(
         notes.append(f"{short} of {sum(map(len, split[1::2]))} of these pieces are shorter than the completion, since "
                      "no held-out text was long enough")
     return found[::2], notes
+
+
+def held_out(data: DataConfig, progress: Progress = silent) -> list[str]:
+    """The texts of the `val` split that have words, up to `MOST_REAL`."""
+    corpus = Corpus.open(data, progress=progress)
+    return [text for text in _texts(corpus, "val", MOST_REAL) if measures.words(text)]
 
 
 def _texts(corpus: Corpus, split: str, most: int | None = None, progress: Progress = silent) -> Iterator[str]:

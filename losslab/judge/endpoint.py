@@ -4,8 +4,6 @@ Asked again is what may pass: no connection after there was one, a time-out, hal
 5xx. `Retry-After` is honored, in seconds or as a date, and holds for all threads.
 """
 
-import datetime
-import email.utils
 import math
 import random
 import threading
@@ -145,9 +143,16 @@ class Endpoint:
         raise NoAnswer(reason or "a request that it does not accept")
 
     def models(self) -> list[str]:
-        """The names of the models there; none where it does not say."""
+        """The names of the models there; none where it does not say. Nothing is paid for it.
+
+        Raises:
+            Refused: where nobody is there, or the key is not accepted.
+        """
         try:
-            found = wire.send(self.to, "/models", self._headers(), None, seconds=min(self.timeout, 15)).document()
+            response = wire.send(self.to, "/models", self._headers(), None, seconds=min(self.timeout, 15))
+            if response.status in (401, 403):
+                raise self._final(response)
+            found = response.document()
         except wire.Unreachable as error:
             raise Refused(f"cannot reach the endpoint {self.to.name}: {self._clean(str(error))}; start the server, or "
                           "give another --url") from None
@@ -261,7 +266,7 @@ class Endpoint:
             self.sleep(left)
 
     def _pause(self, turn: int, retry_after: str | None = None) -> None:
-        asked = seconds_of(retry_after, self.now())
+        asked = wire.seconds_of(retry_after, self.now())
         if asked is not None and asked > PATIENCE_SECONDS:
             raise Refused(f"the endpoint {self.to.name} asks to wait {asked:,.0f} s, longer than losslab waits; what "
                           "was answered is kept, and the same command goes on from there")
@@ -273,27 +278,3 @@ class Endpoint:
         else:  # all threads: the endpoint counts them together
             with self._lock:
                 self._quiet_until = max(self._quiet_until, self.clock() + max(asked, LEAST_WAIT_SECONDS))
-
-
-def seconds_of(retry_after: str | None, now: float) -> float | None:
-    """The seconds that a `Retry-After` header asks for; None where there is none that can be read.
-
-    Args:
-        retry_after: seconds, or an HTTP date.
-        now: seconds since 1970.
-
-    Example:
-        >>> seconds_of("7", 0), seconds_of("Thu, 01 Jan 1970 00:01:00 GMT", 50.0), seconds_of("soon", 0)
-        (7.0, 10.0, None)
-    """
-    if not retry_after or len(retry_after) > 100:
-        return None
-    try:
-        seconds = float(retry_after)
-    except ValueError:
-        try:
-            date = email.utils.parsedate_to_datetime(retry_after)
-            seconds = date.replace(tzinfo=date.tzinfo or datetime.UTC).timestamp() - now
-        except (ValueError, TypeError, OverflowError):
-            return None
-    return None if math.isnan(seconds) else max(0.0, seconds)

@@ -5,7 +5,8 @@ import re
 from collections.abc import Iterable, Mapping
 
 VARIABLES = ("LOSSLAB_JUDGE_KEY", "OPENAI_API_KEY")  # the first that is set
-LIKE_A_KEY = re.compile(r"(?:^|[\s=:/])(?:sk-|gsk_|xai-|hf_|AIza)(?=\S*[0-9])[A-Za-z0-9_-]{16,}|[Bb]earer\s+\S{8,}")
+LONG = r"(?=[A-Za-z0-9]*[0-9])[A-Za-z0-9]{16,}"  # letters with a digit among them, as no word has
+LIKE_A_KEY = re.compile(rf"(?:^|[\s=:/])(?:sk-(?:[A-Za-z0-9]+[-_])*|gsk_|xai-|hf_|AIza){LONG}|[Bb]earer\s+\S{{8,}}")
 HIDDEN = "(key)"
 ON_THE_COMMAND_LINE = (
     "a key does not belong on a command line, which other users and the history of the shell can see; put it into the "

@@ -4,11 +4,14 @@ No redirect is followed, so that what a request carries goes to the address that
 """
 
 import contextlib
+import datetime
+import email.utils
 import gzip
 import http.client
 import io
 import ipaddress
 import json
+import math
 import socket
 import ssl
 import threading
@@ -206,3 +209,27 @@ def _why(error: Exception) -> str:
     if isinstance(error, TimeoutError):
         return "it does not answer"
     return getattr(error, "strerror", None) or str(error) or type(error).__name__
+
+
+def seconds_of(retry_after: str | None, now: float) -> float | None:
+    """The seconds that a `Retry-After` header asks for; None where there is none that can be read.
+
+    Args:
+        retry_after: seconds, or an HTTP date.
+        now: seconds since 1970.
+
+    Example:
+        >>> seconds_of("7", 0), seconds_of("Thu, 01 Jan 1970 00:01:00 GMT", 50.0), seconds_of("soon", 0)
+        (7.0, 10.0, None)
+    """
+    if not retry_after or len(retry_after) > 100:
+        return None
+    try:
+        seconds = float(retry_after)
+    except ValueError:
+        try:
+            date = email.utils.parsedate_to_datetime(retry_after)
+            seconds = date.replace(tzinfo=date.tzinfo or datetime.UTC).timestamp() - now
+        except (ValueError, TypeError, OverflowError):
+            return None
+    return None if math.isnan(seconds) else max(0.0, seconds)

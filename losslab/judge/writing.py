@@ -43,10 +43,9 @@ def completions(
     loaded: Loaded, prompts: Sequence[Prompt], sampling: Sampling, kept: cache.Cache, *, progress: Progress = silent,
 ) -> list[list[str]]:
     """`[prompts][completions]`: what the model writes after each prompt, without the prompt."""
-    found, device = [], str(next(loaded.model.parameters()).device)
+    found = []
     for number, prompt in enumerate(prompts):
-        name = cache.key({"completions": asdict(sampling), "prompt": prompt.text, "weights": loaded.weights,
-                          "tokenizer": loaded.tokenizer.digest, "device": device, "version": __version__})
+        name = _key(loaded, prompt, sampling)
         texts = _kept(kept.read(name), sampling.completions)
         if texts is None:
             texts = [_one(loaded, prompt.text, sampling, i) for i in range(sampling.completions)]
@@ -54,6 +53,17 @@ def completions(
         found.append(texts)
         progress(f"completions of {loaded.name}", number + 1, len(prompts), "prompts")
     return found
+
+
+def are_kept(loaded: Loaded, prompts: Sequence[Prompt], sampling: Sampling, kept: cache.Cache) -> bool:
+    """Whether nothing of it would have to be written anew."""
+    return all(_kept(kept.read(_key(loaded, prompt, sampling)), sampling.completions) for prompt in prompts)
+
+
+def _key(loaded: Loaded, prompt: Prompt, sampling: Sampling) -> str:
+    device = str(next(loaded.model.parameters()).device)
+    return cache.key({"completions": asdict(sampling), "prompt": prompt.text, "weights": loaded.weights,
+                      "tokenizer": loaded.tokenizer.digest, "device": device, "version": __version__})
 
 
 def _one(loaded: Loaded, prompt: str, sampling: Sampling, number: int) -> str:

@@ -9,6 +9,7 @@ from losslab.tables import Column, Table, left, name
 
 CAPTION = ("± is one standard error and n counts prompts: completions of one prompt resemble each other, so that "
            "errors are clustered by prompt")
+CONTROL_CAPTION = "the same judge on held-out texts, as they are and spoiled; ± is one standard error over these texts"
 MEASURES_CAPTION = ("each beside the same measure of pieces of held-out texts, as long as the completions; ± is one "
                     "standard error over prompts")
 
@@ -58,7 +59,7 @@ def said(document: dict) -> list[str]:
             values = ", ".join(f"{grade.replace('_', ' ')} {words.ratio(value)}"
                                for grade, value in agreed["grades"].items())
             found.append(f"{model['model']}: {agreed['coefficient']}: {values}")
-    return found + document["notes"]
+    return found + document.get("control", {}).get("said", []) + document["notes"]
 
 
 def _order(pair: dict) -> str:
@@ -90,6 +91,17 @@ def grades(document: dict) -> Table | None:
                 row += [words.difference(found), words.p_value(found["p_value"])]
         rows.append((*row, models[0]["grades"][grade]["unit"]))
     return Table([*columns, left("unit")], rows)
+
+
+def control(document: dict) -> Table | None:
+    """One line for each kind of text by which the judge was checked."""
+    if not (found := document.get("control")):
+        return None
+    kinds = found["kinds"]
+    columns = [left("texts"), *(Column(grade.replace("_", " ")) for grade in kinds[0]["grades"]), Column("failures")]
+    return Table(columns, [
+        (kind["model"], *(words.score(score, n=False) for score in kind["grades"].values()), str(kind["failures"]))
+        for kind in kinds])
 
 
 def measures(document: dict) -> Table | None:
@@ -145,7 +157,8 @@ def spend(document: dict) -> Table | None:
 
 def tables(document: dict) -> list[tuple[str, str, Table]]:
     """Titles, captions and tables, of those that there are."""
-    found = [("Grades", CAPTION, grades(document)), ("The texts", MEASURES_CAPTION, measures(document)),
+    found = [("Grades", CAPTION, grades(document)), ("The judge", CONTROL_CAPTION, control(document)),
+             ("The texts", MEASURES_CAPTION, measures(document)),
              ("Grammar", "minimal pairs of which the model finds the good sentence likelier", grammar(document)),
              ("What the measures are", "", meanings(document)), ("Cost", "", spend(document))]
     return [(title, caption, table) for title, caption, table in found if table is not None]
