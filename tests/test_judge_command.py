@@ -83,7 +83,7 @@ def test_grades_measures_and_a_page_beside_the_run_and_the_key_in_no_file(place,
     assert found["differences"][0]["grades"]["plot"]["value"] == 0
     assert found["estimate"]["calls"] == 24 and found["spend"]["money"] == pytest.approx(24 * (100 + 20) / 1e6)
     assert ours["measures"]["words"]["held_out"]["n"] == 3 and "longest_copy" in theirs["measures"]
-    assert "to ask: 24 calls" in err and "spent: 24 calls, 2,400 tokens in and 240 out, 0.00 in money" in err
+    assert "to ask: 24 calls" in err and "spent: 24 calls, 2,400 tokens in and 240 out, 0.0029 in money" in err
     for suffix in ("html", "md", "json", "jsonl"):
         assert (place / "ours" / f"judgement-tinystories-stub.{suffix}").stat().st_size > 500
     written = [file for file in place.rglob("*") if file.is_file()]

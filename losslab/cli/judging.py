@@ -129,7 +129,7 @@ def judge(
     given = [*map(str, values), *sys.argv[1:]]
     if key is not None:
         raise ValueError(keys.ON_THE_COMMAND_LINE)
-    keys.check_arguments(given)
+    keys.check_arguments(given, also=key_variable or "")
     if votes:
         return _votes(votes, runs, json)
     if not runs or prompts is None:

@@ -95,6 +95,7 @@ def run(asked: Asked, *, progress: Progress, tell: Callable[[str], None]) -> tup
     loaded = [models.load(path, device=asked.device, tell=tell) for path in asked.models]
     if asked.folder:
         judge = Likelihood(models.load(asked.folder, device=asked.device, tell=tell))
+    notes += _too_long(loaded, found)
     names, samplings = _names(asked.models), _samplings(asked)
     if isinstance(judge, Asking) and not all(writing.are_kept(each, found, sampling, kept)
                                              for each, sampling in zip(loaded, samplings, strict=True)):
@@ -233,6 +234,17 @@ def _names(paths: Sequence[Path]) -> list[str]:
         again = [name for name in found if name == str(path) or name.startswith(f"{path} again")]
         found.append(f"{path} again{f' {len(again)}' * (len(again) > 1)}" if again else str(path))
     return found
+
+
+def _too_long(loaded: Sequence[models.Loaded], found: Sequence) -> list[str]:
+    """Sentences on prompts that do not fit a model's context."""
+    notes = []
+    for each in loaded:
+        limit = each.model.config.num_positions
+        if count := sum(len(each.tokenizer.encode(prompt.text)) + 1 > limit for prompt in found):
+            notes.append(f"{count} of {len(found)} prompts are longer than the context of {each.name} ({limit:,} "
+                         "tokens), which goes on from their ends")
+    return notes
 
 
 def _samplings(asked: Asked) -> list[Sampling]:

@@ -61,7 +61,7 @@ def spent(spend: Spend, prices: Prices) -> dict:
 
 def text(found: dict, *, before: bool) -> str:
     """One sentence for people."""
-    money = "" if found["money"] is None else f", {found['money']:.2f} in money"
+    money = "" if found["money"] is None else f", {found['money']:,.{2 if found['money'] >= 1 else 4}f} in money"
     tokens = f"{found['tokens_in']:,} tokens in and {found['tokens_out']:,} out"
     kept = f"; {found['kept_calls']:,} answers are kept from before and cost nothing" if found["kept_calls"] else ""
     if before:

@@ -73,12 +73,10 @@ class Asking:
 
     def answer(self, messages: Sequence[Message], repeat: int) -> Reply:
         """From what is kept; else from the endpoint, and kept before anything else happens."""
-        asked = {"at": self._at, "model": self.endpoint.model, "messages": list(messages), "options": self._options,
-                 "repeat": repeat}
+        asked = self._asked(messages, repeat)
         name = cache.key(asked)
         with self.kept.alone(name):
-            if (found := self.kept.read(name)) is not None:
-                reply = _reply(found)
+            if (reply := _reply(self.kept.read(name))) is not None:
                 self.endpoint.spend.add(kept_calls=1, kept_tokens_in=reply.tokens_in or 0,
                                         kept_tokens_out=reply.tokens_out or 0)
                 return reply
@@ -88,14 +86,21 @@ class Asking:
 
     def has(self, messages: Sequence[Message], repeat: int) -> Reply | None:
         """The answer that is kept, if one is."""
-        found = self.kept.read(cache.key({
-            "at": self._at, "model": self.endpoint.model, "messages": list(messages), "options": self._options,
-            "repeat": repeat}))
-        return None if found is None else _reply(found)
+        return _reply(self.kept.read(cache.key(self._asked(messages, repeat))))
+
+    def _asked(self, messages: Sequence[Message], repeat: int) -> dict:
+        return {"at": self._at, "model": self.endpoint.model, "messages": list(messages), "options": self._options,
+                "repeat": repeat}
 
 
-def _reply(found: dict) -> Reply:
-    return Reply(**{name: found["reply"][name] for name in ("text", "tokens_in", "tokens_out", "finish", "model")})
+def _reply(found: dict | None) -> Reply | None:
+    """A kept answer; None where there is none, or it is not one that was written here."""
+    kept = (found or {}).get("reply")
+    if not isinstance(kept, dict) or kept.keys() != {"text", "tokens_in", "tokens_out", "finish", "model"}:
+        return None
+    counts = (kept["tokens_in"], kept["tokens_out"])
+    is_text = all(isinstance(kept[name], str) for name in ("text", "finish", "model"))
+    return Reply(**kept) if is_text and all(count is None or type(count) is int for count in counts) else None
 
 
 def run(
@@ -108,13 +113,14 @@ def run(
     """
     found: list[Outcome | None] = [None] * len(tasks)
     in_a_row = 0
-    for number, outcome in _pooled(lambda task: _graded(judge, protocol, task), tasks, at_once):
+    graded = _pooled(lambda task: _graded(judge, protocol, task), tasks, at_once)
+    for done, (number, outcome) in enumerate(graded, 1):
         found[number] = outcome
         in_a_row = in_a_row + 1 if outcome.failure.startswith(NO_ANSWER) else 0
         if in_a_row == MOST_IN_A_ROW:
             raise Refused(f"the judge gave no answer {MOST_IN_A_ROW} times in a row ({outcome.failure}); what was "
                           "answered is kept, and the same command goes on from there")
-        progress("judging", sum(one is not None for one in found), len(tasks), "texts")
+        progress("judging", done, len(tasks), "texts")
     return found
 
 

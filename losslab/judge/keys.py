@@ -58,13 +58,16 @@ def read(variable: str | None = None, environment: Mapping[str, str] = os.enviro
     return Key()
 
 
-def check_arguments(arguments: Iterable[str], environment: Mapping[str, str] = os.environ) -> None:
+def check_arguments(arguments: Iterable[str], environment: Mapping[str, str] = os.environ, *, also: str = "") -> None:
     """Refuse a command line that has a key in it.
+
+    Args:
+        also: another variable that may hold one.
 
     Raises:
         ValueError: for an argument that looks like a key, or has one of the environment in it; it is not repeated.
     """
-    known = [text for name in VARIABLES if len(text := environment.get(name, "").strip()) >= 8]
+    known = [text for name in (*VARIABLES, also) if len(text := environment.get(name, "").strip()) >= 8]
     for argument in arguments:
         if LIKE_A_KEY.search(argument) or any(text in argument for text in known):
             raise ValueError(ON_THE_COMMAND_LINE)
