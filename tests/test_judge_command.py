@@ -9,11 +9,13 @@ import pytest
 import torch
 from commands import losslab, refuses
 from judge_stub import GRADES, answered, asks_for_grades, serving
+from report_runs import Page
 
 from losslab import checkpoint, records
 from losslab import tokenizer as tokenizers
 from losslab.config import DataConfig, ExperimentConfig, ModelConfig, to_dict
 from losslab.model import initialized
+from losslab.report import judgement
 
 KEY = "sk-very-SECRET-1234567890"
 ANIMALS = "cat dog fox hen owl pig cow bee ant elk cod ewe emu bat boa yak rat jay ape eel".split()
@@ -188,3 +190,22 @@ def test_a_refusing_endpoint_and_too_many_calls(capsys):
         assert "it takes 6 calls, more than --max-calls 5" in told and len(stub.requests) == asked
     found, _ = judged(capsys, "--url", "http://127.0.0.1:9/v1", "--dry-run")
     assert found["estimate"]["calls"] == 12 and found["estimate"]["tokens_in"] > 1000
+
+
+def test_a_page_shows_hostile_texts_as_text():
+    hostile = "</script><img src=x onerror=alert(1)>\x1b[2J | `a`"
+    grade = {"value": 5.0, "stderr": None, "n": 1, "unit": hostile, "low": None, "high": None, "failures": 1}
+    document = {
+        "models": [{"model": hostile, "grades": {"grammar": grade}, "failures": 1, "asked": 2,
+                    "failure_reasons": {hostile: 1}, "measures": {"words": grade | {"held_out": grade}}}],
+        "sampling": {"completions": 1, "num_tokens": 5, "temperature": 1.0}, "num_prompts": 1, "repeats": 1,
+        "judge": {"kind": "endpoint", "model": hostile, "at": hostile}, "protocol": "tinystories",
+        "protocol_digest": "0", "differences": [], "pairs": [], "notes": [hostile], "command": hostile, "version": "1",
+        "samples": [{"model": hostile, "prompt": hostile, "text": hostile, "assessment": hostile}],
+    }
+    parsed = Page(judgement.html(document))
+    assert not parsed.all("img") and json.loads(next(text for a, text in parsed.all("script")
+                                                     if a.get("id") == "document")) == document
+    markdown = judgement.markdown(document)
+    assert not re.search(r"(?<!\\)<(img|script)|\x1b", re.sub(r"```.*?```|<pre>.*?</pre>", "", markdown, flags=re.S))
+    assert "\x1b" not in markdown and "1 of 2 gradings failed" in markdown

@@ -51,7 +51,8 @@ def completions(
             texts = [_one(loaded, prompt.text, sampling, i) for i in range(sampling.completions)]
             kept.write(name, {"prompt": prompt.text, "texts": texts})
         found.append(texts)
-        progress(f"completions of {loaded.name}", number + 1, len(prompts), "prompts")
+        done, total = ((count * sampling.completions) for count in (number + 1, len(prompts)))
+        progress(f"{loaded.name} writes", done, total, "completions")
     return found
 
 

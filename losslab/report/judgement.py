@@ -33,9 +33,9 @@ def title(document: dict) -> str:
 def lede(document: dict) -> str:
     """What was judged, by whom, by which protocol."""
     sampling = document["sampling"]
-    texts = (f"{document['num_prompts']} prompts, {sampling['completions']} "
-             f"completion{'s' * (sampling['completions'] > 1)} each of at most {sampling['num_tokens']} tokens at "
-             f"temperature {sampling['temperature']:g}")
+    texts = (f"{words.plural(document['num_prompts'], 'prompt')}, "
+             f"{words.plural(sampling['completions'], 'completion')} each of at most {sampling['num_tokens']:,} tokens "
+             f"at temperature {sampling['temperature']:g}")
     judge = document["judge"]
     if judge is None:
         return f"{texts}; no judge was asked, and what follows is measured on the texts alone."
@@ -63,12 +63,12 @@ def said(document: dict) -> list[str]:
 
 
 def _order(pair: dict) -> str:
-    failed = f", {pair['failures']} failures" if pair["failures"] else ""
+    failed = f", failures {pair['failures']}" if pair["failures"] else ""
     shares = [f"{text} {100 * pair[key]['value']:.0f} % (n={pair[key]['n']})" for key, text in (
         ("first_position_chosen", "the text shown first is preferred in"),
         ("flipped_by_order", "the other order turns the judgement over in"),
         ("longer_text_wins", "the longer text wins")) if pair.get(key, {}).get("value") is not None]
-    return f"{pair['wins']} wins, {pair['losses']} losses, {pair['ties']} ties{failed}; {', '.join(shares)}"
+    return f"wins {pair['wins']}, losses {pair['losses']}, ties {pair['ties']}{failed}; {', '.join(shares)}"
 
 
 def grades(document: dict) -> Table | None:
