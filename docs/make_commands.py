@@ -12,8 +12,8 @@ from losslab.cli import app
 
 COMMANDS = (
     "compare", "tune", "studies", "reproduce", "noise", "calibrate", "train", "evaluate", "generate", "judge",
-    "inspect", "losses", "lesson", "corpus", "report", "runs list", "runs show", "runs tag", "runs rm", "export", "import",
-    "convert", "audit",
+    "inspect", "losses", "lesson", "corpus", "report", "runs list", "runs show", "runs tag", "runs rm", "export",
+    "import", "convert", "audit",
 )
 INTRODUCTION = """# Commands
 

@@ -56,7 +56,7 @@ def write(path: str | Path, written: Sequence[Written], prompts: Sequence[Prompt
 def html(document: dict) -> str:
     """The page as text; it loads nothing, as its policy demands."""
     style, script = ((HERE / f"human.{kind}").read_text("utf-8") for kind in ("css", "js"))
-    policy = (f"default-src 'none'; script-src {page.hash_of(script)}; style-src {page.hash_of(style)}; "
+    policy = (f"default-src 'none'; script-src {page.source_hash(script)}; style-src {page.source_hash(style)}; "
               "base-uri 'none'; form-action 'none'")
     frame = (HERE / "human.html").read_text("utf-8")
     for name, text in (("policy", policy), ("version", __version__), ("style", style), ("script", script),
