@@ -368,6 +368,19 @@ def test_prose_and_refusals_are_failures_that_were_paid(tmp_path):
         assert len(stub.requests) == 6
 
 
+def test_a_judge_that_only_talks_is_said_to_early(tmp_path):
+    def talking(request, stub):
+        return 200, {}, answered("What a story!")
+
+    told, many = [], [Task("a", p, 0, ("Once", f" there was {p}")) for p in range(22)]
+    with serving(talking) as stub:
+        found = run(asking(stub, tmp_path), TINYSTORIES, many, progress=lambda what, done, total, *more: told.append(what))
+    assert [text for text in set(told) if text != "judging"] == [
+        "none of the first 20 gradings could be read (other words than the line of grades); Ctrl-C stops, and what was "
+        "paid for is kept"]
+    assert all(outcome.grades is None for outcome in found) and told.count("judging") == 22
+
+
 def test_no_answer_again_and_again_ends_the_run_and_keeps_what_there_is(tmp_path):
     def dying(request, stub):
         return well_behaved(request, stub) if len(stub.requests) <= 4 else (500, {}, b"")

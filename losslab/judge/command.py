@@ -112,13 +112,14 @@ def run(asked: Asked, *, progress: Progress, tell: Callable[[str], None]) -> tup
                             for name, each in zip(names, loaded, strict=True)], "differences": []}
     try:  # before anything is paid for
         _measure(asked, loaded, written, found, document, progress)
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, ModuleNotFoundError) as error:
         if judge is None or asked.corpus or asked.benchmarks:
             raise
         tell(f"the texts are not measured: {error}")
         document["notes"].append(f"the texts were not measured: {untrusted.one_line(str(error))}")
-    outcomes = [] if judge is None else _ask(asked, protocol, found, loaded, written, judge, document,
-                                               progress, tell)
+    outcomes = []
+    if judge is not None:
+        outcomes = _ask(asked, protocol, found, loaded, written, judge, document, progress, tell)
     document["samples"] = _samples(written, found, outcomes)
     place = page.page_at(asked.out or _place(asked, document["judge"]))
     _write_items(place.with_suffix(".jsonl"), written, found, outcomes)

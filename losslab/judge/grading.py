@@ -13,6 +13,7 @@ from losslab.judge.protocols import Message, Protocol
 from losslab.progress import Progress, silent
 
 MOST_IN_A_ROW = 8  # requests without an answer, after which nobody is asked any more
+FIRST = 20  # gradings; where none of them could be read, somebody who watches is told
 
 
 @dataclass(frozen=True)
@@ -120,6 +121,9 @@ def run(
         if in_a_row == MOST_IN_A_ROW:
             raise Refused(f"the judge gave no answer {MOST_IN_A_ROW} times in a row ({outcome.failure}); what was "
                           "answered is kept, and the same command goes on from there")
+        if done == FIRST and all(one is None or one.grades is None for one in found):
+            progress(f"none of the first {FIRST} gradings could be read ({outcome.failure}); Ctrl-C stops, and what was "
+                     "paid for is kept", 0, 0)
         progress("judging", done, len(tasks), "texts")
     return found
 
