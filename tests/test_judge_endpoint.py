@@ -374,7 +374,7 @@ def test_a_judge_that_only_talks_is_said_to_early(tmp_path):
 
     told, many = [], [Task("a", p, 0, ("Once", f" there was {p}")) for p in range(22)]
     with serving(talking) as stub:
-        found = run(asking(stub, tmp_path), TINYSTORIES, many, progress=lambda what, done, total, *more: told.append(what))
+        found = run(asking(stub, tmp_path), TINYSTORIES, many, progress=lambda what, *more: told.append(what))
     assert [text for text in set(told) if text != "judging"] == [
         "none of the first 20 gradings could be read (other words than the line of grades); Ctrl-C stops, and what was "
         "paid for is kept"]

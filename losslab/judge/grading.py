@@ -122,8 +122,8 @@ def run(
             raise Refused(f"the judge gave no answer {MOST_IN_A_ROW} times in a row ({outcome.failure}); what was "
                           "answered is kept, and the same command goes on from there")
         if done == FIRST and all(one is None or one.grades is None for one in found):
-            progress(f"none of the first {FIRST} gradings could be read ({outcome.failure}); Ctrl-C stops, and what was "
-                     "paid for is kept", 0, 0)
+            progress(f"none of the first {FIRST} gradings could be read ({outcome.failure}); Ctrl-C stops, and what "
+                     "was paid for is kept", 0, 0)
         progress("judging", done, len(tasks), "texts")
     return found
 
