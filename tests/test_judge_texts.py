@@ -17,12 +17,11 @@ from hypothesis import strategies as st
 from losslab import tokenizer as tokenizers
 from losslab.config import ModelConfig
 from losslab.judge import human, measures, prompts
-from losslab.judge.conduct import Written
 from losslab.judge.copying import Automaton
 from losslab.judge.grading import Task
 from losslab.judge.local import Likelihood, ending
 from losslab.judge.models import Loaded
-from losslab.judge.prompts import Prompt
+from losslab.judge.prompts import Prompt, Written
 from losslab.judge.protocols import PAIRWISE, TINYSTORIES
 from losslab.model import initialized
 

@@ -11,7 +11,10 @@ from losslab.cli.flags import Corpus, Json, Whole
 from losslab.cli.speech import OK, Ticker, command_line, show, tell
 
 JUDGE, TEXTS, PEOPLE = Group("The judge"), Group("The texts"), Group("People")
-KEY_FLAGS = ("--key", "--api-key", "--judge-key", "--openai-api-key", "--token", "--password", "--header")
+KEY_FLAGS = tuple(f"--{name}" for name in (
+    "key", "api-key", "apikey", "judge-key", "judge-api-key", "openai-key", "openai-api-key", "token", "api-token",
+    "judge-token", "secret", "password", "bearer", "auth", "authorization", "credentials", "header",
+))
 
 
 @app.command(sort_key=4)
@@ -47,7 +50,7 @@ def judge(
     human: Annotated[Path | None, Parameter(group=PEOPLE)] = None,
     num_pairs: Annotated[Whole, Parameter(group=PEOPLE)] = 0,
     votes: Annotated[list[Path] | None, Parameter(group=PEOPLE, negative="")] = None,
-    key: Annotated[list[str] | None, Parameter(name=KEY_FLAGS, show=False)] = None,
+    key: Annotated[list[str] | None, Parameter(name=KEY_FLAGS, show=False, negative="")] = None,
 ):
     """Let a trained model write, and have its texts graded: by a model, by people, or by measures alone.
 

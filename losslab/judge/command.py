@@ -12,12 +12,12 @@ from losslab.config import DataConfig
 from losslab.config.numbers import check
 from losslab.judge import conduct, control, cost, human, keys, models, prompts, protocols, wire, writing
 from losslab.judge.cache import Cache
-from losslab.judge.conduct import Written
 from losslab.judge.cost import Prices
 from losslab.judge.endpoint import Endpoint
 from losslab.judge.grading import Asking, Outcome
 from losslab.judge.local import Likelihood
 from losslab.judge.measures import ABOUT
+from losslab.judge.prompts import Written
 from losslab.judge.protocols import PAIRWISE, TINYSTORIES, Protocol
 from losslab.judge.writing import Sampling
 from losslab.progress import Progress

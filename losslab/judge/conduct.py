@@ -2,7 +2,7 @@
 
 import random
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 
 from losslab import __version__
 from losslab.config import DataConfig
@@ -10,20 +10,12 @@ from losslab.corpus import Corpus
 from losslab.judge import grading, measures, summary
 from losslab.judge.grading import Asking, Outcome, Task
 from losslab.judge.local import Likelihood
-from losslab.judge.prompts import Prompt
+from losslab.judge.prompts import Prompt, Written
 from losslab.judge.protocols import PAIRWISE, Protocol
 from losslab.judge.writing import Sampling
 from losslab.progress import Progress, silent
 
 MOST_REAL = 20_000  # held-out texts that are looked at for pieces of the right length
-
-
-@dataclass(frozen=True)
-class Written:
-    """What one model wrote: `[prompts][completions]`."""
-
-    name: str
-    texts: list[list[str]]
 
 
 def tasks(written: Sequence[Written], prompts: Sequence[Prompt], protocol: Protocol, repeats: int) -> list[Task]:

@@ -14,8 +14,7 @@ from pathlib import Path
 
 from losslab import __version__, untrusted
 from losslab.judge import summary
-from losslab.judge.conduct import Written
-from losslab.judge.prompts import Prompt
+from losslab.judge.prompts import Prompt, Written
 from losslab.judge.statistics import krippendorff
 from losslab.report import page
 from losslab.untrusted import one_line

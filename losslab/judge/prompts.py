@@ -1,4 +1,4 @@
-"""A file of prompts: beginnings of stories, or instructions."""
+"""A file of prompts, beginnings of stories or instructions, and what was written after them."""
 
 import gzip
 import io
@@ -33,6 +33,14 @@ class Prompt:
 
     text: str
     shown: str
+
+
+@dataclass(frozen=True)
+class Written:
+    """What one model wrote: `[prompts][completions]`."""
+
+    name: str
+    texts: list[list[str]]
 
 
 def read(path: Path, most: int = 0) -> tuple[list[Prompt], list[str]]:
