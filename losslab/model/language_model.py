@@ -1,4 +1,4 @@
-"""What the rest of losslab uses of a model: hidden states and logits, apart, and the cache of a text so far."""
+"""What the rest of losslab uses of a model: hidden states and logits, apart."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -11,24 +11,7 @@ from losslab import formula
 from losslab.config import ModelConfig
 from losslab.formula import Transform
 from losslab.kernels.products import times_transposed
-
-
-class Cache:
-    """Keys and values of the tokens seen so far, one pair per layer: `[batch, head, seq, head_dim]`."""
-
-    def __init__(self):
-        self.pairs: list[tuple[Tensor, Tensor]] = []
-
-    def __len__(self) -> int:
-        return self.pairs[0][0].shape[2] if self.pairs else 0
-
-    def extend(self, layer: int, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
-        if layer == len(self.pairs):
-            self.pairs.append((k, v))
-        else:
-            old_k, old_v = self.pairs[layer]
-            self.pairs[layer] = torch.cat([old_k, k], dim=2), torch.cat([old_v, v], dim=2)
-        return self.pairs[layer]
+from losslab.model.cache import Cache
 
 
 class LanguageModel(nn.Module, ABC):
