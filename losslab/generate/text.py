@@ -16,16 +16,17 @@ class Text:
     """
 
     def __init__(self, tokenizer, stop: Sequence[str] = ()):
-        self._tokenizer, self._stop = tokenizer, tuple(stop)
+        self._tokenizer, self._stop = tokenizer, tuple(filter(None, stop))
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self.whole, self.stopped = "", False
         self._shown = 0
 
     def add(self, token: int) -> None:
         """One more token; `stopped` says whether a stop text is complete."""
-        tokenizer = self._tokenizer
-        raw = tokenizer.decode_bytes([token]) if hasattr(tokenizer, "decode_bytes") else tokenizer.decode([token]).encode()
-        self._take(self._decoder.decode(raw))
+        if hasattr(self._tokenizer, "decode_bytes"):
+            self._take(self._decoder.decode(self._tokenizer.decode_bytes([token])))
+        else:
+            self._take(self._tokenizer.decode([token]))
 
     def finish(self) -> None:
         """No more tokens come: bytes that are no character become U+FFFD."""
@@ -35,9 +36,8 @@ class Text:
 
     def news(self) -> str:
         """What was not given before, less an end that may become a stop text."""
-        held = max((size for stop in self._stop for size in range(1, len(stop)) if self.whole.endswith(stop[:size])),
-                   default=0) if not self.stopped else 0
-        end = len(self.whole) - held
+        starts = [stop[:size] for stop in self._stop for size in range(1, len(stop))] if not self.stopped else []
+        end = len(self.whole) - max((len(start) for start in starts if self.whole.endswith(start)), default=0)
         news, self._shown = self.whole[self._shown : end], max(end, self._shown)
         return news
 

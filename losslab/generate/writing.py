@@ -9,6 +9,7 @@ from losslab.generate.reading import Reader
 from losslab.generate.sampling import Sampling
 from losslab.generate.text import Text
 
+Show = Callable[[int, str, bool], None]
 END_MARK, STOP_TEXT, FULL = "end mark", "stop text", "num_tokens"
 
 
@@ -30,8 +31,8 @@ class Sample:
 
 @torch.inference_mode()
 def write(
-    model, tokenizer, prompts: Sequence[Sequence[int]], sampling: Sampling = Sampling(), *, num_tokens: int,
-    seeds: Sequence[int], stop: Sequence[str] = (), show: Callable[[int, str], None] | None = None,
+    model, tokenizer, prompts: Sequence[Sequence[int]], sampling: Sampling, *, num_tokens: int,
+    seeds: Sequence[int], stop: Sequence[str] = (), show: Show | None = None,
 ) -> list[Sample]:
     """One sample behind each prompt, all of them at once.
 
@@ -41,53 +42,68 @@ def write(
     Args:
         model: gives hidden states and logits; its logit transform is applied.
         tokenizer: the model's own.
-        prompts: tokens, at least one each; what of a long one is read says `window_start`.
+        prompts: tokens, at least one each; `window_start` says what of a long one is read.
         num_tokens: the most that are drawn behind each.
         seeds: of each prompt's random numbers.
         stop: texts before which a sample ends.
-        show: told (index, piece of text) as soon as a piece is certain; the pieces of one index are its `text`.
+        show: told (index, piece, whether it was the last) as soon as a piece of text is certain; the pieces of one
+            index make its `text`.
 
     Raises:
         ValueError: for a model whose logits are not finite.
     """
     was_training = model.training
     model.eval()
+    drafts = [_Draft(tokenizer, prompt, seed, stop) for prompt, seed in zip(prompts, seeds, strict=True)]
     try:
-        return _written(model, tokenizer, prompts, sampling, num_tokens, seeds, stop, show or (lambda index, piece: None))
+        _fill(model, tokenizer.eot, drafts, sampling, num_tokens, show or (lambda index, piece, ended: None))
     finally:
         model.train(was_training)
+    return [draft.sample for draft in drafts]
 
 
-def _written(model, tokenizer, prompts, sampling, num_tokens, seeds, stop, show) -> list[Sample]:
-    samples = [Sample() for _ in prompts]
-    texts, generators = [Text(tokenizer, stop) for _ in prompts], [torch.Generator().manual_seed(s) for s in seeds]
-    ids, active = [list(prompt) for prompt in prompts], list(range(len(prompts)))
-    reader = Reader(model, max(map(len, ids), default=0) + num_tokens)
-    for _ in range(num_tokens):
+class _Draft:
+    """A sample while it is written."""
+
+    def __init__(self, tokenizer, prompt: Sequence[int], seed: int, stop: Sequence[str]):
+        self.ids, self.sample, self.text = list(prompt), Sample(), Text(tokenizer, stop)
+        self.generator = torch.Generator().manual_seed(seed)
+
+    def take(self, token: int, logits: torch.Tensor, end_mark: int) -> bool:
+        """One more token, drawn from what these logits `[vocab]` say; whether more may follow."""
+        self.ids.append(token)
+        self.sample.tokens.append(token)
+        self.sample.logprobs.append(float(logits[token].double() - logits.double().logsumexp(-1)))
+        if token == end_mark:
+            self.sample.end = END_MARK
+            return False
+        self.text.add(token)
+        if self.text.stopped:
+            self.sample.end = STOP_TEXT
+        return not self.text.stopped
+
+    def finish(self) -> None:
+        self.text.finish()
+        self.sample.text = self.text.whole
+
+
+def _fill(model, end_mark: int, drafts: list[_Draft], sampling: Sampling, num_tokens: int, show: Show) -> None:
+    active = list(range(len(drafts)))
+    reader = Reader(model, max((len(draft.ids) for draft in drafts), default=0) + num_tokens)
+    for left in reversed(range(num_tokens)):
         if not active:
-            break
-        rows = reader.logits([ids[index] for index in active])
-        going = []
+            return
+        rows, going = reader.logits([drafts[index].ids for index in active]), []
         for row, (index, logits) in enumerate(zip(active, rows, strict=True)):
-            sample, text = samples[index], texts[index]
-            token = sampling.choose(logits, ids[index], generators[index])
-            sample.tokens.append(token)
-            sample.logprobs.append(float(logits[token].double() - logits.double().logsumexp(-1)))
-            ids[index].append(token)
-            if token == tokenizer.eot:
-                sample.end = END_MARK
-                continue
-            text.add(token)
-            show(index, text.news())
-            if text.stopped:
-                sample.end = STOP_TEXT
-            else:
+            draft = drafts[index]
+            goes_on = draft.take(sampling.choose(logits, draft.ids, draft.generator), logits, end_mark) and left > 0
+            if goes_on:
                 going.append(row)
+            else:
+                draft.finish()
+            show(index, draft.text.news(), not goes_on)
         if going and len(going) < len(active):
             reader.keep(going)
         active = [active[row] for row in going]
-    for index, (sample, text) in enumerate(zip(samples, texts, strict=True)):
-        text.finish()
-        show(index, text.news())
-        sample.text = text.whole
-    return samples
+    for index in active:  # where no tokens are asked for
+        show(index, "", True)

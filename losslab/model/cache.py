@@ -48,7 +48,7 @@ class RaggedCache(Cache):
         self.width = 0
 
     def aim(self, rows: Tensor, slots: Tensor, width: int) -> None:
-        """The next tokens, one a row, go to `slots` `[batch]` of `rows` `[batch]`; the first `width` places are used."""
+        """The next tokens, one a row, go to `slots` of `rows` (`[batch]` both); the first `width` places are used."""
         self.slots, self.width = (rows, slots), width
 
     def even(self, length: int) -> None:
