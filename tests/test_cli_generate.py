@@ -12,8 +12,7 @@ from commands import losslab, refuses
 from losslab import checkpoint
 from losslab import tokenizer as tokenizers
 from losslab.config import ModelConfig
-from losslab.generate import generate, read_prompts
-from losslab.generate.templates import render
+from losslab.generate import generate, read_prompts, templates
 from losslab.model import initialized
 
 
@@ -22,10 +21,13 @@ def run(tmp_path_factory):
     """A run of a model with random weights that says something else after every text."""
     folder = tmp_path_factory.mktemp("generate") / "run"
     tokenizer = tokenizers.make("bytes", [])
-    model = initialized(ModelConfig(n_layer=2, n_head=2, n_embd=16, num_positions=24), tokenizer.vocab_size, 3).eval()
+    config = ModelConfig(n_layer=2, n_head=2, n_embd=16, num_positions=24, tied=False)
+    model = initialized(config, tokenizer.vocab_size, 3).eval()
+    generator = torch.Generator().manual_seed(0)
     for parameter in model.parameters():
-        parameter.data.normal_(std=0.3)
-    model.wte.weight.data[128:] *= 0.1  # bytes above ASCII, and the end, are rare
+        if parameter.dim() > 1:
+            parameter.data.normal_(std=0.5, generator=generator)
+    model.lm_head.data[128:] *= 0.1  # bytes above ASCII, and the end, are rare
     checkpoint.save(folder / "checkpoint", model, tokenizer, step=7, tokens=700, seconds=1.0)
     return folder
 
@@ -138,7 +140,7 @@ def test_a_template_is_put_around_each_prompt(run, capsys):
         "Below is an instruction that describes a task. Write a response that appropriately completes the request.\n\n"
         "### Instruction:\nName a colour. \n\n### Response:")
     said = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}, {"role": "user", "content": "c"}]
-    assert render("alpaca", said).endswith(
+    assert templates.render("alpaca", said).endswith(
         "### Instruction:\na\n\n### Response:b\n\n### Instruction:\nc\n\n### Response:")
 
 
@@ -146,7 +148,7 @@ def test_a_template_is_put_around_each_prompt(run, capsys):
     (("x", "--prompts", "p.txt"), "give a prompt or --prompts FILE, not both"),
     (("x", "--chat"), "--chat asks for what you say; leave out the prompt"),
     (("x", "--json", "--jsonl"), "--json prints one document and --jsonl an object a line; give one of them"),
-    (("x", "--template", "alpca"), "unknown template 'alpca'; did you mean alpaca?; there are alpaca, plain"),
+    (("x", "--template", "alpca"), "unknown template 'alpca'; did you mean alpaca?; the templates are alpaca, plain"),
     (("--chat", "--template", "none"), "unknown template 'none'"),
     (("x", "--num", "0"), "--num must be at least 1, got 0"),
     (("x", "--num-tokens", "-1"), "--num-tokens must not be negative, got -1"),

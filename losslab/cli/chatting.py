@@ -14,10 +14,8 @@ def converse(model, tokenizer, template: str, *, sampling, num_tokens: int, seed
 
     What was said before belongs to the prompt, as far as the model's context has room for it.
     """
-    from losslab.generate import prompt_ids, write
-    from losslab.generate.templates import render
+    from losslab.generate import prompt_ids, templates, write
 
-    render(template, [])  # an unknown one is said before anything is asked
     limit, said, turn = model.config.num_positions, [], 0
     room = limit - min(num_tokens, limit // 2)  # for the prompt
     tell(f"template {template}; {ANEW} forgets what was said, Ctrl-D ends")
@@ -26,10 +24,10 @@ def converse(model, tokenizer, template: str, *, sampling, num_tokens: int, seed
             said = said if not line.strip() else []
             continue
         said.append({"role": "user", "content": line.strip()})
-        ids = prompt_ids(tokenizer, render(template, said))
+        ids = prompt_ids(tokenizer, templates.render(template, said))
         while len(ids) > room and len(said) > 1:  # the oldest question and its answer
             said = said[2:]
-            ids = prompt_ids(tokenizer, render(template, said))
+            ids = prompt_ids(tokenizer, templates.render(template, said))
         if len(ids) > limit:
             tell(f"that has {len(ids):,} tokens with its template, and the model's context is {limit:,}: the model "
                  "reads the end of it")

@@ -73,7 +73,8 @@ def generate(
         Print a JSON object a line for each text, as soon as it is there.
     """
     from losslab import checkpoint
-    from losslab.generate import Sampling, read_prompts
+    from losslab.generate import Sampling, read_prompts, templates
+    from losslab.model import lay_out_for_writing
 
     for name, value, low, high in (("--num", num, 1, 1_000_000), ("--num-tokens", num_tokens, 0, TOKENS[0]),
                                    ("--batch-size", batch_size, 1, 65_536), ("--seed", seed, -MOST_SEED, MOST_SEED)):
@@ -84,25 +85,36 @@ def generate(
         raise ValueError("give a prompt or --prompts FILE, not both")
     if chat and (prompt or prompts or num > 1 or json or jsonl):
         raise ValueError("--chat asks for what you say; leave out the prompt, --prompts, --num, --json and --jsonl")
-    sampling = Sampling(temperature, top_k, top_p, min_p, repetition_penalty)
+    template = CHAT_TEMPLATE if chat and template is None else template
+    stop = [*(stop or ()), *(templates.stops(template) if template is not None else ())]
+    rules = {"sampling": Sampling(temperature, top_k, top_p, min_p, repetition_penalty), "num_tokens": num_tokens,
+             "stop": stop}
     asked = [prompt] if prompts is None else read_prompts(prompts)
-    if not chat:
-        asked = _rendered(template, asked) if template is not None else _stripped(asked)
+    if template is None:
+        asked = _stripped(asked)
+    else:
+        asked = [templates.render(template, [{"role": "user", "content": each}]) for each in asked]
+    seeds = [seed if prompts is None else seed + _number(each) for each in asked]
     loaded = checkpoint.load(checkpoint.newest(run / "checkpoint", warn=tell), device=device)
-    rules = {"sampling": sampling, "num_tokens": num_tokens, "stop": stop or ()}
+    lay_out_for_writing(loaded.model)
     if chat:
         from losslab.cli.chatting import converse
 
-        return converse(loaded.model, loaded.tokenizer, template or CHAT_TEMPLATE, seed=seed, **rules)
+        return converse(loaded.model, loaded.tokenizer, template, seed=seed, **rules)
     _say_cut(asked, loaded)
-    seeds = [seed if prompts is None else seed + _number(each) for each in asked]
-    found = []
-    for batch in _batches(list(zip(asked, seeds, strict=True)), num, batch_size):
-        rows = _write(loaded, batch, rules, None if json or jsonl else _Printer(first=not found, batch=batch).show)
-        rows = [{"run": str(run), **row} for row in rows]
+    return _print(run, loaded, _batches(list(zip(asked, seeds, strict=True)), num, batch_size), rules, json, jsonl)
+
+
+def _print(run: Path, loaded, batches, rules: dict, json: bool, jsonl: bool) -> None:
+    """The texts of all batches: as one document, a line of JSON each, or as they are written."""
+    found, first = [], True
+    for batch in batches:
+        rows = _write(loaded, batch, rules, None if json or jsonl else _Printer(first, batch).show)
+        rows, first = [{"run": str(run), **row} for row in rows], False
         if jsonl:
             print("\n".join(jsons.dumps(row, ensure_ascii=False) for row in rows), flush=True)
-        found += rows if json else rows[-1:]
+        if json:
+            found += rows
     if json:
         show(found, "", json)
 
@@ -110,12 +122,6 @@ def generate(
 def _number(prompt: str) -> int:
     """A number below 2^32 that the text gives, the same everywhere."""
     return int.from_bytes(hashlib.sha256(prompt.encode()).digest()[:4], "big")
-
-
-def _rendered(template: str, asked: list[str]) -> list[str]:
-    from losslab.generate.templates import render
-
-    return [render(template, [{"role": "user", "content": prompt}]) for prompt in asked]
 
 
 def _stripped(asked: list[str]) -> list[str]:

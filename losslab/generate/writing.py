@@ -1,5 +1,6 @@
 """Texts that a model writes, several at a time."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -73,7 +74,7 @@ class _Draft:
         """One more token, drawn from what these logits `[vocab]` say; whether more may follow."""
         self.ids.append(token)
         self.sample.tokens.append(token)
-        self.sample.logprobs.append(float(logits[token].double() - logits.double().logsumexp(-1)))
+        self.sample.logprobs.append(_log_probability(logits, token))
         if token == end_mark:
             self.sample.end = END_MARK
             return False
@@ -85,6 +86,12 @@ class _Draft:
     def finish(self) -> None:
         self.text.finish()
         self.sample.text = self.text.whole
+
+
+def _log_probability(logits: torch.Tensor, token: int) -> float:
+    """exp in the model's precision, the logarithm and the differences in float64: nothing is lost at large logits."""
+    peak = logits.max()
+    return float(logits[token]) - float(peak) - math.log(float((logits - peak).exp_().sum()))
 
 
 def _fill(model, end_mark: int, drafts: list[_Draft], sampling: Sampling, num_tokens: int, show: Show) -> None:
