@@ -22,7 +22,7 @@ import torch
 from losslab import config as configuration
 from losslab.generate import Sampling, write
 from losslab.hub import layout
-from losslab.model import LanguageModel, initialized, lay_out_for_writing
+from losslab.model import LanguageModel, initialized
 from losslab.tokenizer import Bytes
 
 RESULT = Path(__file__).parent / "results" / "generation.json"
@@ -49,7 +49,7 @@ def main() -> None:
     asked = flags.parse_args()
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", torch.get_num_threads())))
     model, plain = (initialized(configuration.preset(asked.size).model, VOCAB, seed=0).eval() for _ in range(2))
-    lay_out_for_writing(model)
+    model.lay_out_for_one_row()  # as losslab generate does
     ways = {"cache": lambda count: cached(model, count), "recomputed": lambda count: recomputed(plain, count)}
     if (theirs := of_transformers(plain)) is not None:
         ways["transformers"] = lambda count: by_transformers(theirs, count)

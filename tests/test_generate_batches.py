@@ -102,6 +102,21 @@ def test_rows_that_end_leave_the_others_alone():
         assert BYTES.decode(sample.tokens) == sample.text and 256 not in sample.tokens[:-1]
 
 
+@pytest.mark.parametrize("tied", [True, False])
+def test_weights_laid_out_for_one_row_are_the_same_weights(tied):
+    model = random_model(dataclasses.replace(PLAIN, tied=tied))
+    other = random_model(dataclasses.replace(PLAIN, tied=tied))
+    other.lay_out_for_one_row()
+    assert other.lm_head.stride() == (1, V) and other.h[1].mlp.c_fc.weight.stride() == (1, 64)
+    assert (other.wte.weight is other.lm_head) == tied
+    for name, weight in model.state_dict().items():
+        assert torch.equal(weight, other.state_dict()[name])
+    for prompts in (PROMPTS[:1], PROMPTS):
+        one, two = (write(each, Numbers(), prompts, GREEDY, num_tokens=20, seeds=[0] * len(prompts))
+                    for each in (model, other))
+        assert [sample.tokens for sample in one] == [sample.tokens for sample in two]
+
+
 def test_log_probabilities_are_the_models_own_before_any_setting():
     model, prompt = random_model(), PROMPTS[0]
     settings = Sampling(0.5, top_k=3, repetition_penalty=2.0)

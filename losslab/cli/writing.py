@@ -74,7 +74,6 @@ def generate(
     """
     from losslab import checkpoint
     from losslab.generate import Sampling, read_prompts, templates
-    from losslab.model import lay_out_for_writing
 
     for name, value, low, high in (("--num", num, 1, 1_000_000), ("--num-tokens", num_tokens, 0, TOKENS[0]),
                                    ("--batch-size", batch_size, 1, 65_536), ("--seed", seed, -MOST_SEED, MOST_SEED)):
@@ -96,7 +95,8 @@ def generate(
         asked = [templates.render(template, [{"role": "user", "content": each}]) for each in asked]
     seeds = [seed if prompts is None else seed + _number(each) for each in asked]
     loaded = checkpoint.load(checkpoint.newest(run / "checkpoint", warn=tell), device=device)
-    lay_out_for_writing(loaded.model)
+    if min(batch_size, num * len(asked)) == 1:
+        loaded.model.lay_out_for_one_row()
     if chat:
         from losslab.cli.chatting import converse
 

@@ -12,12 +12,11 @@ from losslab.model.attention import Attention
 from losslab.model.cache import Cache, RaggedCache
 from losslab.model.gpt2 import GPT2, MLP, Block
 from losslab.model.language_model import LanguageModel
-from losslab.model.linear import lay_out_for_writing
 from losslab.untrusted import shown
 
 __all__ = [
     "GPT2", "MLP", "Attention", "Block", "Cache", "LanguageModel", "RaggedCache", "build", "check_vocab_size",
-    "config_of", "expected_shapes", "initialized", "lay_out_for_writing", "unfilled",
+    "config_of", "expected_shapes", "initialized", "unfilled",
 ]  # fmt: skip
 MOST_TOKENS = 2**31 - 1  # of a vocabulary: what columns can be counted with
 
