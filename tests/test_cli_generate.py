@@ -154,6 +154,7 @@ def test_a_template_is_put_around_each_prompt(run, capsys):
     (("x", "--num-tokens", "-1"), "--num-tokens must not be negative, got -1"),
     (("x", "--batch-size", "0"), "--batch-size must be at least 1"),
     (("x", "--seed", "9" * 30), "--seed must be at most"),
+    (("x", "--device", "abacus"), "device must be auto, cpu, cuda or mps, or cuda:N, got 'abacus'"),
     (("x", "--top-p", "2"), "top_p is a probability above 0"),
     (("--prompts", "none.txt"), "no file or folder none.txt"),
 ])  # fmt: skip
@@ -181,9 +182,13 @@ def test_prompts_are_read_from_every_kind_of_file(tmp_path, name, content, promp
     ("a.jsonl", b'{"text": "a"}\n', r'line 1, has no prompt; write it as \{"prompt": "Once upon a time"\}'),
     ("a.jsonl", b'"a"\n{"prompt": 3}\n', "line 2, has the prompt 3; a prompt is a text"),
     ("a.jsonl", b'"a"\nb\n', "line 2, is not readable JSON"), ("a.json", b'{"prompt": "a"}', "must hold a list"),
+    ("a.yaml", b"- *a\n", r"a.yaml is not readable YAML: found undefined alias 'a' in .*"),
+    ("a.yaml", b"- !!python/name:os.system\n", "a.yaml is not readable YAML: could not determine a constructor"),
     ("a.json", b"[" * 5000, "not readable JSON: it is too deeply nested"),
 ])  # fmt: skip
 def test_a_file_without_prompts_is_one_sentence(tmp_path, name, content, sentence):
+    if name.endswith("yaml"):
+        pytest.importorskip("yaml", reason="PyYAML is not installed")
     (tmp_path / name).write_bytes(content)
     with pytest.raises(ValueError, match=sentence) as caught:
         read_prompts(tmp_path / name)

@@ -117,6 +117,15 @@ def test_weights_laid_out_for_one_row_are_the_same_weights(tied):
         assert [sample.tokens for sample in one] == [sample.tokens for sample in two]
 
 
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
+def test_a_gpu_writes_the_same_tokens():
+    model, sampling = random_model(MODERN), Sampling(1.5, top_p=0.9)
+    there = random_model(MODERN).to("cuda")
+    here, other = (write(each, Numbers(), PROMPTS, sampling, num_tokens=30, seeds=[0] * len(PROMPTS))
+                   for each in (model, there))
+    assert [sample.tokens for sample in here] == [sample.tokens for sample in other]
+
+
 def test_log_probabilities_are_the_models_own_before_any_setting():
     model, prompt = random_model(), PROMPTS[0]
     settings = Sampling(0.5, top_k=3, repetition_penalty=2.0)

@@ -13,6 +13,7 @@ from losslab.cli.application import app
 from losslab.cli.drawing import is_terminal
 from losslab.cli.flags import Json, Whole
 from losslab.cli.speech import show, tell
+from losslab.config import TrainConfig
 from losslab.config.numbers import TOKENS, check
 from losslab.words import printable
 
@@ -24,8 +25,8 @@ CHAT_TEMPLATE = "alpaca"  # where the run has none recorded
 def generate(
     run: Path, prompt: str = "", *, prompts: Path | None = None,
     num: Annotated[Whole, Parameter(name=["--num", "--num-samples"])] = 1, num_tokens: Whole = 300,
-    temperature: float = 0.8, top_k: int = 0, top_p: float = 1.0, min_p: float = 0.0, repetition_penalty: float = 1.0,
-    stop: Annotated[list[str] | None, Parameter(negative="")] = None, seed: int = 0, batch_size: Whole = 16,
+    temperature: float = 0.8, top_k: Whole = 0, top_p: float = 1.0, min_p: float = 0.0, repetition_penalty: float = 1.0,
+    stop: Annotated[list[str] | None, Parameter(negative="")] = None, seed: Whole = 0, batch_size: Whole = 16,
     chat: Annotated[bool, Parameter(negative="")] = False, template: str | None = None, device: str = "cpu",
     json: Json = False, jsonl: Annotated[bool, Parameter(negative="")] = False,
 ):
@@ -72,7 +73,7 @@ def generate(
     jsonl
         Print a JSON object a line for each text, as soon as it is there.
     """
-    from losslab import checkpoint
+    from losslab import checkpoint, machine
     from losslab.generate import Sampling, read_prompts, templates
 
     for name, value, low, high in (("--num", num, 1, 1_000_000), ("--num-tokens", num_tokens, 0, TOKENS[0]),
@@ -94,6 +95,7 @@ def generate(
     else:
         asked = [templates.render(template, [{"role": "user", "content": each}]) for each in asked]
     seeds = [seed if prompts is None else seed + _number(each) for each in asked]
+    device = machine.resolve_device(TrainConfig(device=device).device)  # checked there
     loaded = checkpoint.load(checkpoint.newest(run / "checkpoint", warn=tell), device=device)
     if min(batch_size, num * len(asked)) == 1:
         loaded.model.lay_out_for_one_row()

@@ -73,7 +73,7 @@ def _yaml(path: Path, text: str) -> object:
     try:
         return yaml.safe_load(text)
     except (yaml.YAMLError, RecursionError, ValueError) as error:
-        raise ValueError(untrusted.one_line(f"{path} is not readable YAML: {error}")) from None
+        raise ValueError(untrusted.one_line(f"{path} is not readable YAML: {' '.join(str(error).split())}")) from None
 
 
 def _prompt(value: object, where: str) -> str:
