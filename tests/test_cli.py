@@ -112,8 +112,8 @@ def test_train_evaluate_generate_show(capsys):
     other = json.loads(capsys.readouterr().out)
     assert other["corpus"]["digest"] != again["corpus"]["digest"] and "nll_stride_4" in other["scores"]
     assert losslab("generate", "run", "The cat", "--num-tokens", "5", "--json") == 0
-    (text,) = json.loads(capsys.readouterr().out)["texts"]
-    assert text.startswith("The cat")
+    (written,) = json.loads(capsys.readouterr().out)
+    assert written["prompt"] == "The cat" and written["text"].startswith("The cat") and len(written["tokens"]) <= 5
     assert losslab("runs", "show", "run", "--json") == 0
     assert json.loads(capsys.readouterr().out)["spec"]["config"]["seed"] == 3
     assert losslab("runs", "list", ".", "--json") == 0

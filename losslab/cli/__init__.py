@@ -20,6 +20,7 @@ from losslab.cli import (  # noqa: F401  (each adds its commands)
     studies,
     training,
     tuning,
+    writing,
 )
 from losslab.cli.application import app
 from losslab.cli.drawing import Ticker

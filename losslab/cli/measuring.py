@@ -1,4 +1,4 @@
-"""evaluate, generate: what a trained model can do."""
+"""evaluate: what a trained model can do."""
 
 import dataclasses
 from pathlib import Path
@@ -203,28 +203,3 @@ def _likelihood(record, config, rules, device: str, json: bool) -> None:
     if (floor := measured["floor_bits_per_byte"]) is not None:
         lines.append(("floor of this text", f"{floor:.4f} bits/byte, ends included"))
     show({"run": str(run), **measured}, f"{said}\n{pairs(lines)}", json)
-
-
-@app.command(sort_key=4)
-def generate(run: Path, prompt: str = "", *, num_tokens: int = 300, temperature: float = 0.8, top_k: int = 0,
-             seed: int = 0, num_samples: int = 1, device: str = "cpu", json: Json = False):
-    """Let a trained model write.
-
-    Parameters
-    ----------
-    run
-        A run folder.
-    prompt
-        Text to continue; none starts a new document.
-    temperature
-        0 takes the most likely token each time.
-    top_k
-        Sample among the k most likely tokens; 0 for all.
-    """
-    from losslab import checkpoint
-    from losslab.generate import generate as sample
-
-    loaded = checkpoint.load(checkpoint.newest(run / "checkpoint", warn=tell), device=device)
-    texts = [sample(loaded.model, loaded.tokenizer, prompt.rstrip(" "), num_tokens=num_tokens,
-                    temperature=temperature, top_k=top_k, seed=seed + index) for index in range(num_samples)]
-    show({"run": str(run), "prompt": prompt, "texts": texts}, "\n\n".join(texts), json)

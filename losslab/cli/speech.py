@@ -51,7 +51,7 @@ def tell(text: str) -> None:
         print(text, file=sys.stderr, flush=True)
 
 
-def show(document: dict, text: str, as_json: bool) -> None:
+def show(document: dict | list, text: str, as_json: bool) -> None:
     """The result, as a document for programs or as text for people; it is out before anything else happens."""
     if Ticker.current is not None:
         Ticker.current.close()

@@ -191,7 +191,7 @@ def _hidden_sharing(model, batch: list[Row], device) -> torch.Tensor:
         torch.from_numpy(_padded([getattr(row, name) for row in batch], padding)).to(device)
         for name, padding in (("tokens", 0), ("positions", 0), ("branches", -1))
     )
-    cache, num_cached = Cache(), min(row.num_shared for row in batch)
+    cache, num_cached = Cache(tokens.shape[1]), min(row.num_shared for row in batch)
     hidden = model(tokens[:, :num_cached], cache)
     if num_cached == tokens.shape[1]:
         return hidden

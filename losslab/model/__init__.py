@@ -9,13 +9,14 @@ from torch.overrides import TorchFunctionMode
 from losslab.config import RENAMED, ModelConfig, override
 from losslab.formula import Transform
 from losslab.model.attention import Attention
+from losslab.model.cache import Cache, RaggedCache
 from losslab.model.gpt2 import GPT2, MLP, Block
-from losslab.model.language_model import Cache, LanguageModel
+from losslab.model.language_model import LanguageModel
 from losslab.untrusted import shown
 
 __all__ = [
-    "GPT2", "MLP", "Attention", "Block", "Cache", "LanguageModel", "build", "check_vocab_size", "config_of",
-    "expected_shapes", "initialized", "unfilled",
+    "GPT2", "MLP", "Attention", "Block", "Cache", "LanguageModel", "RaggedCache", "build", "check_vocab_size",
+    "config_of", "expected_shapes", "initialized", "unfilled",
 ]  # fmt: skip
 MOST_TOKENS = 2**31 - 1  # of a vocabulary: what columns can be counted with
 

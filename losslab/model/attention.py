@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from losslab.config import ModelConfig
 from losslab.kernels import products
 from losslab.model import norms
-from losslab.model.language_model import Cache
+from losslab.model.cache import Cache
 from losslab.model.linear import Linear
 from losslab.model.rotary import Rotation, rotate
 

@@ -12,7 +12,8 @@ from torch.autograd.function import once_differentiable
 from losslab.config import ModelConfig
 from losslab.formula import Transform
 from losslab.model.attention import Attention
-from losslab.model.language_model import Cache, LanguageModel
+from losslab.model.cache import Cache
+from losslab.model.language_model import LanguageModel
 from losslab.model.linear import Linear
 from losslab.model.norms import RMSNorm
 from losslab.model.rotary import Rotary, Rotation
