@@ -16,6 +16,7 @@ from losslab.cli import (  # noqa: F401  (each adds its commands)
     mistakes,
     noise,
     records,
+    scaling,
     studies,
     training,
     tuning,

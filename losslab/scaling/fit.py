@@ -1,7 +1,7 @@
 """The fit of L(N, D) to runs: constants with intervals, residuals, and what makes them doubtful."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -31,7 +31,8 @@ class Fit:
         law: its constants.
         objective: sum of Huber's losses of the residuals of log nll.
         draws: the laws of the resamples, as one law of arrays; None where there are none.
-        warnings: sentences on what makes it doubtful.
+        bounds: constants at the ends of what they may be, each with its sentence.
+        warnings: sentences on what makes it doubtful, those of `bounds` among them.
         without_smallest: the same fit without the runs of the smallest size; None where too few are left.
         dropped: how many runs of the highest nll were left out before.
         agreeing, starts: of the starts of the search, how many ended at this law.
@@ -41,6 +42,7 @@ class Fit:
     law: Law
     objective: float
     draws: Law | None = None
+    bounds: tuple[tuple[str, str], ...] = ()
     warnings: tuple[str, ...] = ()
     without_smallest: "Fit | None" = None
     dropped: int = 0
@@ -97,8 +99,9 @@ def fit(runs: Runs, *, drop_highest: int = 0, resamples: int = RESAMPLES, seed: 
     solution = terms.solve(problem, progress=counting(progress, name, "starts"))
     law = _law(solution)
     draws, told = _resampled(runs, problem, solution, resamples, seed, progress)
-    found = Fit(runs, law, float(solution.objective), draws, (), None, everything - len(runs), solution.agreeing,
-                solution.starts)
+    found = Fit(runs, law, float(solution.objective), draws, dropped=everything - len(runs),
+                agreeing=solution.agreeing, starts=solution.starts)
+    bounds = _bounds(found)
     without, why = None, ""
     if leave_out:
         left = runs.only(runs.num_params > runs.num_params.min())
@@ -106,9 +109,9 @@ def fit(runs: Runs, *, drop_highest: int = 0, resamples: int = RESAMPLES, seed: 
             without = fit(left, resamples=0, leave_out=False)
         except ValueError as error:
             why = f"what the law is without the smallest size is not known: {error}"
-    warnings = [*runs.notes, *_bounds(found), *told, *_doubts(found, solution), *_moved(found, without)]
-    return Fit(runs, law, found.objective, draws, tuple(warnings + [why] * bool(why)), without, found.dropped,
-               solution.agreeing, solution.starts)
+    warnings = [*runs.notes, *(sentence for _, sentence in bounds), *told, *_doubts(found, solution),
+                *_moved(found, without)]
+    return replace(found, bounds=tuple(bounds), warnings=tuple(warnings + [why] * bool(why)), without_smallest=without)
 
 
 def check(runs: Runs) -> None:
@@ -151,23 +154,23 @@ def _resampled(runs: Runs, problem, solution, resamples: int, seed: int, progres
     return _law(refits), told
 
 
-def _bounds(found: Fit) -> list[str]:
+def _bounds(found: Fit) -> list[tuple[str, str]]:
     """Parameters at the ends of what they may be."""
     law, runs, said = found.law, found.runs, []
     least = runs.nll.min()
     if law.E < NEAR_ZERO * least:
-        said.append("E is at its lower bound 0: these runs show no floor below which nll cannot fall")
+        said.append(("E", "E is at its lower bound 0: these runs show no floor below which nll cannot fall"))
     for factor, exponent, value, log_factor, over, what in (
             ("A", "alpha", law.alpha, law.log_A, runs.num_params, "size"),
             ("B", "beta", law.beta, law.log_B, runs.num_tokens, "tokens")):  # fmt: skip
         term = np.exp(log_factor - value * np.log(over))
         if term.max() < NEAR_ZERO * least:
-            said.append(f"{factor} is at its lower bound 0: in these runs nll does not fall with {what}")
+            said.append((factor, f"{factor} is at its lower bound 0: in these runs nll does not fall with {what}"))
         elif value < FLAT or np.ptp(term) < NEAR_ZERO * least:
-            said.append(f"{exponent} is at its lower bound 0: in these runs nll does not fall with {what}")
+            said.append((exponent, f"{exponent} is at its lower bound 0: in these runs nll does not fall with {what}"))
         elif value > STEEP:
-            said.append(f"{exponent} is at its upper bound {terms.STEEPEST:g}: only the smallest {what} sets it, and "
-                        "its value means nothing")
+            said.append((exponent, f"{exponent} is at its upper bound {terms.STEEPEST:g}: only the smallest {what} "
+                                   "sets it, and its value means nothing"))
     return said
 
 

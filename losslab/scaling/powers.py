@@ -1,7 +1,7 @@
 """Laws of one variable: the loss against one resource, and one loss against another."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -14,7 +14,7 @@ from losslab.scaling.table import Runs
 RESOURCES = {"params": "num_params", "tokens": "num_tokens", "compute": "flops"}
 LEAST_VALUES = 3  # of the variable: three constants
 LOSS_RESAMPLES = 300
-FLOORS = 48  # of the other loss that are tried
+FLOORS = 24  # of the other loss that are tried
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,7 @@ class PowerLaw:
         objective: sum of Huber's losses of the residuals of log nll.
         draws: `[resamples]` arrays of E, log_K, exponent and x0; None where there are none.
         constants: how many were fitted.
+        bounds: constants at the ends of what they may be, each with its sentence.
         warnings: sentences on what makes it doubtful.
         without_smallest: the same without the runs of the smallest resource, or of the highest other loss.
     """
@@ -45,6 +46,7 @@ class PowerLaw:
     objective: float
     draws: tuple[np.ndarray, ...] | None = None
     constants: int = 3
+    bounds: tuple[tuple[str, str], ...] = ()
     warnings: tuple[str, ...] = ()
     without_smallest: "PowerLaw | None" = None
 
@@ -121,7 +123,8 @@ def _fitted(runs: Runs, x, over: str, floor: bool, resamples: int, seed: int, le
         else:
             warnings.append(f"there are no intervals: of {len(runs)} runs drawn again, hardly any set keeps "
                             f"{LEAST_VALUES} values; add runs")
-    warnings += _bounds(found, floor)
+    bounds = _bounds(found, floor)
+    warnings += [sentence for _, sentence in bounds]
     without = None
     if leave_out:
         left = runs.only(x < x.max() if rises else x > x.min())
@@ -132,17 +135,18 @@ def _fitted(runs: Runs, x, over: str, floor: bool, resamples: int, seed: int, le
         except ValueError as error:
             warnings.append(f"what the law is without the smallest rung is not known: {error}")
     return PowerLaw(over, x, runs.nll, found.E, found.log_K, found.exponent, found.x0, found.objective, draws,
-                    found.constants, tuple(warnings), without)
+                    found.constants, tuple(bounds), tuple(warnings), without)
 
 
-def _bounds(found: PowerLaw, floor: bool) -> list[str]:
+def _bounds(found: PowerLaw, floor: bool) -> list[tuple[str, str]]:
     said, least = [], found.nll.min()
     if floor and found.E < NEAR_ZERO * least:
-        said.append("E is at its lower bound 0: these runs show no floor below which nll cannot fall")
+        said.append(("E", "E is at its lower bound 0: these runs show no floor below which nll cannot fall"))
     if found.exponent < FLAT or np.ptp(found.at(found.x)) < NEAR_ZERO * least:
-        said.append(f"the exponent is at its lower bound 0: nll does not change with {found.over} in these runs")
+        said.append(("exponent", f"the exponent is at its lower bound 0: in these runs nll does not change with "
+                                 f"{found.over}"))
     elif found.exponent > STEEP:
-        said.append(f"the exponent is at its upper bound {terms.STEEPEST:g}, and its value means nothing")
+        said.append(("exponent", f"the exponent is at its upper bound {terms.STEEPEST:g}, and its value means nothing"))
     return said
 
 
@@ -152,7 +156,7 @@ def loss_to_loss(runs: Runs, *, x0: float | None = None, resamples: int = LOSS_R
 
     Args:
         runs: with `other_nll`, which is $L_0$; at least 5 at 3 values of it.
-        x0: $E_0$ where it is known, from the law of that loss; else the best of 48 values below the lowest loss.
+        x0: $E_0$ where it is known, from the law of that loss; else the best of 24 values below the lowest loss.
         resamples, seed, progress: as for `fit.fit`.
 
     Raises:
@@ -174,18 +178,19 @@ def loss_to_loss(runs: Runs, *, x0: float | None = None, resamples: int = LOSS_R
     problems = [terms.Problem(-np.log(x - floor)[:, None], runs.nll) for floor in floors]
     solutions = []
     for i, problem in enumerate(problems):
-        solutions.append(terms.solve(problem))
+        # a full grid of starts at both ends; between them the neighbor's constants are near enough
+        solutions.append(terms.solve(problem) if i in (0, FLOORS - 1) else
+                         terms.resolve(problem, np.ones((1, len(runs))), solutions[-1]).first())
         progress("trying floors of the other loss", i + 1, FLOORS, "floors")
     best = int(np.argmin([solution.objective for solution in solutions]))
     found = _fitted(runs, x, "other_nll", True, 0, seed, True, progress, floors[best])
     draws = _profiled(runs, x, floors, problems, solutions, resamples, seed, progress) if resamples else None
-    warnings = list(found.warnings)
-    if best == 0:
-        warnings.append("the floor of the other loss is at its lower bound 0")
-    elif best == len(floors) - 1:
-        warnings.append("the floor of the other loss is at its upper bound, just below the lowest of these runs")
-    return PowerLaw("other_nll", x, runs.nll, found.E, found.log_K, found.exponent, found.x0, found.objective, draws,
-                    4, tuple(warnings), found.without_smallest)
+    bounds = list(found.bounds)
+    if best in (0, len(floors) - 1):
+        end = "lower bound 0" if best == 0 else "upper bound, just below the lowest of these runs"
+        bounds.append(("x0", f"the floor of the other loss is at its {end}"))
+    return replace(found, draws=draws, constants=4, bounds=tuple(bounds),
+                   warnings=(*found.warnings, *(sentence for _, sentence in bounds[len(found.bounds):])))
 
 
 def _profiled(runs: Runs, x, floors, problems, solutions, resamples: int, seed: int, progress: Progress):

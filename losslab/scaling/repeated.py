@@ -3,8 +3,8 @@ r"""The law where tokens repeat: repetitions, and parameters beyond what the dat
 $$L = E + \frac{A}{N'^\alpha} + \frac{B}{D'^\beta}, \qquad D' = U_D + U_D R_D^* (1 - e^{-R_D/R_D^*}), \quad
   N' = U_N + U_N R_N^* (1 - e^{-R_N/R_N^*}),$$
 
-with $U_D$ unique tokens, $R_D = D/U_D - 1$ repetitions of them, $U_N$ the parameters that they are best for (or N, where
-it is smaller) and $R_N = N/U_N - 1$. Muennighoff et al., Scaling Data-Constrained Language Models, 2023,
+with $U_D$ unique tokens, $R_D = D/U_D - 1$ repetitions of them, $U_N$ the parameters that they are best for (or N,
+where it is smaller) and $R_N = N/U_N - 1$. Muennighoff et al., Scaling Data-Constrained Language Models, 2023,
 arXiv:2305.16264.
 """
 
@@ -44,6 +44,7 @@ class Repeated:
         base_source: where the base comes from.
         objective: sum of Huber's losses of the residuals of log nll.
         draws: `[resamples, 2]` of R_D* and R_N*, the base held fixed; None where there are none.
+        bounds: constants at the ends of what they may be, each with its sentence.
         agreeing, starts: of the starts of the search, how many ended here.
     """
 
@@ -54,6 +55,7 @@ class Repeated:
     base_source: str
     objective: float
     draws: np.ndarray | None = None
+    bounds: tuple[tuple[str, str], ...] = ()
     warnings: tuple[str, ...] = ()
     agreeing: int = 1
     starts: int = 1
@@ -119,8 +121,8 @@ def fit(runs: Runs, base: Constants | None = None, *, resamples: int = 1000, see
     """
     repeats = runs.num_tokens > REPEATED * runs.more["unique_tokens"]
     if repeats.sum() < LEAST_RUNS:
-        raise ValueError(f"a law of repeated data takes at least {LEAST_RUNS} runs with more tokens than unique_tokens, "
-                         f"and {runs.source} has {repeats.sum()}")
+        raise ValueError(f"a law of repeated data takes at least {LEAST_RUNS} runs with more tokens than "
+                         f"unique_tokens, and {runs.source} has {repeats.sum()}")
     source = "given"
     if base is None:
         try:
@@ -142,16 +144,17 @@ def fit(runs: Runs, base: Constants | None = None, *, resamples: int = 1000, see
                           progress=counting(progress, "refitting runs drawn again", "refits"))
         draws = np.exp(np.clip(refits.points, -50, 50))
     r_tokens, r_params = np.exp(np.clip(found.points[best], -50, 50))
-    warnings = [*runs.notes]
+    bounds = []
     for name, value, what in (("R_D", r_tokens, "tokens"), ("R_N", r_params, "parameters")):
         if value > LARGEST:
-            warnings.append(f"{name} is at its upper bound: in these runs repeated {what} are as good as new ones")
+            bounds.append((name, f"{name} is at its upper bound: repeated {what} are as good as new in these runs"))
         elif value < SMALLEST:
-            warnings.append(f"{name} is at its lower bound 0: in these runs repeated {what} are worth nothing")
+            bounds.append((name, f"{name} is at its lower bound 0: repeated {what} are worth nothing in these runs"))
+    warnings = [*runs.notes, *(sentence for _, sentence in bounds)]
     warnings.append(f"the law without repetition is held fixed ({source}), so intervals of R_D and R_N leave out what "
                     "is not known of it")
     return Repeated(runs, law, float(r_tokens), float(r_params), source, float(terms.DELTA * found.values[best]),
-                    draws, tuple(warnings), near, len(STARTS))
+                    draws, tuple(bounds), tuple(warnings), near, len(STARTS))
 
 
 def _objective(runs: Runs, base: Law):

@@ -5,7 +5,7 @@ without that a power and its factor can hardly be told apart, and every search i
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 
 import numpy as np
@@ -64,20 +64,9 @@ class Solution:
     agreeing: int = 1
     starts: int = 1
 
-
-def log_loss(floor, factors, exponents, logs) -> np.ndarray:
-    """Logarithm of the loss by a law: `[..., runs]`.
-
-    Args:
-        floor: `[...]`, E.
-        factors: `[..., powers]`, logarithms.
-        exponents: `[..., powers]`.
-        logs: `[runs, powers]`.
-    """
-    with np.errstate(divide="ignore"):  # a floor of 0 has the logarithm -inf, and adds nothing
-        parts = [np.log(np.asarray(floor))[..., None] + np.zeros(len(logs))]
-    parts += [factors[..., t, None] - exponents[..., t, None] * logs[:, t] for t in range(logs.shape[1])]
-    return np.logaddexp.reduce(parts, axis=0)
+    def first(self) -> "Solution":
+        """The first of many."""
+        return Solution(self.floor[0], self.factors[0], self.exponents[0], self.objective[0], self.settled[0])
 
 
 def huber(residuals: np.ndarray, delta: float = DELTA) -> np.ndarray:
@@ -97,9 +86,9 @@ def solve(problem: Problem, *, progress: Callable[[int, int], None] | None = Non
     found = minimize(_objective(problem, None), starts, progress=progress)
     best = int(np.argmin(np.where(np.isfinite(found.values), found.values, np.inf)))
     near = found.values <= found.values[best] * (1 + SAME) + 1e-12
-    one = _natural(problem, found.points[best : best + 1], found.values[best : best + 1], found.settled[best : best + 1])
-    return Solution(one.floor[0], one.factors[0], one.exponents[0], one.objective[0], one.settled[0],
-                    int(near.sum()), len(starts))
+    this = slice(best, best + 1)
+    one = _natural(problem, found.points[this], found.values[this], found.settled[this])
+    return replace(one.first(), agreeing=int(near.sum()), starts=len(starts))
 
 
 def resolve(problem: Problem, weights: np.ndarray, near: Solution, *,
