@@ -43,7 +43,39 @@ def _log_x(field: str, title: str, values: list[float]):
     low, high = min(values), max(values)
     space = max(1.15, (high / low) ** 0.03)
     scale = alt.Scale(type="log", domain=[low / space, high * space], nice=False)
-    return alt.X(f"{field}:Q", title=title, scale=scale, axis=alt.Axis(format="~e", tickCount=6))
+    ticks = _decades(low / space, high * space)
+    names = ", ".join(f"'{tick:.0e}': '{_power(tick)}'" for tick in ticks)
+    axis = alt.Axis(values=ticks, labelExpr=f"{{{names}}}[replace(format(datum.value, '.0e'), /e([+-])(\\d)$/, "
+                                            "'e$10$2')]")
+    return alt.X(f"{field}:Q", title=title, scale=scale, axis=axis)
+
+
+def _decades(low: float, high: float) -> list[float]:
+    """Powers of ten; twice and five times them, too, where there are few."""
+    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    within = [10.0**power for power in powers if low <= 10.0**power <= high]
+    if len(within) >= 3:
+        return within[:: math.ceil(len(within) / 10)]
+    return [factor * 10.0**power for power in powers for factor in (1, 2, 5) if low <= factor * 10.0**power <= high]
+
+
+def _power(value: float) -> str:
+    """`10¹²` or `2·10¹²`."""
+    digits, _, exponent = f"{value:.0e}".partition("e")
+    raised = f"10{str(int(exponent)).translate(str.maketrans('-0123456789', '⁻⁰¹²³⁴⁵⁶⁷⁸⁹'))}"
+    return raised if digits == "1" else f"{digits}·{raised}"
+
+
+def _ticks(low: float, high: float) -> list[float]:
+    """Round multipliers between two ends, 1 among them."""
+    if high > 6 * low:
+        every = [factor * 10.0**power for power in range(-4, 5) for factor in (1, 2, 5)]
+        return [tick for tick in every if low <= tick <= high]
+    rough = (high - low) / 7
+    power = 10.0 ** math.floor(math.log10(rough))
+    step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= rough)
+    count = range(math.ceil((low - 1) / step), math.floor((high - 1) / step) + 1)
+    return [round(1 + i * step, 10) for i in count]
 
 
 def _multipliers(found):
@@ -64,16 +96,24 @@ def _multipliers(found):
     seen = [abs(math.log(row["value"])) for row in rungs + band]
     ends = [min(abs(math.log(row[end])), 3 * max(seen) + 0.1) for row in rungs + band for end in ("low", "high")
             if row[end]]
-    reach = 1.1 * max([*seen, *ends, 0.02])
+    reach = max([*seen, *ends, 0.02])
+    shown = [math.log(row[end]) for row in rungs + band for end in ("low", "value", "high") if row[end]]
+    low_end = math.exp(max(-reach, min([*shown, -0.01])) - 0.06 * reach)
+    high_end = math.exp(min(reach, max([*shown, 0.01])) + 0.06 * reach)
     for row in rungs:
-        row["low"], row["high"] = row["low"] or math.exp(-2 * reach), row["high"] or math.exp(2 * reach)
+        if row["low"] is None and row["high"] is None:
+            row["low"] = row["high"] = row["value"]  # one seed: a point without a bar
+        row["low"], row["high"] = row["low"] or low_end / 2, row["high"] or high_end * 2
+    _edges(band, "arm")
     names = list(dict.fromkeys(both_ends(arm, 40) for arm in arms))
     color = alt.Color("arm:N", scale=alt.Scale(domain=names, range=_colors(len(names))),
                       legend=None if len(names) == 1 else alt.Legend(
-                          orient="top", title=None, labelColor="var(--ink)", labelFontSize=12, labelLimit=400))
-    y_scale = alt.Scale(type="log", domain=[math.exp(-reach), math.exp(reach)], nice=False)
+                          orient="top", title=None, labelColor="var(--ink)", labelFontSize=12, labelLimit=400,
+                          symbolOpacity=1, symbolType="circle"))
+    y_scale = alt.Scale(type="log", domain=[low_end, high_end], nice=False)
     x = _log_x("flops", "compute of the arm, FLOP", [row["flops"] for row in rungs + band])
-    y = alt.Y("value:Q", title="times the compute", scale=y_scale, axis=alt.Axis(format=".3~g", tickCount=6))
+    y = alt.Y("value:Q", title="times the compute", scale=y_scale,
+              axis=alt.Axis(format=".4~g", values=_ticks(low_end, high_end)))
     low = alt.Y("low:Q", scale=y_scale, title="times the compute")
     points, curve = alt.Chart(alt.InlineData(values=rungs)), alt.Chart(alt.InlineData(values=band))
     layers = [alt.Chart(alt.InlineData(values=[{}])).mark_rule(color="var(--ink)", strokeWidth=1).encode(
@@ -95,10 +135,17 @@ def _colors(count: int) -> list[str]:
 
 
 def _solid_and_dashed(curve, **encoding) -> list:
-    """A line, dashed beyond the runs; the two meet in the first point beyond."""
+    """A line, dashed beyond the runs; the two meet in the last point among them."""
     return [curve.mark_line(strokeWidth=2, clip=True).transform_filter("!datum.beyond").encode(**encoding),
-            curve.mark_line(strokeWidth=1.5, strokeDash=[5, 4], clip=True).transform_filter("datum.beyond").encode(
-                **encoding)]
+            curve.mark_line(strokeWidth=1.5, strokeDash=[5, 4], clip=True).transform_filter(
+                "datum.beyond || datum.edge").encode(**encoding)]
+
+
+def _edges(rows: list[dict], of: str = "") -> None:
+    """Mark the points among the runs that are next to one beyond them."""
+    for i, row in enumerate(rows):
+        near = [other for other in rows[max(0, i - 1) : i + 2] if not of or other[of] == row[of]]
+        row["edge"] = any(other["beyond"] for other in near)
 
 
 def _curve(document: dict):
@@ -110,6 +157,7 @@ def _curve(document: dict):
     over = document.get("over", "flops")
     rows = [{"x": one.get("flops", one.get("x")), "value": one["nll"]["value"], "low": one["nll"]["low"],
              "high": one["nll"]["high"], "beyond": bool(one["extrapolated"])} for one in lines]
+    _edges(rows)
     points = [{"x": x, "nll": one["nll"], "num_params": one["num_params"], "num_tokens": one["num_tokens"]}
               for one, x in zip(document["points"], document.get("x") or [one["flops"] for one in document["points"]],
                                 strict=True)]

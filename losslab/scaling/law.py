@@ -101,8 +101,9 @@ class Constants:
 
     def to_dict(self) -> dict:
         law = self.law
-        return {"name": self.name, "E": float(law.E), "A": float(law.A), "B": float(law.B), "alpha": float(law.alpha),
-                "beta": float(law.beta), "fitted_from_flops": self.flops[0], "fitted_to_flops": self.flops[1],
+        return {"name": self.name, "E": float(law.E), "A": float(f"{law.A:.12g}"),
+                "B": float(f"{law.B:.12g}"), "alpha": float(law.alpha), "beta": float(law.beta),
+                "fitted_from_flops": self.flops[0], "fitted_to_flops": self.flops[1],
                 "source": self.source}
 
 
