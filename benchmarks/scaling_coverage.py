@@ -61,7 +61,8 @@ def law_coverage(name: str, shape: str, studies: int) -> dict:
         for key, ask in asked.items():
             interval = found.interval(ask)
             held[key] += interval["low"] <= float(ask(LAW)) <= interval["high"]
-    return {"kind": "law", "design": name, "noise": shape, "studies": done, "without_interval": held.pop("no interval", 0),
+    return {"kind": "law", "design": name, "noise": shape, "studies": done,
+            "without_interval": held.pop("no interval", 0),
             "coverage": {key: rate(count, done) for key, count in held.items()}}
 
 

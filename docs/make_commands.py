@@ -13,7 +13,7 @@ from losslab.cli import app
 COMMANDS = (
     "compare", "tune", "studies", "reproduce", "noise", "calibrate", "train", "evaluate", "generate", "inspect",
     "losses", "lesson", "corpus", "report", "runs list", "runs show", "runs tag", "runs rm", "export", "import",
-    "convert", "audit",
+    "convert", "audit", "scaling fit", "scaling plan",
 )
 INTRODUCTION = """# Commands
 

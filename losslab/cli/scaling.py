@@ -101,12 +101,15 @@ def _budgets(text: str) -> list[float]:
 
 def _amount(flag: str, text: str) -> float:
     """`1e19`, `124M` or `0.5e9` as a number above 0."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = float(whole(text))
+    value = math.nan
+    for read in (float, whole):
+        try:
+            value = float(read(text))
+            break
+        except (ValueError, OverflowError):
+            pass
     if not math.isfinite(value) or value <= 0:
-        raise ValueError(f"{flag} must be above 0, such as 1e19 or 124M, got {shown(text)}")
+        raise ValueError(f"{flag} must be a number above 0, such as 1e19 or 124M, got {shown(text)}")
     return value
 
 

@@ -122,7 +122,8 @@ def power_law(found: PowerLaw, runs: Runs, form: str, budgets: Sequence[float] |
 
     other = found.without_smallest
     return {
-        "form": form, "formula": FORMS[form], "source": runs.source, "over": found.over,
+        "form": form, "formula": FORMS[form] if found.constants > 2 else FORMS[form].replace("E + ", ""),
+        "source": runs.source, "over": found.over,
         **{name: found.interval(ask(index)) for name, index in names},
         **_about(runs, found.objective, found.residuals, found.draws is not None and len(found.draws[0])),
         "x": found.x.tolist(), "num_constants": found.constants, "at_bounds": [name for name, _ in found.bounds],

@@ -14,7 +14,9 @@ MOST_TRIES = 30  # of a line search: doublings and halvings
 LONGEST_STEP = 4.0  # in units of the parameters, so that no early step leaves the region of the starts
 MOST_STEPS = 1000
 QUIET_STEPS = 4  # in a row without a noticeable gain end a problem
+ROUNDING = 1e-15
 GAIN = 1e-13  # relative; below it a gain is rounding
+LEAST = 1e-12  # of a gain: a fit without any noise goes on to 0 for ever
 
 Objective = Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
 
@@ -71,7 +73,7 @@ def minimize(objective: Objective, starts: np.ndarray, *, steps: int = MOST_STEP
         moved, turned = step[:, None] * direction, new - slope
         points[active], values[active], slopes[active] = at + moved, found, new
         _update(inverse, active, moved, turned, fresh)
-        small = ~(before - found > GAIN * np.abs(before))
+        small = ~(before - found > GAIN * np.abs(before) + LEAST)
         # a failed search with an old matrix is tried once more from the gradient alone
         inverse[active[small]] = np.eye(size)
         fresh[active[small]] = True
@@ -119,7 +121,9 @@ def _search(objective, active, at, direction, before, slope):
         best[which], values[which], slopes[which] = t[kept], value[kept], new[kept]
         high[todo[~falls]] = t[~falls]
         low[todo[falls & ~flat]] = t[falls & ~flat]
-        todo = todo[~(falls & flat)]
+        # where a step can bring less than rounding, none is looked for any longer
+        idle = ~falls & (t * -down[todo] < ROUNDING * np.abs(before[todo]))
+        todo = todo[~(falls & flat) & ~idle]
         if not todo.size:
             break
         open_end = np.isinf(high[todo])

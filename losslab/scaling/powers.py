@@ -14,7 +14,7 @@ from losslab.scaling.table import Runs
 RESOURCES = {"params": "num_params", "tokens": "num_tokens", "compute": "flops"}
 LEAST_VALUES = 3  # of the variable: three constants
 LOSS_RESAMPLES = 300
-FLOORS = 24  # of the other loss that are tried
+FLOORS = 16  # of the other loss that are tried
 
 
 @dataclass(frozen=True)
@@ -156,7 +156,7 @@ def loss_to_loss(runs: Runs, *, x0: float | None = None, resamples: int = LOSS_R
 
     Args:
         runs: with `other_nll`, which is $L_0$; at least 5 at 3 values of it.
-        x0: $E_0$ where it is known, from the law of that loss; else the best of 24 values below the lowest loss.
+        x0: $E_0$ where it is known, from the law of that loss; else the best of some twenty values below its lowest.
         resamples, seed, progress: as for `fit.fit`.
 
     Raises:
@@ -175,13 +175,13 @@ def loss_to_loss(runs: Runs, *, x0: float | None = None, resamples: int = LOSS_R
                              f"{x0:g}")
         return _fitted(runs, x, "other_nll", True, resamples, seed, True, progress, x0)
     floors = np.concatenate([[0.0], x.min() - np.geomspace(x.min(), 1e-3 * x.min(), FLOORS)[1:]])
-    problems = [terms.Problem(-np.log(x - floor)[:, None], runs.nll) for floor in floors]
-    solutions = []
-    for i, problem in enumerate(problems):
-        # a full grid of starts at both ends; between them the neighbor's constants are near enough
-        solutions.append(terms.solve(problem) if i in (0, FLOORS - 1) else
-                         terms.resolve(problem, np.ones((1, len(runs))), solutions[-1]).first())
-        progress("trying floors of the other loss", i + 1, FLOORS, "floors")
+    problems, solutions = _tried(runs, x, floors, progress)
+    best = int(np.argmin([solution.objective for solution in solutions]))
+    near = np.linspace(floors[max(0, best - 1)], floors[min(best + 1, len(floors) - 1)], FLOORS // 2 + 2)[1:-1]
+    more, closer = _tried(runs, x, near, progress)
+    order = np.argsort(np.concatenate([floors, near]), kind="stable")
+    floors = np.concatenate([floors, near])[order]
+    problems, solutions = ([every[i] for i in order] for every in (problems + more, solutions + closer))
     best = int(np.argmin([solution.objective for solution in solutions]))
     found = _fitted(runs, x, "other_nll", True, 0, seed, True, progress, floors[best])
     draws = _profiled(runs, x, floors, problems, solutions, resamples, seed, progress) if resamples else None
@@ -191,6 +191,16 @@ def loss_to_loss(runs: Runs, *, x0: float | None = None, resamples: int = LOSS_R
         bounds.append(("x0", f"the floor of the other loss is at its {end}"))
     return replace(found, draws=draws, constants=4, bounds=tuple(bounds),
                    warnings=(*found.warnings, *(sentence for _, sentence in bounds[len(found.bounds):])))
+
+
+def _tried(runs: Runs, x, floors, progress: Progress) -> tuple[list, list]:
+    """The problem and its solution for each floor."""
+    problems = [terms.Problem(-np.log(x - floor)[:, None], runs.nll) for floor in floors]
+    solutions: list = []
+    for i, problem in enumerate(problems):
+        solutions.append(terms.solve(problem))
+        progress("trying floors of the other loss", i + 1, len(floors), "floors")
+    return problems, solutions
 
 
 def _profiled(runs: Runs, x, floors, problems, solutions, resamples: int, seed: int, progress: Progress):
@@ -206,5 +216,5 @@ def _profiled(runs: Runs, x, floors, problems, solutions, resamples: int, seed: 
         best[better] = refits.objective[better]
         draws[:, better] = np.stack([refits.floor, refits.factors[:, 0], refits.exponents[:, 0],
                                      np.full(len(weights), floor)])[:, better]
-        progress("refitting runs drawn again", i + 1, FLOORS, "floors")
+        progress("refitting runs drawn again", i + 1, len(floors), "floors")
     return tuple(draws)

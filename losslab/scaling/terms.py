@@ -14,7 +14,7 @@ from losslab.scaling.minimize import minimize
 
 DELTA = 1e-3  # of Huber's loss: residuals of log nll up to this count by their square
 STEEPEST = 3.0  # exponents lie between 0 and this; none of language is near it
-START_EXPONENTS = {1: np.geomspace(0.03, 2.0, 24), 2: np.geomspace(0.06, 1.5, 10)}  # for each power of a law
+START_EXPONENTS = {1: np.geomspace(0.03, 2.0, 12), 2: np.geomspace(0.06, 1.5, 10)}  # for each power of a law
 AT_ONCE = 250_000  # residuals computed at a time, so that they stay in the cache and memory stays small
 SAME = 1e-6  # relative; optima this near are the same
 
@@ -160,9 +160,12 @@ def _starts(problem: Problem) -> np.ndarray:
 
 
 def _inside(problem: Problem, found: Solution) -> np.ndarray:
-    share = np.clip(found.exponents / STEEPEST, 1e-9, 1 - 1e-9)
-    floor = np.log(np.maximum(found.floor, 1e-9 * problem.nll.min()))
-    return np.concatenate([[floor], found.factors - found.exponents * problem.center, np.log(share / (1 - share))])
+    """Where the search of a resample begins: at these constants, but off every bound, where all slopes are 0."""
+    share = np.clip(found.exponents / STEEPEST, 0.003, 0.9)
+    least = 0.01 * problem.nll.min()
+    floor = np.log(np.maximum(found.floor, least))
+    factors = np.maximum(found.factors - found.exponents * problem.center, np.log(least))
+    return np.concatenate([[floor], factors, np.log(share / (1 - share))])
 
 
 def _natural(problem: Problem, points, values, settled) -> Solution:
