@@ -26,7 +26,8 @@ def html(document: dict) -> str:
     return page.filled(
         "scaling.html.j2", document, scaling_charts.charts(document), version=__version__, lede=lede(document),
         headlines=headlines(document), sections=sections(document), titles=scaling_charts.titles(document),
-        extrapolated=any(one.get("extrapolated") for one in document.get("forecasts", ())),
+        extrapolated=any(one["extrapolated"] for part in (document, *document.get("multipliers", ()))
+                         for one in part.get("forecasts", ())),
     )
 
 

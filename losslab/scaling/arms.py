@@ -42,8 +42,9 @@ def fit(runs: Runs, baseline: str | None = None, *, budgets: Sequence[float] | N
     shared = [sentence for one in multipliers for sentence in one.warnings]
     head = every.get(baseline) or {
         "form": "law", "formula": documents.FORMS["law"], "source": runs.source, "num_points": len(arms[baseline]),
-        "warnings": [f"the baseline has no law of its own: {whys[baseline]}"]}
+        "warnings": []}
     others = {name: document for name, document in every.items() if name != baseline}
     return head | {"baseline": baseline, "arms": others, "without_law": whys,
                    "multipliers": [documents.multiplier(one) for one in multipliers],
-                   "warnings": [*head["warnings"], *shared]}
+                   "warnings": [*head["warnings"], *(f"{name} has no law of its own: {why}" for name, why in whys.items()),
+                                *shared]}

@@ -96,7 +96,7 @@ def fit(runs: Runs, *, drop_highest: int = 0, resamples: int = RESAMPLES, seed: 
     everything, runs = len(runs), runs.without_highest(drop_highest)
     check(runs)
     problem = terms.Problem(np.log(np.column_stack([runs.num_params, runs.num_tokens])), runs.nll)
-    name = f"fitting {len(runs)} runs"
+    name = f"fitting {len(runs):,} runs"
     solution = terms.solve(problem, progress=counting(progress, name, "starts"))
     law = _law(solution)
     draws, told = _resampled(runs, problem, solution, resamples, seed, progress)
