@@ -72,6 +72,8 @@ def test_what_no_plan_is_made_of():
     assert "give one of them" in refused(plans.machine, "h100", peak=1e12)
     assert "need to know the device" in refused(plans.machine, None, price=2.0)
     assert "did you mean chinchilla" in refused(plans.constants, "chinchila")
+    flat = plans.from_document({"E": 1, "A": 5, "B": 5, "alpha": 1e-100, "beta": 0.3}, "flat")
+    assert "has no optimum" in refused(plans.plan, flat, flops=1e19)
 
 
 @pytest.mark.parametrize("settings", [{}, {"tied": False, "bias": False}, {"position_embedding": "rotary"}])

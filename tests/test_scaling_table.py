@@ -1,5 +1,7 @@
 """Tables of runs: what is read, and what is refused with one sentence."""
 
+import os
+
 import numpy as np
 import pytest
 from record_runs import refused
@@ -53,6 +55,10 @@ def test_what_is_no_file(tmp_path):
     assert "is a device" in refused(table.read, "/dev/zero")
     with pytest.raises(FileNotFoundError, match="there is no file or folder"):
         table.read(tmp_path / "none.csv")
+    os.mkfifo(tmp_path / "pipe.csv")
+    assert "is a pipe" in refused(table.read, tmp_path / "pipe.csv", welcome=("seed",))
+    (tmp_path / "link.csv").symlink_to(written(tmp_path, GOOD))  # one's own file may be a link
+    assert len(table.read(tmp_path / "link.csv", welcome=("seed",))) == 3
 
 
 def test_copies_and_arms_that_are_not_asked_for_are_said(tmp_path):

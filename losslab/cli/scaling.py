@@ -15,7 +15,6 @@ scaling_app = App(name="scaling", help="Fit scaling laws, compare arms in comput
 app.command(scaling_app)
 
 MOST_RESAMPLES = 100_000
-ONLY_LAW = "one of --form law"
 
 
 @scaling_app.command(name="fit")

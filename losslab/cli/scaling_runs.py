@@ -28,28 +28,13 @@ def read(path: Path, columns: str | None, arms: str | None, form: str, tell: Cal
     if not path.is_dir():
         if path.suffix.lower() == ".toml":
             raise ValueError(f"{path} is the file of a study; give the folder of its runs, such as runs/NAME")
-        header_has_seed = "seed" in names or _has_column(path, "seed")
-        wanted = [*WANTED.get(form, ())]
         if arms is not None:
-            names["arm"] = arms
-            wanted += ["arm", *(["seed"] if header_has_seed else [])]
-        return tables.read(path, names, wanted=wanted)
+            return tables.read(path, names | {"arm": arms}, wanted=("arm",), welcome=("seed",))
+        return tables.read(path, names, wanted=WANTED.get(form, ()))
     if columns or arms or form in WANTED:
         raise ValueError(f"{path} is a folder of runs, whose sizes, tokens and losses are known; --columns, --arms and "
                          f"--form {' or '.join(WANTED)} go with a table")
     return _of_runs(path, tell)
-
-
-def _has_column(path: Path, name: str) -> bool:
-    """Whether the first line of a file names a column; what is wrong with the file is said by whoever reads it."""
-    try:
-        with path.open(encoding="utf-8-sig", errors="replace") as file:
-            head = file.readline(100_000)
-    except OSError:
-        return False
-    for delimiter in tables.DELIMITERS:
-        head = head.replace(delimiter, "\n")
-    return name in [part.strip().strip('"') for part in head.splitlines()]
 
 
 def _of_runs(folder: Path, tell: Callable[[str], None]) -> Runs:

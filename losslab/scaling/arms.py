@@ -39,12 +39,12 @@ def fit(runs: Runs, baseline: str | None = None, *, budgets: Sequence[float] | N
     laws, reason = exchange(arms[baseline], found, progress=progress)
     at = None if budgets is None else sorted(budgets)
     multipliers = compare(runs, baseline, at=at, laws=laws, reason=reason)
-    shared = [sentence for one in multipliers for sentence in one.warnings]
+    notes = [f"{name} has no law of its own: {why}" for name, why in whys.items()]
+    notes += [sentence for one in multipliers for sentence in one.warnings]
     head = every.get(baseline) or {
         "form": "law", "formula": documents.FORMS["law"], "source": runs.source, "num_points": len(arms[baseline]),
         "warnings": []}
     others = {name: document for name, document in every.items() if name != baseline}
     return head | {"baseline": baseline, "arms": others, "without_law": whys,
                    "multipliers": [documents.multiplier(one) for one in multipliers],
-                   "warnings": [*head["warnings"], *(f"{name} has no law of its own: {why}" for name, why in whys.items()),
-                                *shared]}
+                   "warnings": [*head["warnings"], *notes]}

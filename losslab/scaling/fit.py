@@ -8,7 +8,7 @@ import numpy as np
 from losslab.progress import Progress, counting, silent
 from losslab.scaling import terms
 from losslab.scaling.intervals import found as interval
-from losslab.scaling.law import Constants, Law
+from losslab.scaling.law import Law
 from losslab.scaling.table import Runs
 
 NAMES = ("E", "A", "B", "alpha", "beta")
@@ -64,10 +64,6 @@ class Fit:
         """`{"value", "low", "high"}` of what `ask` computes from a law."""
         draws = None if self.draws is None else ask(self.draws)
         return interval(float(ask(self.law)), draws, len(self.runs), len(NAMES))
-
-    def constants(self, name: str, source: str) -> Constants:
-        """This law under a name, for plans."""
-        return Constants(name, self.law, self.flops, source)
 
 
 def fit(runs: Runs, *, drop_highest: int = 0, resamples: int = RESAMPLES, seed: int = 0, leave_out: bool = True,

@@ -4,6 +4,8 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from losslab.config.numbers import check, shown
 from losslab.scaling.law import FLOPS_PER_PARAMETER, NAMED, Constants, Law
 from losslab.scaling.worth import DECADE, beyond
@@ -14,6 +16,7 @@ DEFAULT = "epoch"
 UTILIZATION = 0.4  # of the peak; 0.32 to 0.4 are usual at 124M to 355M parameters, 0.5 to 0.6 where all is tuned
 STEPS_PER_DECADE = 2
 FLOPS = (1e6, 1e32)
+LEAST, MOST = 1e-3, 1e30  # parameters or tokens of an optimum
 
 
 @dataclass(frozen=True)
@@ -194,7 +197,8 @@ def plan(law: Constants, *, flops: float | None = None, num_params: float | None
                          f"{' and '.join(named) or 'none'}")
     if flops is None:
         check(named[0], given[named[0]], 1, 1e18, "more than any model has" if num_params else "more than there are")
-        flops = float(law.law.flops_for(num_params=num_params, num_tokens=num_tokens))
+        with np.errstate(all="ignore"):
+            flops = float(law.law.flops_for(num_params=num_params, num_tokens=num_tokens))
         if not FLOPS[0] <= flops <= FLOPS[1]:
             raise ValueError(f"{named[0]} {given[named[0]]:g} is the best of a compute of {flops:.3g} FLOP by these "
                              f"constants, and a plan takes {FLOPS[0]:g} to {FLOPS[1]:g}")
@@ -203,7 +207,11 @@ def plan(law: Constants, *, flops: float | None = None, num_params: float | None
     if outside == "far" and not extrapolate:
         raise ValueError(f"{flops:.3g} FLOP lie more than a decade beyond the runs of {law.name} ({law.flops[0]:.2g} "
                          f"to {law.flops[1]:.2g} FLOP); --extrapolate plans there all the same")
-    best = law.law.optimum(flops)
+    with np.errstate(all="ignore"):
+        best = law.law.optimum(flops)
+    if not all(LEAST < amount < MOST for amount in best):
+        raise ValueError(f"{law.name} has no optimum at {flops:.3g} FLOP that could be trained: its best size would be "
+                         f"{best[0]:.3g} parameters; alpha or beta is near 0 in it")
     if num_params is not None:  # the number as it was given, without the rounding of the way there and back
         best = num_params, flops / (FLOPS_PER_PARAMETER * num_params)
     elif num_tokens is not None:

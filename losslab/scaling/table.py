@@ -12,7 +12,7 @@ import numpy as np
 
 from losslab.config.numbers import whole
 from losslab.scaling.law import FLOPS_PER_PARAMETER
-from losslab.untrusted import one_line, open_file, read_whole, shown
+from losslab.untrusted import TooLarge, descriptor, one_line, read_whole, shown
 from losslab.words import nearest
 
 NUMBERS = {  # what may stand in a column, and between which values
@@ -111,13 +111,15 @@ def columns(text: str | None) -> dict[str, str]:
     return found
 
 
-def read(path: str | Path, names: Mapping[str, str] | None = None, *, wanted: Sequence[str] = ()) -> Runs:
+def read(path: str | Path, names: Mapping[str, str] | None = None, *, wanted: Sequence[str] = (),
+         welcome: Sequence[str] = ()) -> Runs:  # fmt: skip
     """The runs of a CSV file, whose cells are parted by commas, semicolons, tabs or bars.
 
     Args:
         path: of the file, in UTF-8.
         names: of columns that are called otherwise, as from `columns`.
         wanted: further columns that are read: `arm`, `seed`, `unique_tokens`, `other_nll`.
+        welcome: those that are read where they are there.
 
     Raises:
         OSError: if it cannot be opened.
@@ -126,11 +128,11 @@ def read(path: str | Path, names: Mapping[str, str] | None = None, *, wanted: Se
     path = Path(path)
     if not path.exists():
         raise FileNotFoundError(f"there is no file or folder {path}; {HINT}")
-    with open_file(path) as file:
-        raw = read_whole(file, MOST_BYTES + 1)
-    if len(raw) > MOST_BYTES:
+    try:
+        raw = read_whole(descriptor(path, follow=True), MOST_BYTES)
+    except TooLarge:
         raise ValueError(f"{path} has more than {MOST_BYTES:,} bytes, which no table of {MOST_ROWS:,} runs has; give "
-                         "one row for each run")
+                         "one row for each run") from None
     try:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -150,6 +152,7 @@ def read(path: str | Path, names: Mapping[str, str] | None = None, *, wanted: Se
     doubled = [name for name in dict.fromkeys(header) if name and header.count(name) > 1]
     if doubled:
         raise ValueError(f"{path} has two columns called {one_line(doubled[0], 60)}; name them apart")
+    wanted = [*wanted, *(name for name in welcome if (names or {}).get(name, name) in header or name in (names or {}))]
     return from_rows(rows, names, wanted=wanted, source=str(path), header=header)
 
 
