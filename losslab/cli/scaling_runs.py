@@ -1,7 +1,7 @@
 """The runs that `scaling fit` reads, the fit that was asked for, and a plan as a document and as text."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from losslab.cli.speech import wrapped
@@ -42,18 +42,23 @@ def _of_runs(folder: Path, tell: Callable[[str], None]) -> Runs:
     from losslab.comparison.measured import num_params
 
     found = records.find([folder])
-    rows, lost = [], 0
+    rows, lost, texts = [], 0, set()
     for run in found:
         size, tokens = num_params(run), run.result.get("tokens")
         if run.status != "finished" or not size or not tokens or "nll" not in run.scores:
             lost += 1
             continue
+        texts.add((run.spec["corpus"].get("digest"), run.spec["corpus"].get("tokenizer")))
         rows.append({"num_params": size, "num_tokens": tokens, "nll": run.scores["nll"]["value"], "arm": run.loss,
                      "seed": run.seed})
     if lost:
         tell(f"note: {lost} of {len(found)} runs of {folder} have not finished, and are left out")
     several = len({row["arm"] for row in rows}) > 1
-    return tables.from_rows(rows, wanted=("arm", "seed") if several else (), source=str(folder))
+    read = tables.from_rows(rows, wanted=("arm", "seed") if several else (), source=str(folder))
+    if len(texts) < 2:
+        return read
+    return replace(read, notes=(*read.notes, f"these runs have {len(texts)} corpora or tokenizers, and nll of unlike "
+                                             "texts follows no common law"))
 
 
 def fitted(

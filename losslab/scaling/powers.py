@@ -14,7 +14,7 @@ from losslab.scaling.table import Runs
 RESOURCES = {"params": "num_params", "tokens": "num_tokens", "compute": "flops"}
 LEAST_VALUES = 3  # of the variable: three constants
 LOSS_RESAMPLES = 300
-FLOORS = 16  # of the other loss that are tried
+FLOORS = 12  # of the other loss that are tried
 
 
 @dataclass(frozen=True)
@@ -177,7 +177,7 @@ def loss_to_loss(runs: Runs, *, x0: float | None = None, resamples: int = LOSS_R
     floors = np.concatenate([[0.0], x.min() - np.geomspace(x.min(), 1e-3 * x.min(), FLOORS)[1:]])
     problems, solutions = _tried(runs, x, floors, progress)
     best = int(np.argmin([solution.objective for solution in solutions]))
-    near = np.linspace(floors[max(0, best - 1)], floors[min(best + 1, len(floors) - 1)], FLOORS // 2 + 2)[1:-1]
+    near = np.linspace(floors[max(0, best - 1)], floors[min(best + 1, len(floors) - 1)], FLOORS // 2 + 3)[1:-1]
     more, closer = _tried(runs, x, near, progress)
     order = np.argsort(np.concatenate([floors, near]), kind="stable")
     floors = np.concatenate([floors, near])[order]
