@@ -44,6 +44,18 @@ def test_outliers_decide(chinchilla):
         [495.7, 12846, 1.8913, 0.3493, 0.4530], rel=2e-4)
 
 
+def test_the_parabolas_of_chinchilla(chinchilla):
+    """Nine budgets: N grows as C^0.513 with that of 1e20, whose best size, 5.0e8, is none that was trained there."""
+    nine = [6e18, 1e19, 3e19, 6e19, 1e20, 3e20, 6e20, 1e21, 3e21]
+    found = isoflop.fit(chinchilla.without_highest(5), nine, resamples=50)
+    [outside] = [one for one in found.budgets if one.problem]
+    assert outside.flops == 1e20 and outside.best_params == pytest.approx(5.0e8, rel=0.01)
+    every = np.polyfit(np.log(nine), np.log([one.best_params for one in found.budgets]), 1)[0]
+    assert every == pytest.approx(0.513, abs=5e-4)
+    own = found.exponents["num_params"]
+    assert own["value"] == pytest.approx(0.5105, abs=5e-4) and own["low"] < 0.513 < own["high"]
+
+
 def test_the_law_of_repeated_data(real_data):
     found = table.read(real_data / "scaling" / "datablations_c4_fit182.csv",
                        table.columns("num_params=params,num_tokens=tokens,nll=loss"), wanted=("unique_tokens",))

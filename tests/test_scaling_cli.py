@@ -78,7 +78,8 @@ def test_laws_of_one_resource(table, capsys, form):
 
 def test_equal_compute_repeated_data_and_another_loss(tmp_path, capsys):
     path = tmp_path / "runs.csv"
-    rows = [(n, 1e15 / (6 * n) * c) for c in (1, 10, 100) for n in (2e6, 4e6, 8e6, 1.6e7, 3.2e7)]
+    sizes = [(c, n * c**0.5) for c in (1, 10, 100) for n in (1e6, 2e6, 4e6, 8e6, 1.6e7)]
+    rows = [(n, c * 1e15 / (6 * n)) for c, n in sizes]
     path.write_text("N,D,U,loss,other\n" + "".join(
         f"{n},{d},{d / (1 + i % 3)},{LAW.nll(n, d)},{LAW.nll(n, d) + 0.3}\n" for i, (n, d) in enumerate(rows)))
     names = "num_params=N,num_tokens=D,nll=loss,unique_tokens=U,other_nll=other"
@@ -88,6 +89,8 @@ def test_equal_compute_repeated_data_and_another_loss(tmp_path, capsys):
         found = told(capsys, "fit", str(path), "--columns", names, "--form", form, "--resamples", "60", "--out", page,
                      *floor)
         assert key in found and found["form"] == form and report.text(found)
+        if form == "isoflop":
+            assert found["forecasts"][0]["extrapolated"] == "outside" and len(found["budgets"]) == 3
 
 
 def test_a_folder_of_runs(tmp_path, capsys):

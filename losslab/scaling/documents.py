@@ -136,8 +136,9 @@ def power_law(found: PowerLaw, runs: Runs, form: str, budgets: Sequence[float] |
 
 
 def isoflop(found: IsoFlop, budgets: Sequence[float] | None = None) -> dict:
-    """The document of parabolas at equal compute."""
+    """The document of parabolas at equal compute; the best split is forecast a decade beyond them unless asked."""
     runs = found.runs
+    asked = budgets or [DECADE * max((one.flops for one in found.counted), default=1.0)]
     return {
         "form": "isoflop", "formula": FORMS["isoflop"], "source": runs.source, "num_points": len(runs),
         "fitted_from_flops": float(runs.flops.min()), "fitted_to_flops": float(runs.flops.max()),
@@ -150,7 +151,7 @@ def isoflop(found: IsoFlop, budgets: Sequence[float] | None = None) -> dict:
             "points": [{"num_params": float(n), "nll": float(y)} for n, y in
                        zip(one.num_params, one.nll, strict=True)],
         } for one in found.budgets],
-        "forecasts": [_best_of(found, flops) for flops in budgets or ()] if found.exponents else [],
+        "forecasts": [_best_of(found, flops) for flops in asked] if found.exponents else [],
         "warnings": list(found.warnings),
     }  # fmt: skip
 
