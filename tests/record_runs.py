@@ -34,9 +34,9 @@ def write_run(folder, loss="cross_entropy", seed=0, result=RESULT, lines=3, **op
     return records.read(folder)
 
 
-def refused(call, *arguments):
+def refused(call, *arguments, **named):
     with pytest.raises(ValueError) as refusal:
-        call(*arguments)
+        call(*arguments, **named)
     text = str(refusal.value)
     assert text.isprintable() and len(text) < 600, text
     return text

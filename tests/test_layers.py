@@ -40,8 +40,8 @@ NEVER = [
     ("training_loop", "web"), ("training_loop", "evaluate"),
     ("checkpoint", "objective"), ("generate", "objective"), ("model", "objective"),
 ]  # fmt: skip
-TORCH_FREE = ["config", "progress", "signals", "records", "stats", "units", "comparison", "report", "formula",
-              "lesson", "cli"]
+TORCH_FREE = ["config", "progress", "signals", "records", "stats", "units", "scaling.documents", "scaling.plan",
+              "scaling.counts", "comparison", "report", "formula", "lesson", "cli"]
 CORE = {"torch", "numpy", "safetensors"}  # all that layers 0 to 5 import at the top of a file
 EXTRAS = {"datasets", "transformers", "huggingface_hub", "lm_eval"}
 APART = {"kernels/triton_rows.py": {"triton"},  # imported when a kernel is first used

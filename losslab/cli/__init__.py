@@ -17,6 +17,7 @@ from losslab.cli import (  # noqa: F401  (each adds its commands)
     mistakes,
     noise,
     records,
+    scaling,
     studies,
     training,
     tuning,

@@ -1,0 +1,153 @@
+r"""The compute multiplier: how much compute the baseline needs for the nll that another arm has.
+
+At a rung (N, D) the difference d of the two arms is taken seed by seed. The baseline's law says what compute is worth
+there: its loss with m times the compute, spent at the same ratio of tokens to parameters, is
+$L(N\sqrt m, D\sqrt m)$, and the multiplier solves $L(N\sqrt m, D\sqrt m) - L(N, D) = d$. So a law that is a little off
+in its level does no harm: only its slope counts.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from losslab.progress import Progress, silent
+from losslab.scaling.exchange import LEAST_RUNGS, exchange, solve, some
+from losslab.scaling.intervals import LEVEL
+from losslab.scaling.law import Law
+from losslab.scaling.table import Runs
+from losslab.scaling.trend import DRAWS, trend, without_smallest
+from losslab.scaling.worth import DECADE, Worth, times
+
+GRID = 25  # computes of the band
+
+
+@dataclass(frozen=True)
+class Multiplier:
+    """An arm against the baseline, over all rungs.
+
+    Args:
+        rungs: one for each size and number of tokens that both have, by compute.
+        trend: the trend at the computes that were asked for.
+        band: the trend from the smallest rung to the farthest compute that was asked for, for a chart.
+        reason: why there is no trend; empty where there is one.
+        paired: whether differences are of the same seeds.
+        warnings: sentences on what makes it doubtful.
+    """
+
+    arm: str
+    baseline: str
+    rungs: tuple[Worth, ...]
+    trend: tuple[Worth, ...] = ()
+    band: tuple[Worth, ...] = ()
+    reason: str = ""
+    paired: bool = True
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def headline(self) -> str:
+        """One sentence: the largest rung, and the forecast farthest out."""
+        parts = [one.sentence for one in (*self.rungs[-1:], *self.trend[-1:])]
+        if self.reason and self.reason != self.rungs[-1].reason:
+            parts.append(f"no forecast: {self.reason}")
+        return f"{self.arm}: {'; '.join(parts)}"
+
+
+def compare(runs: Runs, baseline: str, *, at: Sequence[float] | None = None, laws: Law | None = None,
+            reason: str = "", progress: Progress = silent) -> list[Multiplier]:  # fmt: skip
+    """The compute multiplier of each arm of a table.
+
+    Args:
+        runs: with arms; with seeds, rungs are compared seed by seed.
+        baseline: the arm that others are compared with.
+        at: computes to forecast at; a decade beyond the largest rung unless given.
+        laws, reason: what `exchange.exchange` gives for the baseline, or why it gives nothing; found here unless given.
+        progress: is told how many refits are done.
+
+    Raises:
+        ValueError: for an unknown baseline, a seed twice at one rung, or arms that share no rung with the baseline.
+    """
+    arms = runs.by_arm()
+    if baseline not in arms or len(arms) < 2:
+        raise ValueError(f"the baseline {baseline} and an arm to compare are needed, and {runs.source} has the arms "
+                         f"{', '.join(arms)}")
+    base = arms[baseline]
+    if laws is None and not reason:
+        laws, reason = exchange(base, progress=progress)
+    return [_arm(name, own, baseline, base, laws, reason, at) for name, own in arms.items() if name != baseline]
+
+
+def _arm(name: str, own: Runs, baseline: str, base: Runs, laws: Law | None, reason: str, at) -> Multiplier:
+    pairs = _pairs(name, own, base)
+    paired = bool(own.seeds and base.seeds)
+    if not pairs:
+        raise ValueError(f"{name} and the baseline {baseline} share no size with the same number of tokens; give both "
+                         "the same rungs")
+    rng = np.random.default_rng(0)
+    rungs = [_rung(*pair, laws, reason, rng) for pair in pairs]
+    found = Multiplier(name, baseline, tuple(rungs), paired=paired)
+    top = max(rung.flops for rung in rungs)
+    computes = len({round(math.log(rung.flops), 3) for rung in rungs})
+    if laws is None:
+        return replace(found, reason=reason)
+    if computes < LEAST_RUNGS:
+        return replace(found, reason=f"a trend takes at least {LEAST_RUNGS} rungs of unlike compute, and there "
+                                     f"{'is' if computes == 1 else 'are'} {computes}")
+    asked = [DECADE * top] if at is None else list(at)
+    ends = [*asked, *(rung.flops for rung in rungs)]
+    grid = list(np.geomspace(min(ends), max(ends), GRID))
+    line = trend(pairs, laws, asked + grid, rng)
+    return replace(found, trend=tuple(line[: len(asked)]), band=tuple(line[len(asked) :]),
+                   warnings=tuple(without_smallest(pairs, laws, line[: len(asked)], rng)))
+
+
+# --- one rung ------------------------------------------------------------------------------------
+
+def _pairs(name: str, own: Runs, base: Runs) -> list[tuple]:
+    """Size, tokens, differences (of pairs, or one of the two means) and the variance of their mean, by compute."""
+    cells: dict[tuple, tuple] = {}
+    for which, runs in enumerate((own, base)):
+        seeds = runs.seeds or tuple(f"row {i}" for i in range(len(runs)))
+        for size, tokens, seed, nll in zip(runs.num_params, runs.num_tokens, seeds, runs.nll, strict=True):
+            cell = cells.setdefault((size, tokens), ({}, {}))[which]
+            if seed in cell:
+                whose = "the baseline" if which else name
+                raise ValueError(f"{runs.source} has two runs of seed {seed} for {whose} at {size:g} parameters and "
+                                 f"{tokens:g} tokens; leave one out")
+            cell[seed] = nll
+    found = []
+    for (size, tokens), (mine, theirs) in sorted(cells.items(), key=lambda item: (item[0][0] * item[0][1], item[0][0])):
+        if own.seeds and base.seeds:
+            d = np.array([mine[seed] - theirs[seed] for seed in mine if seed in theirs])
+            if d.size:
+                found.append((size, tokens, d.mean(), d.var(ddof=1) / len(d) if len(d) > 1 else None, len(d) - 1,
+                              len(d)))
+        elif mine and theirs:
+            a, b = np.array(list(mine.values())), np.array(list(theirs.values()))
+            va, vb = (x.var(ddof=1) / len(x) if len(x) > 1 else None for x in (a, b))
+            if va is None or vb is None or va + vb == 0:
+                variance, free = None, 0
+            else:  # Welch
+                variance = va + vb
+                free = variance**2 / (va**2 / (len(a) - 1) + vb**2 / (len(b) - 1))
+            found.append((size, tokens, a.mean() - b.mean(), variance, free, min(len(a), len(b))))
+    return found
+
+
+def _rung(size, tokens, mean, variance, free, seeds, laws: Law | None, reason: str, rng) -> Worth:
+    flops = 6 * size * tokens
+    about = {"num_params": float(size), "num_tokens": float(tokens), "seeds": int(seeds), "difference": float(mean)}
+    if laws is None:
+        return Worth(flops, None, None, None, reason, **about)
+    value = float(solve(laws.at(slice(0, 1)), size, tokens, np.array([mean]))[0])
+    if variance is None:
+        return Worth(flops, value, None, None, f"one seed shows no spread ({times(value)} without an interval)"
+                     if seeds < 2 else "these runs show no spread", **about)
+    from scipy.special import stdtrit
+
+    # student's t for the seeds, and for each draw another law of the baseline
+    drawn = mean + math.sqrt(variance) * stdtrit(free, rng.uniform(size=DRAWS))
+    worth = solve(some(laws, DRAWS, rng), size, tokens, drawn)
+    low, high = np.quantile(worth, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], method="nearest")
+    return Worth(flops, value, float(low), float(high), **about)

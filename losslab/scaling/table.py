@@ -1,0 +1,253 @@
+"""Runs of a table: how large each model was, how much it read, and its nll."""
+
+import csv
+import io
+import itertools
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from losslab.config.numbers import whole
+from losslab.scaling.law import FLOPS_PER_PARAMETER
+from losslab.untrusted import TooLarge, descriptor, one_line, read_whole, shown
+from losslab.words import nearest
+
+NUMBERS = {  # what may stand in a column, and between which values
+    "num_params": (1.0, 1e15, "parameters of a model"), "num_tokens": (1.0, 1e17, "tokens that it was trained on"),
+    "flops": (1.0, 1e32, "compute"), "nll": (1e-6, 1e3, "nats per token"),
+    "unique_tokens": (1.0, 1e17, "tokens before they repeat"), "other_nll": (1e-6, 1e3, "nats per token"),
+}  # fmt: skip
+WORDS = ("arm", "seed")
+NAMES = (*NUMBERS, *WORDS)
+MOST_ROWS = 5_000
+MOST_BYTES = 2**25
+DELIMITERS = ",;\t|"
+HINT = "a table has a column for each of num_params, num_tokens and nll, and a row for each run"
+
+
+@dataclass(frozen=True)
+class Runs:
+    """Runs, a number of each array for each.
+
+    Args:
+        num_params: `[runs]`.
+        num_tokens: `[runs]`, with repetitions.
+        nll: `[runs]`, nats per token.
+        arms: `[runs]`, names; empty where the table is of one arm.
+        seeds: `[runs]`, as text; empty where there are none.
+        more: `unique_tokens` and `other_nll`, where asked for.
+        source: what the table is called in sentences.
+        notes: sentences on what was found in it.
+    """
+
+    num_params: np.ndarray
+    num_tokens: np.ndarray
+    nll: np.ndarray
+    arms: tuple[str, ...] = ()
+    seeds: tuple[str, ...] = ()
+    more: Mapping[str, np.ndarray] = field(default_factory=dict)
+    source: str = "the table"
+    notes: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.nll)
+
+    @property
+    def flops(self) -> np.ndarray:
+        return FLOPS_PER_PARAMETER * self.num_params * self.num_tokens
+
+    def only(self, chosen: np.ndarray) -> "Runs":
+        """The runs that a mask or a list of numbers chooses."""
+        which = np.arange(len(self))[chosen]
+        return Runs(
+            self.num_params[which], self.num_tokens[which], self.nll[which],
+            tuple(self.arms[i] for i in which) if self.arms else (),
+            tuple(self.seeds[i] for i in which) if self.seeds else (),
+            {name: values[which] for name, values in self.more.items()}, self.source, self.notes,
+        )
+
+    def by_arm(self) -> dict[str, "Runs"]:
+        """Arm -> its runs, in the order of the table; all under one empty name where there are no arms."""
+        if not self.arms:
+            return {"": self}
+        names = np.array(self.arms, dtype=object)
+        return {name: self.only(names == name) for name in dict.fromkeys(self.arms)}
+
+    def without_highest(self, count: int) -> "Runs":
+        """Without the `count` runs of the highest nll.
+
+        Raises:
+            ValueError: where that many are not there.
+        """
+        if not 0 <= count < len(self):
+            raise ValueError(f"{self.source} has {len(self)} runs, so the {count} of the highest nll cannot be left "
+                             "out; choose a smaller number")
+        return self.only(np.sort(np.argsort(self.nll, kind="stable")[: len(self) - count]))
+
+
+def columns(text: str | None) -> dict[str, str]:
+    """Name here -> name in the table, of `num_params=N,nll=loss`.
+
+    Raises:
+        ValueError: for what is not written like that, or a name that means nothing here.
+
+    Example:
+        >>> columns("num_params=Model Size, nll=loss")
+        {'num_params': 'Model Size', 'nll': 'loss'}
+    """
+    found: dict[str, str] = {}
+    for part in (text or "").split(",") if text else ():
+        name, equals, column = (piece.strip() for piece in part.partition("="))
+        if not equals or not column:
+            raise ValueError(f"--columns takes pairs such as num_params=N,num_tokens=D,nll=loss, got {shown(part)}")
+        if name not in NAMES:
+            raise ValueError(f"--columns has no {shown(name)}{nearest(name, NAMES)}; it maps {', '.join(NAMES)}")
+        if name in found:
+            raise ValueError(f"--columns names {name} twice; give each once")
+        found[name] = column
+    return found
+
+
+def read(path: str | Path, names: Mapping[str, str] | None = None, *, wanted: Sequence[str] = (),
+         welcome: Sequence[str] = ()) -> Runs:  # fmt: skip
+    """The runs of a CSV file, whose cells are parted by commas, semicolons, tabs or bars.
+
+    Args:
+        path: of the file, in UTF-8.
+        names: of columns that are called otherwise, as from `columns`.
+        wanted: further columns that are read: `arm`, `seed`, `unique_tokens`, `other_nll`.
+        welcome: those that are read where they are there.
+
+    Raises:
+        OSError: if it cannot be opened.
+        ValueError: if it is no table of runs; names the row and the column.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise FileNotFoundError(f"there is no file or folder {path}; {HINT}")
+    try:
+        raw = read_whole(descriptor(path, follow=True), MOST_BYTES)
+    except TooLarge:
+        raise ValueError(f"{path} has more than {MOST_BYTES:,} bytes, which no table of {MOST_ROWS:,} runs has; give "
+                         "one row for each run") from None
+    try:
+        text = raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is not UTF-8 text (byte {error.start}); save it as CSV in UTF-8") from None
+    if "\0" in text:
+        raise ValueError(f"{path} holds a NUL (sign {text.index(chr(0)):,}), so it is no CSV file")
+    lines = text.lstrip().partition("\n")[0]
+    delimiter = max(DELIMITERS, key=lines.count)
+    try:
+        reader = csv.DictReader(io.StringIO(text.lstrip(), newline=""), delimiter=delimiter, strict=True,
+                                skipinitialspace=True)
+        header = [(name or "").strip() for name in reader.fieldnames or ()]
+        reader.fieldnames = header
+        rows = list(itertools.islice((row for row in reader if any(map(_filled, row.values()))), MOST_ROWS + 1))
+    except csv.Error as error:
+        raise ValueError(f"{path} cannot be read as CSV: {error}") from None
+    doubled = [name for name in dict.fromkeys(header) if name and header.count(name) > 1]
+    if doubled:
+        raise ValueError(f"{path} has two columns called {one_line(doubled[0], 60)}; name them apart")
+    wanted = [*wanted, *(name for name in welcome if (names or {}).get(name, name) in header or name in (names or {}))]
+    return from_rows(rows, names, wanted=wanted, source=str(path), header=header)
+
+
+def _filled(cell) -> bool:
+    return bool(cell) and (not isinstance(cell, str) or bool(cell.strip()))
+
+
+def from_rows(rows: Iterable[Mapping], names: Mapping[str, str] | None = None, *, wanted: Sequence[str] = (),
+              source: str = "the table", header: Sequence[str] | None = None) -> Runs:  # fmt: skip
+    """Rows of cells, text or numbers, as runs; columns that are not asked for are ignored.
+
+    Raises:
+        ValueError: naming the row and the column that are wrong.
+
+    Example:
+        >>> from_rows([{"num_params": 1e6, "num_tokens": "2e7", "nll": "3.5"}]).nll.tolist()
+        [3.5]
+    """
+    rows = list(rows)
+    called = {name: name for name in NAMES} | dict(names or {})
+    if not rows:
+        raise ValueError(f"{source} has no runs; {HINT}")
+    if len(rows) > MOST_ROWS:
+        raise ValueError(f"{source} has more than {MOST_ROWS:,} rows; a fit is of runs, so give one row for each run")
+    header = list(rows[0]) if header is None else header
+    needed = ["num_params", "num_tokens", "nll", *wanted]
+    given = set(names or {})
+    if "num_tokens" not in given and called["flops"] in header and ("flops" in given or "num_tokens" not in header):
+        needed[1] = "flops"  # then D = C / 6 N
+    for name in needed:
+        if called[name] not in header:
+            raise ValueError(_absent(name, called[name], header, source))
+    cells = {name: [_cell(name, called[name], row, number, source) for number, row in enumerate(rows, 1)]
+             for name in needed}
+    if "flops" in cells:
+        cells["num_tokens"] = [flops / (FLOPS_PER_PARAMETER * size)
+                               for flops, size in zip(cells["flops"], cells["num_params"], strict=True)]
+    more = {name: np.array(cells[name]) for name in ("unique_tokens", "other_nll") if name in cells}
+    arms, seeds = tuple(cells.get("arm", ())), tuple(cells.get("seed", ()))
+    found = Runs(np.array(cells["num_params"]), np.array(cells["num_tokens"]), np.array(cells["nll"]), arms, seeds,
+                 more, source)
+    return Runs(found.num_params, found.num_tokens, found.nll, arms, seeds, more, source, tuple(_notes(found, rows)))
+
+
+def _absent(name: str, column: str, header: Sequence[str], source: str) -> str:
+    have = ", ".join(one_line(each, 30) for each in header[:12] if each) or "none"
+    hint = f"--columns {name}=NAME says which it is" if column == name else "that is what --columns asks for"
+    near = nearest(column, [each for each in header if each])
+    return f"{source} has no column {one_line(column, 60)}{near} ({hint}); its columns are {have}"
+
+
+def _cell(name: str, column: str, row: Mapping, number: int, source: str):
+    cell = row.get(column)
+    if None in row:
+        raise ValueError(f"{source}, row {number} has more cells than the header; put text with delimiters in quotes")
+    where = f"{source}, row {number}: {one_line(column, 60)}"
+    if name in WORDS:
+        if not _filled(cell) and cell != 0:
+            raise ValueError(f"{where} is empty; give each run its {name}")
+        return one_line(str(cell), 200)
+    low, high, meaning = NUMBERS[name]
+    value = _number(cell)
+    if value is None or not math.isfinite(value):
+        hint = "; write a point, and no comma" if isinstance(cell, str) and "," in cell else ""
+        raise ValueError(f"{where} must be a number ({meaning}), got {shown(cell)}{hint or '; or leave the run out'}")
+    if not low <= value <= high:
+        raise ValueError(f"{where} must lie between {low:g} and {high:g} ({meaning}), got {value:g}")
+    return value
+
+
+def _number(cell) -> float | None:
+    """`1e6`, `124M` or a number; None for what is none."""
+    if isinstance(cell, bool) or not isinstance(cell, str | int | float) or (isinstance(cell, str) and len(cell) > 80):
+        return None
+    try:
+        return float(cell)
+    except (ValueError, OverflowError):
+        pass
+    try:
+        return float(whole(cell))
+    except (ValueError, OverflowError):
+        return None
+
+
+def _notes(runs: Runs, rows: Sequence[Mapping]) -> Iterable[str]:
+    keys = list(zip(runs.num_params, runs.num_tokens, runs.nll, runs.arms or itertools.repeat(""),
+                    runs.seeds or itertools.repeat(""), *runs.more.values(), strict=False))
+    if copies := len(keys) - len(set(keys)):
+        yield (f"{copies} of {len(keys)} rows repeat an earlier one in all that is read; they count as runs, so take "
+               "them out if they are copies: copies make intervals too narrow")
+    for column in ("arm", "loss", "arms"):
+        if not runs.arms and len({str(row.get(column)) for row in rows}) > 1 and not _is_numeric(rows, column):
+            yield (f"the column {column} names several arms, and one law is fitted to all of them; --arms {column} "
+                   "fits each apart and compares them")
+
+
+def _is_numeric(rows: Sequence[Mapping], column: str) -> bool:
+    return all(_number(row.get(column)) is not None for row in rows)

@@ -1,0 +1,127 @@
+"""What an arm is worth in the baseline's compute: a known multiplier is found again, too little gives no verdict."""
+
+import math
+
+import numpy as np
+import pytest
+from record_runs import refused
+from scaling_tables import LAW, SIZES, pair, runs
+
+from losslab.scaling import arms, exchange
+from losslab.scaling.law import Law
+from losslab.scaling.multiplier import compare
+from losslab.scaling.table import Runs
+from losslab.scaling.worth import Worth, beyond
+
+KNOWN = Law(*(np.atleast_1d(getattr(LAW, name)) for name in LAW.__dataclass_fields__))  # one law, no refits of it
+
+
+@pytest.mark.parametrize("m", [0.01, 0.8, 1.0, 1.07, 30.0])
+def test_the_difference_that_a_multiplier_makes_gives_it_back(m):
+    size, tokens = 6e4, 6e5
+    difference = LAW.scaled(m).nll(size, tokens) - LAW.nll(size, tokens)
+    assert exchange.solve(KNOWN, size, tokens, np.array([difference]))[0] == pytest.approx(m, rel=1e-9)
+
+
+def test_a_loss_below_the_floor_is_worth_more_than_any_compute():
+    ends = exchange.solve(KNOWN.at([0, 0]), 6e4, 6e5, np.array([LAW.E - LAW.nll(6e4, 6e5) - 0.1, 1e4]))
+    assert ends.tolist() == [math.inf, 0.0]
+    [found] = compare(pair(1e6, seeds=3), "baseline", laws=KNOWN)
+    assert "worth more than 10,000 times" in found.rungs[-1].sentence and found.rungs[-1].verdict == "worth more"
+
+
+def test_the_intervals_hold_a_known_multiplier():
+    """With the exchange rate known; benchmarks/scaling_coverage.py fits it, too."""
+    held, ahead, studies = 0, 0, 20
+    for study in range(studies):
+        [found] = compare(pair(1.1, seed=study, seeds=3), "baseline", laws=KNOWN)
+        held += sum(one.low <= 1.1 <= one.high for one in found.rungs)
+        ahead += found.trend[0].low <= 1.1 <= found.trend[0].high
+    assert 0.90 < held / (8 * studies) < 1 and ahead >= 17  # 95 % of each are due
+
+
+def test_a_known_multiplier_is_found_with_a_fitted_law():
+    document = arms.fit(pair(1.2, seeds=3, seed=1), resamples=200)
+    [found] = document["multipliers"]
+    assert document["baseline"] == "baseline" and set(document["arms"]) == {"candidate"}
+    assert sum(rung["low"] < 1.2 < rung["high"] for rung in found["rungs"]) >= 6  # of 8, 95 % of which are due
+    assert {rung["verdict"] for rung in found["rungs"][:6]} == {"worth more"}
+    ahead = found["forecasts"][0]
+    assert ahead["low"] < 1.2 < ahead["high"] and ahead["high"] / ahead["low"] < 1.2
+    assert ahead["extrapolated"] == "outside" and ahead["flops"] == pytest.approx(10 * 6 * 5e5 * 2e7)
+    assert found["headline"].startswith("candidate: worth 1.") and "extrapolated" in found["headline"]
+
+
+def test_an_arm_that_is_the_baseline_shows_no_difference():
+    [found] = compare(pair(1.0, seeds=3, seed=3), "baseline", laws=KNOWN)
+    verdicts = [one.verdict for one in (*found.rungs, *found.trend)]
+    assert verdicts.count("no difference shown") >= 8 and found.trend[0].verdict == "no difference shown"
+
+
+def test_too_little_to_tell_is_said():
+    for few, why in ((pair(1.3, sizes=(6e4,), ratios=(20,), seeds=3), "at least 6 runs of 3 sizes"),
+                     (pair(1.3, sizes=SIZES[:2], seeds=3), "has 12 runs of 2 sizes"),
+                     (pair(1.3, sizes=SIZES[:3], ratios=(20,), seeds=3), "about 20 tokens per parameter")):
+        [found] = compare(few, "baseline")
+        assert {one.verdict for one in found.rungs} == {"cannot tell"} and not found.trend
+        assert found.headline.count(why) == 1 and "cannot tell at" in found.headline
+    [found] = compare(pair(1.3), "baseline", laws=KNOWN)  # one seed
+    assert {one.verdict for one in found.rungs} == {"cannot tell"} and "one seed" in found.rungs[0].sentence
+    [found] = compare(pair(1.3, sizes=SIZES[:2], ratios=(20,), seeds=3), "baseline", laws=KNOWN)
+    assert "at least 3 rungs of unlike compute, and there are 2" in found.headline and found.rungs[0].low > 1
+
+
+def test_three_rungs_hardly_carry_a_forecast():
+    widths = {}
+    for rungs in (3, 6):
+        sizes = np.geomspace(2e4, 5e5, rungs)
+        [found] = compare(pair(1.1, sizes=sizes, ratios=(20,), seeds=3, seed=1), "baseline", laws=KNOWN)
+        widths[rungs] = math.log(found.trend[0].high / found.trend[0].low)
+    assert widths[3] > 3 * widths[6]
+
+
+def test_one_ratio_of_tokens_to_parameters_is_enough_for_what_compute_is_worth():
+    [found] = compare(pair(1.2, sizes=(*SIZES, 1.5e6), ratios=(20,), seeds=3), "baseline")
+    assert all(one.low < 1.2 < one.high for one in found.rungs) and found.trend[0].low < 1.2 < found.trend[0].high
+
+
+def test_a_trend_that_bends_widens_the_forecast_and_is_said():
+    sizes = np.geomspace(2e4, 2e6, 12)
+    some = pair(1.1, noise=1e-3, seeds=3, sizes=sizes)
+    first = (np.array(some.arms) == "candidate") & (some.num_params == sizes[0])
+    off = Runs(some.num_params, some.num_tokens, np.where(first, 0.99, 1) * some.nll, some.arms, some.seeds)
+    [straight], [bent] = (compare(each, "baseline", laws=KNOWN) for each in (some, off))
+    assert not straight.warnings and "without the smallest size the forecast at" in bent.warnings[0]
+    assert math.log(bent.trend[0].high / bent.trend[0].low) > 2 * math.log(
+        straight.trend[0].high / straight.trend[0].low)
+
+
+def test_without_seeds_the_arms_are_compared_by_welch():
+    some = pair(1.2, seeds=3)
+    loose = Runs(some.num_params, some.num_tokens, some.nll, some.arms)
+    [paired], [other] = (compare(each, "baseline", laws=KNOWN) for each in (some, loose))
+    assert paired.paired and not other.paired
+    assert [one.value for one in other.rungs] == pytest.approx([one.value for one in paired.rungs])
+    assert other.rungs[0].seeds == 3 and other.rungs[0].low < 1.2 < other.rungs[0].high
+
+
+def test_tables_that_cannot_be_compared():
+    some = pair(1.2)
+    assert "two runs of seed 0" in refused(
+        compare, Runs(*(np.concatenate([x, x]) for x in (some.num_params, some.num_tokens, some.nll)),
+                      some.arms * 2, some.seeds * 2), "baseline", laws=KNOWN)
+    apart = Runs(np.where(np.array(some.arms) == "baseline", 1, 3) * some.num_params, some.num_tokens, some.nll,
+                 some.arms, some.seeds)
+    assert "share no size" in refused(compare, apart, "baseline", laws=KNOWN)
+    assert "did you mean baseline?" in refused(arms.fit, some, "basline")
+    assert "the baseline  and an arm" in refused(compare, runs(), "")
+
+
+def test_sentences_and_verdicts():
+    assert Worth(1e13, 1.07, 1.02, 1.12).sentence == "worth 1.07 times the compute [1.02, 1.12] at 10^13 FLOP"
+    assert Worth(1e14, 1.0, 0.9, 1.1).sentence == "no difference shown at 10^14 FLOP (1.00 [0.90, 1.10])"
+    assert Worth(1e14, 0.8, 0.7, 0.9, extrapolated="outside").sentence.endswith("at 10^14 FLOP, extrapolated")
+    wide = Worth(1e14, 1.1, 0.3, 4.0)
+    assert wide.verdict == "cannot tell" and "[0.30, 4.00] is too wide" in wide.sentence
+    assert [beyond(c, 1e10, 1e12) for c in (1e10, 1e12, 5e12, 1e13, 2e13, 1e9, 5e8)] == [
+        "", "", "outside", "outside", "far", "outside", "far"]
