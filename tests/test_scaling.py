@@ -143,6 +143,7 @@ def test_the_interval_of_few_runs_is_that_of_student():
     assert (high - low) / 2 == pytest.approx(half, rel=0.06)
 
 
+@pytest.mark.slow
 def test_the_intervals_hold_the_optimum_of_most_studies():
     """benchmarks/scaling_coverage.py has the large ones."""
     held = 0
@@ -155,6 +156,7 @@ def test_the_intervals_hold_the_optimum_of_most_studies():
 
 # --- what is doubtful, and what is refused --------------------------------------------------------
 
+@pytest.mark.slow
 def test_a_fit_at_its_bounds_says_so():
     def warned(nll, **design):
         some = runs(**design)
@@ -169,6 +171,7 @@ def test_a_fit_at_its_bounds_says_so():
     assert "upper bound 3" in steep["alpha"]
 
 
+@pytest.mark.slow
 def test_a_smallest_rung_off_the_law_is_noticed():
     some = runs(noise=0.002, seeds=3, sizes=(*SIZES, 1.5e6))
     off = table.Runs(some.num_params, some.num_tokens, np.where(some.num_params == 2e4, 1.1, 1) * some.nll)

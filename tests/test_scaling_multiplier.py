@@ -30,6 +30,7 @@ def test_a_loss_below_the_floor_is_worth_more_than_any_compute():
     assert "worth more than 10,000 times" in found.rungs[-1].sentence and found.rungs[-1].verdict == "worth more"
 
 
+@pytest.mark.slow
 def test_the_intervals_hold_a_known_multiplier():
     """With the exchange rate known; benchmarks/scaling_coverage.py fits it, too."""
     held, ahead, studies = 0, 0, 20
