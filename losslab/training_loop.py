@@ -11,7 +11,7 @@ from losslab import machine, optim, parallel
 from losslab.config import IGNORE_INDEX, TrainConfig
 from losslab.fused import linear_loss
 from losslab.kernels import products
-from losslab.model import LanguageModel
+from losslab.model import LanguageModel, segments
 from losslab.objective import Objective, check_targets
 
 # what `linear_loss` says of each token -> the name of its mean over the valid tokens of a step
@@ -87,8 +87,9 @@ def train(
 
     Args:
         model: whose weights are trained; of it, `model(tokens)`, `lm_head` and `config.num_positions` are used.
-        batches: update number -> `(tokens, targets)`, arrays of ids `[batch, seq]`; a pure function, so nothing of
-            the data needs saving. Under `torchrun` each process gives its own share of the batch.
+        batches: update number -> `(tokens, targets)`, arrays of ids `[batch, seq]`, and perhaps the document of each
+            token, `[batch, seq]`, where documents attend to themselves alone; a pure function, so nothing of the data
+            needs saving. Under `torchrun` each process gives its own share of the batch.
         on_step: called after each update; a true answer stops the loop there.
         seed: of dropout, drawn anew for each update so that a resumed run repeats it.
         start_tokens: valid targets before `start_step`.
@@ -141,18 +142,23 @@ def accumulate(
 ) -> tuple[float, dict[str, float], int]:
     """Gradients of one update, over its micro-batches and ranks; sums of the objective and, where asked, of what is
     observed, and the valid tokens."""
-    tokens, targets = (torch.as_tensor(part) for part in batch)
+    tokens, targets, documents = (None if part is None else torch.as_tensor(part) for part in (*batch, None)[:3])
     asked = tuple(OBSERVED) if observe else ()
     sums = torch.zeros(1 + len(asked), dtype=torch.float64, device=device)
     valid = check_targets(targets, model.lm_head.shape[0])  # here and not on the device, which would be waited for
     count = parallel.sum(torch.tensor(float(valid), dtype=torch.float64), device).item()
     size = config.micro_batch_size or len(tokens)
-    for x, y in zip(tokens.split(size), targets.split(size), strict=True):
+    of_documents = [None] * -(-len(tokens) // size) if documents is None else documents.split(size)
+    for x, y, of in zip(tokens.split(size), targets.split(size), of_documents, strict=True):
         x, y, num_valid = x.to(device), y.to(device), int((y != IGNORE_INDEX).sum())
+        of = None if of is None else of.to(device)
         dtype = config.dtype if config.dtype != "auto" else "float32"
         with products.numerics(config.numerics), machine.autocast(device.type, dtype):
+            hidden = model(x) if of is None else model(x, **segments.placed(of))
+            if of is not None and not objective.scored_alone:  # a loss that sees rows sees one document in each
+                hidden, y = segments.apart(hidden, y, of)
             total, _, statistics = linear_loss(
-                model(x), model.lm_head, y, objective, vocabulary=vocabulary, observe=asked, num_valid=num_valid
+                hidden, model.lm_head, y, objective, vocabulary=vocabulary, observe=asked, num_valid=num_valid
             )
         # by the valid tokens of the whole step, not a mean of means: that would favor the short micro-batches
         (total / max(count, 1)).backward()

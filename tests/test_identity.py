@@ -70,7 +70,7 @@ def test_a_setting_in_the_identity_makes_another_digest_and_one_outside_does_not
     }
     assert configuration.instead() == {
         "loss", "start", "train.num_tokens", "train.num_steps", "data.corpus", "data.tokenizer", "data.val_bytes",
-        "data.tune_bytes", "data.max_bytes", "data.curriculum_model", "train.min_learning_rate_ratio",
+        "data.tune_bytes", "data.max_bytes", "data.template", "data.curriculum_model", "train.min_learning_rate_ratio",
     }
 
 
@@ -91,7 +91,8 @@ def _changed(config, name, value):
               "train.micro_batch_size": 4, "train.seq_len": 64, "train.optimizer": "muon", "train.schedule": "linear",
               "train.initial_batch_size": 2, "train.batch_warmup_steps": 5, "model.n_embd": 2 * 96,
               "train.batch_size": 16,
-              "model.init_seed": 0, "data.seed": 0, "data.curriculum": "length", "data.pacing": "linear"}
+              "model.init_seed": 0, "data.seed": 0, "data.curriculum": "length", "data.pacing": "linear",
+              "data.packing": "padded", "data.too_long": "leave_out"}
     other = others.get(name, not value if isinstance(value, bool) else value / 2 or 0.25 if isinstance(value, float)
                        else value + 1 if isinstance(value, int) else None)
     return override(config, checks.nested({name: other, **TOGETHER.get(name, {})}, "the test"))

@@ -24,10 +24,10 @@ LAYERS = {
     6: "running",
     5: "experiment",
     4: "training_loop evaluate hub anatomy start",
-    3: "fused checkpoint instruct generate report",
+    3: "fused checkpoint generate report",
     2: "objective comparison model",
     1: "lossfile corpus records scaling optim kernels",
-    0: "losses transforms formula config machine progress processes tokenizer tensors tables tales stats units"
+    0: "losses transforms formula instruct config machine progress processes tokenizer tensors tables tales stats units"
        " prediction signals trackers",
     -1: "escaping grammar parallel",
     -2: "untrusted",

@@ -26,6 +26,7 @@ DEFAULTS: dict[str, object] = {
     "train.initial_batch_size": 0, "train.batch_warmup_steps": 0,
     "data.curriculum": "", "data.hardest_first": False, "data.pacing": "linear", "data.pacing_start": 0.1,
     "data.pacing_end": 0.5, "data.pacing_stairs": 5,
+    "data.mask_prompts": True, "data.packing": "auto", "data.too_long": "truncate",
     "evaluate.tune_tokens": 32_768, "evaluate.split": "val", "evaluate.stride": 0,
 }  # fmt: skip
 

@@ -19,6 +19,7 @@ DIGEST = "the digest of the corpus: of the text of every split, and of the vocab
 WATCHED = "scores in the log alone"
 
 CURRICULA, PACINGS = ("", "length", "nll"), ("linear", "step")
+PACKINGS, TOO_LONG = ("auto", "stream", "packed", "padded"), ("truncate", "leave_out")
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,15 @@ class DataConfig:
     """Size of the tune split where the corpus does not fix it, in bytes of whole documents."""
     max_bytes: int = instead(20_000_000, DIGEST)
     """How much of an endless or streamed corpus is taken, in bytes (`tales`, hub data sets)."""
+    template: str = instead("auto", DIGEST)
+    """How text is made of instruction data: `alpaca`, `chat`, `plain`, or `auto`, which goes by the keys of a row."""
+    mask_prompts: bool = True
+    """Whether a training on instruction data learns its answers alone, and not the prompts before them."""
+    packing: str = "auto"
+    """How documents share the rows of a batch: `stream`, one behind the other, attending to those before; `packed`,
+    whole, attending to themselves alone; `padded`, one a row; `auto`: instruction data `packed`, all else `stream`."""
+    too_long: str = "truncate"
+    """What becomes of a document that is longer than a row of `packed` or `padded`: `truncate` or `leave_out`."""
     seed: int | None = None
     """Seed of the order of the training batches; that of the run unless given."""
     curriculum: str = ""
@@ -52,7 +62,8 @@ class DataConfig:
 
     def __post_init__(self):
         check_fields(self, "data.")
-        for name, known in (("curriculum", CURRICULA), ("pacing", PACINGS)):
+        for name, known in (("curriculum", CURRICULA), ("pacing", PACINGS), ("packing", PACKINGS),
+                            ("too_long", TOO_LONG)):
             if getattr(self, name) not in known:
                 raise ValueError(f"data.{name} must be {' or '.join(filter(None, known))}, "
                                  f"got {shown(getattr(self, name))}")
@@ -74,7 +85,7 @@ class DataConfig:
     @property
     def text(self) -> tuple:
         """What decides the text, its splits and its vocabulary; the rest decides in which order it is read."""
-        return self.corpus, self.tokenizer, self.val_bytes, self.tune_bytes, self.max_bytes
+        return self.corpus, self.tokenizer, self.val_bytes, self.tune_bytes, self.max_bytes, self.template
 
 
 @dataclass(frozen=True)

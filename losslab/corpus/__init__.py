@@ -3,15 +3,15 @@
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
-from losslab.config import DataConfig, Growth, digest
+from losslab.config import IGNORE_INDEX, DataConfig, Growth, digest
 from losslab.corpus import build, cache, sources
+from losslab.corpus.batch import Batch, Document
 from losslab.corpus.pacing import Curriculum
+from losslab.corpus.packing import Layout, WholeDocuments
 from losslab.corpus.splits import RULE, SPLITS
 from losslab.progress import Progress, silent
 from losslab.tokenizer import FIXED, Tokenizer, check_name, load, make
@@ -19,24 +19,11 @@ from losslab.tokenizer import FIXED, Tokenizer, check_name, load, make
 __all__ = ["Batch", "Batches", "Corpus", "Document", "Progress"]
 
 
-class Batch(NamedTuple):
-    tokens: np.ndarray  # [batch, seq] int64
-    targets: np.ndarray  # [batch, seq] int64: the token that comes after each
-
-
-@dataclass(frozen=True, eq=False)
-class Document:
-    tokens: np.ndarray  # [n] ids, without end marks; in a corpus uint16 or uint32, read from disk where they are used
-    num_bytes: int
-    num_words: int  # by str.split
-    ends: bool  # whether an end mark follows; not after a piece of a text that was cut by position
-
-
 class Documents(Sequence):
     """The documents of one split, read from disk when they are asked for."""
 
-    def __init__(self, stream: np.ndarray, index: np.ndarray):
-        self.stream, self.index = stream, index
+    def __init__(self, stream: np.ndarray, index: np.ndarray, answers: tuple[np.ndarray, np.ndarray] | None = None):
+        self.stream, self.index, self.answers = stream, index, answers
 
     def __len__(self) -> int:
         return len(self.index)
@@ -45,7 +32,11 @@ class Documents(Sequence):
         if isinstance(number, slice):
             return [self[i] for i in range(*number.indices(len(self)))]
         start, stop, num_bytes, num_words, ends = self.index[number].tolist()
-        return Document(np.asarray(self.stream[start:stop]), num_bytes, num_words, bool(ends))
+        tokens = np.asarray(self.stream[start:stop])
+        if self.answers is None:
+            return Document(tokens, num_bytes, num_words, bool(ends))
+        flags, own = self.answers
+        return Document(tokens, *own[number].tolist(), bool(ends), flags[start:stop] == 1, num_bytes)
 
 
 class Corpus:
@@ -62,6 +53,7 @@ class Corpus:
         self.floor_bits_per_byte: float | None = self.meta["floor_bits_per_byte"]  # of `val`, end marks included
         self.num_tokens = {split: self.meta["splits"][split]["tokens"] for split in SPLITS}  # with end marks
         self.num_bytes = {split: self.meta["splits"][split]["bytes"] for split in SPLITS}
+        self.is_instructions = "instructions" in self.meta  # its documents are prompts and answers
 
     @classmethod
     def open(
@@ -113,7 +105,31 @@ class Corpus:
 
     def documents(self, split: str) -> Documents:
         """The documents of a split, in the order of the source."""
-        return Documents(self.stream(split), np.load(self.folder / f"{split}.index.npy", mmap_mode="r"))
+        answers = None
+        if self.is_instructions:
+            answers = self.answers(split), np.load(self.folder / f"{split}.answers-index.npy", mmap_mode="r")
+        return Documents(self.stream(split), self._index(split), answers)
+
+    def answers(self, split: str) -> np.ndarray:
+        """`[stream]` uint8 of instruction data: 1 where an id of the stream is of an answer, or its end mark."""
+        return np.load(self.folder / f"{split}.answers.npy", mmap_mode="r")
+
+    def _index(self, split: str) -> np.ndarray:
+        return np.load(self.folder / f"{split}.index.npy", mmap_mode="r")
+
+    def packing(self, config: DataConfig) -> str:
+        """How documents share the rows of a batch: `stream`, `packed` or `padded`."""
+        return {"auto": "packed" if self.is_instructions else "stream"}.get(config.packing, config.packing)
+
+    def layout(self, split: str, config: DataConfig, seq_len: int) -> Layout:
+        """What stands in which row of `packed` or `padded` batches, and what did not fit."""
+        return Layout(self._index(split), self._flags(split, config), f"{self.digest}/{split}", seq_len=seq_len,
+                      packing=self.packing(config), too_long=config.too_long, name=self.name)
+
+    def _flags(self, split: str, config: DataConfig | None) -> np.ndarray | None:
+        """Which ids of the stream count as targets; None where all do."""
+        masks = self.is_instructions and (config is None or config.mask_prompts)
+        return self.answers(split) if masks else None
 
     def check(self, seq_len: int) -> None:
         """An error if a split is shorter than one context of `seq_len` tokens."""
@@ -126,34 +142,46 @@ class Corpus:
 
     def batches(
         self, split: str, *, seed: int, batch_size: int, seq_len: int, rank: int = 0, world: int = 1,
-        growth: Growth | None = None, curriculum: Curriculum | None = None,
+        growth: Growth | None = None, curriculum: Curriculum | None = None, data: DataConfig | None = None,
     ) -> Callable[[int], Batch]:
         """The batches of a run, by step; rank r of `world` gets the rows r, r + world, ... of each.
 
         Batch `step` is a pure function of (corpus digest, seed, step), so resuming and replaying need no state. With a
         `growth`, such as `TrainConfig.growth`, it has as many rows as that says. With a `curriculum` its order of the
-        documents and the number of steps belong to that function.
+        documents and the number of steps belong to that function; and with a `data`, its packing and its masks.
         """
         self.check(seq_len)
+        packing, flags = self.packing(data or DataConfig()), self._flags(split, data)
         growth = growth or Growth(batch_size)
         if world > (first := len(growth.rows(0))):
             name = "batch_size" if first == growth.full else "initial_batch_size"
             raise ValueError(f"train.{name} (={first}) must be at least the number of ranks, {world}")
         key = f"{self.digest}/{split}/{seed}"
         sizes = {"seq_len": seq_len, "rank": rank, "world": world}
+        if packing != "stream":
+            layout = self.layout(split, data or DataConfig(), seq_len)
+            return WholeDocuments(self.stream(split), flags, layout, key, growth, eot=self.tokenizer.eot, rank=rank,
+                                  world=world)
         if curriculum is None:
-            return Batches(self.stream(split), key, growth, **sizes)
+            return Batches(self.stream(split), key, growth, flags=flags, **sizes)
         from losslab.corpus.curriculum import Paced  # which builds on `Batches`
 
         return Paced(self.documents(split), curriculum, key, growth, **sizes)
 
     def unigram(self) -> np.ndarray:
         """`[vocab_size]` float64: how often each token is a target in `train`, one added to each count; sums to 1."""
-        counts = np.ones(self.tokenizer.vocab_size)
-        targets = self.stream("train")[1:]
-        for start in range(0, len(targets), 1 << 22):  # a part at a time: bincount makes int64 of it
-            counts += np.bincount(targets[start : start + (1 << 22)], minlength=len(counts))
+        counts = np.ones(self.tokenizer.vocab_size) + self.counts("train")
         return counts / counts.sum()
+
+    def counts(self, split: str) -> np.ndarray:
+        """`[vocab_size]` int64: how often each token is a target; in instruction data, of those of answers."""
+        counts = np.zeros(self.tokenizer.vocab_size, dtype=np.int64)
+        targets, flags = self.stream(split)[1:], self._flags(split, None)
+        for start in range(0, len(targets), 1 << 22):  # a part at a time: bincount makes int64 of it
+            part = targets[start : start + (1 << 22)]
+            part = part if flags is None else part[flags[start + 1 : start + 1 + len(part)] == 1]
+            counts += np.bincount(part, minlength=len(counts))
+        return counts
 
     def prefix_of(self) -> np.ndarray:
         """`[vocab_size]` int64: the longest other token with which the bytes of each begin; -1 where there is none."""
@@ -181,6 +209,7 @@ class Corpus:
             "split_rule": self.meta["split_rule"],
             "dropped_documents": sum(self.meta["dropped"].values()),
             "dropped": self.meta["dropped"],  # why -> how many
+            **({"instructions": self.meta["instructions"]} if self.is_instructions else {}),
             "splits": {
                 split: {**c, "bytes_per_token": c["bytes"] / (c["tokens"] - c["end_marks"])}  # of text
                 for split, c in self.meta["splits"].items()
@@ -196,8 +225,9 @@ class Batches:
 
     def __init__(
         self, stream: np.ndarray, key: str, growth: Growth, *, seq_len: int, rank: int = 0, world: int = 1,
+        flags: np.ndarray | None = None,
     ):
-        self.stream, self.key, self.growth = stream, key, growth
+        self.stream, self.key, self.growth, self.flags = stream, key, growth, flags
         self.seq_len, self.rank, self.world = seq_len, rank, world
         # an epoch starts at a random place below `offsets`; what it may leave over differs from epoch to epoch
         self.offsets = min(seq_len, len(stream) - seq_len)
@@ -211,8 +241,25 @@ class Batches:
     def read(self, rows: range) -> Batch:
         """This rank's share of the rows, which are counted from the beginning of the first epoch."""
         own = rows[self.rank :: self.world]
-        windows = np.stack([self._window(*divmod(row, self.num_windows)) for row in own]).astype(np.int64)
-        return Batch(np.ascontiguousarray(windows[:, :-1]), np.ascontiguousarray(windows[:, 1:]))
+        places = [divmod(row, self.num_windows) for row in own]
+        windows = np.stack([self._window(self.stream, *place) for place in places]).astype(np.int64)
+        targets = np.ascontiguousarray(windows[:, 1:])
+        if self.flags is not None:
+            targets[np.stack([self._window(self.flags, *place) for place in places])[:, 1:] == 0] = IGNORE_INDEX
+        return Batch(np.ascontiguousarray(windows[:, :-1]), targets)
+
+    def num_targets(self, num_steps: int) -> int:
+        """Targets that count in the first so many updates, over all ranks."""
+        epochs, rest = divmod(rows := self.growth.before(num_steps), self.num_windows)
+        if self.flags is None:
+            return rows * self.seq_len
+        before = np.concatenate([[0], np.cumsum(self.flags, dtype=np.int64)])
+
+        def of(epoch: int, count: int) -> int:
+            first = self.starts(epoch)[:count] + 1
+            return int((before[first + self.seq_len] - before[first]).sum())
+
+        return sum(of(epoch, self.num_windows) for epoch in range(epochs)) + of(epochs, rest)
 
     def starts(self, epoch: int) -> np.ndarray:
         """`[num_windows]` where the windows of an epoch begin, in the order of their visit."""
@@ -224,6 +271,6 @@ class Batches:
             self._epoch, self._starts = epoch, order * self.seq_len + int(bits[0] % self.offsets)
         return self._starts
 
-    def _window(self, epoch: int, i: int) -> np.ndarray:
+    def _window(self, stream: np.ndarray, epoch: int, i: int) -> np.ndarray:
         start = self.starts(epoch)[i]
-        return self.stream[start : start + self.seq_len + 1]
+        return stream[start : start + self.seq_len + 1]

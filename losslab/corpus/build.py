@@ -32,7 +32,7 @@ def write(folder: Path, source: Source, config: DataConfig, tokenizer: Tokenizer
         if not len(spool):
             raise ValueError(f"the corpus {source.name} is empty; give it text")
         cut = cut_by_position(spool, config.val_bytes) if source.by_position else ""
-        given = assign(spool.roles, spool.keys, spool.sizes, val_bytes=config.val_bytes, tune_bytes=config.tune_bytes)
+        given = assign(spool.roles, spool.groups, spool.sizes, val_bytes=config.val_bytes, tune_bytes=config.tune_bytes)
         numbers = {split: [i for i, s in enumerate(given) if s == split] for split in SPLITS}
         _check(numbers, spool, config)
         sample = Sample(spool, numbers["train"])
@@ -47,7 +47,8 @@ def write(folder: Path, source: Source, config: DataConfig, tokenizer: Tokenizer
 
             ends = [bool(spool.ends[i]) for i in numbers[split]]
             parts = encoded(spool, numbers[split], tokenizer)
-            counts[split] = _write_split(folder, split, parts, ends, tokenizer.eot, dtype, told)
+            counts[split] = _write_split(folder, split, parts, ends, tokenizer.eot, dtype, told,
+                                         answers=spool.has_answers)
         floor = source.floor_bits_per_byte
         meta = {
             "format": FORMAT,
@@ -64,6 +65,7 @@ def write(folder: Path, source: Source, config: DataConfig, tokenizer: Tokenizer
             "split_rule": rule_of(spool.roles, cut),
             "splits": counts,
             "dropped": dict(Counter(reason for reason in given if reason not in SPLITS)),
+            **({"instructions": source.about()} if source.about else {}),
         }
     tokenizer.save(folder / "tokenizer")
     cache.seal(folder, meta)
@@ -107,9 +109,13 @@ def _make(name: str, spool: Spool, sample: Sample, progress) -> Tokenizer:
 
 
 def _write_split(
-    folder: Path, split: str, parts: Iterable[Part], ends: list[bool], eot: int, dtype: str, told
+    folder: Path, split: str, parts: Iterable[Part], ends: list[bool], eot: int, dtype: str, told, *,
+    answers: bool = False,
 ) -> dict:
-    index = array("q")
+    """The stream and the index of a split; of examples also `answers`: a byte for each id of the stream, 1 where it
+    belongs to an answer (as its end mark does), and the bytes and words of each document's answers."""
+    index, of_answers, flags = array("q"), array("q"), bytearray(1)
+    own_bytes = own_words = 0
     start = position = 1  # of the document and of the stream, in ids: behind the first end mark
     mark = np.array([eot], dtype=dtype).tobytes()
     counts = {"documents": 0, "tokens": 0, "end_marks": 0, "bytes": 0, "words": 0}
@@ -121,6 +127,10 @@ def _write_split(
             stream.write(part.tokens.astype(dtype).tobytes())
             position += len(part.tokens)
             num_bytes, num_words = num_bytes + part.num_bytes, num_words + part.num_words
+            if answers:
+                flags += bytes([part.is_answer]) * len(part.tokens)
+                own_bytes += part.num_bytes * part.is_answer
+                own_words += part.num_words * part.is_answer
             before, counts["bytes"] = counts["bytes"], counts["bytes"] + part.num_bytes
             if before // TOLD_BYTES != counts["bytes"] // TOLD_BYTES:
                 told(counts["bytes"])
@@ -131,6 +141,10 @@ def _write_split(
                 continue
             end = ends[counts["documents"]]
             index.extend((start, position, num_bytes, num_words, end))
+            if answers:
+                flags += bytes([part.is_answer]) * end
+                of_answers.extend((own_bytes, own_words))
+                own_bytes = own_words = 0
             if end:
                 stream.write(mark)
                 position += 1
@@ -140,6 +154,11 @@ def _write_split(
             start, num_bytes, num_words = position, 0, 0
     counts["tokens"] = position - 1  # every id but the first is once a target
     np.save(folder / f"{split}.index.npy", np.frombuffer(index, dtype=np.int64).reshape(-1, len(COLUMNS)))
+    if answers:
+        assert len(flags) == position
+        np.save(folder / f"{split}.answers.npy", np.frombuffer(flags, dtype=np.uint8))
+        np.save(folder / f"{split}.answers-index.npy", np.frombuffer(of_answers, dtype=np.int64).reshape(-1, 2))
+        counts |= {"answer_tokens": sum(flags), "answer_bytes": sum(of_answers[::2])}  # tokens: with end marks
     return counts
 
 

@@ -20,13 +20,14 @@ class Part(NamedTuple):
     num_bytes: int
     num_words: int  # a word that began in an earlier part of the document is not counted again
     last: bool  # whether it is the last of its document
+    is_answer: bool = True  # whether it counts where prompts do not
 
 
 def encoded(spool: Spool, numbers: list[int], tokenizer: Tokenizer) -> Iterator[Part]:
     """The documents, tokenized, a part at a time."""
     parts = _text_parts(spool, numbers, tokenizer) if spool.are_texts else _shard_parts(spool, numbers, tokenizer)
     kept, before = 0, " "
-    for number, text, tokens, last in parts:
+    for number, text, tokens, last, is_answer in parts:
         num_bytes = int(tokenizer.token_bytes[tokens].sum())
         kept += num_bytes
         if last and kept != spool.sizes[number]:
@@ -36,16 +37,17 @@ def encoded(spool: Spool, numbers: list[int], tokenizer: Tokenizer) -> Iterator[
                 "`bytes`, `gpt2` or `bpe:N`"
             )
         goes_on = bool(text) and not (text[0].isspace() or before.isspace())  # the word that began before
-        yield Part(tokens, num_bytes, len(text.split()) - goes_on, last)
+        yield Part(tokens, num_bytes, len(text.split()) - goes_on, last, is_answer)
         kept, before = (0, " ") if last else (kept, text[-1:] or before)
 
 
 def _text_parts(spool: Spool, numbers: list[int], tokenizer: Tokenizer):
-    """(document, text, ids, last) of each piece."""
-    documents = (_marked(i, spool.pieces(i, tokenizer.cuts, tokenizer.name)) for i in numbers)
+    """(document, text, ids, last, whether it is an answer) of each piece."""
+    documents = (_marked(i, spool.parts(i, tokenizer.cuts, tokenizer.name)) for i in numbers)
     for batch in _batches(documents):
-        for (number, text, last), tokens in zip(batch, tokenizer.encode_batch([b[1] for b in batch]), strict=True):
-            yield number, text, tokens, last
+        encoded_texts = tokenizer.encode_batch([text for _, (text, _), _ in batch])
+        for (number, (text, is_answer), last), tokens in zip(batch, encoded_texts, strict=True):
+            yield number, text, tokens, last, is_answer
 
 
 def _shard_parts(spool: Spool, numbers: list[int], tokenizer: Tokenizer):
@@ -53,7 +55,7 @@ def _shard_parts(spool: Spool, numbers: list[int], tokenizer: Tokenizer):
         decoder = codecs.getincrementaldecoder("utf-8")("replace")
         for _, block, last in _marked(i, spool.blocks(spool.starts[i], spool.stops[i], PIECE_BYTES)):
             tokens = ids_of(block)
-            yield i, decoder.decode(tokenizer.decode_bytes(tokens), last), tokens, last
+            yield i, decoder.decode(tokenizer.decode_bytes(tokens), last), tokens, last, True
 
 
 def _marked(number: int, parts: Iterable) -> Iterator[tuple]:
@@ -71,7 +73,7 @@ def _batches(documents: Iterable[Iterable[tuple]]) -> Iterator[list[tuple]]:
     for document in documents:
         for part in document:
             batch.append(part)
-            used += len(part[1].encode())
+            used += len(part[1][0].encode())
             if used >= BATCH_BYTES:
                 yield batch
                 batch, used = [], 0

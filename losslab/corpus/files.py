@@ -7,6 +7,7 @@ import json
 import re
 import zlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from losslab.corpus.splits import Piece
 from losslab.tokenizer import END_OF_TEXT, Tokenizer
 
 TEXT_SUFFIXES = (".txt", ".txt.gz", ".jsonl", ".jsonl.gz")
+JSON_SUFFIXES = (".json", ".json.gz")  # instruction data alone
 SHARD_SUFFIX = ".bin"
 PART_BYTES = 1 << 20  # of a long document that are handed on at once
 LINE_BYTES = 1 << 25  # of a row of .jsonl
@@ -28,7 +30,7 @@ MAGIC = 20240520
 def suffix(path: Path) -> str:
     """`.txt`, `.jsonl.gz`, ...: the part of the name that says the format."""
     name = path.name.lower()
-    return next((s for s in (*TEXT_SUFFIXES, SHARD_SUFFIX) if name.endswith(s)), path.suffix.lower())
+    return next((s for s in (*TEXT_SUFFIXES, *JSON_SUFFIXES, SHARD_SUFFIX) if name.endswith(s)), path.suffix.lower())
 
 
 def split_files(folder: Path) -> tuple[list[Path], list[Path]]:
@@ -38,14 +40,14 @@ def split_files(folder: Path) -> tuple[list[Path], list[Path]]:
         # `train.txt`, `valid.jsonl.gz`, and also `TinyStories-train.txt`, `fineweb_val_000000.bin`
         role = re.search(r"(?:^|[-_.])(train|val)", path.name.lower())
         twin = path.suffix == ".gz" and path.with_suffix("").exists()  # the same file, unpacked
-        if path.is_file() and role and not twin and suffix(path) in (*TEXT_SUFFIXES, SHARD_SUFFIX):
+        if path.is_file() and role and not twin and suffix(path) in (*TEXT_SUFFIXES, *JSON_SUFFIXES, SHARD_SUFFIX):
             found[role[1]].append(path)
     train, val = found["train"], found["val"]
     if not train or not val:
         missing = " and no ".join(["train"] * (not train) + ["val / valid / validation"] * (not val))
         raise ValueError(
             f"the folder {folder} has no {missing} file; a corpus folder holds one of each as "
-            f"{', '.join(TEXT_SUFFIXES)} or {SHARD_SUFFIX}, and a single file is a corpus too"
+            f"{', '.join((*TEXT_SUFFIXES, *JSON_SUFFIXES))} or {SHARD_SUFFIX}, and a single file is a corpus too"
         )
     if len({suffix(path) == SHARD_SUFFIX for path in train + val}) == 2:
         raise ValueError(
@@ -63,10 +65,17 @@ def parts(paths: list[Path]) -> Iterator[Piece]:
     """
     for path in paths:
         read = _jsonl if ".jsonl" in suffix(path) else _txt
-        try:
+        with unpacking(path):
             yield from read(path)
-        except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-            raise ValueError(f"{path} is not a whole gzip file ({error}); unpack it, or fetch it again") from None
+
+
+@contextmanager
+def unpacking(path: Path) -> Iterator[None]:
+    """A sentence for a packed file that is damaged."""
+    try:
+        yield
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise ValueError(f"{path} is not a whole gzip file ({error}); unpack it, or fetch it again") from None
 
 
 def texts(paths: list[Path]) -> Iterator[Piece]:
@@ -130,7 +139,30 @@ def _txt(path: Path) -> Iterator[Piece]:
     yield Piece(_without_last_break(text) if marks else text)  # a text of one document stays as it is, to the byte
 
 
+def whole(path: Path) -> str:
+    """The text of a file that has to be in memory."""
+    content = bytearray()
+    for line in _lines(path, PART_BYTES):
+        content += line
+        if len(content) > WHOLE:
+            raise ValueError(f"{path} has more than {WHOLE:,} bytes, too long for the memory; give its rows as .jsonl, "
+                             "a row a line")
+    return _Reader(path, 0).take(bytes(content), last=True)
+
+
 def _jsonl(path: Path) -> Iterator[Piece]:
+    for number, row in json_lines(path, numbered=True):
+        if not isinstance(row, dict) or not isinstance(row.get("text"), str):
+            keys = f"the keys {_named(row)}" if isinstance(row, dict) else type(row).__name__
+            wrong = "a `text` that is no string" if isinstance(row, dict) and "text" in row else keys
+            raise ValueError(
+                f'line {number} of {path} has {wrong}; a row is {{"text": "..."}}, so rename the column with the text'
+            )
+        yield Piece(row["text"])
+
+
+def json_lines(path: Path, *, numbered: bool = False) -> Iterator:
+    """The JSON value of each line that is not blank; `numbered`: with the number of the line."""
     position = 0
     for number, line in enumerate(_lines(path, LINE_BYTES + 1), 1):
         if len(line) > LINE_BYTES:
@@ -147,13 +179,7 @@ def _jsonl(path: Path) -> Iterator[Piece]:
         except (ValueError, RecursionError) as error:
             why = "its brackets are nested too deeply" if isinstance(error, RecursionError) else error
             raise ValueError(f'line {number} of {path} is not JSON ({why}); a row is {{"text": "..."}}') from None
-        if not isinstance(row, dict) or not isinstance(row.get("text"), str):
-            keys = f"the keys {_named(row)}" if isinstance(row, dict) else type(row).__name__
-            wrong = "a `text` that is no string" if isinstance(row, dict) and "text" in row else keys
-            raise ValueError(
-                f'line {number} of {path} has {wrong}; a row is {{"text": "..."}}, so rename the column with the text'
-            )
-        yield Piece(row["text"])
+        yield (number, row) if numbered else row
 
 
 def _named(row: dict) -> str:

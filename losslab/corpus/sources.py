@@ -5,12 +5,13 @@ import os
 import random
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from losslab import tales
+from losslab import instruct, tales
 from losslab.config import DataConfig
-from losslab.corpus import disk, files, hub_datasets
+from losslab.corpus import disk, files, hub_datasets, instructions
+from losslab.corpus.instructions import Reading
 from losslab.corpus.splits import Piece
 from losslab.tokenizer import Tokenizer
 from losslab.words import nearest
@@ -30,11 +31,14 @@ class Source:
     floor_bits_per_byte: Callable[[Sequence[str]], float] | None = None  # of given documents, where the truth is known
     by_position: bool = False  # whether a text of one document is cut by position
     extent: str = "the whole text"  # how much of it is taken
+    about: Callable[[], dict] | None = None  # of instruction data: what was counted, once the pieces were read
 
 
 def find(config: DataConfig, tokenizer: Tokenizer | None) -> Source:
     """The source that `config.corpus` names; `tokenizer` is the one that token shards were written with."""
     name = config.corpus
+    if config.template != "auto":
+        instruct.check(config.template)
     if name == "tales":
         return _tales(config)
     if name == "pydoc":
@@ -51,7 +55,7 @@ def find(config: DataConfig, tokenizer: Tokenizer | None) -> Source:
             f"{name} is no file and no folder, but a pipe or a device; a corpus is read more than once, so write the "
             "text into a file"
         )
-    is_file_name = files.suffix(path) in (*files.TEXT_SUFFIXES, files.SHARD_SUFFIX, ".parquet")
+    is_file_name = files.suffix(path) in (*files.TEXT_SUFFIXES, *files.JSON_SUFFIXES, files.SHARD_SUFFIX, ".parquet")
     if re.fullmatch(r"[A-Za-z0-9][\w.-]*/[\w.-]+(:[\w.-]+)?", name) and not is_file_name:
         return _hub(name, config)
     known = f"the corpora are {', '.join((*EMBEDDED, *hub_datasets.KNOWN))}, any `owner/name` of the hub, or a path"
@@ -105,10 +109,12 @@ def _file(path: Path, config: DataConfig, tokenizer: Tokenizer | None) -> Source
     if suffix == files.SHARD_SUFFIX:
         known = _of_shards(path, config, tokenizer)
         return _of_files(path.name, [path], lambda: files.shards([path], known))
+    if suffix in (*files.TEXT_SUFFIXES, *files.JSON_SUFFIXES) and instructions.holds(path):
+        return _instructions(path.name, {"": [path]}, config)
     if suffix not in files.TEXT_SUFFIXES:
         raise ValueError(
             f"{path} ends in {suffix or 'nothing'}, which says no format that is known here; rename it to one of "
-            f"{', '.join((*files.TEXT_SUFFIXES, files.SHARD_SUFFIX, '.parquet'))}"
+            f"{', '.join((*files.TEXT_SUFFIXES, *files.JSON_SUFFIXES, files.SHARD_SUFFIX, '.parquet'))}"
         )
     return _of_files(path.name, [path], lambda: files.parts([path]))
 
@@ -119,6 +125,8 @@ def _folder(path: Path, config: DataConfig, tokenizer: Tokenizer | None) -> Sour
     if parquet := hub_datasets.parquet_files(path):
         return _local(path, parquet)
     train, val = files.split_files(path)
+    if any(map(instructions.holds, train + val)):
+        return _instructions(path.resolve().name, {"val": val, "train": train}, config)
     read = files.parts
     if files.suffix(train[0]) == files.SHARD_SUFFIX:
         known = _of_shards(path, config, tokenizer)
@@ -131,6 +139,20 @@ def _folder(path: Path, config: DataConfig, tokenizer: Tokenizer | None) -> Sour
             yield from (piece._replace(role=role) for piece in read(paths))
 
     return _of_files(path.resolve().name, train + val, pieces)
+
+
+def _instructions(name: str, paths: dict[str, list[Path]], config: DataConfig) -> Source:
+    """The source of files of instruction data, by the split that they are for; empty leaves it to the rule."""
+    reading = Reading(config.template, name)
+
+    def pieces() -> Iterator[Piece]:
+        for role, of_role in paths.items():
+            for path in of_role:
+                yield from (piece._replace(role=role) for piece in reading.pieces(instructions.of_file(path)))
+        reading.check()
+
+    found = _of_files(name, [path for of_role in paths.values() for path in of_role], pieces)
+    return replace(found, identity=[*reading.identity, found.identity], by_position=False, about=reading.about)
 
 
 def _of_files(name: str, paths: list[Path], read: Callable[[], Iterable[Piece]]) -> Source:

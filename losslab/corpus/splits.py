@@ -22,6 +22,8 @@ class Piece(NamedTuple):
     role: str = ""  # the split that the source decides; empty leaves it to the digest of the content
     ends: bool = True  # whether the document ends here, so that an end mark follows
     more: bool = False  # whether the document continues in the next piece
+    is_answer: bool | None = None  # whether it is an answer of an example; None in documents that are no examples
+    group: bytes = b""  # documents that share it go to one split; empty: those with the same text do
 
 
 def cut_by_position(spool, val_bytes: int) -> str:
@@ -73,7 +75,8 @@ def assign(
 
     Without roles, documents are ordered by digest: the first that fit into `val_bytes` and a tenth of the text are
     `val`, the next that fit into `tune_bytes` and a tenth are `tune`. With a validation file, every 50th training
-    document is `tune`, up to `tune_bytes`. Equal documents share a digest, so no text is in two splits.
+    document is `tune`, up to `tune_bytes`. Equal documents share a digest, as do examples with one prompt, so no
+    text and no prompt is in two splits.
 
     Args:
         roles: what the source decided of each document, or nothing.

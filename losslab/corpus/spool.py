@@ -33,6 +33,8 @@ class Spool:
         self.units = array("q")  # characters of a text, tokens of a shard
         self.roles: list[str] = []
         self.keys: list[bytes] = []
+        self.groups: list[bytes] = []  # what decides the split: the key, where a source has no other rule
+        self.turns: list[tuple] = []  # of an example: where each part of it ends in the file, and if it is an answer
         self.ends = bytearray()
         self.are_texts = True
         self.end = self.told = self.checked = self.total = 0
@@ -42,7 +44,7 @@ class Spool:
         return len(self.sizes)
 
     def _begin(self) -> None:
-        self._start, self._size, self._units, self._blank = self.end, 0, 0, True
+        self._start, self._size, self._units, self._blank, self._turns = self.end, 0, 0, True, []
         self._sha = hashlib.sha256()
 
     def add(self, piece: Piece, progress) -> None:
@@ -52,6 +54,8 @@ class Spool:
         self.file.write(stored)
         self.end += len(stored)
         self._sha.update(stored)
+        if piece.is_answer is not None:
+            self._turns.append((self.end, piece.is_answer))
         self._units += len(piece.content)
         self._size += len(stored) if self.are_texts else int(self.tokenizer.token_bytes[piece.content].sum())
         self._blank = self._blank and (not len(piece.content) or self.are_texts and piece.content.isspace())
@@ -85,17 +89,20 @@ class Spool:
                     f"{self.name} has more than {MOST_DOCUMENTS:,} documents, the most that are split here; give a "
                     "part of it, or join short documents"
                 )
-            row = (self._start, self.end, self._size, self._units, piece.role, self._sha.digest(), piece.ends)
+            key = self._sha.digest()
+            row = (self._start, self.end, self._size, self._units, piece.role, key, piece.ends, piece.group or key,
+                   tuple(self._turns))
             self._put(len(self), len(self), [row])
             self.total += self._size
         self._begin()
 
     def _put(self, first: int, last: int, rows: list[tuple]) -> None:
         """Set `rows` in place of the documents from `first` up to `last`."""
-        columns = [list(column) for column in zip(*rows, strict=True)] or [[] for _ in range(7)]
+        columns = [list(column) for column in zip(*rows, strict=True)] or [[] for _ in range(9)]
         for own, new in zip((self.starts, self.stops, self.sizes, self.units), columns[:4], strict=True):
             own[first:last] = array("q", new)
         self.roles[first:last], self.keys[first:last], self.ends[first:last] = columns[4], columns[5], bytes(columns[6])
+        self.groups[first:last], self.turns[first:last] = columns[7], columns[8]
 
     # --- cutting by position ----------------------------------------------------------------------
 
@@ -111,7 +118,8 @@ class Spool:
             for block in self.blocks(start, stop):
                 sha.update(block)
                 size += len(block) if self.are_texts else int(self.tokenizer.token_bytes[ids_of(block)].sum())
-            rows.append((start, stop, size, edges[i + 1] - edges[i], role, sha.digest(), end))
+            key = sha.digest()
+            rows.append((start, stop, size, edges[i + 1] - edges[i], role, key, end, key, ()))
         self._put(number, number + 1, rows)
 
     def _place(self, number: int, unit: int) -> int:
@@ -162,6 +170,23 @@ class Spool:
     def text(self, number: int) -> str:
         return "".join(self.texts(number))
 
+    @property
+    def has_answers(self) -> bool:
+        """Whether these are examples, of which some tokens are answers and others not."""
+        return any(self.turns)
+
+    def parts(self, number: int, cuts: str, name: str) -> Iterator[tuple[str, bool]]:
+        """A document in pieces as `pieces` has them, or by its turns; each with whether it is an answer.
+
+        Prompt and answer are tokenized apart: when a model answers, it has read the prompt alone.
+        """
+        if not self.turns[number]:
+            yield from ((text, True) for text in self.pieces(number, cuts, name))
+        start = self.starts[number]
+        for stop, is_answer in self.turns[number]:
+            yield b"".join(self.blocks(start, stop)).decode(), is_answer
+            start = stop
+
     def pieces(self, number: int, cuts: str, name: str) -> Iterator[str]:
         """A document whole, or in pieces if it is long, such that the ids of the pieces are those of the whole.
 
@@ -178,6 +203,8 @@ class Spool:
         sha = hashlib.sha256()
         for i in numbers:
             sha.update(self.keys[i] + bytes([self.ends[i]]))
+            for stop, is_answer in self.turns[i]:
+                sha.update(f"{stop - self.starts[i]} {is_answer}\n".encode())
         return sha.hexdigest()
 
     def __enter__(self) -> "Spool":

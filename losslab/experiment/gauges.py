@@ -43,12 +43,17 @@ def frequency_nll(documents: Sequence, vocab_size: int) -> float:
         >>> round(frequency_nll([SimpleNamespace(tokens=np.array([0, 1] * 500))], 2), 4)  # ln 2
         0.6931
     """
-    ids = _tokens(documents)
+    ids = _tokens(documents, scored=True)
     is_fitted = np.arange(len(ids)) // 2 % 2 == 0  # pairs by turns: the subject of a text may change on its way
     fitted, scored = ids[is_fitted], ids[~is_fitted]
     counts = np.bincount(fitted, minlength=vocab_size)[:vocab_size] + 1.0
     return float(-np.log(counts / counts.sum())[scored].mean()) if len(scored) else float(np.log(vocab_size))
 
 
-def _tokens(documents: Sequence) -> np.ndarray:
-    return np.concatenate([np.asarray(document.tokens, dtype=np.int64) for document in documents])
+def _tokens(documents: Sequence, *, scored: bool = False) -> np.ndarray:
+    """The ids of documents; `scored`: of examples, those of their answers alone."""
+    def of(document) -> np.ndarray:
+        answers = getattr(document, "answers", None)
+        return document.tokens[answers] if scored and answers is not None else document.tokens
+
+    return np.concatenate([np.asarray(of(document), dtype=np.int64) for document in documents])

@@ -3,13 +3,14 @@
 import re
 from collections.abc import Callable, Collection
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 
 import losslab
 from losslab import config as configuration
 from losslab import formula, lossfile, machine, parallel, records, start
 from losslab.config import ExperimentConfig
-from losslab.corpus import Corpus
+from losslab.corpus import Corpus, instructions
 from losslab.evaluate import tasks
 from losslab.experiment.curriculum import curriculum, reference
 from losslab.objective import Objective, Outline
@@ -63,6 +64,7 @@ class Experiment:
         progress = progress or Lines(tell)
         self.corpus = corpus or Corpus.open(config.data, tokenizer=tokenizer, progress=progress)
         self.corpus.check(config.seq_len)
+        self._look_at_data(config, tell if corpus is None and not trains else lambda text: None)
         self.vocabulary = self.corpus.vocabulary()
         if self.objective is None:
             place = self.corpus.name, str(self.corpus.folder), self.corpus.digest
@@ -71,7 +73,10 @@ class Experiment:
             self.objective.check(self.corpus.tokenizer.vocab_size, self.vocabulary)
         if config.seq_len == config.model.num_positions:  # one spelling of a length, as of a formula
             numerics = replace(numerics, seq_len=0)
-        self.config = replace(config, loss=str(self.objective), train=numerics)
+        data = config.data
+        if self.corpus.packing(data) == self.corpus.packing(replace(data, packing="auto")):  # one spelling here, too
+            data = replace(data, packing="auto")
+        self.config = replace(config, loss=str(self.objective), train=numerics, data=data)
         self.num_steps = config.num_steps
         self.reference = reference(self.config, self.corpus)
         self.curriculum = curriculum(self.config, self.corpus, self.reference, progress or Lines(tell))
@@ -81,10 +86,40 @@ class Experiment:
         """Whether training executes a loss file."""
         return bool(self.objective.sources)
 
-    @property
+    @cached_property
     def num_tokens(self) -> int:
-        """Targets of the whole run; no target of a corpus is masked."""
-        return self.config.num_tokens
+        """Targets of the whole run that count."""
+        if self.curriculum is not None:
+            return self.config.num_tokens
+        return self.batches().num_targets(self.num_steps)
+
+    def batches(self, *, seed: int | None = None, batch_size: int = 0, rank: int = 0, world: int = 1):
+        """The batches of training, as `Corpus.batches` has them.
+
+        Args:
+            seed: of their order; that of the run unless given.
+            batch_size: in place of the run's own, without its growth and its curriculum.
+        """
+        config = self.config
+        own = {} if batch_size else {"growth": config.train.growth, "curriculum": self.curriculum}
+        return self.corpus.batches(
+            "train", seed=config.data_seed if seed is None else seed, batch_size=batch_size or config.train.batch_size,
+            seq_len=config.seq_len, rank=rank, world=world, data=config.data, **own,
+        )
+
+    def _look_at_data(self, config: ExperimentConfig, tell: Tell) -> None:
+        """What was counted in instruction data, and how its examples stand in batches; an error for a curriculum."""
+        packing = self.corpus.packing(config.data)
+        if config.data.curriculum and (self.corpus.is_instructions or packing != "stream"):
+            raise ValueError(f"data.curriculum {config.data.curriculum} is for plain text in the packing stream, and "
+                             f"{self.corpus.name} is in {packing}; leave it out")
+        self.layout = None
+        if packing != "stream":
+            self.layout = self.corpus.layout("train", config.data, config.seq_len).about()
+        if self.corpus.is_instructions:
+            tell(f"{self.corpus.name}: {instructions.told(self.corpus.meta['instructions'])}")
+        if self.layout and (told := packing_text(self.layout, packing, config)):
+            tell(told)
 
     @property
     def condition(self) -> str:
@@ -106,6 +141,7 @@ class Experiment:
             "objective": self.objective.explicit,
             "losses": [{"path": s.path, "sha256": s.sha256, "source": s.text} for s in self.objective.sources],
             "corpus": {name: value for name, value in about.items() if name not in ("sample", "folder")},
+            **({"packing": self.layout} if self.layout else {}),
             **({"start": self.start.weights} if self.start else {}),
             **({"reference": self.reference.weights} if self.reference else {}),
         }
@@ -114,3 +150,16 @@ class Experiment:
         """Where this run lies in a store; one that an earlier losslab wrote keeps its folder."""
         slug = re.sub(r"[^A-Za-z0-9.]+", "-", str(self.objective)).strip("-")[:40]
         return records.place(store, slug, self.condition, self.config.seed)
+
+
+def packing_text(layout: dict, packing: str, config: ExperimentConfig) -> str:
+    """How documents stand in the rows of a batch, and what became of those that are too long."""
+    how = "several in a row, none attending to another" if packing == "packed" else "one in a row"
+    text = (f"packing {packing}: {layout['documents']:,} documents in {layout['rows']:,} rows of {config.seq_len} "
+            f"tokens ({how}), {layout['filled']:.0%} of them filled")
+    if layout["truncated"]:
+        text += f"; {layout['truncated']:,} longer ones lose their end (data.too_long truncate)"
+    if layout["left_out"]:
+        why = "longer ones" if config.data.too_long == "leave_out" else "whose prompt alone fills the row"
+        text += f"; {layout['left_out']:,} {why} are left out"
+    return text

@@ -101,8 +101,7 @@ def _timed(experiment: Experiment, began: float) -> dict:
     config, tokenizer = experiment.config, experiment.corpus.tokenizer
     model = initialized(config.model, tokenizer.vocab_size, 0, experiment.objective.transforms)
     model = model.to(config.train.device)
-    batches = experiment.corpus.batches("train", seed=0, batch_size=config.train.batch_size,
-                                        seq_len=config.seq_len)
+    batches = experiment.batches(seed=0, batch_size=config.train.batch_size)
     vocabulary = experiment.vocabulary.to(config.train.device)
     ready = time.time() - began
     steps: list[float] = []

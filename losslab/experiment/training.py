@@ -88,11 +88,7 @@ class Training:
     def go(self) -> str:
         """Train to the end, or to where it is asked to stop: `finished`, `diverged` or `stopped`."""
         config = self.config
-        batches = self.corpus.batches(
-            "train", seed=config.data_seed, batch_size=config.train.batch_size, seq_len=config.seq_len,
-            rank=parallel.rank(), world=parallel.world_size(), growth=config.train.growth,
-            curriculum=self.experiment.curriculum,
-        )
+        batches = self.experiment.batches(rank=parallel.rank(), world=parallel.world_size())
         with processes.stop_requests() as asked:
             self.asked_to_stop = lambda: asked() or self.is_alone()
             outcome = train(
@@ -216,9 +212,8 @@ def loss_cost(experiment: Experiment, model, device: str, repeats: int = REPEATS
     The best of several: what other processes take from this one only ever adds.
     """
     config = experiment.config
-    batch = experiment.corpus.batches("train", seed=0, batch_size=config.train.micro_batch_size or
-                                      config.train.batch_size, seq_len=config.seq_len)(0)
-    tokens, targets = (torch.as_tensor(part).to(device) for part in batch)
+    batch = experiment.batches(seed=0, batch_size=config.train.micro_batch_size or config.train.batch_size)(0)
+    tokens, targets = (torch.as_tensor(part).to(device) for part in batch[:2])
     with torch.no_grad(), machine.autocast(device, config.train.dtype):
         hidden = model(tokens)
     given = Batch(hidden, model.lm_head, targets, experiment.vocabulary.to(device), config.train.dtype)
