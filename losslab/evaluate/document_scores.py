@@ -12,12 +12,16 @@ from losslab.evaluate.profile import Axis
 from losslab.evaluate.summing import Summing, Sums, fingerprint, ratio
 from losslab.stats import Score, transform_score
 
+WHOLE = ("whole_nats", "whole_tokens")  # of examples: prompts too, and end marks
 PER_DOCUMENT = ("nats", "end_nats", "calibrated_nats", "num_tokens", "num_ends", "num_bytes", "context")
 
 
 @dataclass(frozen=True)
 class DocumentScores:
-    """One row per document: nats of its text and of its end mark, and what they are divided by."""
+    """One row per document: nats of its text and of its end mark, and what they are divided by.
+
+    Of an example, its text is its answers; `sums` then has `whole_nats` and `whole_tokens`, its prompt included.
+    """
 
     nats: np.ndarray  # float64 [documents], of the text's tokens
     end_nats: np.ndarray  # float64 [documents], of the end mark; 0 where the text does not end
@@ -56,7 +60,8 @@ def nll(
     $$\\text{nll} = \\frac{\\sum -\\log p(\\text{token})}{\\text{tokens}}, \\qquad
       \\text{bits per byte} = \\frac{\\sum -\\log p(\\text{token})}{\\ln 2 \\cdot \\text{bytes}}.$$
 
-    Each document is read by itself, after an end mark; every token is scored once, its end mark too.
+    Each document is read by itself, after an end mark; every token is scored once, its end mark too. Of instruction
+    data, all scores are of answers alone, read after their prompts, but for those named `_all_tokens`.
 
     Args:
         model: `model(tokens) -> hidden`, `model.logits(hidden)`, `model.config.num_positions`.
@@ -71,7 +76,8 @@ def nll(
         name -> `Score` over documents (n = documents): `nll` and `nll_calibrated` in nats/token, end marks
         included; `bits_per_byte` (end marks in neither sum); `bits_per_byte_with_eot` (the code of text and ends);
         `perplexity` (a token's, of `nll`); `word_perplexity` (of the text, words as `str.split` counts them).
-        A stride is part of the name, as in `nll_stride_64`.
+        Of instruction data also `nll_all_tokens` and `perplexity_all_tokens`, prompts included. A stride is part of the
+        name, as in `nll_stride_64`.
 
     Raises:
         ValueError: if there is no document, or scored bytes are not the bytes of the text.
@@ -97,6 +103,10 @@ def scores(rows: DocumentScores, *, stride: int = 0) -> dict[str, Score]:
     """The named scores of a table of documents that were read with `stride`."""
     per_token = ratio(rows.all_nats, rows.all_tokens, "nats/token")
     per_word = ratio(rows.nats, rows.num_words, "nats/word")
+    whole = {}
+    if WHOLE[0] in rows.sums:
+        of_all = ratio(rows.sums[WHOLE[0]], rows.sums[WHOLE[1]], "nats/token")
+        whole = {"nll_all_tokens": of_all, "perplexity_all_tokens": transform_score(of_all, exp, exp, unit="per token")}
     return with_stride({
         "nll": per_token,
         "bits_per_byte": ratio(rows.nats / math.log(2), rows.num_bytes, "bits/byte"),
@@ -104,6 +114,7 @@ def scores(rows: DocumentScores, *, stride: int = 0) -> dict[str, Score]:
         "perplexity": transform_score(per_token, exp, exp, unit="per token"),
         "word_perplexity": transform_score(per_word, exp, exp, unit="per word"),
         "nll_calibrated": ratio(rows.calibrated_nats, rows.all_tokens, "nats/token"),
+        **whole,
     }, stride)
 
 
@@ -133,15 +144,23 @@ def per_document(model, documents: Sequence, tokenizer, **rules) -> DocumentScor
     def of(name: str) -> np.ndarray:
         return np.array([getattr(document, name) for document in documents], dtype=np.int64)
 
-    lengths = np.array([len(document.tokens) for document in documents], dtype=np.int64)
-    assert np.array_equal(sums["num_tokens"], lengths) and np.array_equal(sums["num_ends"], of("ends"))
+    counted = [_counted(document) for document in documents]
+    lengths, ends = (np.array(column, dtype=np.int64) for column in zip(*counted, strict=True))
+    assert np.array_equal(sums["num_tokens"], lengths) and np.array_equal(sums["num_ends"], ends)
     if (wrong := np.flatnonzero(sums["num_bytes"] != of("num_bytes"))).size:
         scored, there = int(sums["num_bytes"][wrong[0]]), documents[int(wrong[0])].num_bytes
         raise ValueError(
             f"document {wrong[0]}: {scored} bytes were scored of {there}; its tokens are not its text"
         )
-    return DocumentScores(sums["nats"], sums["end_nats"], sums["calibrated_nats"], lengths, of("ends"),
+    return DocumentScores(sums["nats"], sums["end_nats"], sums["calibrated_nats"], lengths, ends,
                           of("num_bytes"), of("num_words"), sums)
+
+
+def _counted(document) -> tuple[int, int]:
+    """Tokens and end marks of a document that count."""
+    if (answers := getattr(document, "answers", None)) is None:
+        return len(document.tokens), int(document.ends)
+    return int(answers.sum()), int(document.scored[-1]) if document.ends else 0
 
 
 def tally(
@@ -160,12 +179,18 @@ def tally(
     seq_len = seq_len or model.config.num_positions
     batches = windows.plan(documents, seq_len, stride, batch_size)
     sums = {name: np.zeros(len(documents)) for name in PER_DOCUMENT}
+    are_examples = getattr(documents[0], "answers", None) is not None
+    sums |= {name: np.zeros(len(documents)) for name in WHOLE * are_examples}
     for axis in axes:
         sums |= axis.zeros(len(documents))
 
     def add(number: int, sums: Sums) -> None:
         window = windows.build(batches[number], documents, tokenizer.eot)
         tokens = scored_tokens(model, window, tokenizer.vocab_size, temperature=temperature)
+        if are_examples:
+            np.add.at(sums[WHOLE[0]], tokens.document, tokens.nats)
+            np.add.at(sums[WHOLE[1]], tokens.document, 1.0)
+            tokens = tokens.counted
         _add(tokens, tokenizer.token_bytes, sums)
         for axis in axes:
             axis.add(tokens, sums)

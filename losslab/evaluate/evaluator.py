@@ -99,7 +99,7 @@ def score(model, corpus: Corpus, tokenizer, config: EvaluateConfig, *, seq_len: 
 
 def unigram_nll(corpus: Corpus) -> float:
     """The entropy of single tokens of `val`, in nats: no model that knows only how often each occurs is below it."""
-    counts = np.bincount(corpus.stream("val")[1:])
+    counts = corpus.counts("val")
     shares = counts[counts > 0] / counts.sum()
     return float(-(shares * np.log(shares)).sum())
 
@@ -129,8 +129,11 @@ def samples(model, corpus: Corpus, config: EvaluateConfig) -> list[dict]:
 
 
 def _prompt(corpus: Corpus, index: int) -> str:
-    """Nothing where documents have beginnings; otherwise some words of the validation text."""
+    """A prompt of instruction data; nothing where documents have beginnings; else words of the validation text."""
     documents = corpus.documents("val")
+    if corpus.is_instructions:
+        document = documents[index % len(documents)]
+        return corpus.tokenizer.decode(document.tokens[: int(document.answers.argmax())])
     if documents[0].ends:
         return ""
     words = corpus.tokenizer.decode(documents[0].tokens[200 * index : 200 * index + 200]).split(" ")

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 import torch
@@ -26,6 +26,14 @@ class Tokens:
     calibrated_nats: np.ndarray  # float64, the same at the fitted temperature
     confidence: np.ndarray  # float64, the largest probability of the row
     is_greedy: np.ndarray  # bool, whether it was the likeliest token, the first where several tie
+    counts: np.ndarray | None = None  # bool, whether it counts (of an example, its answers do); None: all do
+
+    @property
+    def counted(self) -> "Tokens":
+        """Those that count."""
+        if self.counts is None or self.counts.all():
+            return self
+        return Tokens(**{field.name: getattr(self, field.name)[self.counts] for field in fields(self)})
 
 
 @contextmanager
@@ -42,7 +50,7 @@ def evaluation_mode(model) -> Iterator[None]:
 
 def scored_tokens(model, windows: Windows, vocab_size: int, *, temperature: float = 1.0) -> Tokens:
     """The targets that count, in float32, tile by tile."""
-    hidden, targets = scored_hidden(model, windows)
+    hidden, targets = hidden_before(model, windows, windows.scored)
     found = torch.zeros(4, len(targets))  # a column for each token
     for at, z in logit_tiles(model, hidden, vocab_size):
         found[:, at] = _of_tile(z, targets[at, None], temperature).cpu()
@@ -54,6 +62,7 @@ def scored_tokens(model, windows: Windows, vocab_size: int, *, temperature: floa
         target=targets.cpu().numpy(),
         is_end=windows.is_end[windows.scored].numpy(),
         nats=-log_p, calibrated_nats=-calibrated, confidence=np.exp(log_top), is_greedy=is_greedy.astype(bool),
+        counts=windows.counts[windows.scored].numpy(),
     )
 
 
@@ -72,11 +81,11 @@ def _of_tile(z: torch.Tensor, targets: torch.Tensor, temperature: float) -> torc
     return torch.stack([picked, calibrated, top, is_greedy.to(z.dtype)])
 
 
-def scored_hidden(model, windows: Windows) -> tuple[torch.Tensor, torch.Tensor]:
-    """`[n, n_embd]` hidden states before the targets that count, and these targets `[n]`."""
+def hidden_before(model, windows: Windows, where: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """`[n, n_embd]` hidden states before the targets at `where`, bool `[windows, seq]`, and these targets `[n]`."""
     device = next(model.parameters()).device
-    hidden = model(windows.tokens.to(device))[windows.scored.to(device)]
-    return hidden, windows.targets[windows.scored].to(device)
+    hidden = model(windows.tokens.to(device))[where.to(device)]
+    return hidden, windows.targets[where].to(device)
 
 
 def logit_tiles(model, hidden: torch.Tensor, vocab_size: int) -> Iterator[tuple[slice, torch.Tensor]]:

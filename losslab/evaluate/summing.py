@@ -82,6 +82,8 @@ def fingerprint(model, documents: Sequence, rules: dict) -> str:
         sha.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
     for document in documents:
         sha.update(f"{len(document.tokens)} {document.ends}".encode())
+        if (answers := getattr(document, "answers", None)) is not None:
+            sha.update(np.packbits(answers))
         for first in range(0, len(document.tokens), 1 << 20):  # a part at a time: a document may be a whole text
             sha.update(np.ascontiguousarray(document.tokens[first : first + (1 << 20)], dtype=np.int64))
     return sha.hexdigest()[:16]

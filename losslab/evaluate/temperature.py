@@ -10,7 +10,7 @@ import torch
 from losslab.config import EvaluateConfig
 from losslab.corpus import Corpus
 from losslab.evaluate import windows
-from losslab.evaluate.logprobs import evaluation_mode, logit_tiles, scored_hidden
+from losslab.evaluate.logprobs import evaluation_mode, hidden_before, logit_tiles
 
 FIT_LOGITS = 2**28  # that a temperature is fitted on: one number needs no more, and a large vocabulary has them soon
 
@@ -39,7 +39,8 @@ def fit_temperature(model, documents: Sequence, tokenizer, *, batch_size: int = 
     """
     with evaluation_mode(model):
         batches = windows.plan(documents, seq_len or model.config.num_positions, 0, batch_size)
-        found = [scored_hidden(model, windows.build(batch, documents, tokenizer.eot)) for batch in batches]
+        built = (windows.build(batch, documents, tokenizer.eot) for batch in batches)
+        found = [hidden_before(model, batch, batch.counts) for batch in built]
         hidden, targets = map(torch.cat, zip(*found, strict=True))  # small compared with the logits
         b = 1.0
         for step in (8, 1):
@@ -91,10 +92,13 @@ def first_tokens(documents: Sequence, tokenizer, num_tokens: int) -> list:
         if left <= 0:
             break
         if len(document.tokens) > left:
-            tokens = np.asarray(document.tokens[:left])
+            tokens, answers = np.asarray(document.tokens[:left]), document.answers
+            answers = answers if answers is None else answers[:left]
+            own = tokens if answers is None else tokens[answers]
             document = dataclasses.replace(
-                document, tokens=tokens, num_bytes=int(tokenizer.token_bytes[tokens].sum()),
-                num_words=len(tokenizer.decode(tokens).split()), ends=False,
+                document, tokens=tokens, num_bytes=int(tokenizer.token_bytes[own].sum()),
+                num_words=len(tokenizer.decode(own).split()), ends=False, answers=answers,
+                whole_bytes=int(tokenizer.token_bytes[tokens].sum()),
             )
         taken.append(document)
         left -= len(document.tokens)

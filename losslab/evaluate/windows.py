@@ -23,7 +23,8 @@ class Windows:
 
     tokens: torch.Tensor  # int64 [windows, seq]
     targets: torch.Tensor  # int64 [windows, seq]
-    scored: torch.Tensor  # bool [windows, seq]; each target of a document counts in exactly one window
+    scored: torch.Tensor  # bool [windows, seq]; each target of a document is scored in exactly one window
+    counts: torch.Tensor  # bool [windows, seq]; those of them that count: of an example, its answers
     is_end: torch.Tensor  # bool [windows, seq]
     documents: list[int]
 
@@ -65,7 +66,7 @@ def build(batch: list[Place], documents: Sequence, eot: int) -> Windows:
     """The tensors of one batch; a document is read after an end mark, and padding is end marks that do not count."""
     shape = len(batch), max(place.size for place in batch)
     tokens, targets = torch.full(shape, eot), torch.full(shape, eot)
-    scored, is_end = torch.zeros(shape, dtype=torch.bool), torch.zeros(shape, dtype=torch.bool)
+    scored, is_end, counts = (torch.zeros(shape, dtype=torch.bool) for _ in range(3))
     needed = {place.document: documents[place.document] for place in batch}  # read from disk once
     for row, (size, index, begin, first) in enumerate(batch):
         document, last = needed[index], begin + size
@@ -73,5 +74,7 @@ def build(batch: list[Place], documents: Sequence, eot: int) -> Windows:
         stream = torch.from_numpy(stream[0 if begin == 0 else 1 :][: size + 1])
         tokens[row, :size], targets[row, :size] = stream[:-1], stream[1:]
         scored[row, first - begin : size] = True
+        own = getattr(document, "scored", None)
+        counts[row, first - begin : size] = True if own is None else torch.from_numpy(own[first:last])
         is_end[row, size - 1] = document.ends and last == len(document.tokens) + 1
-    return Windows(tokens, targets, scored, is_end, [place.document for place in batch])
+    return Windows(tokens, targets, scored, counts, is_end, [place.document for place in batch])
