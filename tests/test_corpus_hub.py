@@ -7,6 +7,7 @@ import time
 import pytest
 from corpus_texts import cache as cache
 from corpus_texts import texts
+from instruction_data import alpaca
 
 from losslab.config import DataConfig
 from losslab.corpus import Corpus
@@ -50,6 +51,15 @@ def test_a_name_streams_its_repository(monkeypatch, name, repository):
     assert hub.asked == [repository] and sorted(texts(corpus, "train", "val", "tune")) == sorted(STORIES)
     Corpus.open(DataConfig(corpus=name, tokenizer="bpe:300"))
     assert len(hub.asked) == 1  # the second time it is read from the cache, without a network
+
+
+def test_rows_in_the_keys_of_instruction_data_are_examples(monkeypatch):
+    hub = Hub(monkeypatch, {})
+    given = datasets.Dataset.from_list([row | {"text": "as the hub has it"} for row in alpaca()])
+    hub.load = lambda *_, **__: datasets.IterableDatasetDict({"train": given.to_iterable_dataset()})
+    monkeypatch.setattr(datasets, "load_dataset", hub.load)
+    about = Corpus.open(DataConfig(corpus="someone/alpaca")).describe()["instructions"]
+    assert (about["template"], about["examples"], about["with_input"]) == ("alpaca", 120, 40)
 
 
 def test_a_stream_stops_at_max_bytes(monkeypatch):

@@ -65,7 +65,7 @@ def write(folder: Path, source: Source, config: DataConfig, tokenizer: Tokenizer
             "split_rule": rule_of(spool.roles, cut),
             "splits": counts,
             "dropped": dict(Counter(reason for reason in given if reason not in SPLITS)),
-            **({"instructions": source.about()} if source.about else {}),
+            **({"instructions": about} if (about := source.about()) else {}),
         }
     tokenizer.save(folder / "tokenizer")
     cache.seal(folder, meta)

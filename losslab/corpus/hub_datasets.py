@@ -4,8 +4,11 @@ import itertools
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from losslab import instruct
 from losslab.corpus import files
+from losslab.corpus.instructions import Reading
 from losslab.corpus.splits import Piece
+from losslab.instruct.rows import KNOWN as KNOWN_ROWS
 from losslab.words import extra
 
 KNOWN = {
@@ -18,8 +21,12 @@ OFFLINE = "or take `tales`, `pydoc` or the path of a text file or folder"
 REACH_SECONDS = 10  # the library itself would try for minutes
 
 
-def stream(name: str, max_bytes: int) -> Iterator[Piece]:
-    """The documents of a hub data set, `owner/name` or `owner/name:configuration`, up to `max_bytes` of them."""
+def stream(name: str, max_bytes: int, reading: Reading | None = None) -> Iterator[Piece]:
+    """The documents of a hub data set, `owner/name` or `owner/name:configuration`, up to `max_bytes` of them.
+
+    Args:
+        reading: takes its rows where they have the keys of instruction data and no `text`.
+    """
     datasets = library(f"the hub data set {name}", OFFLINE)
     from huggingface_hub import HfApi
     from huggingface_hub.errors import RepositoryNotFoundError
@@ -28,7 +35,7 @@ def stream(name: str, max_bytes: int) -> Iterator[Piece]:
     try:
         HfApi().dataset_info(repository, timeout=REACH_SECONDS)
         splits = datasets.load_dataset(repository, configuration or None, streaming=True)
-        yield from _rows(splits, name, max_bytes)
+        yield from _rows(splits, name, max_bytes, reading)
     except RepositoryNotFoundError:
         raise ValueError(
             f"the hub has no data set {repository} that this login may read; check its name, or run `hf auth login`"
@@ -43,8 +50,8 @@ def stream(name: str, max_bytes: int) -> Iterator[Piece]:
         ) from None
 
 
-def local(path: Path) -> Iterator[Piece]:
-    """The documents of a folder written by `save_to_disk`, or of parquet files."""
+def local(path: Path, reading: Reading | None = None) -> Iterator[Piece]:
+    """The documents of a folder written by `save_to_disk`, or of parquet files; `reading` as for `stream`."""
     datasets = library(str(path), OFFLINE)
     if is_saved(path):
         splits = datasets.load_from_disk(str(path))
@@ -56,7 +63,7 @@ def local(path: Path) -> Iterator[Piece]:
             named.setdefault("validation" if "val" in file.name.lower() else "train", []).append(str(file))
         splits = datasets.load_dataset("parquet", data_files=named, streaming=True)
     taken = 0
-    for piece in _rows(splits, str(path), None):
+    for piece in _rows(splits, str(path), None, reading):
         taken += len(piece.content)
         files.check_unpacked(path, taken, stored)
         yield piece
@@ -85,7 +92,7 @@ def library(what: str, instead: str):
     return datasets
 
 
-def _rows(splits, name: str, max_bytes: int | None) -> Iterator[Piece]:
+def _rows(splits, name: str, max_bytes: int | None, reading: Reading | None) -> Iterator[Piece]:
     if not isinstance(splits, dict):
         splits = {"train": splits}
     val = next((split for split in splits if split.startswith("val")), None)
@@ -93,19 +100,30 @@ def _rows(splits, name: str, max_bytes: int | None) -> Iterator[Piece]:
     if train is None:
         raise ValueError(f"{name} has the split {', '.join(splits)} and none to train on; take a data set with `train`")
     if val is None:
-        yield from _texts(splits[train], name, "", max_bytes)
+        yield from _texts(splits[train], name, "", max_bytes, reading)
     else:
-        yield from _texts(splits[val], name, "val", max_bytes)
-        yield from _texts(splits[train], name, "train", max_bytes)
+        yield from _texts(splits[val], name, "val", max_bytes, reading)
+        yield from _texts(splits[train], name, "train", max_bytes, reading)
 
 
-def _texts(rows: Iterable[dict], name: str, role: str, max_bytes: int | None) -> Iterator[Piece]:
+def _texts(
+    rows: Iterable[dict], name: str, role: str, max_bytes: int | None, reading: Reading | None
+) -> Iterator[Piece]:
     rows = iter(rows)
     first = next(rows, None)
     if first is None:
         return
+    if reading is not None and instruct.is_example(first):
+        taken = 0
+        for piece in reading.pieces(itertools.chain([first], rows)):
+            taken += len(piece.content.encode())
+            yield piece._replace(role=role)
+            if max_bytes is not None and taken > max_bytes and not piece.more:
+                return
+        return
     if not isinstance(first.get("text"), str):
-        raise ValueError(f"{name} has the columns {', '.join(first)} and no `text`; rename the column with the text")
+        raise ValueError(f"{name} has the columns {', '.join(first)} and no `text`; rename the column with the text, "
+                         f"or those of instruction data: {KNOWN_ROWS}")
     taken = 0
     for row in itertools.chain([first], rows):
         text = row["text"] or ""

@@ -75,8 +75,10 @@ class Reading:
             raise ValueError(f"{self.name} has {self.num_rows:,} rows and no example among them{why}; a row is "
                              f"{rows.KNOWN}")
 
-    def about(self) -> dict:
-        """What was counted, as `losslab corpus` shows it."""
+    def found(self) -> dict | None:
+        """What was counted, as `losslab corpus` shows it; None where no row was an example."""
+        if not self.num_examples:
+            return None
         return {
             "template": self.template, "template_text": instruct.written(self.template), "rows": self.num_rows,
             "forms": dict(self.forms), "examples": self.num_examples, "left_out": sum(self.left_out.values()),
@@ -109,10 +111,10 @@ def holds(path: Path) -> bool:
     try:
         with files.unpacking(path):
             for number, row in enumerate(itertools.islice(files.json_lines(path), PEEKED)):
+                if instruct.is_example(row):
+                    return True
                 if number == 0 and isinstance(row, dict) and isinstance(row.get("text"), str):
                     return False
-                if instruct.form_of(row):
-                    return True
     except ValueError:  # said where it is read
         return False
     return False

@@ -31,7 +31,7 @@ class Source:
     floor_bits_per_byte: Callable[[Sequence[str]], float] | None = None  # of given documents, where the truth is known
     by_position: bool = False  # whether a text of one document is cut by position
     extent: str = "the whole text"  # how much of it is taken
-    about: Callable[[], dict] | None = None  # of instruction data: what was counted, once the pieces were read
+    about: Callable[[], dict | None] = lambda: None  # of instruction data: what was counted, once the pieces were read
 
 
 def find(config: DataConfig, tokenizer: Tokenizer | None) -> Source:
@@ -97,15 +97,18 @@ def _pydoc() -> Source:
 
 
 def _hub(name: str, config: DataConfig) -> Source:
+    reading = Reading(config.template, name)
     identity = ["hub", hub_datasets.KNOWN.get(name, name), config.max_bytes]
+    identity += [config.template] if config.template != "auto" else []
     extent = f"the first documents, up to data.max_bytes={config.max_bytes:,} bytes in a split of the source"
-    return Source(name, identity, lambda: hub_datasets.stream(name, config.max_bytes), extent=extent)
+    return Source(name, identity, lambda: hub_datasets.stream(name, config.max_bytes, reading), extent=extent,
+                  about=reading.found)
 
 
 def _file(path: Path, config: DataConfig, tokenizer: Tokenizer | None) -> Source:
     suffix = files.suffix(path)
     if suffix == ".parquet":
-        return _local(path, [path])
+        return _local(path, [path], config)
     if suffix == files.SHARD_SUFFIX:
         known = _of_shards(path, config, tokenizer)
         return _of_files(path.name, [path], lambda: files.shards([path], known))
@@ -121,9 +124,9 @@ def _file(path: Path, config: DataConfig, tokenizer: Tokenizer | None) -> Source
 
 def _folder(path: Path, config: DataConfig, tokenizer: Tokenizer | None) -> Source:
     if hub_datasets.is_saved(path):
-        return _local(path, sorted(file for file in path.rglob("*") if file.is_file()))
+        return _local(path, sorted(file for file in path.rglob("*") if file.is_file()), config)
     if parquet := hub_datasets.parquet_files(path):
-        return _local(path, parquet)
+        return _local(path, parquet, config)
     train, val = files.split_files(path)
     if any(map(instructions.holds, train + val)):
         return _instructions(path.resolve().name, {"val": val, "train": train}, config)
@@ -152,7 +155,7 @@ def _instructions(name: str, paths: dict[str, list[Path]], config: DataConfig) -
         reading.check()
 
     found = _of_files(name, [path for of_role in paths.values() for path in of_role], pieces)
-    return replace(found, identity=[*reading.identity, found.identity], by_position=False, about=reading.about)
+    return replace(found, identity=[*reading.identity, found.identity], by_position=False, about=reading.found)
 
 
 def _of_files(name: str, paths: list[Path], read: Callable[[], Iterable[Piece]]) -> Source:
@@ -173,8 +176,10 @@ def _state(path: Path) -> tuple[int, int, int]:
     return found.st_size, found.st_mtime_ns, found.st_ino
 
 
-def _local(path: Path, parts: list[Path]) -> Source:
-    return Source(path.resolve().name, _identity(parts), lambda: hub_datasets.local(path))
+def _local(path: Path, parts: list[Path], config: DataConfig) -> Source:
+    reading = Reading(config.template, str(path))
+    identity = _identity(parts) if config.template == "auto" else [_identity(parts), config.template]
+    return Source(path.resolve().name, identity, lambda: hub_datasets.local(path, reading), about=reading.found)
 
 
 def _of_shards(path: Path, config: DataConfig, tokenizer: Tokenizer | None) -> Tokenizer:

@@ -49,6 +49,17 @@ def form_of(row: object) -> str:
     return ""
 
 
+def is_example(row: object) -> bool:
+    """Whether a row is instruction data and no plain text: one with a `text`, too, is so in Alpaca's own keys alone.
+
+    Example:
+        >>> is_example({"text": "Once", "question": "?", "answer": "!"}), is_example({"question": "?", "answer": "!"})
+        (False, True)
+    """
+    form = form_of(row)
+    return form == "alpaca" or bool(form) and not isinstance(row.get("text"), str)
+
+
 def read(row: object) -> list[Example]:
     """The conversations of a row; several where an instruction has several `instances`.
 
