@@ -66,7 +66,7 @@ def test_a_setting_in_the_identity_makes_another_digest_and_one_outside_does_not
     assert configuration.outside() == {
         "seed", "train.log_every", "train.checkpoint_every", "evaluate.every", "evaluate.batch_size",
         "evaluate.num_samples", "evaluate.sample_tokens", "evaluate.tasks", "evaluate.tasks_every",
-        "evaluate.tasks_limit", "evaluate.benchmarks",
+        "evaluate.tasks_limit", "evaluate.benchmarks", "evaluate.before_and_after",
     }
     assert configuration.instead() == {
         "loss", "start", "train.num_tokens", "train.num_steps", "data.corpus", "data.tokenizer", "data.val_bytes",

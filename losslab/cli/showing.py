@@ -52,6 +52,7 @@ def run(record: Record) -> str:
         ("run", _about(record)),
         (f"settings that differ from the preset {near}", settings),
         ("scores", _scores(record)),
+        ("fine-tuning", fine_tuning(record)),
         ("cost", _cost(record.result.get("cost", {}))),
         ("machine", list(record.environment.items())),
         ("files", _files(record)),
@@ -130,6 +131,16 @@ def _scores(record: Record) -> list[tuple]:
     if counts:
         found.append(("measured on", ", ".join(f"{_number(counts[name])} {name}" for name in counts)))
     return found
+
+
+def fine_tuning(record: Record) -> list[tuple]:
+    """Before and after, where the run started from weights."""
+    from losslab.comparison import fine_tuned
+    from losslab.report.fine_tuning import sentence
+
+    told = [(row["which"], sentence([row])) for row in fine_tuned.rows([record])]
+    why_not = record.result.get("fine_tuning", {}).get("no_old") if told else None
+    return told + ([("old", str(why_not))] if why_not else [])
 
 
 def _cost(cost: dict) -> list[tuple]:

@@ -220,10 +220,18 @@ def train(
                 "status": record.status, **record.result}
     lines = [f"{record.path}: {record.status}"]
     lines += [pairs((name, score_text(score)) for name, score in record.scores.items())] if record.scores else []
+    lines += fine_tuned_lines(record)
     if "bits_per_byte" in record.scores:
         lines.append(f"val_bpb: {record.scores['bits_per_byte']['value']:.6f}")
     show(document, "\n".join(lines), json)
     return outcome({record.condition: [record.status]})
+
+
+def fine_tuned_lines(record) -> list[str]:
+    """What fine-tuning changed, where the run started from weights."""
+    from losslab.cli.showing import fine_tuning
+
+    return [f"{name} text: {told}" for name, told in fine_tuning(record)]
 
 
 def _only_resumed(run: Path, names: list[str]) -> None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from losslab import records
-from losslab.comparison import measured
+from losslab.comparison import fine_tuned, measured
 from losslab.config import flatten
 from losslab.records import Record
 from losslab.stats import ArmResult, Difference
@@ -103,6 +103,11 @@ class Arm:
         """Quantile -> perplexity of a document, the mean over seeds."""
         found = [run.result["document_perplexity"] for run in self.finished if run.result.get("document_perplexity")]
         return {q: measured.mean([run.get(q) for run in found]) for q in found[0]} if found else {}
+
+    @property
+    def fine_tuning(self) -> list[dict]:
+        """Scores before and after, where runs started from weights: see `fine_tuned.rows`."""
+        return fine_tuned.rows(self.finished)
 
     @property
     def distance_to_floor(self) -> dict | None:

@@ -32,21 +32,18 @@ def measure_run(request: dict) -> dict:
     Args:
         request: JSON-able: `weights` (the path of a safetensors file), `model`, `vocab_size` and `transform` (what the
             model must be), `corpus` (its name, folder and the sum of its files), `evaluate` (settings),
-            `seq_len` (tokens in a window), `device`.
+            `seq_len` (tokens in a window), `device`; perhaps `also`: what else is to be scored, each with a name `as`,
+            its own `corpus` and `seq_len`, and `weights`, `sha256` and `model` where they are not those of the run.
 
     Returns:
-        what `score` returns, with `weights` (sha256 of the bytes that were scored), `model` (its sizes) and `samples`;
+        what `score` returns, with `weights` (sha256 of the bytes that were scored), `model` (its sizes), `samples`, and
+        the scores of `also` by their names;
         or `weights` and `diverged`, a sentence, where the weights or the scores are not finite.
 
     Raises:
         ValueError: for weights that are not those of such a model, or another corpus.
     """
-    name, folder, written = request["corpus"]
-    corpus = Corpus(name, Path(folder))
-    corpus.verify()
-    if corpus.meta["sum"] != written:
-        raise ValueError(f"the cached corpus in {folder} is not the one that this run began with; start again, which "
-                         "makes the corpus anew")
+    corpus = _whole_corpus(*request["corpus"])
     config = override(EvaluateConfig(), request["evaluate"], source="the request")
     model_config = override(ModelConfig(), request["model"], source="the request")
     tensors, sha256 = checkpoint.read_weights(Path(request["weights"]))
@@ -60,7 +57,31 @@ def measure_run(request: dict) -> dict:
     nll = next(iter(found["scores"].values()))
     if not math.isfinite(nll["value"]):
         return {"weights": sha256, "model": size, "diverged": f"nll is {nll['value']} on the validation text"}
-    return {**found, "weights": sha256, "model": size, "samples": samples(model, corpus, config)}
+    also = {wanted["as"]: _also(wanted, request, model, config) for wanted in request.get("also", [])}
+    return {**found, "weights": sha256, "model": size, "samples": samples(model, corpus, config),
+            **({"also": also} if also else {})}
+
+
+def _whole_corpus(name: str, folder: str, written: str) -> Corpus:
+    corpus = Corpus(name, Path(folder))
+    corpus.verify()
+    if corpus.meta["sum"] != written:
+        raise ValueError(f"the cached corpus in {folder} is not the one that this run began with; start again, which "
+                         "makes the corpus anew")
+    return corpus
+
+
+def _also(wanted: dict, request: dict, model, config: EvaluateConfig) -> dict:
+    """The scores of other weights, or on another text; weights are checked before anything is made of them."""
+    if "weights" in wanted:
+        sizes = override(ModelConfig(), wanted["model"], source="the request")
+        tensors, sha256 = checkpoint.read_weights(Path(wanted["weights"]))
+        if sha256 != wanted["sha256"]:
+            raise ValueError(f"the weights {wanted['weights']} are not those that this run started from; put them back")
+        model = checkpoint.model_from(tensors, sizes, request["vocab_size"], formula.transforms(request["transform"]),
+                                      wanted["weights"]).to(request["device"])
+    corpus = _whole_corpus(*wanted["corpus"])
+    return score(model, corpus, corpus.tokenizer, config, seq_len=wanted["seq_len"])["scores"]
 
 
 def score(model, corpus: Corpus, tokenizer, config: EvaluateConfig, *, seq_len: int = 0) -> dict:

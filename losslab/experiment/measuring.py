@@ -8,6 +8,7 @@ from pathlib import Path
 
 from losslab import checkpoint, processes, records
 from losslab.evaluate.evaluator import measure_run
+from losslab.experiment import fine_tuning
 from losslab.experiment.plan import Experiment
 from losslab.untrusted import one_line
 
@@ -68,6 +69,7 @@ def request(experiment: Experiment, path: Path) -> dict:
         "corpus": [corpus.name, str(corpus.folder.absolute()), corpus.meta["sum"]], "evaluate": asdict(config.evaluate),
         "seq_len": config.seq_len,
         "device": config.train.device,
+        **({"also": also} if (also := fine_tuning.requests(experiment)) else {}),
     }
 
 
@@ -117,7 +119,8 @@ def result(experiment: Experiment, folder: Path, path: Path, measured: dict, *, 
     skipped = {"skipped_steps": skipped_steps(experiment, folder)} if experiment.config.train.skip_spikes else {}
     cost |= {"train_seconds": seconds, "tokens_per_second": experiment.num_tokens / max(seconds, 1e-9)}
     status = "diverged" if "diverged" in measured else "finished"
-    found = {key: value for key, value in measured.items() if key != "diverged"}
+    found = {key: value for key, value in measured.items() if key not in ("diverged", "also")}
+    found |= fine_tuning.found(experiment, measured)
     if status == "diverged":
         found["diverged"] = {"step": experiment.num_steps, "value": measured["diverged"]}
     return {"status": status, "num_steps": experiment.num_steps, "step": experiment.num_steps,

@@ -110,6 +110,12 @@ class Experiment:
     def _look_at_data(self, config: ExperimentConfig, tell: Tell) -> None:
         """What was counted in instruction data, and how its examples stand in batches; an error for a curriculum."""
         packing = self.corpus.packing(config.data)
+        if not (self.corpus.is_instructions or config.data.mask_prompts):
+            raise ValueError(f"data.mask_prompts false is for instruction data, and {self.corpus.name} is plain text, "
+                             "of which every token is learned; leave it out")
+        if packing == "stream" and config.data.too_long != "truncate":
+            raise ValueError(f"data.too_long {config.data.too_long} is for the packings packed and padded, and "
+                             f"{self.corpus.name} is in a stream, in which nothing is too long; leave it out")
         if config.data.curriculum and (self.corpus.is_instructions or packing != "stream"):
             raise ValueError(f"data.curriculum {config.data.curriculum} is for plain text in the packing stream, and "
                              f"{self.corpus.name} is in {packing}; leave it out")

@@ -1,7 +1,7 @@
 """A document as Markdown: the same facts for a pull request or a notebook."""
 
 from losslab.escaping import block, code, escape
-from losslab.report import arm_tables, match, published, signals, summary, text, tuning, words
+from losslab.report import arm_tables, fine_tuning, match, published, signals, summary, text, tuning, words
 from losslab.tables import Table, left, name
 
 ARMS = ("loss", "nll", "difference [95 % interval]", "p (Holm)", "bits/byte", "verdict")
@@ -27,6 +27,8 @@ def markdown(document: dict) -> str:
         parts += [f"{escape(told)}." for told in published.remarks(document)]
     if tuning.tuned(document):
         parts += ["## Tuning", tuning.summary(document).markdown(), tuning.trials(document).markdown()]
+    if fine_tuning.told(document):
+        parts += ["## Fine-tuning: before and after", fine_tuning.table(document).markdown(), fine_tuning.CAPTION]
     parts += ["## Training", signals.summary(document).markdown()]
     parts += [f"- {escape(kind)}: try {escape(told)}" for kind, told in signals.advice(document)]
     parts += ["## Scores", arm_tables.scores(document).markdown(), "## Every seed: nll, nats/token",

@@ -77,6 +77,7 @@ def _described(arm: Arm, comparison: Comparison, per_e: float | None) -> dict:
         "difference_bits_per_byte": _plain(in_bits.difference if in_bits else None),
         "document_perplexity": arm.document_perplexity,
         "temperature": arm.temperature,
+        "fine_tuning": arm.fine_tuning,
         "train_nll": arm.train_nll,
         "distance_to_floor": arm.distance_to_floor,
         "differs": arm.differs,

@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 
 from losslab import records
-from losslab.report import arm_tables, match, published, signals, summary, tuning, words
+from losslab.report import arm_tables, fine_tuning, match, published, signals, summary, tuning, words
 from losslab.report.as_markdown import markdown
 from losslab.report.charts import charts
 from losslab.report.marks import beyond, styles
@@ -49,7 +49,7 @@ def html(document: dict) -> str:
     return filled(
         "page.html.j2", document, charts(document), headline=_headline(document["verdict"]),
         tables=arm_tables, tuning=tuning, match_table=match.table, signals=signals, summary=summary,
-        published=published,
+        published=published, fine_tuning=fine_tuning,
         baseline=document["baseline"], styles=styles(document), told=told(document),
         intervals=any(arm["difference"] and arm["difference"]["low"] is not None for arm in document["arms"]),
         off_scale=beyond(document), unscored=[arm["name"] for arm in document["arms"] if not arm["scores"]],

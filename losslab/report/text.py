@@ -3,7 +3,7 @@
 import textwrap
 
 from losslab.escaping import plain
-from losslab.report import arm_tables, signals, summary, tuning, words
+from losslab.report import arm_tables, fine_tuning, signals, summary, tuning, words
 
 WIDTH = 100
 MOST_ROWS = 40  # of a table of arms; of more arms those that are drawn
@@ -27,7 +27,8 @@ def table(document: dict) -> str:
     lines += _wrapped([f"{'; '.join(words.extent(document))}; {plain(corpus(document))}"])
     lines += _wrapped(f"corpus: {plain(told)}" for told in document["corpus"]["notes"])
     lines += _wrapped([document["note"]] if document["note"] else [])
-    lines += _wrapped(map(plain, [*tuning.brief(document), *signals.brief(document)]))
+    lines += _wrapped(map(plain, [*tuning.brief(document), *fine_tuning.brief(document),
+                                  *signals.brief(document)]))
     lines += _wrapped(f"note: {plain(warning)}" for warning in document["warnings"])
     if document["warnings"]:
         lines.append("")
