@@ -14,8 +14,8 @@ from losslab.grammar import PATH, Call, Formula, cut, parse, parse_transforms, p
 from losslab.words import nearest
 
 __all__ = [
-    "PATH", "Call", "Formula", "Transform", "bind", "bound", "check_transforms", "explicit", "load", "names", "parse",
-    "parse_transforms", "print_transforms", "transformed", "transforms",
+    "PATH", "Call", "Formula", "Transform", "bind", "bound", "check_transforms", "completed", "explicit", "load",
+    "names", "parse", "parse_transforms", "print_transforms", "transformed", "transforms",
 ]
 
 
@@ -31,6 +31,21 @@ def load(package: str, name: str) -> Callable:
         kind = "transform" if package.endswith("transforms") else "loss"
         raise ValueError(f"unknown {kind} {name!r}{nearest(name, known)}; the family is {', '.join(known)}")
     return getattr(importlib.import_module(f"{package}.{name}"), name)
+
+
+def completed(text: str) -> str:
+    """A formula as it is trained: a term that is published as a part of an objective is that objective where it stands
+    alone. Such a term names the other part, `WITH`, in its file.
+
+    Example:
+        >>> completed("unlikelihood(window=8)"), completed("z_loss")
+        ('cross_entropy + unlikelihood(window=8)', 'z_loss')
+    """
+    parsed = parse(text)
+    if len(parsed.terms) > 1 or (name := parsed.terms[0][1].name) not in names("losslab.losses"):
+        return text
+    other = getattr(importlib.import_module(f"losslab.losses.{name}"), "WITH", None)
+    return text if other is None else str(Formula(((1.0, Call(other)), *parsed.terms), parsed.transforms))
 
 
 def bind(function: Callable, call: Call, *, skip: int = 1) -> dict[str, object]:

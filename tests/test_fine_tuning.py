@@ -5,8 +5,10 @@ import json
 from pathlib import Path
 
 import pytest
-from commands import losslab
+from commands import losslab, refuses
 from experiments import small_text
+from experiments import untimed as untimed
+from hub_models import theirs
 from instruction_data import alpaca, write
 
 from losslab import checkpoint, experiment
@@ -21,6 +23,7 @@ FIRST = ExperimentConfig(
     data=DataConfig(corpus="text.txt", val_bytes=2000, tune_bytes=2000), train=TRAIN, evaluate=EVALUATE,
     model=ModelConfig(n_layer=1, n_head=2, n_embd=16, num_positions=256, dropout=0.0),
 )
+FLAGS = ("--train.batch-size", "4", "--device", "cpu", "--evaluate.tune-tokens", "256", "--evaluate.num-samples", "0")
 TUNED = dataclasses.replace(FIRST, start="base", data=DataConfig(corpus="rows.json"))
 
 
@@ -151,3 +154,61 @@ def test_a_result_that_says_nonsense_of_fine_tuning_is_left_out(made):
         assert fine_tuned.rows([record]) == []
 
 
+
+
+def test_finetune_is_train_with_a_start_and_says_so(made, monkeypatch, capsys):
+    monkeypatch.chdir(made[0])
+    line = ["finetune", "base", "--data", "rows.json", "--epochs", "0.3", *FLAGS, "--out", "short", "--json"]
+    monkeypatch.setattr("sys.argv", ["losslab", *line])
+    assert losslab(*line) == 0
+    out, err = capsys.readouterr()
+    first = json.loads(out)
+    rows = len(Experiment(TUNED).batches().layout.rows)
+    steps = round(0.3 * rows) // 4
+    assert f"0.3 epochs are {steps} updates (train.num_steps)" in err and first["num_steps"] == steps
+    assert (f"the same as: losslab train --start base --corpus rows.json --train.num-steps {steps} {' '.join(FLAGS)} "
+            "--out short --json") in err
+    assert "### Instruction:\n  | {instruction}" in err
+    again = ("train", "--start", "base", "--corpus", "rows.json", "--train.num-steps", str(steps), *FLAGS)
+    assert losslab(*again, "--out", "long", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["weights"] == first["weights"]
+
+
+@pytest.mark.parametrize(("line", "sentence"), [
+    (("base",), "error: losslab finetune needs the text to train on, such as --data alpaca.json"),
+    ((), "error: `losslab finetune` needs START, such as `losslab finetune runs/RUN --data alpaca.json`"),
+    (("base", "--data", "a", "--data.corpus", "b"), "error: --data and --data.corpus name the same text; give one"),
+    (("base", "--data", "rows.json", "--epochs", "1", "--num-tokens", "9k"),
+     "error: --epochs, --num-tokens and --train.num-steps each set the horizon; give one of them, more than 0"),
+    (("base", "--data", "rows.json", "--epochs", "-1"), "error: --epochs must not be negative, got -1.0"),
+    (("nowhere", "--data", "rows.json"), "error: nowhere is not a run folder"),
+    (("base", "--data", "none.json"), "error: there is no file or folder none.json"),
+    (("base", "--data", "rows.json", "--data.packing", "pack"), "error: data.packing must be auto or stream or packed"),
+    (("base", "--data", "rows.json", "--data.template", "chatt"), "error: unknown template 'chatt'; did you mean"),
+])
+def test_finetune_refuses_in_a_sentence(made, monkeypatch, capsys, line, sentence):
+    monkeypatch.chdir(made[0])
+    assert refuses(capsys, "finetune", *line).startswith(sentence)
+
+
+def test_finetune_imports_a_model_of_transformers_first(made, monkeypatch, capsys):
+    monkeypatch.chdir(made[0])
+    theirs("theirs")
+    for _ in range(2):
+        assert losslab("finetune", "theirs", "--data", "text.txt", "--train.num-steps", "2", "--data.val-bytes", "2000",
+                       "--data.tune-bytes", "2000", *FLAGS, "--out", "from-theirs", "--json") == 0
+        out, err = capsys.readouterr()
+    assert "is imported as" not in err  # it is there already
+    found = json.loads(out)["fine_tuning"]
+    assert found["start"] == "models/theirs" and found["no_old"] == (
+        "an imported model does not say what it was trained on")
+
+
+def test_a_term_that_is_published_with_a_loss_is_trained_with_it(made, untimed, monkeypatch, capsys):
+    monkeypatch.chdir(made[0])
+    line = ("compare", "--start", "base", "--data.corpus", "rows.json", "cross_entropy", "token_scaled", "unlikelihood",
+            "--seeds", "2", "--train.num-steps", "2", "--dry-run", "--json")
+    assert losslab(*line) == 0
+    out, err = capsys.readouterr()
+    assert json.loads(out)["arms"] == ["cross_entropy", "token_scaled", "cross_entropy + unlikelihood"]
+    assert "unlikelihood is published as a part of cross_entropy + unlikelihood, which is trained" in err

@@ -11,6 +11,7 @@ from losslab.cli import (  # noqa: F401  (each adds its commands)
     claims,
     exchange,
     family,
+    finetuning,
     judging,
     lesson,
     measuring,

@@ -3,6 +3,7 @@
 import dataclasses
 import re
 import typing
+from collections.abc import Callable, Sequence
 from typing import Annotated
 
 from cyclopts import Group, Parameter, UnknownOptionError
@@ -96,6 +97,19 @@ def given(section) -> dict:
 
 def known(**values) -> dict:
     return {name: value for name, value in values.items() if value is not None}
+
+
+def completed(losses: Sequence[str], tell: Callable[[str], None]) -> tuple[str, ...]:
+    """The formulas that were typed, each as it is trained; what was added to one is told."""
+    from losslab import formula
+
+    found = []
+    for text in losses:
+        whole = text if text.endswith(".toml") else formula.completed(text)
+        if whole != text:
+            tell(f"{text} is published as a part of {whole}, which is trained")
+        found.append(whole)
+    return tuple(found)
 
 
 def seed_list(text: str) -> list[int]:

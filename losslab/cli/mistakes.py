@@ -10,7 +10,7 @@ from losslab.config.numbers import shown
 EXAMPLES = {  # by the names that commands give to what they cannot do without
     "loss": "squentropy", "study": "squentropy", "run": "runs/RUN", "runs": "runs/RUN", "tags": "good",
     "source": "gpt2", "folder": "exported", "value": "1.5",
-    "first": "runs/FIRST", "second": "runs/SECOND", "table": "ladder.csv",
+    "start": "runs/RUN --data alpaca.json", "first": "runs/FIRST", "second": "runs/SECOND", "table": "ladder.csv",
 }
 
 

@@ -28,6 +28,7 @@ from losslab.cli.flags import (
     Train,
     Trust,
     Whole,
+    completed,
     configure,
     given,
     known,
@@ -82,7 +83,7 @@ def compare(
     asked = asked or Asked()
     if asked.tasks is not None and task_names(asked.tasks) is None:  # the list of tasks was asked for
         return OK
-    wanted, from_file = study(losses, asked)
+    wanted, from_file = study(completed(losses, tell), asked)
     if save is not None:
         wanted = _named_after(wanted, save)
     named, store = store, store or Path("runs", wanted.name)
@@ -188,6 +189,8 @@ def train(
         raise ValueError("--trust goes with --resume or a specification: a loss file that --loss names is run because "
                          "you name it")
     sections = {"data": data, "model": model, "train": train, "evaluate": evaluate}
+    if loss is not None:
+        (loss,) = completed([loss], tell)
     if resume is not None:
         single = known(spec=spec, loss=loss, corpus=corpus, tokenizer=tokenizer, preset=preset, size=size,
                        recipe=recipe, start=start, seed=seed, num_tokens=num_tokens, device=device,

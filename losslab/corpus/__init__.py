@@ -248,6 +248,11 @@ class Batches:
             targets[np.stack([self._window(self.flags, *place) for place in places])[:, 1:] == 0] = IGNORE_INDEX
         return Batch(np.ascontiguousarray(windows[:, :-1]), targets)
 
+    @property
+    def num_rows(self) -> int:
+        """Rows of an epoch."""
+        return self.num_windows
+
     def num_targets(self, num_steps: int) -> int:
         """Targets that count in the first so many updates, over all ranks."""
         epochs, rest = divmod(rows := self.growth.before(num_steps), self.num_windows)

@@ -127,6 +127,11 @@ class WholeDocuments:
             return Batch(tokens, targets)
         return PackedBatch(tokens, targets, segments)
 
+    @property
+    def num_rows(self) -> int:
+        """Rows of an epoch."""
+        return len(self.layout.rows)
+
     def num_targets(self, num_steps: int) -> int:
         """Targets that count in the first so many updates, over all ranks."""
         epochs, rest = divmod(self.growth.before(num_steps), len(self.layout.rows))

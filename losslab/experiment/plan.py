@@ -1,6 +1,7 @@
 """One configuration and one seed, checked before anything is spent on it."""
 
 import re
+import textwrap
 from collections.abc import Callable, Collection
 from dataclasses import replace
 from functools import cached_property
@@ -124,6 +125,7 @@ class Experiment:
             self.layout = self.corpus.layout("train", config.data, config.seq_len).about()
         if self.corpus.is_instructions:
             tell(f"{self.corpus.name}: {instructions.told(self.corpus.meta['instructions'])}")
+            tell(textwrap.indent(self.corpus.meta["instructions"]["template_text"], "  | ", lambda line: True))
         if self.layout and (told := packing_text(self.layout, packing, config)):
             tell(told)
 

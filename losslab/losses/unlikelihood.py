@@ -3,6 +3,7 @@
 import torch
 
 ROLE = "term"  # says nothing for the target, only against other tokens
+WITH = "cross_entropy"  # the published objective is the sum of the two
 SUREST = 1 - 1e-5  # what a negative's probability counts as at most: there the penalty is 11.5 nats
 
 
