@@ -2,7 +2,7 @@
 
 import math
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
@@ -16,20 +16,35 @@ PAGE = "report.html"
 STUDY = "study.toml"  # which `losslab.study` keeps in the folder of a study; importing it loads torch
 
 @app.command(sort_key=6)
-def corpus(name: str = "tales", *, tokenizer: Tokenizer = None, json: Json = False, data: Data = None):
+def corpus(name: str = "tales", *, tokenizer: Tokenizer = None, out: Path | None = None,
+           parser: Literal["rule", "spacy"] = "rule", json: Json = False, data: Data = None):
     """Describe a corpus: splits, sizes, digest, and its entropy where that is known.
+
+    Of instruction data also rows, lengths, inputs, duplicates, and how varied it is: leading verbs and their objects.
 
     Parameters
     ----------
     name
         `tales`, `pydoc`, a path, or the name of a hub data set.
+    out
+        Draw the verbs and objects of instruction data as two rings: FILE.svg or FILE.html.
+    parser
+        What finds verbs and objects: a plain rule, or an installed model of spaCy.
     """
     from losslab.cli import showing
-    from losslab.corpus import Corpus
+    from losslab.corpus import Corpus, instructions, sources
+    from losslab.instruct import verbs
 
     values = given(data) | known(corpus=name, tokenizer=tokenizer)
     config = configuration.override(configuration.preset("tiny").data, values, source="the flags")
+    parse = verbs.by_spacy() if parser == "spacy" else None
     about = Corpus.open(config, progress=Ticker()).describe()
+    if parse is not None:
+        about["variety"] = instructions.variety(sources.rows_of(config), parse)
+    if out is not None:
+        from losslab.report import rings
+
+        about["drawing"] = str(rings.write(about, out))
     show(about, "" if json else showing.corpus(about), json)
 
 

@@ -63,14 +63,35 @@ def run(record: Record) -> str:
 
 def corpus(about: dict) -> str:
     """What `Corpus.describe` found: its facts, its splits as a table, and how it begins."""
-    facts = [(name.replace("_", " "), value) for name, value in about.items() if name not in ("splits", "sample")
-             and value is not None]
+    apart = ("splits", "sample", "instructions", "variety")
+    facts = [(name.replace("_", " "), value) for name, value in about.items() if name not in apart
+             and value not in (None, {})]
     splits = about.get("splits", {})
     columns = list(dict.fromkeys(name for counts in splits.values() for name in counts))
     table = Table((left("split"), *(Column(name.replace("_", " ")) for name in columns)),
                   [(split, *(_number(counts.get(name)) for name in columns)) for split, counts in splits.items()])
     sample = "\n".join(f"  {line}" for line in printable_lines(about.get("sample", "")).splitlines())
-    return f"corpus\n{_pairs(facts)}\n\nsplits\n{table.text(indent='  ')}\n\nbegins\n{sample}"
+    told = f"{_instructions(about)}\n\n" if "instructions" in about else ""
+    return f"corpus\n{_pairs(facts)}\n\n{told}splits\n{table.text(indent='  ')}\n\nbegins\n{sample}"
+
+
+def _instructions(about: dict) -> str:
+    """What was counted in instruction data, and its verbs."""
+    from losslab.report import rings
+
+    counted, variety = about["instructions"], about["variety"]
+    facts = [("template", counted["template"])]
+    facts += [(name.replace("_", " "), _number(counted[name])) for name in (
+        "rows", "examples", "left_out", "duplicates", "same_prompt")]
+    facts += [(f"left out: {reason}", _number(count)) for reason, count in counted["left_out_because"].items()]
+    facts.append(("with input", f"{counted['with_input']:,} ({counted['share_with_input']:.1%})"))
+    facts += [(f"words of {'an' if name == 'answer' else 'a'} {name}", ", ".join(
+        f"{key} {value:,.4g}" for key, value in spread.items())) for name, spread in counted["words"].items()]
+    table = Table((left("verb"), Column("rows"), left("objects")), [
+        (verb["verb"], _number(verb["count"]), ", ".join("{object} {count}".format(**each) for each in verb["objects"]))
+        for verb in variety["verbs"]])
+    return f"instructions\n{_pairs(facts)}\n\nverbs and their objects\n{table.text(indent='  ')}\n\n" \
+           f"{rings.sentence(variety)}"
 
 
 def nearest_preset(config: dict) -> tuple[str, dict]:

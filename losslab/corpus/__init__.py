@@ -209,7 +209,7 @@ class Corpus:
             "split_rule": self.meta["split_rule"],
             "dropped_documents": sum(self.meta["dropped"].values()),
             "dropped": self.meta["dropped"],  # why -> how many
-            **({"instructions": self.meta["instructions"]} if self.is_instructions else {}),
+            **self._instructions(),
             "splits": {
                 split: {**c, "bytes_per_token": c["bytes"] / (c["tokens"] - c["end_marks"])}  # of text
                 for split, c in self.meta["splits"].items()
@@ -218,6 +218,13 @@ class Corpus:
             "sample": self.tokenizer.decode(self.stream("train")[1:801])[:200],
             "folder": str(self.folder),
         }
+
+    def _instructions(self) -> dict:
+        """What was counted in instruction data; how varied it is stands apart, being long."""
+        if not self.is_instructions:
+            return {}
+        about = dict(self.meta["instructions"])
+        return {"variety": about.pop("variety"), "instructions": about}
 
 
 class Batches:

@@ -3,14 +3,18 @@
 import hashlib
 import itertools
 import json
+from array import array
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
+
+import numpy as np
 
 from losslab import instruct
 from losslab.corpus import files
 from losslab.corpus.splits import Piece
-from losslab.instruct import rows
+from losslab.instruct import rows, verbs
 
 FORMAT = 1  # raised when the same rows would become other documents
 PEEKED = 100  # rows that are looked at before a .jsonl file is taken for plain text
@@ -31,6 +35,8 @@ class Reading:
         self.num_rows = self.num_examples = self.with_input = self.duplicates = self.same_prompt = 0
         self.left_out: Counter[str] = Counter()
         self.forms: Counter[str] = Counter()
+        self.variety = verbs.Variety()
+        self._lengths: dict[str, array] = {"prompt": array("q"), "answer": array("q")}  # words of each example
         self._seen: set[bytes] = set()
         self._groups: set[bytes] = set()
 
@@ -61,6 +67,10 @@ class Reading:
         group = instruct.group_of(example)
         self.num_examples += 1
         self.with_input += any(message.get("input") for message in example.messages)
+        self.variety.add(instruction_of(example))
+        for name, is_answer in (("prompt", False), ("answer", True)):
+            said = (m for m in example.messages if (m["role"] == "assistant") == is_answer)
+            self._lengths[name].append(sum(len(f"{m['content']} {m.get('input', '')}".split()) for m in said))
         self.duplicates += text in self._seen
         self.same_prompt += group in self._groups and text not in self._seen
         self._seen.add(text)
@@ -83,8 +93,31 @@ class Reading:
             "template": self.template, "template_text": instruct.written(self.template), "rows": self.num_rows,
             "forms": dict(self.forms), "examples": self.num_examples, "left_out": sum(self.left_out.values()),
             "left_out_because": dict(self.left_out), "duplicates": self.duplicates, "same_prompt": self.same_prompt,
-            "with_input": self.with_input,
+            "with_input": self.with_input, "share_with_input": self.with_input / self.num_examples,
+            "words": {name: _spread(lengths) for name, lengths in self._lengths.items()},
+            "variety": self.variety.to_dict(),
         }
+
+
+def instruction_of(example: instruct.Example) -> str:
+    """What is asked first, without its input."""
+    return next(message["content"] for message in example.messages if message["role"] == "user")
+
+
+def _spread(lengths: array) -> dict:
+    values = np.frombuffer(lengths, dtype=np.int64)
+    found = np.quantile(values, (0, 0.5, 0.95, 1))
+    return {"mean": float(values.mean())} | dict(zip(("least", "median", "95 %", "most"), found.tolist(), strict=True))
+
+
+def variety(found: Iterable[object], parse: Callable) -> dict:
+    """Leading verbs and objects of rows by another parser than the plain rule."""
+    counted = verbs.Variety(parse)
+    for row in found:
+        with suppress(rows.Unusable):
+            for example in instruct.read(row):
+                counted.add(instruction_of(example))
+    return counted.to_dict("spacy")
 
 
 def told(about: dict) -> str:

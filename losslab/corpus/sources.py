@@ -144,6 +144,22 @@ def _folder(path: Path, config: DataConfig, tokenizer: Tokenizer | None) -> Sour
     return _of_files(path.resolve().name, train + val, pieces)
 
 
+def rows_of(config: DataConfig) -> Iterator[object]:
+    """The rows of instruction data that lie here, to be read once more.
+
+    Raises:
+        ValueError: for a corpus that is no file or folder of instruction data.
+    """
+    path = Path(os.path.expanduser(config.corpus))
+    found = [path] if path.is_file() else [each for some in files.split_files(path) for each in some] if (
+        path.is_dir() and not hub_datasets.is_saved(path) and not hub_datasets.parquet_files(path)) else []
+    if not found or not all(map(instructions.holds, found)):
+        raise ValueError("--parser spacy reads rows of instruction data in .json and .jsonl files, and "
+                         f"{config.corpus} is no such file; leave --parser out")
+    for each in found:
+        yield from instructions.of_file(each)
+
+
 def _instructions(name: str, paths: dict[str, list[Path]], config: DataConfig) -> Source:
     """The source of files of instruction data, by the split that they are for; empty leaves it to the rule."""
     reading = Reading(config.template, name)

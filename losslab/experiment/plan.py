@@ -148,7 +148,7 @@ class Experiment:
             "config": configuration.to_dict(self.config),
             "objective": self.objective.explicit,
             "losses": [{"path": s.path, "sha256": s.sha256, "source": s.text} for s in self.objective.sources],
-            "corpus": {name: value for name, value in about.items() if name not in ("sample", "folder")},
+            "corpus": {name: value for name, value in about.items() if name not in ("sample", "folder", "variety")},
             **({"packing": self.layout} if self.layout else {}),
             **({"start": self.start.weights} if self.start else {}),
             **({"reference": self.reference.weights} if self.reference else {}),
