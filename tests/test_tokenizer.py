@@ -15,7 +15,7 @@ from token_texts import TEXTS
 from losslab.tokenizer import END_OF_TEXT, load, make
 
 HARD_TEXT = Path(__file__).parent / "data" / "hard_text.txt"  # contractions, blanks, scripts, joined emoji, end marks
-NAMES = ["bytes", "char", "bpe:300", "gpt2"]
+NAMES = ["bytes", "char", "bpe:300", "wordpiece:530", "unigram:265", "gpt2"]
 
 
 @pytest.fixture(scope="module", params=NAMES)
@@ -130,7 +130,7 @@ def test_training_is_deterministic_across_processes():
 
 def test_the_digest_names_the_vocabulary_and_nothing_else():
     assert make("char", ["ab"]).digest == make("char", ["ba", "ab"]).digest != make("char", ["abc"]).digest
-    assert len({make(name, TEXTS).digest for name in (*NAMES, "bpe:301")}) == 5
+    assert len({make(name, TEXTS).digest for name in (*NAMES, "bpe:301")}) == 7
     assert all(len(make(name, TEXTS).digest) == 12 for name in NAMES)
 
 

@@ -43,7 +43,7 @@ Train = Annotated[_flags(configuration.TrainConfig) | None, _KEYS]
 Evaluate = Annotated[_flags(configuration.EvaluateConfig) | None, _KEYS]
 Json = Annotated[bool, Parameter(negative="", help="Print one JSON document on standard output, and nothing else.")]
 Corpus = Annotated[str | None, Parameter(help="`tales`, `pydoc`, a path, or the name of a hub data set.")]
-Tokenizer = Annotated[str | None, Parameter(help="`bytes`, `char`, `bpe:N` or `gpt2`.")]
+Tokenizer = Annotated[str | None, Parameter(help="`bytes`, `char`, `bpe:N`, `wordpiece:N`, `unigram:N` or `gpt2`.")]
 Preset = Annotated[str | None, Parameter(
     help=f"A size, a recipe and data in one word: {', '.join(configuration.PRESETS)}.",
 )]  # fmt: skip

@@ -27,7 +27,7 @@ class DataConfig:
     corpus: str = instead("tales", DIGEST)
     """Embedded corpus (`tales`, `pydoc`), a path, or the name of a hub data set."""
     tokenizer: str = instead("bytes", DIGEST)
-    """`bytes`, `char`, `bpe:N` (trained on this corpus) or `gpt2`."""
+    """`bytes`, `gpt2`; or trained on this corpus: `char`, `bpe:N`, `wordpiece:N`, `unigram:N`."""
     val_bytes: int = instead(1_000_000, DIGEST)
     """Size of the validation split, in bytes of whole documents."""
     tune_bytes: int = instead(250_000, DIGEST)

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from losslab import untrusted
-from losslab.tokenizer import bytelevel, gpt2
+from losslab.tokenizer import bytelevel, gpt2, pieces
 from losslab.tokenizer.byte_pairs import BytePairs, from_merges, train, tried
 from losslab.tokenizer.bytelevel import END_OF_TEXT
 from losslab.tokenizer.vocabularies import Bytes, Characters, Tokenizer
@@ -19,13 +19,17 @@ __all__ = [
     "END_OF_TEXT", "FIXED", "NAMES", "BytePairs", "Bytes", "Characters", "Tokenizer", "check_name", "from_merges",
     "load", "make",
 ]  # fmt: skip
-NAMES = ("bytes", "char", "bpe:N", "gpt2")
+NAMES = ("bytes", "char", "bpe:N", "wordpiece:N", "unigram:N", "gpt2")
 MOST_TOKENS = 2**20  # of bpe:N; the trainer reserves their memory before it reads the text
+TRAINED = {"bpe": train, "wordpiece": pieces.train_word_pieces, "unigram": pieces.train_unigrams}
+LEAST = {"bpe": (257, "256 bytes and the end mark"),
+         "wordpiece": (pieces.LEAST["wordpiece"], "256 bytes in both places of a word, and the end mark"),
+         "unigram": (pieces.LEAST["unigram"], "256 bytes and the end mark")}  # fmt: skip
 FIXED = ("bytes", "gpt2")  # the vocabularies that no text has to be read for
 
 
 def make(name: str, texts: Iterable[str] | None = None) -> Tokenizer:
-    """The tokenizer called `name`: `bytes`, `char`, `bpe:N` or `gpt2`; `char` and `bpe:N` are made from `texts`."""
+    """The tokenizer called `name`; `bytes` and `gpt2` are fixed, the others are made from `texts`."""
     check_name(name)
     if name == "bytes":
         return Bytes()
@@ -33,8 +37,9 @@ def make(name: str, texts: Iterable[str] | None = None) -> Tokenizer:
         return gpt2.make()
     if texts is None:
         raise ValueError(f"the tokenizer {name} is made from a text and got none; `bytes` and `gpt2` need no text")
-    if name != "char":
-        return train(int(name.removeprefix("bpe:")), texts)
+    kind, colon, size = name.partition(":")
+    if colon:
+        return TRAINED[kind](int(size), texts)
     characters: set[str] = set()
     for text in texts:
         characters.update(text)
@@ -44,10 +49,11 @@ def make(name: str, texts: Iterable[str] | None = None) -> Tokenizer:
 def check_name(name: str) -> None:
     """An error unless `make` knows `name`."""
     kind, colon, size = name.partition(":")
-    if kind == "bpe":
-        if not colon or not size.isdecimal() or not 257 <= int(size) <= MOST_TOKENS:
-            raise ValueError(f"bpe:N takes a whole number N of at least 257 (256 bytes and the end mark) and at most "
-                             f"{MOST_TOKENS:,}, got {name!r}")  # fmt: skip
+    if kind in TRAINED:
+        least, why = LEAST[kind]
+        if not colon or not size.isdecimal() or not least <= int(size) <= MOST_TOKENS:
+            raise ValueError(f"{kind}:N takes a whole number N of at least {least} ({why}) and at most "
+                             f"{MOST_TOKENS:,}, got {name!r}")
     elif name not in NAMES:
         hint = nearest(name, NAMES, cutoff=0.4)
         raise ValueError(f"unknown tokenizer {name!r}{hint}; the tokenizers are {', '.join(NAMES)}")
@@ -85,4 +91,4 @@ def load(folder: str | Path, *, links_into: Path | None = None) -> Tokenizer:
     if not os.path.lexists(file):
         raise FileNotFoundError(f"no tokenizer in {folder}: it has neither losslab_tokenizer.json nor tokenizer.json")
     model = bytelevel.read(file, links_into=links_into)
-    return tried(BytePairs(about.get("name"), model, about.get("vocab_size", 0)), str(file))
+    return tried(pieces.of(model, about.get("name"), about.get("vocab_size", 0)), str(file))

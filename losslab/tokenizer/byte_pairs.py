@@ -20,6 +20,8 @@ class BytePairs(Tokenizer):
     tokens are no text's.
     """
 
+    kind = "bpe"  # how it is called before the number of its tokens
+
     def __init__(self, name: str | None, model, vocab_size: int = 0):
         if not 0 <= vocab_size <= bytelevel.MOST_TOKENS:
             raise ValueError(f"a table of tokens has at most {bytelevel.MOST_TOKENS:,} rows, got {vocab_size}")
@@ -35,8 +37,8 @@ class BytePairs(Tokenizer):
         self.tokens = [raw[i] for i in range(len(raw))] + [b""] * (vocab_size - len(raw))
         self.eot = eot
         self.cuts = "words" if parts["pre_tokenizer"].get("use_regex", True) else "nowhere"
-        self.name = name or f"bpe:{len(raw)}"
-        self._merges = [pair if isinstance(pair, str) else " ".join(pair) for pair in parts["model"]["merges"]]
+        self.name = name or f"{self.kind}:{len(raw)}"
+        self._written = bytelevel.rules(parts["model"])
         self._model = model
         model.encode_special_tokens = True  # a literal end mark in a text is text
 
@@ -48,10 +50,10 @@ class BytePairs(Tokenizer):
         return [np.array(encoding.ids, dtype=np.int64) for encoding in encodings]
 
     def _rules(self) -> Iterable[bytes]:
-        return (merge.encode() for merge in self._merges)
+        return (rule.encode() for rule in self._written)
 
     def padded(self, vocab_size: int) -> "BytePairs":
-        return BytePairs(self.name, self._model, vocab_size)
+        return type(self)(self.name, self._model, vocab_size)
 
     def _about(self) -> dict:
         return {"vocab_size": self.vocab_size}
@@ -90,7 +92,7 @@ def tried(made: BytePairs, source: str) -> BytePairs:
         raise ValueError(f"{source} does not give back the text that it encodes; take a vocabulary like GPT-2's")
     num_tokens = made.num_tokens
     plain = made if made.vocab_size == num_tokens else made.padded(num_tokens)
-    if made.name != f"bpe:{num_tokens}" and (made.name != "gpt2" or plain.digest != GPT2_DIGEST):
+    if made.name != f"{made.kind}:{num_tokens}" and (made.name != "gpt2" or plain.digest != GPT2_DIGEST):
         raise ValueError(f"{source} calls its {num_tokens} tokens {untrusted.shown(made.name)}, and they are not; "
                          "remove losslab_tokenizer.json, and it is read without a name")
     return made

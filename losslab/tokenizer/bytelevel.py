@@ -11,6 +11,8 @@ from pathlib import Path
 from losslab import untrusted
 
 END_OF_TEXT = "<|endoftext|>"
+INSIDE = "\u2581"  # stands before a token of WordPiece that is not at the beginning of a word; no byte has this letter
+LONGEST_WORD = 64  # letters that WordPiece and Unigram read at once: WordPiece takes the square of it in time
 MOST_TOKENS = 2**22  # of a vocabulary, and of the rows of a table that it is padded to
 
 
@@ -73,8 +75,30 @@ def byte_level(model):
     return whole
 
 
+def in_words(model):
+    """A tokenizer that reads words as GPT-2's, long ones in parts, around a WordPiece or a Unigram of the library."""
+    from tokenizers import Regex, decoders, pre_tokenizers
+
+    whole = byte_level(model)
+    parts = pre_tokenizers.Split(Regex(f"[\\s\\S]{{1,{LONGEST_WORD}}}"), "isolated")
+    whole.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.ByteLevel(add_prefix_space=False), parts])
+    whole.decoder = decoders.Sequence([decoders.Replace(INSIDE, ""), decoders.ByteLevel()])
+    return whole
+
+
+def rules(model: dict) -> list[str]:
+    """What decides an encoding besides the bytes of the tokens, of the `model` of a `tokenizer.json`."""
+    if model["type"] == "BPE":
+        return [pair if isinstance(pair, str) else " ".join(pair) for pair in model["merges"]]
+    if model["type"] == "WordPiece":
+        return sorted(token for token in model["vocab"] if token.startswith(INSIDE))
+    return [f"{piece} {score!r}" for piece, score in model["vocab"]]
+
+
 def raw_tokens(parts: dict) -> dict[int, bytes]:
     """The bytes of every id of a `tokenizer.json`, nothing for marks; an error where they are not known exactly."""
+    if parts["model"]["type"] in ("WordPiece", "Unigram"):
+        return _raw_pieces(parts)
     pre, model = parts["pre_tokenizer"] or {}, parts["model"]
     if model["type"] != "BPE" or parts["normalizer"] or pre.get("type") != "ByteLevel":
         raise ValueError(
@@ -104,6 +128,42 @@ def raw_tokens(parts: dict) -> dict[int, bytes]:
         raise ValueError(f"the tokenizer.json is not exact: {problem}; take a vocabulary like GPT-2's")
     raw = {i: bytes(map(byte_of.__getitem__, token)) for token, i in ids.items() if token not in added}
     raw |= {token["id"]: b"" for token in added.values()}
+    if raw.keys() != set(range(len(raw))):
+        raise ValueError(f"the tokenizer.json has {len(raw)} ids with gaps between them; number them from 0")
+    return raw
+
+
+def _raw_pieces(parts: dict) -> dict[int, bytes]:
+    """`raw_tokens` of a WordPiece or a Unigram, which has to be put together as `in_words` does."""
+    import tokenizers
+
+    model, kind = parts["model"], parts["model"]["type"]
+    expected = json.loads(in_words(getattr(tokenizers.models, kind)()).to_str())
+    byte_of = {letter: byte for byte, letter in enumerate(letters())}
+    pieces = [piece for piece, _ in model["vocab"]] if kind == "Unigram" else list(model["vocab"])
+    ids = {piece: i for i, piece in enumerate(pieces)} if kind == "Unigram" else model["vocab"]
+    marks = {token["content"]: token for token in parts["added_tokens"]}
+    inside = INSIDE if kind == "WordPiece" else ""
+    needed = byte_of.keys() | {inside + letter for letter in byte_of}
+    wrong = [piece for piece in pieces if piece not in marks and not (
+        (bare := piece.removeprefix(inside)) and byte_of.keys() >= set(bare))]
+    problem = (
+        "it reads words in another way than GPT-2's, or in longer parts"
+        if any(parts[name] != expected[name] for name in ("normalizer", "pre_tokenizer", "decoder"))
+        else f"{untrusted.shown(wrong[0])} is not written in the letters of bytes" if wrong
+        else "it lacks some of the 256 bytes" if not set(pieces) >= needed
+        else "it has a piece twice" if len(ids) < len(pieces)
+        else "it gives up on a long word" if kind == "WordPiece" and model["max_input_chars_per_word"] < LONGEST_WORD
+        else f"it marks the inside of a word by another sign than {INSIDE}"
+        if kind == "WordPiece" and model["continuing_subword_prefix"] != INSIDE
+        else "it writes unknown text in bytes of its own" if model.get("byte_fallback")
+        else next((f"{untrusted.shown(mark)} is a piece and a mark" for mark in marks if mark in ids
+                   or not marks[mark]["special"]), "")
+    )
+    if problem:
+        raise ValueError(f"the tokenizer.json is not exact: {problem}; take one that losslab has written")
+    raw = {i: bytes(map(byte_of.__getitem__, piece.removeprefix(inside))) for piece, i in ids.items()}
+    raw |= {token["id"]: b"" for token in marks.values()}
     if raw.keys() != set(range(len(raw))):
         raise ValueError(f"the tokenizer.json has {len(raw)} ids with gaps between them; number them from 0")
     return raw
