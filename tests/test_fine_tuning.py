@@ -11,7 +11,7 @@ from experiments import untimed as untimed
 from hub_models import theirs
 from instruction_data import alpaca, write
 
-from losslab import checkpoint, experiment
+from losslab import checkpoint, experiment, records
 from losslab.config import DataConfig, EvaluateConfig, ExperimentConfig, ModelConfig, TrainConfig
 from losslab.corpus import Corpus
 from losslab.evaluate.evaluator import score
@@ -212,3 +212,25 @@ def test_a_term_that_is_published_with_a_loss_is_trained_with_it(made, untimed, 
     out, err = capsys.readouterr()
     assert json.loads(out)["arms"] == ["cross_entropy", "token_scaled", "cross_entropy + unlikelihood"]
     assert "unlikelihood is published as a part of cross_entropy + unlikelihood, which is trained" in err
+
+
+def test_fine_tuning_that_was_stopped_ends_in_the_same_bytes(made, monkeypatch):
+    folder, _, tuned, _ = made
+    monkeypatch.chdir(folder)
+    again = Experiment(TUNED)
+    records.create("stopped", again.spec, {})
+    seen = []
+    training = experiment.Training(again, Path("stopped"), "cpu", on_line=seen.append, is_alone=lambda: len(seen) >= 3)
+    assert training.go() == "stopped"
+    record = experiment.resume("stopped")
+    assert 0 < seen[-1]["step"] < 6
+    assert record.result["weights"] == tuned.result["weights"] and record.scores == tuned.scores
+
+
+def test_the_task_likelihood_scores_answers_and_says_so(made, monkeypatch, capsys):
+    monkeypatch.chdir(made[0])
+    assert losslab("evaluate", "tuned", "--tasks", "likelihood", "--json") == 0
+    (task,) = json.loads(capsys.readouterr().out)["tasks"]
+    assert {name: score["value"] for name, score in task["scores"].items() if name in made[2].scores} == values(
+        made[2].scores)
+    assert any("answers alone count" in note for note in task["notes"])

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from losslab.corpus import Corpus, Document, files
-from losslab.evaluate.document_scores import DocumentScores, per_document, scores, with_stride
+from losslab.evaluate.document_scores import WHOLE, DocumentScores, per_document, scores, with_stride
 from losslab.evaluate.profile import CALIBRATION_BINS, calibration_error, confidence_axis, frequency_axis, position_axis
 from losslab.evaluate.summing import ratio
 from losslab.evaluate.task import Settings, TaskResult
@@ -22,6 +22,8 @@ RULES = [
     "bytes are UTF-8 bytes of the scored text, words are counted by str.split, tokens by the model's own tokenizer",
     f"calibration is top-1, at temperature 1, in {CALIBRATION_BINS} bins of equal width in confidence",
 ]
+
+EXAMPLES = "of instruction data, answers alone count, read after their prompts; _all_tokens in a name adds the prompts"
 
 
 def run(model, tokenizer, settings: Settings) -> TaskResult:
@@ -97,7 +99,7 @@ def measure(
         name, with_stride(named, rules.stride),
         {"documents": len(documents), "tokens": int(rows.num_tokens.sum()), "end_marks": int(rows.num_ends.sum()),
          "bytes": int(rows.num_bytes.sum()), "words": int(rows.num_words.sum()), "context": context_length},
-        notes=[*RULES, f"longer documents are read in {how} tokens"],
+        notes=[*RULES, *([EXAMPLES] if WHOLE[0] in rows.sums else []), f"longer documents are read in {how} tokens"],
         items=_items(rows), is_evidence=not settings.limit,
         tables={axis.name: axis.table(rows.sums) for axis in axes}
         | {"interval": _intervals(rows), "tokens_needed": tokens_needed(rows, float(rows.sums["seconds"][0]))},
