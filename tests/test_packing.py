@@ -186,3 +186,13 @@ def test_plain_text_packs_too_and_stays_a_stream_unless_asked(tmp_path):
 def test_rows_are_filled_well(corpus):
     assert corpus.layout("train", DataConfig(), 1024).filled > 0.9
     assert corpus.layout("train", DataConfig(packing="padded"), 1024).filled < 0.3
+
+
+def test_few_examples_are_enough_for_a_row_that_is_longer_than_a_split(tmp_path):
+    corpus = corpus_of(tmp_path / "few.json", alpaca(40))
+    long = 2 * corpus.num_tokens["val"]
+    batch = batches(corpus, seq_len=long, batch_size=1)(0)
+    assert batch.tokens.shape == (1, long) and (batch.targets >= 0).any()
+    with pytest.raises(ValueError, match="fewer than one context of"):
+        batches(corpus, "stream", seq_len=long)
+    assert corpus.layout("train", DataConfig(), long) is corpus.layout("train", DataConfig(), long)

@@ -54,6 +54,7 @@ class Corpus:
         self.num_tokens = {split: self.meta["splits"][split]["tokens"] for split in SPLITS}  # with end marks
         self.num_bytes = {split: self.meta["splits"][split]["bytes"] for split in SPLITS}
         self.is_instructions = "instructions" in self.meta  # its documents are prompts and answers
+        self._layouts: dict[tuple, Layout] = {}
 
     @classmethod
     def open(
@@ -123,8 +124,13 @@ class Corpus:
 
     def layout(self, split: str, config: DataConfig, seq_len: int) -> Layout:
         """What stands in which row of `packed` or `padded` batches, and what did not fit."""
-        return Layout(self._index(split), self._flags(split, config), f"{self.digest}/{split}", seq_len=seq_len,
-                      packing=self.packing(config), too_long=config.too_long, name=self.name)
+        packing = self.packing(config)
+        asked = split, config.mask_prompts, seq_len, packing, config.too_long
+        if asked not in self._layouts:  # the same for every seed
+            self._layouts[asked] = Layout(
+                self._index(split), self._flags(split, config), f"{self.digest}/{split}", seq_len=seq_len,
+                packing=packing, too_long=config.too_long, name=self.name)
+        return self._layouts[asked]
 
     def _flags(self, split: str, config: DataConfig | None) -> np.ndarray | None:
         """Which ids of the stream count as targets; None where all do."""
@@ -150,8 +156,9 @@ class Corpus:
         `growth`, such as `TrainConfig.growth`, it has as many rows as that says. With a `curriculum` its order of the
         documents and the number of steps belong to that function; and with a `data`, its packing and its masks.
         """
-        self.check(seq_len)
         packing, flags = self.packing(data or DataConfig()), self._flags(split, data)
+        if packing == "stream":
+            self.check(seq_len)
         growth = growth or Growth(batch_size)
         if world > (first := len(growth.rows(0))):
             name = "batch_size" if first == growth.full else "initial_batch_size"

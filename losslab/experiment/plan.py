@@ -64,7 +64,8 @@ class Experiment:
             machine.check_fits(config.model.num_params(257), device)
         progress = progress or Lines(tell)
         self.corpus = corpus or Corpus.open(config.data, tokenizer=tokenizer, progress=progress)
-        self.corpus.check(config.seq_len)
+        if self.corpus.packing(config.data) == "stream":
+            self.corpus.check(config.seq_len)
         self._look_at_data(config, tell if corpus is None and not trains else lambda text: None)
         self.vocabulary = self.corpus.vocabulary()
         if self.objective is None:
