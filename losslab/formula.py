@@ -35,13 +35,16 @@ def load(package: str, name: str) -> Callable:
 
 def completed(text: str) -> str:
     """A formula as it is trained: a term that is published as a part of an objective is that objective where it stands
-    alone. Such a term names the other part, `WITH`, in its file.
+    alone. Such a term names the other part, `WITH`, in its file. What is no formula stays as it is.
 
     Example:
         >>> completed("unlikelihood(window=8)"), completed("z_loss")
         ('cross_entropy + unlikelihood(window=8)', 'z_loss')
     """
-    parsed = parse(text)
+    try:
+        parsed = parse(text)
+    except ValueError:  # said where it is used; it may be the folder of a study
+        return text
     if len(parsed.terms) > 1 or (name := parsed.terms[0][1].name) not in names("losslab.losses"):
         return text
     other = getattr(importlib.import_module(f"losslab.losses.{name}"), "WITH", None)

@@ -139,7 +139,7 @@ def _as_train(start: Path, folder: Path, corpus: str, epochs: float | None, trai
     words, skip = [], 0
     for word in typed[typed.index("finetune") + 1 :] if "finetune" in typed else []:
         name = word.partition("=")[0]
-        if skip or name in ("--data", "--epochs", "--data.corpus") or word == str(start):
+        if skip or name in ("--data", "--epochs", "--data.corpus") or Path(word) == start:
             skip = 0 if skip else int("=" not in word and name in ("--data", "--epochs", "--data.corpus"))
             continue
         words.append(word)
