@@ -12,7 +12,8 @@ from commands import losslab, refuses
 from losslab import checkpoint
 from losslab import tokenizer as tokenizers
 from losslab.config import ModelConfig
-from losslab.generate import generate, read_prompts, templates
+from losslab.generate import generate
+from losslab.instruct import read_prompts, templates
 from losslab.model import initialized
 
 
@@ -148,7 +149,8 @@ def test_a_template_is_put_around_each_prompt(run, capsys):
     (("x", "--prompts", "p.txt"), "give a prompt or --prompts FILE, not both"),
     (("x", "--chat"), "--chat asks for what you say; leave out the prompt"),
     (("x", "--json", "--jsonl"), "--json prints one document and --jsonl an object a line; give one of them"),
-    (("x", "--template", "alpca"), "unknown template 'alpca'; did you mean alpaca?; the templates are alpaca, plain"),
+    (("x", "--template", "alpca"), "unknown template 'alpca'; did you mean alpaca?; the templates are alpaca, chat, "
+                                   "plain"),
     (("--chat", "--template", "none"), "unknown template 'none'"),
     (("x", "--num", "0"), "--num must be at least 1, got 0"),
     (("x", "--num-tokens", "-1"), "--num-tokens must not be negative, got -1"),
@@ -170,25 +172,21 @@ def test_mistakes_are_one_sentence(run, capsys, tmp_path, monkeypatch, arguments
     ("a.yaml", "---\n- |-\n  Once\n\n  upon\n- two\n", ["Once\n\nupon", "two"]),
 ])  # fmt: skip
 def test_prompts_are_read_from_every_kind_of_file(tmp_path, name, content, prompts):
-    if name.endswith("yaml"):
-        pytest.importorskip("yaml", reason="PyYAML is not installed")
     (tmp_path / name).write_bytes(content.encode())
-    assert read_prompts(tmp_path / name) == prompts
+    assert [prompt.text for prompt in read_prompts(tmp_path / name)] == prompts
 
 
 @pytest.mark.parametrize(("name", "content", "sentence"), [
     ("a.txt", b" \n\n", "a.txt has no prompts; write one a line"),
     ("a.txt", b"\xff", "a.txt is not UTF-8: invalid start byte at byte 0"),
-    ("a.jsonl", b'{"text": "a"}\n', r'line 1, has no prompt; write it as \{"prompt": "Once upon a time"\}'),
+    ("a.jsonl", b'{"words": "a"}\n', r'line 1, has no prompt; write it as \{"prompt": "Once upon a time"\}'),
     ("a.jsonl", b'"a"\n{"prompt": 3}\n', "line 2, has the prompt 3; a prompt is a text"),
     ("a.jsonl", b'"a"\nb\n', "line 2, is not readable JSON"), ("a.json", b'{"prompt": "a"}', "must hold a list"),
-    ("a.yaml", b"- *a\n", r"a.yaml is not readable YAML: found undefined alias 'a' in .*"),
-    ("a.yaml", b"- !!python/name:os.system\n", "a.yaml is not readable YAML: could not determine a constructor"),
+    ("a.yaml", b"- *a\n", r"a.yaml, line 1, is more than a plain text in YAML"),
+    ("a.yaml", b"- !!python/name:os.system\n", "a.yaml, line 1, is more than a plain text"),
     ("a.json", b"[" * 5000, "not readable JSON: it is too deeply nested"),
 ])  # fmt: skip
 def test_a_file_without_prompts_is_one_sentence(tmp_path, name, content, sentence):
-    if name.endswith("yaml"):
-        pytest.importorskip("yaml", reason="PyYAML is not installed")
     (tmp_path / name).write_bytes(content)
     with pytest.raises(ValueError, match=sentence) as caught:
         read_prompts(tmp_path / name)
@@ -201,4 +199,4 @@ def test_a_pipe_in_the_place_of_prompts_is_not_waited_for(tmp_path):
         read_prompts(tmp_path / "p.txt")
     (tmp_path / "q.txt").write_text("a\n")
     (tmp_path / "r.txt").symlink_to(tmp_path / "q.txt")
-    assert read_prompts(tmp_path / "r.txt") == ["a"]
+    assert read_prompts(tmp_path / "r.txt") == [("a", None)]

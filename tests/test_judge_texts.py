@@ -131,13 +131,14 @@ def test_rows_of_json_and_lines_of_text(tmp_path):
 
 
 @pytest.mark.parametrize(("name", "content", "why"), [
-    ("p.csv", b"a", "ends in"), ("p.txt", b"\n \n", "no prompt"), ("p.txt", b"caf\xe9", "not UTF-8"),
-    ("p.json", b'{"a": 1}', "a list"), ("p.json", b'["a", 3]', "is no text"), ("p.jsonl", b'{"a": 1}', "no text"),
+    ("p.txt", b"\n \n", "no prompt"), ("p.txt", b"caf\xe9", "not UTF-8"),
+    ("p.json", b'{"a": 1}', "a list"), ("p.json", b'["a", 3]', "has the prompt 3"),
+    ("p.jsonl", b'{"a": 1}', "no prompt"),
     ("p.jsonl", b"{", "not readable JSON"), ("p.yaml", b"a: b", "no item"),
     ("p.yaml", b"- {a: b}", "more than a plain"),
     ("p.yaml", b"- 'open", "does not end"), ("p.yaml", b"- >\n  folded", "more than a plain"),
     ("p.json", b'[" "]', "empty"), ("p.txt.gz", b"plain", "not a whole gzip"), ("p.json", b"[" * 5000, "nested"),
-    ("gone.txt", None, "no file"),
+    ("gone.txt", None, "No such file"),
 ])
 def test_what_is_no_file_of_prompts_is_one_sentence(tmp_path, name, content, why):
     if content is not None:

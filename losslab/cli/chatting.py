@@ -14,7 +14,8 @@ def converse(model, tokenizer, template: str, *, sampling, num_tokens: int, seed
 
     What was said before belongs to the prompt, as far as the model's context has room for it.
     """
-    from losslab.generate import prompt_ids, templates, write
+    from losslab.generate import prompt_ids, write
+    from losslab.instruct import templates
 
     limit, said, turn = model.config.num_positions, [], 0
     room = limit - min(num_tokens, limit // 2)  # for the prompt

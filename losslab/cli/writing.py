@@ -18,7 +18,7 @@ from losslab.config.numbers import TOKENS, check
 from losslab.words import printable
 
 MOST_SEED = 2**62
-CHAT_TEMPLATE = "alpaca"  # where the run has none recorded
+CHAT_TEMPLATE = "alpaca"  # where the run was not trained on instructions
 
 
 @app.command(sort_key=4)
@@ -42,8 +42,8 @@ def generate(
     prompt
         Text to continue; none starts a new document. Spaces at its end are left out.
     prompts
-        A file of prompts in place of one: a line each, or JSON Lines (.jsonl) with a `prompt` on each, or a JSON or
-        YAML list.
+        A file of prompts in place of one: a line each, or JSON Lines (.jsonl) with a `prompt` on each, or an
+        `instruction` and perhaps an `input`, or a JSON or YAML list.
     num
         Texts for each prompt.
     num_tokens
@@ -69,12 +69,14 @@ def generate(
     chat
         Ask and answer, line by line, with an instruction-tuned model.
     template
-        How an instruction is put to the model: alpaca or plain. None gives it the prompt as it is; with --chat alpaca.
+        How an instruction is put to the model: alpaca, chat or plain. None gives it the prompt as it is, and a row with
+        an instruction in alpaca; with --chat, the one that the run was trained with, else alpaca.
     jsonl
         Print a JSON object a line for each text, as soon as it is there.
     """
     from losslab import checkpoint, machine
-    from losslab.generate import Sampling, read_prompts, templates
+    from losslab.generate import Sampling
+    from losslab.instruct import Prompt, read_prompts, templates
 
     for name, value, low, high in (("--num", num, 1, 1_000_000), ("--num-tokens", num_tokens, 0, TOKENS[0]),
                                    ("--batch-size", batch_size, 1, 65_536), ("--seed", seed, -MOST_SEED, MOST_SEED)):
@@ -85,15 +87,13 @@ def generate(
         raise ValueError("give a prompt or --prompts FILE, not both")
     if chat and (prompt or prompts or num > 1 or json or jsonl):
         raise ValueError("--chat asks for what you say; leave out the prompt, --prompts, --num, --json and --jsonl")
-    template = CHAT_TEMPLATE if chat and template is None else template
+    template = _template_of(run) if chat and template is None else template
     stop = [*(stop or ()), *(templates.stops(template) if template is not None else ())]
     rules = {"sampling": Sampling(temperature, top_k, top_p, min_p, repetition_penalty), "num_tokens": num_tokens,
              "stop": stop}
-    asked = [prompt] if prompts is None else read_prompts(prompts)
-    if template is None:
-        asked = _stripped(asked)
-    else:
-        asked = [templates.render(template, [{"role": "user", "content": each}]) for each in asked]
+    given = [Prompt(prompt)] if prompts is None else read_prompts(prompts)
+    asked = [each.rendered(template) for each in given]
+    asked = _stripped(asked) if template is None else asked
     seeds = [seed if prompts is None else seed + _number(each) for each in asked]
     device = machine.resolve_device(TrainConfig(device=device).device)  # checked there
     loaded = checkpoint.load(checkpoint.newest(run / "checkpoint", warn=tell), device=device)
@@ -119,6 +119,18 @@ def _print(run: Path, loaded, batches, rules: dict, json: bool, jsonl: bool) -> 
             found += rows
     if json:
         show(found, "", json)
+
+
+def _template_of(run: Path) -> str:
+    """The template of the instruction data that a run was trained on."""
+    from losslab import records
+    from losslab.instruct import TEMPLATES
+
+    try:
+        name = (records.read(run).spec.get("corpus") or {}).get("instructions", {}).get("template")
+    except (ValueError, OSError, AttributeError):
+        return CHAT_TEMPLATE
+    return name if name in TEMPLATES else CHAT_TEMPLATE
 
 
 def _number(prompt: str) -> int:

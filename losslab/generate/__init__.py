@@ -2,14 +2,12 @@
 
 from collections.abc import Sequence
 
-from losslab.generate.prompts import read_prompts
 from losslab.generate.sampling import Sampling
 from losslab.generate.window import window_start
 from losslab.generate.writing import Sample, write
 from losslab.model import LanguageModel
 
-__all__ = ["Sample", "Sampling", "continuation", "generate", "prompt_ids", "read_prompts",
-           "window_start", "write"]
+__all__ = ["Sample", "Sampling", "continuation", "generate", "prompt_ids", "window_start", "write"]
 
 
 def generate(

@@ -5,11 +5,14 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 from losslab import __version__
-from losslab.generate import generate
+from losslab.generate import Sampling as Drawn
+from losslab.generate import prompt_ids, write
 from losslab.judge import cache
 from losslab.judge.models import Loaded
 from losslab.judge.prompts import Prompt
 from losslab.progress import Progress, silent
+
+TOGETHER = 16  # completions that are written at once
 
 
 @dataclass(frozen=True)
@@ -48,7 +51,7 @@ def completions(
         name = _key(loaded, prompt, sampling)
         texts = _kept(kept.read(name), sampling.completions)
         if texts is None:
-            texts = [_one(loaded, prompt.text, sampling, i) for i in range(sampling.completions)]
+            texts = _texts(loaded, prompt.text, sampling)
             kept.write(name, {"prompt": prompt.text, "texts": texts})
         found.append(texts)
         done, total = ((count * sampling.completions) for count in (number + 1, len(prompts)))
@@ -67,12 +70,21 @@ def _key(loaded: Loaded, prompt: Prompt, sampling: Sampling) -> str:
                       "tokenizer": loaded.tokenizer.digest, "device": device, "version": __version__})
 
 
-def _one(loaded: Loaded, prompt: str, sampling: Sampling, number: int) -> str:
-    # by the prompt itself: its place in the file, and the other prompts, change nothing
-    digest = hashlib.sha256(f"{sampling.seed}\0{number}\0{prompt}".encode()).digest()
-    written = generate(loaded.model, loaded.tokenizer, prompt, num_tokens=sampling.num_tokens,
-                       temperature=sampling.temperature, top_k=sampling.top_k, seed=int.from_bytes(digest[:7], "big"))
-    return written[len(prompt):]
+def _texts(loaded: Loaded, prompt: str, sampling: Sampling) -> list[str]:
+    """All completions of one prompt, at most `TOGETHER` at once."""
+    ids, drawn = prompt_ids(loaded.tokenizer, prompt), Drawn(sampling.temperature, sampling.top_k)
+    seeds = [_seed(prompt, sampling.seed, number) for number in range(sampling.completions)]
+    found = []
+    for begin in range(0, len(seeds), TOGETHER):
+        some = seeds[begin : begin + TOGETHER]
+        found += write(loaded.model, loaded.tokenizer, [ids] * len(some), drawn, num_tokens=sampling.num_tokens,
+                       seeds=some)
+    return [each.text for each in found]
+
+
+def _seed(prompt: str, seed: int, number: int) -> int:
+    """By the prompt itself: its place in the file, and the other prompts, change nothing."""
+    return int.from_bytes(hashlib.sha256(f"{seed}\0{number}\0{prompt}".encode()).digest()[:7], "big")
 
 
 def _kept(found: dict | None, count: int) -> list[str] | None:
