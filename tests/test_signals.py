@@ -179,6 +179,7 @@ def corrupted(monkeypatch):
                 return given(step)
             return tuple(np.random.default_rng(n).integers(200, vocab_size, size=np.shape(part))
                          for n, part in enumerate(given(step)))
+        one.num_targets = given.num_targets
         return one
 
     monkeypatch.setattr(Corpus, "batches", batches)

@@ -36,7 +36,7 @@ class Documents(Sequence):
         if self.answers is None:
             return Document(tokens, num_bytes, num_words, bool(ends))
         flags, own = self.answers
-        return Document(tokens, *own[number].tolist(), bool(ends), flags[start:stop] == 1, num_bytes)
+        return Document(tokens, *own[number].tolist(), bool(ends), flags[start:stop] == 1)
 
 
 class Corpus:

@@ -24,7 +24,6 @@ class Document:
     num_words: int  # by str.split; of an example, those of its answers
     ends: bool  # whether an end mark follows; not after a piece of a text that was cut by position
     answers: np.ndarray | None = None  # [n] bool, whether each token is of an answer; None: it is no example
-    whole_bytes: int = 0  # of an example, prompts included
 
     @property
     def scored(self) -> np.ndarray | None:

@@ -92,13 +92,14 @@ def first_tokens(documents: Sequence, tokenizer, num_tokens: int) -> list:
         if left <= 0:
             break
         if len(document.tokens) > left:
-            tokens, answers = np.asarray(document.tokens[:left]), document.answers
-            answers = answers if answers is None else answers[:left]
-            own = tokens if answers is None else tokens[answers]
+            own = tokens = np.asarray(document.tokens[:left])
+            example = {}
+            if getattr(document, "answers", None) is not None:
+                own = tokens[answers := document.answers[:left]]
+                example = {"answers": answers}
             document = dataclasses.replace(
                 document, tokens=tokens, num_bytes=int(tokenizer.token_bytes[own].sum()),
-                num_words=len(tokenizer.decode(own).split()), ends=False, answers=answers,
-                whole_bytes=int(tokenizer.token_bytes[tokens].sum()),
+                num_words=len(tokenizer.decode(own).split()), ends=False, **example,
             )
         taken.append(document)
         left -= len(document.tokens)
