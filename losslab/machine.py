@@ -32,7 +32,7 @@ def resolve_device(device: str) -> str:
 
 
 def resolve_dtype(dtype: str, device: str) -> str:
-    """`auto` becomes bfloat16 where the device multiplies it faster, float32 otherwise.
+    """`auto` becomes bfloat16 where the device multiplies it faster, float16 on a GPU without it, float32 otherwise.
 
     By capability: a GPU that has bfloat16, or a CPU with AMX tiles. A CPU that merely has bfloat16
     instructions converts more than it saves at the sizes of small models, so it stays with float32.
@@ -40,7 +40,7 @@ def resolve_dtype(dtype: str, device: str) -> str:
     if dtype != "auto":
         return dtype
     if device.startswith("cuda"):
-        return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float32"
+        return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float16"
     return "bfloat16" if device == "cpu" and has_amx() else "float32"
 
 
@@ -147,12 +147,13 @@ def check_fits(num_params: int, device: str = "cpu") -> None:
     if total is not None and needed > total:
         where = f"the device {device}" if device.startswith("cuda") else "this machine"
         raise ValueError(
-            f"a model of {num_params:,} parameters needs {_size(needed)} for weights, gradients and optimizer alone, "
-            f"and {where} has {_size(total)}; take fewer layers or a smaller width"
+            f"a model of {num_params:,} parameters needs {size_text(needed)} for weights, gradients and optimizer "
+            f"alone, and {where} has {size_text(total)}; take fewer layers or a smaller width"
         )
 
 
-def _size(count: int) -> str:
+def size_text(count: int) -> str:
+    """A number of bytes for people, such as `1.5 GB`."""
     power = min(4, max(0, (len(str(count)) - 1) // 3))
     return f"{count / 1000**power:.3g} {('bytes', 'kB', 'MB', 'GB', 'TB')[power]}"
 
@@ -189,6 +190,11 @@ def product_peak(device: str, dtype: str, threads: int) -> float:
         best = min(best, time.perf_counter() - started)
     assert first == size / 4
     return 2 * size**3 / best
+
+
+def torch_version() -> str:
+    """Of the torch that computes here."""
+    return str(torch.__version__)
 
 
 def describe(device: str, dtype: str) -> dict:

@@ -1,15 +1,20 @@
 """The processes that `torchrun` started, called ranks, and what they tell each other; one process is one rank.
 
 Imported as a module, so that `parallel.any` and `parallel.sum` read as what they are. Nothing else in losslab calls
-`torch.distributed`.
+`torch.distributed`, but for `spread`, which lets several ranks train one model.
 """
 
 import os
+import secrets
 import sys
-from collections.abc import Iterable
+import time
+from collections.abc import Mapping
+from datetime import timedelta
 
 import torch
 from torch import Tensor
+
+PATIENCE = timedelta(minutes=30)  # for the slowest rank: each prepares its corpus, and the first one evaluates
 
 
 def rank() -> int:
@@ -22,17 +27,86 @@ def world_size() -> int:
     return int(os.environ.get("WORLD_SIZE", 1))
 
 
-def join(device: str) -> str:
-    """Meet the other ranks, if any; the device of this one."""
+def on_this_machine() -> int:
+    """How many of them are on this machine."""
+    return int(os.environ.get("LOCAL_WORLD_SIZE", world_size()))
+
+
+def device_of(device: str) -> str:
+    """The device of this rank: each of those on one machine has a GPU of its own."""
+    if world_size() == 1 or not device.startswith("cuda"):
+        return device
+    return f"cuda:{int(os.environ.get('LOCAL_RANK', 0))}"
+
+
+def join(device: str, told: Mapping[str, str] | None = None) -> str:
+    """Meet the other ranks, if any; the device of this one.
+
+    Args:
+        device: on which this rank computes.
+        told: what must be the same on all ranks, such as a version, by its name. It is compared before the ranks
+            compute anything together.
+
+    Raises:
+        ValueError: where ranks differ in it, or this machine has fewer GPUs than ranks.
+    """
     if world_size() == 1:
         return device
-    local = int(os.environ.get("LOCAL_RANK", 0))
-    on_gpu = device.startswith("cuda")
+    own = device_of(device)
+    on_gpu = own.startswith("cuda")
     if on_gpu:
-        torch.cuda.set_device(local)
+        if int(own.split(":")[1]) >= torch.cuda.device_count():
+            raise ValueError(f"{on_this_machine()} ranks on a machine with {torch.cuda.device_count()} GPUs; each "
+                             "needs one of its own, so give torchrun a smaller --nproc-per-node")
+        torch.cuda.set_device(own)
     if not torch.distributed.is_initialized():
-        torch.distributed.init_process_group("nccl" if on_gpu else "gloo")
-    return f"cuda:{local}" if on_gpu else device
+        store, *_ = next(torch.distributed.rendezvous("env://", rank(), world_size()))
+        store.set_timeout(PATIENCE)
+        store = torch.distributed.PrefixStore(f"losslab/{_start(store, rank(), world_size())}", store)
+        _check_alike(store, {"device": own.split(":")[0], **(told or {})})
+        torch.distributed.init_process_group("nccl" if on_gpu else "gloo", store=store, rank=rank(),
+                                             world_size=world_size(), timeout=PATIENCE)
+    return own
+
+
+def _start(store, rank: int, world_size: int) -> str:
+    """A name for this start of the ranks, on which all of them agree.
+
+    After a restart the store still holds what the ranks before have written, addresses above all, and which restart
+    this is, the machines count differently. So each rank says hello with a word of its own; the first one proposes a
+    name for the words that it reads, until every rank has found its own word there.
+    """
+    deadline, word = time.monotonic() + PATIENCE.total_seconds(), secrets.token_hex(8)
+    store.set(f"losslab/hello/{rank}", word)
+    name, words = "", [""]
+    while time.monotonic() < deadline:
+        if rank == 0 and words != (found := [_text(store, f"hello/{other}") for other in range(world_size)]):
+            name, words = secrets.token_hex(8), found
+            store.set("losslab/proposed", " ".join([name, *words]))
+        elif rank > 0:
+            name, *words = _text(store, "proposed").split(" ")
+        if len(words) == world_size and words[rank] == word:
+            store.set(f"losslab/{name}/accepted/{rank}", "")
+            if store.check([f"losslab/{name}/accepted/{other}" for other in range(world_size)]):
+                return name
+        time.sleep(0.02)
+    raise ValueError(f"not all of {world_size} ranks came within {PATIENCE}; look for an error of another one above")
+
+
+def _text(store, key: str) -> str:
+    return store.get(f"losslab/{key}").decode()
+
+
+def _check_alike(store, told: Mapping[str, str]) -> None:
+    """Through the store at which the ranks meet, so that nothing of theirs has to fit together yet."""
+    store.set(f"losslab/told/{rank()}", "\n".join(told.values()))
+    first = _text(store, "told/0").split("\n")
+    for other in range(1, world_size()):
+        found = _text(store, f"told/{other}").split("\n")
+        for name, here, there in zip(told, first, found, strict=False):
+            if here != there:
+                raise ValueError(f"the ranks are not alike: {name} is {here} on rank 0 and {there} on rank {other}; "
+                                 "give all of them the same program and the same settings")
 
 
 def barrier() -> None:
@@ -62,11 +136,54 @@ def sum(numbers: Tensor, device: str | torch.device) -> Tensor:
     return shared.to(numbers.device)
 
 
-def sum_gradients(parameters: Iterable[Tensor]) -> None:
-    """Replace the gradient of each parameter by its sum over ranks."""
-    if world_size() > 1:
-        for parameter in parameters:
-            torch.distributed.all_reduce(parameter.grad)
+def everyone(numbers: Tensor, device: str | torch.device) -> Tensor:
+    """`[ranks, n]`: the numbers `[n]` of every rank, on every rank and where `numbers` are."""
+    table = numbers.new_zeros(world_size(), len(numbers))
+    table[rank()] = numbers
+    return sum(table, device)
+
+
+# --- tensors of which each rank holds a part -----------------------------------------------------
+
+def is_part(tensor: Tensor) -> bool:
+    """Whether this rank holds a part of the tensor alone; told by what it can, since its class takes long to load."""
+    return hasattr(tensor, "full_tensor")
+
+
+def whole(tensor: Tensor) -> Tensor:
+    """The tensor with all its parts; every rank must call this at the same place. One that has no parts as it is."""
+    return tensor.full_tensor() if is_part(tensor) else tensor
+
+
+def own_part(full: Tensor, like: Tensor) -> Tensor:
+    """Of a whole tensor the rows that this rank holds of `like`, a tensor in parts of the same shape."""
+    local = like.to_local()
+    rows = -(-len(full) // world_size())  # as torch.chunk: the last ranks may have fewer, or none
+    part = full[min(len(full), rank() * rows) : min(len(full), (rank() + 1) * rows)]
+    assert part.shape == local.shape, (tuple(part.shape), tuple(local.shape))
+    return part
+
+
+def put(full: Tensor, where: Tensor) -> None:
+    """Copy a whole tensor over `where`, which may be in parts."""
+    if is_part(where):
+        where.to_local().copy_(own_part(full, where))
+    else:
+        where.copy_(full)
+
+
+def collected(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """All parts of tensors in the memory of the first rank's machine, and nothing on the others.
+
+    One tensor after the other, so that a device holds no more than one of them whole. Every rank must call this with
+    the same names in the same order.
+    """
+    found = {}
+    for name, tensor in tensors.items():
+        full = whole(tensor)
+        if rank() == 0:
+            found[name] = full.cpu() if is_part(tensor) else full
+    return found
 
 
 def leave(code: int) -> None:

@@ -26,17 +26,23 @@ def forked(work, *arguments):
 
 
 def on_two_ranks(work, *arguments):
-    """What `work(*arguments)` returns on each of two ranks, which find each other as under `torchrun`.
+    """What `work(*arguments)` returns on each of two ranks."""
+    return on_ranks(2, work, *arguments)
+
+
+def on_ranks(count, work, *arguments, seconds=SECONDS):
+    """What `work(*arguments)` returns on each of some ranks, which find each other as under `torchrun`.
 
     A rank that ends itself with code 0, as a command does, gives None.
     """
     meeting = torch.distributed.TCPStore("localhost", 0, is_master=True, wait_for_workers=False)
-    common = {"WORLD_SIZE": "2", "MASTER_ADDR": "localhost", "MASTER_PORT": str(meeting.port),
+    common = {"WORLD_SIZE": str(count), "MASTER_ADDR": "localhost", "MASTER_PORT": str(meeting.port),
               "TORCHELASTIC_USE_AGENT_STORE": "True", "TORCHELASTIC_RESTART_COUNT": "0"}  # fmt: skip
-    return _together([common | {"RANK": rank, "LOCAL_RANK": rank} for rank in ("0", "1")], work, arguments)
+    own = [{"RANK": str(rank), "LOCAL_RANK": str(rank)} for rank in range(count)]
+    return _together([common | each for each in own], work, arguments, seconds)
 
 
-def _together(environments, work, arguments):
+def _together(environments, work, arguments, seconds=SECONDS):
     """What each answers; there is one process for each of the environments."""
     pipes, processes = [], []
     for own in environments:
@@ -46,7 +52,7 @@ def _together(environments, work, arguments):
         there.close()
         pipes.append(here)
     try:
-        return [_answer(*one) for one in zip(pipes, processes, strict=True)]
+        return [_answer(*one, seconds) for one in zip(pipes, processes, strict=True)]
     finally:
         for pipe, process in zip(pipes, processes, strict=True):
             pipe.close()  # which ends it
@@ -56,8 +62,8 @@ def _together(environments, work, arguments):
             process.close()
 
 
-def _answer(pipe, process):
-    assert pipe.poll(SECONDS), "a forked process gave no answer"
+def _answer(pipe, process, seconds):
+    assert pipe.poll(seconds), "a forked process gave no answer"
     try:
         failed, answer = pipe.recv()
     except EOFError:

@@ -97,7 +97,8 @@ def test_a_dry_run_trains_nothing(monkeypatch, forking):
     ((estimate, text),) = printed
     assert estimate["runs"] == 6 and estimate["tokens"] == 6 * 640 and estimate["seconds"] > 0
     assert estimate["arms"] == ["cross_entropy", "squentropy"] and estimate["disk_bytes"] > 0
-    assert not Path("runs").exists() and "time:" in text
+    assert not Path("runs").exists() and "time:" in text and "memory:" in text
+    assert estimate["memory"]["way"] == "alone" and estimate["memory"]["bytes"]["moments"] == 8 * estimate["num_params"]
 
 
 def test_train_evaluate_generate_show(capsys):

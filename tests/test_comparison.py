@@ -71,6 +71,14 @@ def test_the_comparison_has_what_a_page_needs(done):
         found.arm("squentropi")
 
 
+def test_runs_of_different_numbers_of_ranks_are_named(done):
+    assert not any("ranks" in warning for warning in comparison.compare(done).warnings)
+    done[1].environment["world_size"] = 4
+    done[2].environment["world_size"], done[2].result["ranks"] = 4, [4, 2]  # it was stopped, and continued
+    assert ("runs were trained by different numbers of ranks (1, 2 and 4): a part of a difference may be how sums "
+            "round, and dropout on GPUs") in comparison.compare(done).warnings
+
+
 def test_a_look_is_noted_by_condition_and_found_again(done):
     done[3].result["scores"]["nll"]["value"] += 0.001  # differences that vary
     first = comparison.judged(done, done[0].path.parent)

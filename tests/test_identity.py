@@ -64,9 +64,10 @@ def test_a_setting_in_the_identity_makes_another_digest_and_one_outside_does_not
             also |= TOGETHER.get(name, {}).keys()
             assert changed - also == {name} - {"train.min_learning_rate_ratio"}
     assert configuration.outside() == {
-        "seed", "train.log_every", "train.checkpoint_every", "evaluate.every", "evaluate.batch_size",
-        "evaluate.num_samples", "evaluate.sample_tokens", "evaluate.tasks", "evaluate.tasks_every",
-        "evaluate.tasks_limit", "evaluate.benchmarks", "evaluate.before_and_after",
+        "seed", "train.log_every", "train.checkpoint_every", "train.ranks", "train.checkpoint_activations",
+        "evaluate.every", "evaluate.batch_size", "evaluate.num_samples", "evaluate.sample_tokens", "evaluate.tasks",
+        "evaluate.tasks_every", "evaluate.tasks_limit", "evaluate.benchmarks",
+        "evaluate.before_and_after",
     }
     assert configuration.instead() == {
         "loss", "start", "train.num_tokens", "train.num_steps", "data.corpus", "data.tokenizer", "data.val_bytes",
@@ -90,7 +91,7 @@ def _changed(config, name, value):
               "evaluate.tasks": "blimp", "evaluate.benchmarks": "there",
               "train.micro_batch_size": 4, "train.seq_len": 64, "train.optimizer": "muon", "train.schedule": "linear",
               "train.initial_batch_size": 2, "train.batch_warmup_steps": 5, "model.n_embd": 2 * 96,
-              "train.batch_size": 16,
+              "train.batch_size": 16, "train.ranks": "sharded",
               "model.init_seed": 0, "data.seed": 0, "data.curriculum": "length", "data.pacing": "linear",
               "data.packing": "padded", "data.too_long": "leave_out"}
     other = others.get(name, not value if isinstance(value, bool) else value / 2 or 0.25 if isinstance(value, float)

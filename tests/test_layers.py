@@ -24,9 +24,9 @@ LAYERS = {
     6: "running",
     5: "experiment",
     4: "training_loop evaluate hub anatomy start",
-    3: "fused checkpoint generate report",
+    3: "fused checkpoint generate report spread",
     2: "objective comparison model",
-    1: "lossfile corpus records scaling optim kernels",
+    1: "lossfile corpus records scaling optim kernels memory",
     0: "losses transforms formula instruct config machine progress processes tokenizer tensors tables tales stats units"
        " prediction signals trackers",
     -1: "escaping grammar parallel",

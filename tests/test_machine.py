@@ -37,7 +37,7 @@ def test_numerics_follow_capability(monkeypatch):
     assert machine.resolve_dtype("auto", "cpu") == "float32"
     monkeypatch.setattr(machine, "has_amx", lambda: True)
     assert machine.resolve_dtype("auto", "cpu") == "bfloat16" and machine.resolve_dtype("auto", "mps") == "float32"
-    for supported, dtype in [(True, "bfloat16"), (False, "float32")]:
+    for supported, dtype in [(True, "bfloat16"), (False, "float16")]:
         monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation, s=supported: s)
         assert machine.resolve_dtype("auto", "cuda:0") == dtype
 
@@ -72,7 +72,8 @@ def test_the_probe_for_amx_answers_even_where_torch_has_none(monkeypatch):
     assert machine.has_amx() is False
 
 
-@pytest.mark.parametrize(("dtype", "wanted"), [("float32", torch.float32), ("bfloat16", torch.bfloat16)])
+@pytest.mark.parametrize(("dtype", "wanted"), [
+    ("float32", torch.float32), ("bfloat16", torch.bfloat16), ("float16", torch.float16)])
 def test_matrix_products_run_in_the_chosen_precision(dtype, wanted):
     a = torch.randn(3, 3)
     with machine.autocast("cpu", dtype):

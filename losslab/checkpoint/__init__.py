@@ -10,13 +10,14 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import safetensors.torch
+import torch
 
-from losslab import formula, optim, untrusted
+from losslab import formula, optim, parallel, untrusted
 from losslab import tokenizer as tokenizers
 from losslab.checkpoint import sums
 from losslab.checkpoint.optimizer import restore_optimizer
@@ -45,21 +46,36 @@ class Checkpoint:
     model: LanguageModel
     tokenizer: object
     window: list[list[float]] = field(default_factory=list)  # (objective, norm of the gradient) of the last steps
+    scaler: dict[str, float] = field(default_factory=dict)  # of gradients in float16
 
 
 def save(
     folder: str | Path, model: LanguageModel, tokenizer, *, step: int, tokens: int, seconds: float,
     optimizer: optim.Optimizer | None = None, keep: int = 2, window: Sequence[Sequence[float]] = (),
+    scaler: Mapping[str, float] = {},
 ) -> Path:
-    """Write `folder/step-N` atomically, and keep the newest `keep`; `window` is (objective, norm) of the last steps."""
+    """Write `folder/step-N` atomically, and keep the newest `keep`.
+
+    Where ranks hold parts of the weights, all of them must call this; the first one collects the parts and writes what
+    one process would, so that any number of ranks can read it.
+
+    Args:
+        window: (objective, norm of the gradient) of the last steps.
+        scaler: the state of that of float16.
+    """
     folder, state = Path(folder), None if optimizer is None else optim.state(optimizer, model)
     final = folder / f"step-{step:08d}"
+    weights = parallel.collected(model.state_dict())
+    if state is not None:
+        state |= parallel.collected({name: value for name, value in state.items() if torch.is_tensor(value)})
+    if parallel.rank() > 0:
+        return final
     temporary = folder / f".step-{step:08d}.{os.getpid()}"
     try:
         shutil.rmtree(temporary, ignore_errors=True)
         temporary.mkdir(parents=True)
-        weights = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
-        safetensors.torch.save_file(weights, temporary / WEIGHTS)
+        safetensors.torch.save_file({name: tensor.contiguous() for name, tensor in weights.items()},
+                                    temporary / WEIGHTS)
         if state is not None:
             save_optimizer(temporary, state)
         tokenizer.save(temporary)
@@ -67,7 +83,7 @@ def save(
         described = {
             "format": FORMAT, "step": step, "tokens": tokens, "seconds": seconds, "model": sizes,
             "vocab_size": model.vocab_size, "transform": model.transform_text,
-            **({"window": window} if window else {}),
+            **({"window": window} if window else {}), **({"scaler": dict(scaler)} if scaler else {}),
         }
         (temporary / ABOUT).write_text(json.dumps(described, indent=1) + "\n", encoding="utf-8")
         sums.sign(temporary)  # on the disk before the name says that it is there
@@ -116,7 +132,7 @@ def load(path: str | Path, *, device: str = "cpu", weights_sha256: str | None = 
             raise ValueError(f"its tokenizer has {tokenizer.vocab_size} tokens, and its model {found['vocab_size']}")
         model = model_from(weights, config, found["vocab_size"], found["transforms"], str(path / WEIGHTS))
     return Checkpoint(path, found["step"], found["tokens"], found["seconds"], model.to(device), tokenizer,
-                      found["window"])
+                      found["window"], found["scaler"])
 
 
 def about(path: str | Path) -> tuple[dict, ModelConfig]:
@@ -124,7 +140,7 @@ def about(path: str | Path) -> tuple[dict, ModelConfig]:
 
     Returns:
         `format`, `step`, `tokens`, `seconds`, `vocab_size`, `transform`, `model`, and `transforms`, the values that
-        `transform` writes; `window`, pairs of numbers; and the configuration in `model`.
+        `transform` writes; `window`, pairs of numbers; `scaler`, its numbers; and the configuration in `model`.
 
     Raises:
         Damaged: for what is missing, of the wrong kind, or out of range.
@@ -147,6 +163,8 @@ def about(path: str | Path) -> tuple[dict, ModelConfig]:
                 raise ValueError(f"{ABOUT} has {key} {untrusted.shown(found.get(key))}")
         if not _is_window(found.setdefault("window", [])):
             raise ValueError(f"{ABOUT} has window {untrusted.shown(found['window'])}")
+        if not _is_scaler(found.setdefault("scaler", {})):
+            raise ValueError(f"{ABOUT} has scaler {untrusted.shown(found['scaler'])}")
         sizes = found.get("model")
         if not isinstance(sizes, dict) or not {RENAMED.get(name, name) for name in sizes} >= set(SIZES):
             raise ValueError(f"{ABOUT} does not give the model its {', '.join(SIZES)}")
@@ -160,6 +178,12 @@ def _is_window(value: object) -> bool:
     return isinstance(value, list) and len(value) <= MOST_STEPS and all(
         isinstance(pair, list) and len(pair) == 2 and all(type(x) in (int, float) and -FAR < x < FAR for x in pair)
         for pair in value)
+
+
+def _is_scaler(value: object) -> bool:
+    names = optim.Scaler("float16").state
+    return value == {} or (isinstance(value, dict) and value.keys() == names.keys() and all(
+        type(found) in (int, float) and 0 <= found < 2**63 for found in value.values()) and value["scale"] > 0)
 
 
 def newest(folder: str | Path, *, warn: Callable[[str], None] = lambda text: None) -> Path:

@@ -166,7 +166,8 @@ def train(
     spec: Path | None = None, *, loss: str | None = None, corpus: Corpus = None, tokenizer: Tokenizer = None,
     preset: Preset = None, size: Size = None, recipe: Recipe = None, start: Start = None, seed: Seed = None,
     num_tokens: NumTokens = None, device: Device = None, numerics: Numerics = None, threads: Threads = 0,
-    out: Path | None = None, resume: Path | None = None, trust: Trust = None, track: Track = None, json: Json = False,
+    out: Path | None = None, resume: Path | None = None, trust: Trust = None, track: Track = None,
+    dry_run: Annotated[bool, Parameter(negative="")] = False, json: Json = False,
     data: Data = None, model: Model = None, train: Train = None, evaluate: Evaluate = None,
 ):
     """Train one model, from flags, a specification, or a run that was stopped.
@@ -183,11 +184,15 @@ def train(
         The run folder; runs/<name> unless given.
     resume
         A run folder to continue.
+    dry_run
+        Print what the run takes of each device's memory, and train nothing; under `torchrun`, of each rank's.
     """
     hashes = trusted(trust)
     if hashes and resume is None and (spec is None or loss is not None):
         raise ValueError("--trust goes with --resume or a specification: a loss file that --loss names is run because "
                          "you name it")
+    if dry_run and resume is not None:
+        raise ValueError("--dry-run goes with a new run; what --resume continues has begun already")
     sections = {"data": data, "model": model, "train": train, "evaluate": evaluate}
     if loss is not None:
         (loss,) = completed([loss], tell)
@@ -213,6 +218,8 @@ def train(
         named = spec is None or loss is not None  # by the user, here; a specification may come from somebody else
         progress = Ticker() if parallel.rank() == 0 else silent
         made = experiment.Experiment(config, trusted=None if named else hashes, tell=tell, progress=progress)
+        if dry_run:
+            return _planned(made, json)
         folder = out or made.folder("runs")
         with tracking.tracker(track if parallel.rank() == 0 else None, folder.parent) as tracked:
             take = tracking.both(run_lines(), tracked and tracked(made, folder))
@@ -237,6 +244,19 @@ def fine_tuned_lines(record) -> list[str]:
     return [f"{name} text: {told}" for name, told in fine_tuning(record)]
 
 
+def _planned(made, json: bool) -> int:
+    """Shows the plan of one run."""
+    from losslab import parallel
+    from losslab.experiment import fitting
+
+    if parallel.rank() == 0:
+        found = fitting.told(made.config, made.corpus.tokenizer.vocab_size)
+        document = {"steps": made.num_steps, "tokens": made.num_tokens, "memory": found}
+        show(document, "\n".join([f"run:     {made.num_steps:,} steps, {made.num_tokens:,} tokens",
+                                  wrapped(f"memory:  {fitting.text(found)}", " " * 9)]), json)
+    return OK
+
+
 def _only_resumed(run: Path, names: list[str]) -> None:
     """A run continues with the settings that it began with; others would be ignored in silence."""
     if names:
@@ -245,6 +265,8 @@ def _only_resumed(run: Path, names: list[str]) -> None:
 
 
 def _estimate_text(estimate: dict) -> str:
+    from losslab.experiment import fitting
+
     indent = " " * 9
     told = "; ".join(f"{estimate[key]} {what}" for key, what in (
         ("tuning_runs", f"of them for {estimate['trials']} trials of tuning"), ("done", "done already"))
@@ -260,6 +282,7 @@ def _estimate_text(estimate: dict) -> str:
                 f"({estimate['num_params']:,} parameters)", indent),
         wrapped(f"time:    about {duration(estimate['seconds'])} until the verdict, if the machine stays as busy as it "
                 "is now", indent),
+        wrapped(f"memory:  {fitting.text(estimate['memory'])}, in each run", indent),
         f"disk:    about {estimate['disk_bytes'] / 1e6:.0f} MB",
     ])
 

@@ -35,6 +35,7 @@ def caveats(
     return [
         *_unlike_corpora(arms),
         *_unlike_numerics(arms),
+        *_unlike_ranks(arms),
         *_unlike_settings(arms, {arm.name: arm.differs for arm in described}, tuned),
         *learned.told(described, tuned),
         *_at_the_edge(tuned),
@@ -65,6 +66,18 @@ def _unlike_numerics(arms: Arms) -> list[str]:
         if len(found) > 1:
             warnings.append(f"runs differ in {key} ({_and(map(str, found))}): part of a difference may be numerics")
     return warnings
+
+
+def _unlike_ranks(arms: Arms) -> list[str]:
+    """How many processes shared a run changes how its sums round, no more; of runs that continued, all counts."""
+    found = set()
+    for runs in arms.values():
+        for run in runs:
+            found |= set(run.result.get("ranks") or [run.environment.get("world_size", 1)])
+    if len(found) < 2:
+        return []
+    return [f"runs were trained by different numbers of ranks ({_and(map(str, sorted(found)))}): a part of a "
+            "difference may be how sums round, and dropout on GPUs"]
 
 
 def _at_the_edge(tuned: Mapping[str, Mapping]) -> list[str]:

@@ -64,9 +64,15 @@ class TrainConfig:
     device: str = "auto"
     """`auto`, `cpu`, `cuda` or `mps`; resolved once and then part of the condition."""
     dtype: str = "auto"
-    """Precision of matrix products, Muon's among them: `auto`, `float32` or `bfloat16`; part of the condition."""
+    """Precision of matrix products: `auto`, `float32`, `bfloat16` (Muon's among them) or `float16`, with gradients that
+    are scaled; part of the condition."""
     numerics: str = "auto"
     """Products of the model on a CPU: `auto`, `reference` (PyTorch's own) or `fast`; part of the condition."""
+    ranks: str = outside("auto", "it changes how sums round, as the number of ranks does")
+    """How several ranks share a model: `replicated`, each has all of it; `sharded`, each has a part; `auto`, replicated
+    where that fits the device. Of no effect in one process."""
+    checkpoint_activations: bool = outside(False, "the same numbers, computed twice")
+    """Whether to keep the inputs of the blocks alone and compute the rest again: less memory, a third more products."""
     log_every: int = outside(10, "what the log shows")
     """Steps between log lines."""
     checkpoint_every: int = outside(0, "resuming is bit-identical")
@@ -85,8 +91,11 @@ class TrainConfig:
         self._check_optimizer()
         if not re.fullmatch(r"auto|cpu|mps|cuda(:[0-9]{1,3})?", self.device):
             raise ValueError(f"train.device must be auto, cpu, cuda or mps, or cuda:N, got {shown(self.device)}")
-        if self.dtype not in ("auto", "float32", "bfloat16"):
-            raise ValueError(f"train.dtype must be auto, float32 or bfloat16, got {shown(self.dtype)}")
+        if self.dtype not in ("auto", "float32", "bfloat16", "float16"):
+            raise ValueError(f"train.dtype must be auto, float32, bfloat16 or float16, got {shown(self.dtype)}")
+        if self.ranks not in ("auto", "replicated", "sharded"):
+            raise ValueError(f"train.ranks must be auto, replicated or sharded, got {shown(self.ranks)}"
+                             f"{nearest(str(self.ranks), ('replicated', 'sharded'))}")
         if self.numerics not in ("auto", "reference", "fast"):
             raise ValueError(f"train.numerics must be auto, reference or fast, got {shown(self.numerics)}")
 

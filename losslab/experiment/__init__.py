@@ -43,7 +43,9 @@ def run(
         experiment = Experiment(experiment, tell=tell)
     folder = Path(folder)
     threads = machine.set_threads(threads)
-    device = parallel.join(experiment.config.train.device)
+    device = parallel.join(experiment.config.train.device, {
+        "losslab": losslab.__version__, "torch": machine.torch_version(), "the condition of the run":
+        experiment.condition, "the seed": str(experiment.config.seed), "train.ranks": experiment.ranks})
     is_main = parallel.rank() == 0
     if is_main:  # the other ranks only compute
         records.create(folder, experiment.spec, environment(experiment, threads))
@@ -128,7 +130,8 @@ def resume(
 def environment(experiment: Experiment, threads: int) -> dict:
     """What a record says of the machine, the program and the time."""
     train = experiment.config.train
-    return {**machine.describe(train.device, train.dtype), "threads": threads, "losslab": losslab.__version__,
+    shared = {"ranks": experiment.ranks} if parallel.world_size() > 1 else {}
+    return {**machine.describe(train.device, train.dtype), **shared, "threads": threads, "losslab": losslab.__version__,
             "commit": _commit(), "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}
 
 

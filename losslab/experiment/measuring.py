@@ -14,6 +14,7 @@ from losslab.untrusted import one_line
 
 ATTEMPTS = 3  # a process killed from outside is started again; one that keeps dying is not
 COSTS = ("peak_memory_bytes", "loss_seconds", "cross_entropy_seconds", "loss_cost_ratio")
+RANKS = "train/ranks"  # in the log: how many trained, on the first line after each start
 MOST_BYTES = 50_000_000  # of an answer of the evaluator
 
 
@@ -117,6 +118,10 @@ def result(experiment: Experiment, folder: Path, path: Path, measured: dict, *, 
     logged = numbers(records.read(folder).log, "cost/")
     cost = {name: logged[name] for name in COSTS if name in logged}
     skipped = {"skipped_steps": skipped_steps(experiment, folder)} if experiment.config.train.skip_spikes else {}
+    if experiment.config.train.dtype == "float16":
+        skipped["overflowed_steps"] = _steps(experiment, folder, "overflowed_steps")
+    counts = ranks_in(records.read(folder).log)
+    ranks = {"ranks": counts} if counts and counts != [1] else {}
     cost |= {"train_seconds": seconds, "tokens_per_second": experiment.num_tokens / max(seconds, 1e-9)}
     status = "diverged" if "diverged" in measured else "finished"
     found = {key: value for key, value in measured.items() if key not in ("diverged", "also")}
@@ -124,13 +129,23 @@ def result(experiment: Experiment, folder: Path, path: Path, measured: dict, *, 
     if status == "diverged":
         found["diverged"] = {"step": experiment.num_steps, "value": measured["diverged"]}
     return {"status": status, "num_steps": experiment.num_steps, "step": experiment.num_steps,
-            "tokens": experiment.num_tokens, **skipped, **found, "cost": cost, "checkpoint": path.name,
+            "tokens": experiment.num_tokens, **ranks, **skipped, **found, "cost": cost, "checkpoint": path.name,
             "measured_by": by}
+
+
+def ranks_in(lines: list[dict]) -> list[int]:
+    """How many ranks trained, by the log of a run that may have been stopped and continued with others."""
+    found = (line.get(RANKS) for line in lines)
+    return list(dict.fromkeys(int(count) for count in found if type(count) in (int, float) and 1 <= count < 2**20))
 
 
 def skipped_steps(experiment: Experiment, folder: Path) -> int:
     """How many updates were left out as spikes, by the log."""
-    found = numbers(records.read(folder).log, "train/").get("skipped_steps", 0)
+    return _steps(experiment, folder, "skipped_steps")
+
+
+def _steps(experiment: Experiment, folder: Path, name: str) -> int:
+    found = numbers(records.read(folder).log, "train/").get(name, 0)
     return min(experiment.num_steps, max(0, int(found))) if math.isfinite(found) else 0
 
 

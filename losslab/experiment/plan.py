@@ -13,6 +13,7 @@ from losslab import formula, lossfile, machine, parallel, records, start
 from losslab.config import ExperimentConfig
 from losslab.corpus import Corpus, instructions
 from losslab.evaluate import tasks
+from losslab.experiment import fitting
 from losslab.experiment.curriculum import curriculum, reference
 from losslab.objective import Objective, Outline
 from losslab.progress import Lines, Progress
@@ -61,7 +62,7 @@ class Experiment:
             tasks.check(name)
         tokenizer = self.start.tokenizer if self.start else None
         if "cpu" in device or "cuda" in device:  # before anything of that size is built
-            machine.check_fits(config.model.num_params(257), device)
+            fitting.check_early(config, device)
         progress = progress or Lines(tell)
         self.corpus = corpus or Corpus.open(config.data, tokenizer=tokenizer, progress=progress)
         if self.corpus.packing(config.data) == "stream":
@@ -79,6 +80,7 @@ class Experiment:
         if self.corpus.packing(data) == self.corpus.packing(replace(data, packing="auto")):  # one spelling here, too
             data = replace(data, packing="auto")
         self.config = replace(config, loss=str(self.objective), train=numerics, data=data)
+        fitting.check(self.config, self.corpus.tokenizer.vocab_size)
         self.num_steps = config.num_steps
         self.reference = reference(self.config, self.corpus)
         self.curriculum = curriculum(self.config, self.corpus, self.reference, progress or Lines(tell))
@@ -87,6 +89,11 @@ class Experiment:
     def runs_files(self) -> bool:
         """Whether training executes a loss file."""
         return bool(self.objective.sources)
+
+    @property
+    def ranks(self) -> str:
+        """How the ranks share the model: `alone`, `replicated` or `sharded`."""
+        return fitting.way(self.config, self.corpus.tokenizer.vocab_size)
 
     @cached_property
     def num_tokens(self) -> int:

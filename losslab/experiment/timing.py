@@ -100,6 +100,8 @@ def main() -> int:
 def _timed(experiment: Experiment, began: float) -> dict:
     config, tokenizer = experiment.config, experiment.corpus.tokenizer
     model = initialized(config.model, tokenizer.vocab_size, 0, experiment.objective.transforms)
+    if config.train.checkpoint_activations:
+        model.recompute_blocks()
     model = model.to(config.train.device)
     batches = experiment.batches(seed=0, batch_size=config.train.batch_size)
     vocabulary = experiment.vocabulary.to(config.train.device)

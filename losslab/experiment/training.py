@@ -13,14 +13,16 @@ from losslab.evaluate import tasks
 from losslab.evaluate.document_scores import nll
 from losslab.evaluate.temperature import first_tokens
 from losslab.experiment.gauges import frequency_nll, logit_scale
+from losslab.experiment.measuring import RANKS
 from losslab.experiment.plan import Experiment, Tell
 from losslab.fused.timing import Batch, in_turn
 from losslab.model import initialized
 from losslab.objective import Objective
 from losslab.progress import Lines
-from losslab.training_loop import Diverged, StepInfo, train
+from losslab.training_loop import Diverged, StepInfo, over_ranks, train
 
 SKIPPED = "train/skipped_steps"  # so far
+OVERFLOWS, SCALE = "train/overflowed_steps", "train/gradient_scale"  # of float16: updates left out so far, the factor
 REPEATS = 9  # timings of the loss alone, at the end of a run
 
 
@@ -45,7 +47,7 @@ class Training:
         restored = None
         if checkpoint.steps(folder / "checkpoint"):
             try:
-                restored = checkpoint.load(checkpoint.newest(folder / "checkpoint", warn=tell), device=device)
+                restored = checkpoint.load(checkpoint.newest(folder / "checkpoint", warn=tell))
             except checkpoint.Damaged:
                 tell("no checkpoint of this run is whole; starting it over")
         if restored is None:
@@ -53,21 +55,26 @@ class Training:
             self.model = initialized(config.model, tokenizer.vocab_size, config.init_seed, transforms)
             if experiment.start:
                 experiment.start.load_into(self.model)
-            self.model = self.model.to(device)
         else:
             self.model = restored.model
+        if config.train.checkpoint_activations:
+            self.model.recompute_blocks()
+        self.spread = over_ranks(self.model, experiment.ranks, device)
         self.optimizer = optim.build(self.model, config.train)
+        self.scaler = optim.Scaler(config.train.dtype)
         self.step = restored.step if restored else 0
         self.tokens = restored.tokens if restored else 0
         self.seconds_before = restored.seconds if restored else 0.0
         if restored and self.step < experiment.num_steps:
             checkpoint.restore_optimizer(restored.path, self.model, self.optimizer)
+            self.scaler.state = restored.scaler
             tell(f"continuing from step {self.step} of {experiment.num_steps}")
         threads = torch.get_num_threads()
+        ranks = f"{parallel.world_size()} ranks ({self.spread.way}), " if parallel.world_size() > 1 else ""
         tell(
             f"{self.objective}, seed {config.seed}: {self.model.num_params:,} parameters, {experiment.num_steps:,} "
             f"steps of {config.tokens_per_step:,} tokens, {self.corpus.name} in {tokenizer.name}, {device} "
-            f"{config.train.dtype}, {threads} thread{'s' * (threads > 1)}; "
+            f"{config.train.dtype}, {ranks}{threads} thread{'s' * (threads > 1)}; "
             f"{signals.tokens_per_parameter(experiment.num_tokens, self.model.num_params)}"
         )
         self.log = records.Log(folder, step=self.step) if self.is_main else None
@@ -82,6 +89,7 @@ class Training:
             log = records.read(folder).log
             self.detector.replay(log)
             self.skipped = int(next((line[SKIPPED] for line in reversed(log) if SKIPPED in line), 0))
+        self.told_ranks = False
         self.vocabulary = experiment.vocabulary.to(device)
         self.task_names = config.evaluate.task_names
 
@@ -92,9 +100,9 @@ class Training:
         with processes.stop_requests() as asked:
             self.asked_to_stop = lambda: asked() or self.is_alone()
             outcome = train(
-                self.model, batches, self.objective, config.train, self.on_step, seed=config.seed,
+                self.spread, batches, self.objective, config.train, self.on_step, seed=config.seed,
                 start_step=self.step, start_tokens=self.tokens, optimizer=self.optimizer, vocabulary=self.vocabulary,
-                **({"skip": self.detector.spikes.far_out} if config.train.skip_spikes else {}),
+                scaler=self.scaler, **({"skip": self.detector.spikes.far_out} if config.train.skip_spikes else {}),
             )
         if isinstance(outcome, Diverged):
             self.write(outcome, **{"diverged/objective": outcome.objective, "diverged/grad_norm": outcome.grad_norm,
@@ -102,21 +110,22 @@ class Training:
             return "diverged"
         if outcome.stopped:
             return "stopped"
-        if self.is_main:
-            peak = machine.peak_memory_bytes(self.device)  # before the cost of the loss adds to it
+        peak, model = machine.peak_memory_bytes(self.device), self.spread.whole()
+        if self.is_main:  # the peak first: the cost of the loss adds to it
             self.write(outcome, **{"cost/peak_memory_bytes": peak,
                                    **{f"cost/{name}": value for name, value in
-                                   loss_cost(self.experiment, self.model, self.device).items()}})
-            # last of all: from here on the run is trained
-            self.save(outcome.step, outcome.tokens, outcome.seconds, with_optimizer=False)
+                                   loss_cost(self.experiment, model, self.device).items()}})
+        # last of all: from here on the run is trained
+        self.save(outcome.step, outcome.tokens, outcome.seconds, with_optimizer=False)
         return "finished"
 
     def on_step(self, info: StepInfo) -> bool:
         config = self.config
         # agreed on by all ranks, or one of them would wait for the others forever
         stop = parallel.any(self.asked_to_stop(), self.device) and not info.is_last
-        self.tell_signs(info, self.detector.step(info.step, info.objective, info.grad_norm))
-        self.skipped += info.skipped
+        if not info.overflowed:  # which float16 does now and then, and has no norm
+            self.tell_signs(info, self.detector.step(info.step, info.objective, info.grad_norm))
+        self.skipped += info.skipped and not info.overflowed
         if info.nll is not None:
             self.detector.batch(info.step, info.nll)
             if info.step == 1 and not self.experiment.start:
@@ -125,11 +134,17 @@ class Training:
             self.line(info, **{"train/objective": info.objective, **observed,
                                "learning_rate": info.learning_rate, "grad_norm": info.grad_norm,
                                **self.speed(info),
-                               **({SKIPPED: self.skipped} if config.train.skip_spikes else {})})
-        if self.is_main and (info.step % config.evaluate_every == 0 or info.is_last):
-            scores = nll(self.model, self.tune, self.corpus.tokenizer, batch_size=config.evaluate.batch_size,
+                               **({SKIPPED: self.skipped} if config.train.skip_spikes else {}),
+                               **({OVERFLOWS: self.scaler.skipped, SCALE: self.scaler.scale}
+                                  if self.scaler.is_used else {}),
+                               **({} if self.told_ranks else {RANKS: parallel.world_size()})})
+            self.told_ranks = True
+        looks = info.step % config.evaluate_every == 0 or info.is_last
+        model = self.spread.whole() if looks else self.model  # every rank takes part
+        if self.is_main and looks:
+            scores = nll(model, self.tune, self.corpus.tokenizer, batch_size=config.evaluate.batch_size,
                          seq_len=config.seq_len)
-            deviation, largest = logit_scale(self.model, self.tune, config.seq_len)
+            deviation, largest = logit_scale(model, self.tune, config.seq_len)
             self.line(info, **{"tune/nll": scores["nll"].value, "tune/bits_per_byte": scores["bits_per_byte"].value,
                                signals.DEVIATION: deviation, signals.LARGEST: largest})
             self.tell_signs(info, self.detector.look(info.step, tune_nll=scores["nll"].value, deviation=deviation,
@@ -155,9 +170,10 @@ class Training:
             progress=Lines(self.tell), data=self.config.data, evaluate=rules, split="tune",
             seq_len=self.config.seq_len,
         )
+        model = self.spread.whole()
         for name in list(self.task_names):
             try:
-                scores = tasks.run(name, self.model, self.corpus.tokenizer, settings).scores
+                scores = tasks.run(name, model, self.corpus.tokenizer, settings).scores
                 self.line(info, **{f"task/{name}/{key}": score.value for key, score in scores.items()})
             except (ValueError, OSError, ModuleNotFoundError) as error:
                 self.tell(f"the task {name} is left out of this run: {error}")
@@ -197,12 +213,13 @@ class Training:
             )
 
     def save(self, step: int, tokens: int, seconds: float, *, with_optimizer: bool = True) -> Path:
-        if not self.is_main:
+        if not self.is_main and not self.spread.is_sharded:
             return self.folder
         return checkpoint.save(
             self.folder / "checkpoint", self.model, self.corpus.tokenizer, step=step, tokens=tokens,
             seconds=self.seconds_before + seconds, optimizer=self.optimizer if with_optimizer else None,
             window=self.detector.window if with_optimizer else (),
+            scaler=self.scaler.state if with_optimizer else {},
         )
 
 

@@ -1,7 +1,7 @@
 """Matrix products by the fastest library that is there, and where a model takes it."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 
 import torch
@@ -29,6 +29,11 @@ def numerics(name: str) -> Iterator[None]:
         _is_fast.reset(token)
 
 
+def as_now() -> AbstractContextManager[None]:
+    """The numerics that hold where this is called, to be used later."""
+    return numerics("fast" if _is_fast.get() else "reference")
+
+
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """`x @ weight.T + bias`, as the numerics have it; `x` is `[..., k]`, `weight` `[n, k]`, `bias` `[n]`."""
     if _is_fast.get() and has_onednn(x) and not torch.is_autocast_enabled("cpu"):
@@ -45,6 +50,18 @@ def attention(q: Tensor, k: Tensor, v: Tensor, **options) -> Tensor:
         with torch.autocast("cpu", enabled=False):
             return F.scaled_dot_product_attention(q.float(), k.float(), v.float(), **options)
     return F.scaled_dot_product_attention(q.to(v.dtype), k.to(v.dtype), v, **options)
+
+
+def attention_by_hand(q: Tensor, k: Tensor, v: Tensor, factors: Tensor, mask: Tensor | None = None) -> Tensor:
+    """Attention whose weights are multiplied by `factors` `[batch, head, seq, seq]`, those of a dropout.
+
+    Args:
+        mask: bool `[batch, seq, seq]`, True where a token may attend; None: to itself and all before it.
+    """
+    seq = q.shape[2]
+    scores = q.to(v.dtype) @ k.to(v.dtype).mT / q.shape[-1] ** 0.5
+    seen = torch.ones(seq, seq, dtype=torch.bool, device=q.device).tril() if mask is None else mask[:, None]
+    return scores.masked_fill(~seen, -torch.inf).softmax(-1).to(v.dtype) * factors @ v
 
 
 class _ByOneDNN(torch.autograd.Function):

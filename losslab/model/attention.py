@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 from losslab.config import ModelConfig
 from losslab.kernels import products
-from losslab.model import norms
+from losslab.model import dropout, norms
 from losslab.model.cache import Cache
 from losslab.model.linear import Linear
 from losslab.model.rotary import Rotation, rotate
@@ -19,12 +19,15 @@ class Attention(nn.Module):
     square root of the head's width.
     """
 
-    def __init__(self, config: ModelConfig):
+    PLACES = 2  # that drop something: the weights of attention, and what comes out
+
+    def __init__(self, config: ModelConfig, place: int = 0):
         super().__init__()
         self.head_width, self.dropout, self.qk_norm = config.n_embd // config.n_head, config.dropout, config.qk_norm
+        self.place = place
         self.c_attn = Linear(config.n_embd, 3 * config.n_embd, bias=config.bias)
         self.c_proj = Linear(config.n_embd, config.n_embd, bias=config.bias)
-        self.resid_dropout = nn.Dropout(config.dropout)
+        self.resid_dropout = dropout.Dropout(config.dropout, place + 1)
 
     def forward(
         self, x: Tensor, cache: Cache | None, layer: int, mask: Tensor | None, rotation: Rotation | None = None
@@ -38,14 +41,18 @@ class Attention(nn.Module):
             v = self._heads(v)
         if cache is not None:
             k, v = cache.extend(layer, k, v)  # turned already: a key keeps its position
-        dropout = self.dropout if self.training else 0.0
+        p = self.dropout if self.training else 0.0
+        masks = dropout.current() if p else None
         past = k.shape[2] - seq
         if mask is None and past and seq > 1:  # several new tokens behind a cache: the causal mask is no longer square
             mask = torch.ones(1, seq, past + seq, dtype=torch.bool, device=x.device).tril(past)
-        if mask is not None:
-            y = products.attention(q, k, v, attn_mask=mask[:, None], dropout_p=dropout)
+        if masks is not None:
+            assert not past  # a model in training reads whole sequences
+            y = products.attention_by_hand(q, k, v, masks.factors(self.place, v.dtype), mask)
+        elif mask is not None:
+            y = products.attention(q, k, v, attn_mask=mask[:, None], dropout_p=p)
         else:
-            y = products.attention(q, k, v, dropout_p=dropout, is_causal=past == 0)
+            y = products.attention(q, k, v, dropout_p=p, is_causal=past == 0)
         return self.resid_dropout(self.c_proj(y.transpose(1, 2).reshape(batch, seq, width)))
 
     def _heads(self, x: Tensor) -> Tensor:

@@ -1,16 +1,20 @@
 """GPT-2, whose parts can each be exchanged: positions, norms, activation, attention's norm, the first weights."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
+from torch.utils.checkpoint import checkpoint
 
 from losslab.config import ModelConfig
 from losslab.formula import Transform
+from losslab.kernels import products
+from losslab.model import dropout
 from losslab.model.attention import Attention
 from losslab.model.cache import Cache
 from losslab.model.language_model import LanguageModel
@@ -51,11 +55,13 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
 class MLP(nn.Module):
     """Two linear maps around an activation."""
 
-    def __init__(self, config: ModelConfig):
+    PLACES = 1  # that drop something
+
+    def __init__(self, config: ModelConfig, place: int = 0):
         super().__init__()
         self.c_fc = Linear(config.n_embd, 4 * config.n_embd, bias=config.bias)
         self.c_proj = Linear(4 * config.n_embd, config.n_embd, bias=config.bias)
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = dropout.Dropout(config.dropout, place)
         self.activation = ACTIVATIONS[config.activation]
 
     def forward(self, x: Tensor) -> Tensor:
@@ -63,18 +69,40 @@ class MLP(nn.Module):
 
 
 class Block(nn.Module):
-    def __init__(self, config: ModelConfig):
+    PLACES = Attention.PLACES + MLP.PLACES
+
+    def __init__(self, config: ModelConfig, place: int = 0):
         super().__init__()
         self.ln_1 = norm(config)
-        self.attn = Attention(config)
+        self.attn = Attention(config, place)
         self.ln_2 = norm(config)
-        self.mlp = MLP(config)
+        self.mlp = MLP(config, place + Attention.PLACES)
+        self.is_recomputed, self.draws = False, config.dropout > 0
 
     def forward(
         self, x: Tensor, cache: Cache | None, layer: int, mask: Tensor | None, rotation: Rotation | None = None
     ) -> Tensor:
+        if self.is_recomputed and self.training and torch.is_grad_enabled():
+            return checkpoint(self.computed, x, cache, layer, mask, rotation, use_reentrant=False,
+                              context_fn=_contexts, preserve_rng_state=self.draws)
+        return self.computed(x, cache, layer, mask, rotation)
+
+    def computed(
+        self, x: Tensor, cache: Cache | None, layer: int, mask: Tensor | None, rotation: Rotation | None
+    ) -> Tensor:
         x = x + self.attn(self.ln_1(x), cache, layer, mask, rotation)
         return x + self.mlp(self.ln_2(x))
+
+
+def _contexts() -> tuple[AbstractContextManager, AbstractContextManager]:
+    """Of a block's forward pass, and of the second one in the backward pass, which must compute the same."""
+    return nullcontext(), _again(products.as_now(), dropout.drawn_from(dropout.current()))
+
+
+@contextmanager
+def _again(*contexts: AbstractContextManager) -> Iterator[None]:
+    with contexts[0], contexts[1]:
+        yield
 
 
 def norm(config: ModelConfig) -> nn.Module:
@@ -97,8 +125,8 @@ class GPT2(LanguageModel):
         self.wte = nn.Embedding(vocab_size, config.n_embd)
         self.wpe = None if rotary else nn.Embedding(config.num_positions, config.n_embd)
         self.rotary = Rotary(config.n_embd // config.n_head) if rotary else None
-        self.drop = nn.Dropout(config.dropout)
-        self.h = nn.ModuleList(Block(config) for _ in range(config.n_layer))
+        self.drop = dropout.Dropout(config.dropout, 0)
+        self.h = nn.ModuleList(Block(config, 1 + layer * Block.PLACES) for layer in range(config.n_layer))
         self.ln_f = norm(config)
         self.head = None if config.tied else nn.Linear(config.n_embd, vocab_size, bias=False)
 
@@ -117,6 +145,18 @@ class GPT2(LanguageModel):
                 nn.init.zeros_(parameter)
             if name == "wte.weight":
                 _skip_draws(absent)
+
+    @property
+    def blocks(self) -> nn.ModuleList:
+        return self.h
+
+    def dropped(self, seq_len: int) -> list[tuple[int, ...]]:
+        along, between = (seq_len, self.config.n_embd), (self.config.n_head, seq_len, seq_len)
+        return [along, *[between, along, along] * self.config.n_layer]
+
+    def recompute_blocks(self) -> None:
+        for block in self.h:
+            block.is_recomputed = True
 
     @property
     def lm_head(self) -> Tensor:

@@ -54,6 +54,20 @@ class LanguageModel(nn.Module, ABC):
     def lm_head(self) -> Tensor:
         """`[vocab, n_embd]`, the output weights."""
 
+    @property
+    def blocks(self) -> Sequence[nn.Module]:
+        """Modules that compute one after the other: ranks that share the weights have one of them whole at a time."""
+        return ()
+
+    def dropped(self, seq_len: int) -> list[tuple[int, ...]]:
+        """The shapes, for one sequence, of all that dropout may set to zero, in the order of the forward pass."""
+        raise ValueError(f"the dropout of a {type(self).__name__} cannot be shared by ranks; train it in one process")
+
+    def recompute_blocks(self) -> None:
+        """Keep the inputs of the blocks alone, and compute the rest again in the backward pass."""
+        raise ValueError(f"a {type(self).__name__} cannot compute its activations again; leave out "
+                         "train.checkpoint_activations")
+
     @abstractmethod
     def initialize(self) -> None:
         """Draw the weights anew, from torch's random numbers."""

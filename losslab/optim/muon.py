@@ -12,6 +12,8 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
+from losslab import parallel
+
 COEFFICIENTS = 3.4445, -4.7750, 2.0315  # of the post: the steepest quintic at 0 whose iterates stay near 1
 STEPS = 5
 SMALLEST = 1e-7  # norm that is divided by: a gradient of zeros stays zeros
@@ -48,6 +50,9 @@ class Muon(torch.optim.Optimizer):
     shape lie under one another in each of its parameters. They are orthogonalized apart. As one, the queries, keys and
     values of `c_attn` would share the singular values of a single matrix; the post found that apart they train better,
     and modded-nanogpt splits them, too.
+
+    Of parameters in parts, each rank gathers every matrix, orthogonalizes it as one process would, and moves its own
+    part: the rounding of an update is that of its gradients. Every rank computes all Newton-Schulz steps.
 
     Args:
         params: matrices, or groups of them.
@@ -86,7 +91,7 @@ class Muon(torch.optim.Optimizer):
         if not state:
             state["momentum"] = torch.zeros_like(grad)
         momentum = state["momentum"].lerp_(grad, 1 - group["momentum"])
-        update = grad.lerp(momentum, group["momentum"]).unflatten(0, (group["parts"], -1))
+        update = parallel.whole(grad.lerp(momentum, group["momentum"])).unflatten(0, (group["parts"], -1))
         if group["dtype"] == "bfloat16":
             update = update.bfloat16()
         return update.mT if update.shape[1] > update.shape[2] else update
@@ -97,8 +102,11 @@ def _move(members: list[tuple[Tensor, dict, Tensor]]) -> None:
     found = orthogonalized(torch.cat([update for *_, update in members]))
     counts = [len(update) for *_, update in members]
     for (parameter, group, _), part in zip(members, found.split(counts), strict=True):
-        matrices = parameter.unflatten(0, (group["parts"], -1))
-        rows, columns = matrices.shape[1:]
+        rows, columns = parameter.shape[0] // group["parts"], parameter.shape[1]
         if group["weight_decay"]:
             parameter.mul_(1 - group["lr"] * group["weight_decay"])
-        matrices.add_(part.mT if rows > columns else part, alpha=-group["lr"] * math.sqrt(max(1, rows / columns)))
+        change, alpha = part.mT if rows > columns else part, -group["lr"] * math.sqrt(max(1, rows / columns))
+        if parallel.is_part(parameter):
+            parameter.to_local().add_(parallel.own_part(change.flatten(0, 1), parameter), alpha=alpha)
+        else:
+            parameter.unflatten(0, (group["parts"], -1)).add_(change, alpha=alpha)

@@ -5,6 +5,7 @@ import math
 import torch
 from torch import Tensor, nn
 
+from losslab import parallel
 from losslab.optim.groups import Together
 
 State = dict[str, Tensor | int | float | bool | str | None | tuple]
@@ -64,7 +65,7 @@ def _put(where: dict, name: str, saved: State) -> None:
     for key, value in where.items():
         new = saved.get(f"{name}/{key}", value)
         if isinstance(value, Tensor) and new is not value:
-            value.copy_(new)
+            parallel.put(new, value)
         else:
             where[key] = new
 

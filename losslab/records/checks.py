@@ -60,8 +60,11 @@ def result(value: dict) -> None:
     _need(status != "finished" or "scores" in value, "scores", "given in a finished run", "nothing")
     for name, score in scores.items():
         _score(f"scores.{name}", re.sub(r"_stride_\d+$", "", name), score)
-    for name in ("step", "num_steps", "tokens", "skipped_steps"):
+    for name in ("step", "num_steps", "tokens", "skipped_steps", "overflowed_steps"):
         _need(name not in value or _whole(value[name]), name, "a whole number from 0", value.get(name))
+    ranks = _part(value, "ranks", list, [])
+    _need(all(_whole(count, most=2**20) and count > 0 for count in ranks), "ranks", "a list of whole numbers from 1",
+          ranks)
     for name in ("cost", "counts", "model"):
         _numbers(_part(value, name, dict, {}), name)
     for name, found in _part(value, "document_perplexity", dict, {}).items():  # of documents called impossible: nan

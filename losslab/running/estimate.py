@@ -6,7 +6,7 @@ from pathlib import Path
 
 from losslab import config as configuration
 from losslab import records
-from losslab.experiment import Experiment, timing
+from losslab.experiment import Experiment, fitting, timing
 from losslab.experiment.training import REPEATS
 from losslab.running.plan import Plan
 
@@ -36,7 +36,7 @@ def estimate(
         that are), `steps_per_run`, `tokens_per_run`, `tokens` (of all runs), `num_params`, `tokens_per_second` (of a
         run, the slowest arm's), `seconds` (until the verdict, of what is not done), `seconds_by_arm` (of one run),
         `parts_by_arm` (what that is the sum of; see `parts`), `seconds_tuning`, `seconds_training`, `seconds_else`,
-        `disk_bytes`, `config` of the first arm and `corpus`.
+        `disk_bytes`, `memory` (of one run, as `fitting.told` gives it), `config` of the first arm and `corpus`.
 
     Raises:
         ValueError: where the timed updates fail.
@@ -70,6 +70,7 @@ def estimate(
         "seconds_else": other, "seconds_by_arm": dict(zip(names, seconds, strict=True)),
         "parts_by_arm": dict(zip(names, made, strict=True)),
         "disk_bytes": (len(todo) + extra) * (4 * num_params + 150_000) + 2_000_000,
+        "memory": fitting.told(first.config, first.corpus.tokenizer.vocab_size),
         "config": configuration.to_dict(first.config), "corpus": first.corpus.describe(),
     }
 
