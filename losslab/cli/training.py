@@ -219,7 +219,9 @@ def train(
         progress = Ticker() if parallel.rank() == 0 else silent
         made = experiment.Experiment(config, trusted=None if named else hashes, tell=tell, progress=progress)
         if dry_run:
-            return _planned(made, json)
+            from losslab.cli.showing import planned
+
+            return planned(made, json)
         folder = out or made.folder("runs")
         with tracking.tracker(track if parallel.rank() == 0 else None, folder.parent) as tracked:
             take = tracking.both(run_lines(), tracked and tracked(made, folder))
@@ -242,19 +244,6 @@ def fine_tuned_lines(record) -> list[str]:
     from losslab.cli.showing import fine_tuning
 
     return [f"{name} text: {told}" for name, told in fine_tuning(record)]
-
-
-def _planned(made, json: bool) -> int:
-    """Shows the plan of one run."""
-    from losslab import parallel
-    from losslab.experiment import fitting
-
-    if parallel.rank() == 0:
-        found = fitting.told(made.config, made.corpus.tokenizer.vocab_size)
-        document = {"steps": made.num_steps, "tokens": made.num_tokens, "memory": found}
-        show(document, "\n".join([f"run:     {made.num_steps:,} steps, {made.num_tokens:,} tokens",
-                                  wrapped(f"memory:  {fitting.text(found)}", " " * 9)]), json)
-    return OK
 
 
 def _only_resumed(run: Path, names: list[str]) -> None:
