@@ -1,4 +1,4 @@
-"""A challenge is a file: what is trained, what may be edited and spent, what is measured, and how strong the jail is."""
+"""A challenge is a file: what is trained, what may be edited and spent, what is measured, how strong the jail is."""
 
 import ast
 import math

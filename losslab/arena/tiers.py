@@ -102,8 +102,8 @@ def command(tier: str, staged: Path, scratch: Path, module: str) -> list[str]:
 
 
 def _bwrap(staged: Path, scratch: Path) -> list[str]:
-    words = [shutil.which("bwrap"), "--unshare-all", "--die-with-parent", "--new-session", "--clearenv", "--cap-drop", "ALL",
-             "--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp"]
+    words = [shutil.which("bwrap"), "--unshare-all", "--die-with-parent", "--new-session", "--clearenv", "--cap-drop",
+             "ALL", "--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp"]
     for path in (*LIBRARIES, *python_folders(), os.path.realpath(sys.executable), *_package_folders("bwrap")):
         if os.path.islink(path) and os.path.isdir(path):
             words += ["--symlink", os.readlink(path), path]

@@ -21,7 +21,7 @@ NEW_NAMESPACES = 0x10000000 | 0x40000000 | 0x08000000  # user, network, System V
 READ = 1 << 0 | 1 << 2 | 1 << 3  # execute (libraries), read files, list folders
 LIST = 1 << 3
 OF_A_FILE = 1 << 0 | 1 << 1 | 1 << 2 | 1 << 14 | 1 << 15  # rights that a rule for a single file may name
-FS_RIGHTS = {1: (1 << 13) - 1, 2: (1 << 14) - 1, 3: (1 << 15) - 1, 5: (1 << 16) - 1}  # all, by the version that has them
+FS_RIGHTS = {1: (1 << 13) - 1, 2: (1 << 14) - 1, 3: (1 << 15) - 1, 5: (1 << 16) - 1}  # all, by version
 DEVICES = "/dev/null", "/dev/zero", "/dev/urandom"
 LAST_SIGNAL = 9
 
