@@ -128,7 +128,7 @@ def _shown(one: dict, compared, adjusted: dict, usual: dict, challenge) -> dict:
     is_usual = one["name"] == "cross_entropy"
     d = arm.difference
     ends = (d.value, d.low, d.high, d.n) if d is not None else (0.0, 0.0, 0.0, len(runs))
-    outcome = arm.outcome if is_usual else _outcome(d, adjusted[one["name"]], challenge.margin)
+    outcome = arm.outcome if is_usual else outcome_of(d, adjusted[one["name"]], challenge.margin)
     return {
         "name": one["name"], "kind": one["kind"], "status": one["status"], "rank": 0,
         "difference": dict(zip(("value", "low", "high", "n"), ends, strict=True)) | {"unit": "nats/token"},
@@ -143,7 +143,7 @@ def _shown(one: dict, compared, adjusted: dict, usual: dict, challenge) -> dict:
     }
 
 
-def _outcome(d, p: float, margin: float) -> str:
+def outcome_of(d, p: float, margin: float) -> str:
     if d.identical:
         return "identical"
     if p < ALPHA:
