@@ -43,6 +43,11 @@ class Jailed(Outline):
         self.score = score
         self.asked: dict = {}
 
+    @property
+    def explicit(self) -> str:
+        """Another condition than the same formula without a jail: numbers are rounded on the way."""
+        return f"in a jail: {super().explicit}"
+
     def transform(self, logits: Tensor) -> Tensor:
         """Raw logits `[..., vocab]` in, float32 transformed logits out."""
         return formula.transformed(logits, self.transforms)
