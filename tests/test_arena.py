@@ -307,9 +307,10 @@ def test_the_layout_of_shared_memory_keeps_arrays_apart_and_aligned_and_it_canno
     os.close(block)
 
 
-def refused(program, number, first=0, architecture=0xC000003E):
+def refused(program, number, first=0, architecture=0xC000003E, second=0, third=0):
     """What a filter answers: the instructions that it is made of, run here."""
-    given = {calls.NUMBER: number, calls.ARCHITECTURE: architecture, calls.FIRST_ARGUMENT: first}
+    given = {calls.NUMBER: number, calls.ARCHITECTURE: architecture, calls.ARGUMENTS: first,
+             calls.ARGUMENTS + 8: second, calls.ARGUMENTS + 16: third}
     value, place = 0, 0
     while True:
         code, if_true, if_false, k = np.frombuffer(program[place], np.dtype("<u2,u1,u1,<u4"))[0]
@@ -332,8 +333,8 @@ def test_the_filter_of_calls_refuses_processes_connections_and_other_processes_a
     for machine, architecture, column in (("x86_64", 0xC000003E, 0), ("aarch64", 0xC00000B7, 1)):
         program = calls.program(machine, own)
 
-        def answer(number, first=0, program=program, architecture=architecture):
-            return refused(program, number, first, architecture)
+        def answer(number, first=0, program=program, architecture=architecture, **others):
+            return refused(program, number, first, architecture, **others)
 
         assert all(answer(each[column]) == calls.REFUSE | 1 for each in calls.NEVER.values() if each[column])
         for name, each in calls.ITSELF.items():
@@ -341,9 +342,14 @@ def test_the_filter_of_calls_refuses_processes_connections_and_other_processes_a
             assert (answer(each[column], 0) == calls.ALLOW) is (name == "prlimit64")
         assert answer(calls.CLONE[column], calls.CLONE_THREAD | 0x100) == calls.ALLOW
         assert answer(calls.CLONE[column], 17) == calls.REFUSE | 1  # a process, as fork makes one
-        assert answer(calls.CLONE3[column]) == calls.REFUSE | 38
-        assert answer(calls.PRCTL[column], calls.PR_SET_PDEATHSIG) == calls.REFUSE | 1
-        assert answer(calls.PRCTL[column], 15) == calls.ALLOW
+        assert {answer(each[column]) for each in calls.UNKNOWN.values()} == {calls.REFUSE | 38}
+        prctl, fcntl = (calls.VALUES[name][0][column] for name in ("prctl", "fcntl"))
+        assert (answer(prctl, 1), answer(prctl, 15)) == (calls.REFUSE | 1, calls.ALLOW)
+        assert [answer(fcntl, 3, second=asked) for asked in (8, 15, 1, 1033)] == [calls.REFUSE | 1] * 2 + [
+            calls.ALLOW] * 2
+        opened = calls.BITS["openat"][0][column]
+        assert answer(opened, third=os.O_RDWR | os.O_CREAT) == calls.ALLOW
+        assert answer(opened, third=os.O_TMPFILE | os.O_RDWR) == calls.REFUSE | 1
         reads = {"x86_64": 0, "aarch64": 63}[machine]
         assert answer(reads) == calls.ALLOW and refused(program, reads, 0, 0x40000003) == calls.KILL
     assert refused(calls.program("x86_64", own), calls.X32 + 41) == calls.REFUSE | 1

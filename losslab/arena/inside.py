@@ -115,7 +115,7 @@ def _confine_by_sandlock(asked: dict) -> None:
     import sandlock
 
     sandlock.confine(sandlock.Sandbox(fs_readable=[*asked["readable"], *asked["listed"], "/dev"],
-                                      fs_writable=[asked["scratch"]]))
+                                      fs_writable=[asked["scratch"], *walls.DEVICES]))
 
 
 def probes(canary: str) -> dict[str, bool]:

@@ -23,7 +23,7 @@ SHARE, LEAST = 0.02, 50  # of the calls, those that are repeated in a fresh jail
 DIFFERENCES = 12  # calls of a run on which the gradient is held against the losses
 STEPS = (0.03, 0.003)  # of finite differences: how far the logits of a token are moved
 CLOSE = 0.05  # of what the gradient could do at most, that finite differences may be away from what it says
-MOST_KEPT = 512_000_000  # bytes of calls that wait to be repeated
+MOST_KEPT = 2_000_000_000  # bytes of calls that wait to be repeated
 
 
 class Jailed(Outline):
@@ -97,7 +97,7 @@ class Referee:
         self.sampled = set(self.rng.sample(range(num_calls), many))
         self.held = set(self.rng.sample(range(num_calls), min(num_calls, DIFFERENCES)))
         self.calls = self.repeated = self.differences = 0
-        self.kept: list[tuple[int, str]] = []  # number of a call, digest of what it gave
+        self.kept: list[tuple[int, Path, str]] = []  # number of a call, its input, digest of what it gave
         self.bytes = 0
 
     def __call__(self, logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
@@ -115,7 +115,7 @@ class Referee:
         losses, gradient = losses.masked_fill(masked, 0.0), gradient.masked_fill(masked.unsqueeze(-1), 0.0)
         if number in self.held and self.gradient != "any":
             self.differences += 1
-            if not belongs(self.jail, logits, targets, losses, gradient, self.rng):
+            if not belongs(self._kept_too, logits, targets, losses, gradient, self.rng):
                 raise Ended("disqualified", f"in call {number + 1} its gradient is not that of its losses: finite "
                                             "differences give another one")
         return losses, gradient
@@ -130,8 +130,8 @@ class Referee:
             return
         self.rng.shuffle(self.kept)
         with self.fresh() as jail:
-            for number, before in self.kept:
-                with np.load(self._place(number)) as saved:
+            for number, place, before in self.kept:
+                with np.load(place) as saved:
                     logits, targets = torch.from_numpy(saved["logits"]), torch.from_numpy(saved["targets"])
                 try:
                     after = digest(*jail(logits, targets))
@@ -142,18 +142,22 @@ class Referee:
                     raise Ended("disqualified", f"call {number + 1} gives other numbers in a fresh jail: it is not a "
                                                 "function of logits and targets alone")
                 self.repeated += 1
-                self._place(number).unlink()
+                place.unlink()
         self.kept, self.bytes = [], 0
 
+    def _kept_too(self, logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        """A call beside those of the training, repeated like them: it must be answered as if it were one."""
+        found = self.jail(logits, targets)
+        self._keep(self.calls - 1, logits, targets, digest(*found))
+        return found
+
     def _keep(self, number: int, logits: Tensor, targets: Tensor, found: str) -> None:
-        self.bytes += logits.numel() * 4
-        np.savez(self._place(number), logits=logits.detach().cpu().numpy(), targets=targets.cpu().numpy())
-        self.kept.append((number, found))
         if self.bytes > MOST_KEPT:
             self.finish()
-
-    def _place(self, number: int) -> Path:
-        return self.folder / f"call-{number}.npz"
+        place = self.folder / f"kept-{self.repeated + len(self.kept)}.npz"
+        np.savez(place, logits=logits.detach().cpu().numpy(), targets=targets.cpu().numpy())
+        self.bytes += logits.numel() * 4
+        self.kept.append((number, place, found))
 
 
 def digest(*tensors: Tensor) -> str:

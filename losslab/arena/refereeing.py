@@ -1,14 +1,15 @@
 """Runs of submissions and baselines over seeds, each in a process of the host's own; those that are done are kept."""
 
+import contextlib
 import json
 import os
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from losslab import machine, processes
+from losslab import machine, processes, records
 from losslab.arena import tiers
 from losslab.arena.home import Board
 from losslab.config import digest
@@ -35,7 +36,7 @@ class Entry:
 
 def run(
     board: Board, entry: Entry, seeds: Sequence[int], split: str, *, workers: int = 0,
-    tell: Callable[[str], None] = lambda text: None, again: Path | None = None,
+    tell: Callable[[str], None] = lambda text: None,
 ) -> dict[int, dict]:
     """Train and measure an entry on each seed; the first that does not finish ends the others.
 
@@ -46,12 +47,19 @@ def run(
         split: `tune` for visible tests, `val` for the board.
         workers: runs at once; 0 is one a core.
         tell: takes sentences for people.
-        again: a folder to run in anew, without what the board has.
 
     Returns:
         what `worker.run` returns, by seed, of those that ended.
     """
-    places = {seed: (again or board.path / "runs") / entry.digest / f"{split}-seed{seed}" for seed in seeds}
+    runs = board.path / "runs" / entry.digest
+    with _held(runs, tell):
+        return _run(board, entry, {seed: runs / f"{split}-seed{seed}" for seed in seeds}, split, workers, tell)
+
+
+def _run(
+    board: Board, entry: Entry, places: dict[int, Path], split: str, workers: int, tell: Callable[[str], None],
+) -> dict[int, dict]:
+    seeds = list(places)
     found = {seed: kept for seed in seeds if (kept := _kept(places[seed])) is not None}
     todo = [seed for seed in seeds if seed not in found]
     running: dict[int, _Run] = {}
@@ -86,6 +94,23 @@ def status(found: dict[int, dict]) -> tuple[str, str]:
 def weakest(found: dict[int, dict]) -> str:
     """The weakest tier that any of the runs had."""
     return min((one["tier"] for one in found.values() if "tier" in one), key=tiers.WEAKEST_FIRST.index, default="")
+
+
+@contextlib.contextmanager
+def _held(folder: Path, tell: Callable[[str], None]) -> Iterator[None]:
+    """The lock on the runs of an entry, waited for: another workspace may be running the same, such as a baseline."""
+    told = False
+    with contextlib.ExitStack() as held:
+        while True:
+            try:
+                held.enter_context(records.lock(folder, "the runs in"))
+                break
+            except records.StoreBusy as busy:
+                if not told:
+                    tell(f"waiting: {busy}")
+                told = True
+                time.sleep(1)
+        yield
 
 
 def _kept(place: Path) -> dict | None:

@@ -22,6 +22,8 @@ READ = 1 << 0 | 1 << 2 | 1 << 3  # execute (libraries), read files, list folders
 LIST = 1 << 3
 OF_A_FILE = 1 << 0 | 1 << 1 | 1 << 2 | 1 << 14 | 1 << 15  # rights that a rule for a single file may name
 FS_RIGHTS = {1: (1 << 13) - 1, 2: (1 << 14) - 1, 3: (1 << 15) - 1, 5: (1 << 16) - 1}  # all, by version
+REMOVE = 1 << 4 | 1 << 5  # folders and files: what is written stays in sight, where it is counted
+SPECIAL = 1 << 6 | 1 << 9 | 1 << 10 | 1 << 11 | 1 << 13  # making devices, sockets and pipes, moving between folders
 DEVICES = "/dev/null", "/dev/zero", "/dev/urandom"
 LAST_SIGNAL = 9
 
@@ -78,7 +80,7 @@ def landlock(readable: Sequence[str], listed: Sequence[str], writable: Sequence[
     Args:
         readable: folders and files that may be read.
         listed: folders of which only the names in them may be read.
-        writable: folders in which everything is allowed.
+        writable: folders in which files may be made and written, and none removed.
     """
     version = landlock_version()
     if not version:
@@ -92,7 +94,7 @@ def landlock(readable: Sequence[str], listed: Sequence[str], writable: Sequence[
     try:
         device = 1 << 1 | 1 << 2
         allowed = [*((path, READ) for path in readable), *((path, LIST) for path in listed),
-                   *((path, every) for path in writable), *((path, device) for path in DEVICES)]
+                   *((path, every & ~REMOVE & ~SPECIAL) for path in writable), *((path, device) for path in DEVICES)]
         for path, rights in allowed:
             with contextlib.suppress(FileNotFoundError):
                 _allow(ruleset, path, rights & every)
