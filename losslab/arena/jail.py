@@ -8,7 +8,6 @@ import contextlib
 import json
 import os
 import select
-import shutil
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
@@ -38,6 +37,10 @@ class Ended(ValueError):
     def __init__(self, status: str, reason: str):
         super().__init__(f"{status}: {reason}")
         self.status, self.reason = status, reason
+
+
+class Failed(Ended):
+    """A call that raised an error inside, and said so."""
 
 
 @dataclass(frozen=True)
@@ -122,7 +125,7 @@ class Jail:
         self.calls += 1
         self._tell(b"%d\n" % number)
         if self._wait(number, self.limits.call_seconds, "a call") != b"k":
-            raise Ended("killed", f"call {self.calls} failed: {self._said()}")
+            raise Failed("killed", f"call {self.calls} failed: {self._said()}")
         if self.calls % FOLDER_EVERY == 0:
             self._look_at_folder()
         losses = torch.from_numpy(self.outputs["losses"][:tokens].copy()).view(rows, seq)
@@ -260,7 +263,3 @@ def folder_bytes(folder: Path, most_files: int = 1000) -> int:
         except OSError:
             continue
     return total
-
-
-def remove(folder: Path) -> None:
-    shutil.rmtree(folder, ignore_errors=True)

@@ -1,5 +1,5 @@
 """Answers in the place of its process, before it has computed anything."""
-# ends: killed
+# ends: killed disqualified
 
 import torch.nn.functional as F
 

@@ -1,5 +1,5 @@
 """Writes a file of ten gigabytes."""
-# ends: same
+# ends: killed same
 
 import torch.nn.functional as F
 
