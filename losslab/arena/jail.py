@@ -70,6 +70,7 @@ class Jail:
         layout: the largest micro-batch.
         limits: what it may use.
         accepted: the tiers that will do, best first; the first that is to be had is taken.
+        waits: whether it is ready when this returns; otherwise when its context is entered.
 
     Raises:
         NotToBeHad: where no such tier is to be had.
@@ -77,19 +78,18 @@ class Jail:
     """
 
     def __init__(self, submission: Submission, layout: memory.Layout, limits: Limits,
-                 accepted: Sequence[str] = ("plain",)):
-        self.layout, self.limits = layout, limits
-        self.calls = 0
+                 accepted: Sequence[str] = ("plain",), *, waits: bool = True):
+        self.layout, self.limits, self.submission, self.accepted = layout, limits, submission, accepted
+        self.calls, self.tier, self.begun = 0, "", ""
         self.open = contextlib.ExitStack()
         processes.adopt_orphans()
-        try:
-            self._start(accepted)
-            self._load(submission)
-        except BaseException:
-            self.close()
-            raise
+        if waits:
+            self._ready()
+        else:  # in the tier that is most likely to be had; the others are tried where it is not
+            self._begin(next((tier for tier in accepted if tier not in _unfit and not tiers.missing(tier)), ""))
 
     def __enter__(self) -> "Jail":
+        self._ready()
         return self
 
     def __exit__(self, *error) -> None:
@@ -134,21 +134,39 @@ class Jail:
 
     # --- start ---------------------------------------------------------------------------------
 
-    def _start(self, accepted: Sequence[str]) -> None:
-        why = []
+    def _ready(self) -> None:
+        if self.tier:
+            return
+        try:
+            self._start()
+            self._load(self.submission)
+        except BaseException:
+            self.close()
+            raise
+
+    def _start(self) -> None:
+        why, accepted = [], self.accepted
         for tier in accepted:
-            told = _unfit.get(tier) or tiers.missing(tier) or self._try(tier)
+            told = _unfit.get(tier) or tiers.missing(tier)
             if not told:
+                if tier != self.begun:
+                    self.close()
+                    self._begin(tier)
+                told = self._greet()
+            if not told:
+                self.tier = tier
                 return
             _unfit[tier] = told
             why.append(f"{tier}: {told}")
         raise tiers.NotToBeHad(one_line(f"no jail of the tier {accepted[-1]} or better is to be had here "
                                         f"({'; '.join(why)}); nothing was run"))
 
-    def _try(self, tier: str) -> str:
-        """Start a process in this tier; why it is not in force, or nothing."""
-        self.open = contextlib.ExitStack()
-        place = self.open.enter_context(processes.workplace())
+    def _begin(self, tier: str) -> None:
+        """Start a process in this tier, and do not wait for it."""
+        if not tier:
+            return
+        self.open, self.begun = contextlib.ExitStack(), tier
+        self.place = place = self.open.enter_context(processes.workplace())
         staged, scratch = tiers.stage(place / "code"), place / "scratch"
         scratch.mkdir()
         (place / "canary").write_text("a file of the host", encoding="utf-8")
@@ -173,18 +191,21 @@ class Jail:
         self.outputs = memory.views(blocks["outputs"], self.layout.outputs(), writes=False)
         for block in blocks.values():
             os.close(block)
+
+    def _greet(self) -> str:
+        """Wait until the walls of the process are up; why they are not in force, or nothing."""
+        tier = self.begun
         try:
             self._wait(inside.READY, START_SECONDS, "starting")
             self.evidence = json.loads(self._said_whole())
         except (Ended, ValueError) as error:
-            said = (place / "said").read_text("utf-8", "replace").strip().splitlines()
+            said = (self.place / "said").read_text("utf-8", "replace").strip().splitlines()
             self.open.close()
             return one_line(said[-1] if said else str(error))
         broken = sorted(wall for wall in tiers.PROMISED[tier] if self.evidence.get(wall) is not False)
         if broken or not self.evidence.get("one_thread") and tier != "plain":
             self.open.close()
             return f"its walls are not in force ({', '.join(broken) or 'more than one thread'})"
-        self.tier = tier
         return ""
 
     def _load(self, submission: Submission) -> None:

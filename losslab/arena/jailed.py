@@ -82,7 +82,7 @@ class Referee:
 
     Args:
         jail: that computes them.
-        fresh: starts another jail with the same submission.
+        fresh: starts another jail with the same submission, and does not wait for it.
         num_calls: how many there will be, about.
         folder: for calls that wait to be repeated; out of reach of the jail.
         gradient: `of the loss`, or `any` for losses that stop gradients on purpose.
@@ -97,6 +97,7 @@ class Referee:
         self.sampled = set(self.rng.sample(range(num_calls), many))
         self.held = set(self.rng.sample(range(num_calls), min(num_calls, DIFFERENCES)))
         self.calls = self.repeated = self.differences = 0
+        self.last, self.ahead = num_calls - 1, None  # the jail that will repeat them starts while the rest is done
         self.kept: list[tuple[int, Path, str]] = []  # number of a call, its input, digest of what it gave
         self.bytes = 0
 
@@ -108,6 +109,8 @@ class Referee:
         """
         number = self.calls
         self.calls += 1
+        if number == self.last:
+            self.ahead = self.fresh()
         losses, gradient = self.jail(logits, targets)
         if number in self.sampled:
             self._keep(number, logits, targets, digest(losses, gradient))
@@ -129,7 +132,8 @@ class Referee:
         if not self.kept:
             return
         self.rng.shuffle(self.kept)
-        with self.fresh() as jail:
+        ahead, self.ahead = self.ahead, None
+        with ahead or self.fresh() as jail:
             for number, place, before in self.kept:
                 with np.load(place) as saved:
                     logits, targets = torch.from_numpy(saved["logits"]), torch.from_numpy(saved["targets"])
@@ -144,6 +148,12 @@ class Referee:
                 self.repeated += 1
                 place.unlink()
         self.kept, self.bytes = [], 0
+
+    def close(self) -> None:
+        """End what was started."""
+        self.jail.close()
+        if self.ahead is not None:
+            self.ahead.close()
 
     def _kept_too(self, logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         """A call beside those of the training, repeated like them: it must be answered as if it were one."""

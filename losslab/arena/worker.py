@@ -102,9 +102,10 @@ class _Court:
         calls = plan.num_steps * (train.batch_size // rows)
         self.jail = self.fresh()
         self.referee = Referee(self.jail, self.fresh, calls, self.place, self.asked.gradient)
+        self.jail.__enter__()
 
     def fresh(self) -> Jail:
-        return Jail(self.submission, self.layout, limits(self.asked), self.accepted)
+        return Jail(self.submission, self.layout, limits(self.asked), self.accepted, waits=False)
 
     def score(self, logits, targets):
         try:
@@ -116,8 +117,8 @@ class _Court:
             raise
 
     def close(self) -> None:
-        if self.jail is not None:
-            self.jail.close()
+        if self.referee is not None:
+            self.referee.close()
 
 
 def limits(asked: challenges.Challenge) -> Limits:
