@@ -98,10 +98,10 @@ def submit(workspace: Workspace, number: int | None = None, tell: Tell = lambda 
     Raises:
         ValueError: for a test that is not there or did not finish, a spent budget, or a closed board.
     """
-    workspace.need("submissions")
     if workspace.board.closed:
         raise ValueError(f"this board of {workspace.challenge.name} is closed; `losslab arena new` makes a workspace "
                          "for the next one")
+    workspace.need("submissions")
     done = [one for one in workspace.ledger.entries if one["verb"] == "tested"]
     number = number if number is not None else max((one["test"] for one in done if one["status"] == "finished"),
                                                    default=0)
