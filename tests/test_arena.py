@@ -15,7 +15,20 @@ import pytest
 import losslab
 from losslab import records, tables
 from losslab.arena import board as boards
-from losslab.arena import calls, challenge, editing, home, ledger, memory, pages, scoring, tiers, tuning, workspace
+from losslab.arena import (
+    calls,
+    challenge,
+    editing,
+    home,
+    ladder,
+    ledger,
+    memory,
+    pages,
+    scoring,
+    tiers,
+    tuning,
+    workspace,
+)
 from losslab.arena.refereeing import Entry
 
 ROOT = Path(losslab.__file__).parent
@@ -36,7 +49,7 @@ def made(place):
 # --- a challenge -------------------------------------------------------------------------------
 
 def test_the_challenges_that_come_with_losslab_are_read_and_survive_json():
-    assert {"loss-laptop", "loss-124m", "loss-355m"} <= set(challenge.names())
+    assert {"loss-laptop", "loss-124m", "loss-355m", "loss-open"} == set(challenge.names())
     for name in challenge.names():
         read = challenge.read(name)
         again = challenge.from_dict(json.loads(json.dumps(read.to_dict())))
@@ -56,6 +69,7 @@ def test_the_challenges_that_come_with_losslab_are_read_and_survive_json():
     ("budget = { test = 3 }", "unknown field budget.test in x.toml; did you mean tests?"),
     ("budget = { tests = -1 }", "budget.tests in x.toml must be a whole number above 0, got -1"),
     ("overrides = { lr = [0, 1] }", "overrides in x.toml is a table of ranges for learning_rate"),
+    ("[[rungs]]\npreset = 'tiny'", "rung 2 of x.toml needs tokens, a whole number above 0, got None"),
     ("colour = 3", "unknown field 'colour' in x.toml"),
     ("size = 'tiny'\npreset = 'tiny'", "preset"),
 ])
@@ -282,6 +296,28 @@ def test_cross_entropy_is_tuned_with_as_many_trials_as_a_submitter_has_tests():
     for given in drawn[1:]:
         assert given.keys() == asked.overrides.keys()
         asked.settings(given)  # within the ranges
+
+
+def test_a_ladder_tries_on_the_next_rung_what_survives_and_reports_how_the_rungs_agree(monkeypatch):
+    made, seen = home.board(challenge.read("loss-open")), []
+
+    def run(on, entry, seeds, split, *, workers=0, tell=None):
+        seen.append((on.challenge.budget.tokens, on.challenge.config.model.n_embd, entry.formula))
+        gain = {"cross_entropy": 0.0, "a": 0.1, "b": 0.05, "c": -0.1}[entry.formula]
+        return {seed: {"status": "finished", "scores": {"nll": {"value": 3.0 - gain + seed / 1e8}}} for seed in seeds}
+
+    monkeypatch.setattr(ladder.refereeing, "run", run)
+    assert ladder.climb(made, Entry("a"), 0.01) == [] and not seen  # it did not survive the first rung
+    reached = ladder.climb(made, Entry("a"), -0.01)
+    assert [one["rung"] for one in reached] == [2, 3] and reached[0]["difference"]["value"] == pytest.approx(-0.1)
+    assert {(tokens, width) for tokens, width, _ in seen} == {(1_000_000, 96), (10_000_000, 64)}
+    assert [one["rung"] for one in ladder.climb(made, Entry("c"), -0.01)] == [2]
+    rows = [{"name": name, "difference": {"value": first}, "rungs": [{"rung": 2, "difference": {"value": second}}]}
+            for name, first, second in (("a", -3, -1), ("b", -2, -2), ("c", -1, -0.5))]
+    (found,) = ladder.agreements(rows)
+    assert found["tau"] == pytest.approx(1 / 3) and ladder.told(found) == (
+        "rungs 1 and 2 order 3 entries with Kendall's tau 0.33")
+    assert ladder.agreements(rows[:2]) == []
 
 
 # --- walls that need no process ----------------------------------------------------------------

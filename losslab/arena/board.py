@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import losslab
 from losslab import stats
-from losslab.arena import editing, refereeing, scoring
+from losslab.arena import editing, ladder, refereeing, scoring
 from losslab.arena.home import Board
 from losslab.arena.refereeing import Entry
 from losslab.records import files
@@ -110,7 +110,7 @@ def computed(kept: list[dict], challenge) -> dict:
     scoring.add_scores(ranked, challenge)
     family = len(alone) + len(lost)
     return {
-        "rows": ranked, "ended": _ended(kept), "family": family,
+        "rows": ranked, "ended": _ended(kept), "family": family, "agreements": ladder.agreements(ranked),
         "withdrawn": [one["name"] for one in finished if one["status"] == "withdrawn"],
         "note": f"differences from cross_entropy in nll on val, nats/token, paired over {len(usual['runs'])} hidden "
                 f"seeds; 95 % t intervals, not adjusted; p by Holm over {family} entries, withdrawn and ended ones "
@@ -139,7 +139,7 @@ def _shown(one: dict, compared, adjusted: dict, usual: dict, challenge) -> dict:
         "overrides": one["overrides"], "sha256": one["sha256"], "digest": one["digest"], "source": one["source"],
         "weights": {str(place): run["weights"] for place, run in enumerate(runs.values())},
         "nll": [run["scores"]["nll"]["value"] for run in runs.values()], "submitted": one["submitted"],
-        "losslab": one["losslab"],
+        "losslab": one["losslab"], "rungs": one.get("rungs", []),
     }
 
 

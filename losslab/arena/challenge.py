@@ -19,6 +19,7 @@ from losslab.words import nearest
 METRICS = ("nll", "bits_per_byte", "bits_per_byte_with_eot", "perplexity", "word_perplexity", "nll_calibrated")
 CHOICES = ("preset", "size", "recipe", "data")
 SECTIONS = ("model", "train", "evaluate")
+LISTS = ("baselines", "visible", "hidden", "rungs")
 GRADIENTS = ("of the loss", "any")
 # what a submitter may set, in the words of the published task -> the field it sets
 OVERRIDES = {"learning_rate": "learning_rate", "weight_decay": "weight_decay", "warmup_iters": "warmup_steps",
@@ -68,10 +69,11 @@ class Challenge:
     gradient: str = "of the loss"
     budget: Budget = field(default_factory=Budget)
     overrides: dict = field(default_factory=dict)
+    rungs: tuple[dict, ...] = ()
 
     def to_dict(self) -> dict:
         """Plain values; `from_dict` reads them back."""
-        return asdict(self) | {name: list(getattr(self, name)) for name in ("baselines", "visible", "hidden")}
+        return asdict(self) | {name: list(getattr(self, name)) for name in LISTS}
 
     @property
     def digest(self) -> str:
@@ -176,11 +178,8 @@ def parse(name: str, values: dict) -> Challenge:
     values, source = dict(values), f"{name}.toml"
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,60}", name):
         raise ValueError(f"{shown(name)} cannot be the name of a challenge; it takes letters, digits, - and _")
-    chosen = {key: values.pop(key) for key in CHOICES if key in values and not isinstance(values[key], dict)}
-    sections = {key: values.pop(key) for key in (*SECTIONS, "data") if isinstance(values.get(key), dict)}
-    config = configuration.override(configuration.chosen(**chosen), sections, source=source)
     budget = _budget(values.pop("budget", {}), source)
-    config = configuration.override(config, {"train": {"num_tokens": budget.tokens}}, source=source)
+    config = configured(values, budget.tokens, source)
     known = {each.name for each in fields(Challenge)} - {"name", "config", "budget"}
     for key in values:
         if key not in known:
@@ -188,13 +187,22 @@ def parse(name: str, values: dict) -> Challenge:
     lists = {key: _texts(key, values[key], source) for key in ("baselines", "visible", "hidden") if key in values}
     found = {"about": "", **values, **lists}
     found["overrides"] = _ranges(found.get("overrides", {}), source)
+    found["rungs"] = _rungs(found.get("rungs", []), source)
     return _checked(Challenge(name=name, config=config, budget=budget, **found), source)
+
+
+def configured(values: dict, tokens: int, source: str):
+    """The configuration that a table asks for; what is of it is taken out of `values`."""
+    chosen = {key: values.pop(key) for key in CHOICES if key in values and not isinstance(values[key], dict)}
+    sections = {key: values.pop(key) for key in (*SECTIONS, "data") if isinstance(values.get(key), dict)}
+    config = configuration.override(configuration.chosen(**chosen), sections, source=source)
+    return configuration.override(config, {"train": {"num_tokens": tokens}}, source=source)
 
 
 def from_dict(values: dict) -> Challenge:
     """A challenge from what `to_dict` gave."""
     config = configuration.from_dict(values["config"], "the board")
-    lists = {key: tuple(values[key]) for key in ("baselines", "visible", "hidden")}
+    lists = {key: tuple(values[key]) for key in LISTS}
     return Challenge(**{**values, **lists, "config": config, "budget": Budget(**values["budget"])})
 
 
@@ -215,6 +223,20 @@ def _texts(key: str, value, source: str) -> tuple[str, ...]:
     if not isinstance(value, list) or not value or not all(isinstance(each, str) for each in value):
         raise ValueError(f"{key} in {source} must be a list of texts, got {shown(value)}")
     return tuple(value)
+
+
+def _rungs(tables, source: str) -> tuple[dict, ...]:
+    if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
+        raise ValueError(f"rungs in {source} are tables, [[rungs]], got {shown(tables)}")
+    for number, table in enumerate(tables, 2):
+        rest, where = dict(table), f"rung {number} of {source}"
+        tokens = rest.pop("tokens", None)
+        if type(tokens) is not int or tokens <= 0:
+            raise ValueError(f"{where} needs tokens, a whole number above 0, got {shown(tokens)}")
+        configured(rest, tokens, where)
+        if rest:
+            raise ValueError(f"unknown field {shown(next(iter(rest)))} in {where}")
+    return tuple(tables)
 
 
 def _ranges(values, source: str) -> dict:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from losslab import processes
 from losslab.arena import board as boards
-from losslab.arena import checks, editing, refereeing, tiers, tuning
+from losslab.arena import checks, editing, ladder, refereeing, tiers, tuning
 from losslab.arena.challenge import overrides_in
 from losslab.arena.home import Board
 from losslab.arena.jail import Ended, Jail, Submission
@@ -120,7 +120,9 @@ def submit(workspace: Workspace, number: int | None = None, tell: Tell = lambda 
     entry = entry_of(workspace, text)
     runs = refereeing.run(workspace.board, entry, workspace.board.secret["hidden"], "val", tell=tell)
     reference(workspace.board, "hidden", tell)
-    boards.write_row(workspace.board, boards.row(name, entry, runs, text=text, visible=chosen, sha256=sha256))
+    written = boards.row(name, entry, runs, text=text, visible=chosen, sha256=sha256)
+    boards.write_row(workspace.board, written)
+    _climb(workspace.board, written, entry, tell)
     row = next((one for one in boards.document(workspace.board)["rows"] if one["name"] == name), None)
     status, reason = refereeing.status(runs)
     found = {"status": status, "reason": reason, "test": number, "name": name}
@@ -164,8 +166,17 @@ def baselines(board: Board, tell: Tell = lambda text: None) -> dict:
         refereeing.run(board, entry, board.secret["visible"], "tune", tell=tell)
         runs = refereeing.run(board, entry, board.secret["hidden"], "val", tell=tell)
         if not boards.has_row(board, formula):
-            boards.write_row(board, boards.row(formula, entry, runs, kind="baseline"))
+            written = boards.row(formula, entry, runs, kind="baseline")
+            boards.write_row(board, written)
+            _climb(board, written, entry, tell)
     return boards.document(board)
+
+
+def _climb(board: Board, written: dict, entry: Entry, tell: Tell) -> None:
+    """On a ladder, the rungs above the first, for an entry that survives it."""
+    row = next((one for one in boards.document(board)["rows"] if one["name"] == written["name"]), None)
+    if board.challenge.rungs and row is not None:
+        boards.write_row(board, written | {"rungs": ladder.climb(board, entry, row["difference"]["value"], tell)})
 
 
 def _run(board: Board, entry: Entry, seeds: str, tell: Tell) -> dict:

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from losslab import __version__
-from losslab.arena import tiers
+from losslab.arena import ladder, tiers
 from losslab.arena.challenge import Challenge
 from losslab.escaping import block, code, escape
 from losslab.report import page, words
@@ -122,6 +122,11 @@ def remarks(document: dict) -> list[str]:
     told = [document["note"], "cost: time of the loss and its gradient through the jail, as a multiple of "
             "cross_entropy's; score: that of the published task, for comparison"]
     told += [f"{one['name']} got no row: {one['status']}, {one['reason']}" for one in document["ended"]]
+    for one in document["rows"]:
+        told += [f"{one['name']} on rung {reached['rung']} ({reached['tokens']:,} tokens): "
+                 + (words.difference(reached["difference"]) if "difference" in reached else reached["status"])
+                 for reached in one.get("rungs", ())]
+    told += map(ladder.told, document.get("agreements", ()))
     if document.get("withdrawn"):
         told.append(f"withdrawn, and counted by Holm: {', '.join(document['withdrawn'])}")
     secret = document.get("secret")

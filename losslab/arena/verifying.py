@@ -15,12 +15,12 @@ from losslab.words import nearest
 MOST_BYTES = 50_000_000
 
 
-def verify(row: str, path: Path, tell: Callable[[str], None] = lambda text: None) -> dict:
+def verify(row: str, path: Path | None, tell: Callable[[str], None] = lambda text: None) -> dict:
     """Train a row and cross-entropy again on the seeds of a closed board, and compare.
 
     Args:
         row: its name or its digest.
-        path: the JSON file of the board.
+        path: the JSON file of the board; None for one of this host.
         tell: takes sentences for people.
 
     Returns:
@@ -30,7 +30,8 @@ def verify(row: str, path: Path, tell: Callable[[str], None] = lambda text: None
     Raises:
         ValueError: for what is no closed board, seeds that are not those it was committed to, or a row that it has not.
     """
-    document = untrusted.read_object(path, MOST_BYTES)
+    document = _of_this_host(row) if path is None else untrusted.read_object(path, MOST_BYTES)
+    path = path or "this host"
     challenge, secret = _checked(document, path)
     kept, usual = _row(document, row), _row(document, "cross_entropy")
     with processes.workplace() as place:
@@ -65,10 +66,20 @@ def verify(row: str, path: Path, tell: Callable[[str], None] = lambda text: None
                    "told": sentence}
 
 
-def _checked(document: dict, path: Path):
+def _of_this_host(row: str) -> dict:
+    """The closed board of this host that has such a row."""
+    for place in sorted(home.folder().glob("*/board.json")):
+        board = home.opened(place.parent)
+        document = boards.document(board) if board.closed else {"rows": []}
+        if any(row in (one["name"], one.get("digest")) and one["rank"] is not None for one in document["rows"]):
+            return document
+    raise ValueError(f"no closed board of this host has a row {row!r}; give --board, the JSON file of one")
+
+
+def _checked(document: dict, path: Path | str):
     try:
         if not document["closed"]:
-            raise ValueError(f"{path} is a board that is not closed; until then only its host can verify a row")
+            raise ValueError(f"the board in {path} is not closed; until then only its host can verify a row")
         challenge = challenges.from_dict(document["statement"])
         secret = {"visible": [int(seed) for seed in document["secret"]["visible"]],
                   "hidden": [int(seed) for seed in document["secret"]["hidden"]],

@@ -231,7 +231,7 @@ def baselines(challenge: str, *, json: Json = False):
 
 
 @arena_app.command(sort_key=12)
-def verify(row: str, *, board: Path, json: Json = False):
+def verify(row: str, *, board: Path | None = None, json: Json = False):
     """Repeat a row of a closed board, and say whether it holds.
 
     Parameters
@@ -239,7 +239,8 @@ def verify(row: str, *, board: Path, json: Json = False):
     row
         The name of the row, or its digest.
     board
-        The JSON file of the board, as `losslab arena board CHALLENGE --report` wrote it.
+        The JSON file of the board, as `losslab arena board CHALLENGE --report` wrote it; a closed board of this host
+        unless given.
     """
     from losslab.arena import verifying
 
