@@ -97,6 +97,7 @@ class Referee:
         self.sampled = set(self.rng.sample(range(num_calls), many))
         self.held = set(self.rng.sample(range(num_calls), min(num_calls, DIFFERENCES)))
         self.calls = self.repeated = self.differences = 0
+        self.tiers = {jail.tier}  # of every jail of the run
         self.last, self.ahead = num_calls - 1, None  # the jail that will repeat them starts while the rest is done
         self.kept: list[tuple[int, Path, str]] = []  # number of a call, its input, digest of what it gave
         self.bytes = 0
@@ -134,6 +135,7 @@ class Referee:
         self.rng.shuffle(self.kept)
         ahead, self.ahead = self.ahead, None
         with ahead or self.fresh() as jail:
+            self.tiers.add(jail.tier)
             for number, place, before in self.kept:
                 with np.load(place) as saved:
                     logits, targets = torch.from_numpy(saved["logits"]), torch.from_numpy(saved["targets"])

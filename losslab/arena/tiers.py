@@ -7,6 +7,7 @@ import sysconfig
 from pathlib import Path
 
 from losslab import processes
+from losslab.words import extra
 
 WEAKEST_FIRST = ("plain", "landlock", "sandlock", "bwrap")
 ABOUT = {
@@ -46,7 +47,7 @@ def missing(tier: str) -> str:
         from importlib.util import find_spec
 
         if find_spec("sandlock") is None:
-            return "the package sandlock is not installed"
+            return f"the package sandlock is not installed; {extra('sandbox')}"
     return ""
 
 

@@ -74,7 +74,8 @@ def run(request: dict) -> dict:
         finally:
             court.close()
     result = record.result
-    about = {"tier": court.jail.tier, "calls": court.referee.calls, "repeated": court.referee.repeated,
+    tier = min(court.referee.tiers, key=tiers.WEAKEST_FIRST.index)
+    about = {"tier": tier, "calls": court.referee.calls, "repeated": court.referee.repeated,
              "differences": court.referee.differences}
     if record.status == "diverged":
         return {"status": "diverged", "reason": f"the objective was not finite at step {result.get('step')}", **about}
@@ -101,8 +102,8 @@ class _Court:
         self.layout = Layout(rows, plan.config.seq_len, plan.corpus.tokenizer.vocab_size)
         calls = plan.num_steps * (train.batch_size // rows)
         self.jail = self.fresh()
-        self.referee = Referee(self.jail, self.fresh, calls, self.place, self.asked.gradient)
         self.jail.__enter__()
+        self.referee = Referee(self.jail, self.fresh, calls, self.place, self.asked.gradient)
 
     def fresh(self) -> Jail:
         return Jail(self.submission, self.layout, limits(self.asked), self.accepted, waits=False)
@@ -117,6 +118,8 @@ class _Court:
             raise
 
     def close(self) -> None:
+        if self.jail is not None:
+            self.jail.close()
         if self.referee is not None:
             self.referee.close()
 
