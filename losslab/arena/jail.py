@@ -21,7 +21,7 @@ from losslab.arena import inside, memory, tiers
 from losslab.untrusted import one_line
 
 INSIDE = "losslab.arena.inside"
-START_SECONDS = 120.0  # until the walls are up: reading torch on a busy machine
+START_SECONDS = 300.0  # until the walls are up: reading torch takes a minute on a machine that is very busy
 LOOK_SECONDS = 0.2  # between looks at a process that computes
 FOLDER_EVERY = 50  # calls between looks at what lies in the scratch folder
 
