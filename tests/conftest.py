@@ -29,8 +29,9 @@ settings.load_profile("losslab")
 
 # each takes ten seconds or more: they begin first, so that no worker has one of them left when the others are done
 LONGEST = (
-    "test_cheats.py", "test_study.py", "test_resume.py", "test_cli.py", "test_anatomy.py", "test_study_folder.py",
-    "test_tune.py", "test_faults.py", "test_experiment.py", "test_hub.py", "test_report_page.py",
+    "test_cheats.py", "test_arena_attacks.py", "test_study.py", "test_resume.py", "test_cli.py", "test_anatomy.py",
+    "test_study_folder.py", "test_tune.py", "test_faults.py", "test_experiment.py", "test_hub.py",
+    "test_report_page.py",
 )
 
 

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from cyclopts import CycloptsError
 
 from losslab.cli import (  # noqa: F401  (each adds its commands)
+    arena,
     calibrate,
     claims,
     exchange,

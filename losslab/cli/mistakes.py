@@ -11,6 +11,8 @@ EXAMPLES = {  # by the names that commands give to what they cannot do without
     "loss": "squentropy", "study": "squentropy", "run": "runs/RUN", "runs": "runs/RUN", "tags": "good",
     "source": "gpt2", "folder": "exported", "value": "1.5",
     "start": "runs/RUN --data alpaca.json", "first": "runs/FIRST", "second": "runs/SECOND", "table": "ladder.csv",
+    "challenge": "loss-laptop", "transcript": "log.json",
+    "row": "cross_entropy",
 }
 
 

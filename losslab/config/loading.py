@@ -20,7 +20,7 @@ from losslab.words import nearest
 Errors = (ValueError, OSError)  # what a user's mistake raises; everything else is a bug of losslab
 MAX_FILE_BYTES = 100_000  # a specification has a few hundred
 MAX_DOTS = 300  # in a line of TOML: a key of 45,000 parts takes tomllib a minute
-EXAMPLES = {"specification": "spec.toml", "study": "study.toml"}
+EXAMPLES = {"specification": "spec.toml", "study": "study.toml", "challenge": "challenge.toml"}
 WORDS = {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}
 
 

@@ -35,12 +35,14 @@ class Experiment:
             named the files of this formula, which puts them on that list.
         trains: whether this process will train, and may execute loss files; always under `torchrun`.
         tell: takes sentences for people.
+        outside: makes what is trained with, of the formula and its files, where their loss is computed in another
+            process: this one may then train and measure.
     """
 
     def __init__(
         self, config: ExperimentConfig, *, files: dict[str, str] | None = None, corpus: Corpus | None = None,
         trusted: Collection[str] | None = None, trains: bool = False, tell: Tell = lambda text: None,
-        progress: Progress | None = None,
+        progress: Progress | None = None, outside: Callable[[formula.Formula, list], Outline] | None = None,
     ):
         device = machine.resolve_device(config.train.device)
         dtype = machine.resolve_dtype(config.train.dtype, device)
@@ -50,13 +52,15 @@ class Experiment:
         config = self.start.settle(config) if self.start else config
         parsed = self.start.formula(config.loss) if self.start else formula.parse(config.loss)
         sources = lossfile.sources(parsed, files)
-        if trusted is None:
+        self.trains = trains or outside is not None or parallel.world_size() > 1
+        self.objective: Objective | Outline | None = None
+        if outside is not None:
+            self.objective = outside(parsed, sources)
+        elif trusted is None:
             lossfile.allow((source.sha256, source.path) for source in sources)
         else:
             lossfile.check(sources, trusted, what=f"the loss {config.loss}")
-        self.trains = trains or parallel.world_size() > 1
-        self.objective: Objective | Outline | None = None
-        if self.trains or not sources:
+        if outside is None and (self.trains or not sources):
             self.objective = Objective(parsed, {source.path: source.text for source in sources})
         for name in config.evaluate.task_names:
             tasks.check(name)
@@ -72,7 +76,7 @@ class Experiment:
         if self.objective is None:
             place = self.corpus.name, str(self.corpus.folder), self.corpus.digest
             self.objective = Outline(parsed, sources, lossfile.tried(str(parsed), tuple(sources), place, progress))
-        else:
+        elif outside is None:
             self.objective.check(self.corpus.tokenizer.vocab_size, self.vocabulary)
         if config.seq_len == config.model.num_positions:  # one spelling of a length, as of a formula
             numerics = replace(numerics, seq_len=0)

@@ -1,0 +1,304 @@
+"""arena: losses that are proposed, and judged by a referee that they cannot touch."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import App, Parameter
+
+from losslab.cli.application import app
+from losslab.cli.flags import WHOLE, Json, Whole
+from losslab.cli.speech import DIVERGED, OK, RUNS_FAILED, USER_ERROR, show, tell
+from losslab.words import printable, printable_lines
+
+arena_app = App(name="arena", help="Propose a loss for a challenge, and have it judged.", sort_key=10)
+app.command(arena_app)
+CODES = {"refused": USER_ERROR, "diverged": DIVERGED, "killed": RUNS_FAILED, "disqualified": RUNS_FAILED,
+         "failed": RUNS_FAILED}
+Text = Annotated[str | None, Parameter(help="The new text; - reads it from standard input.")]
+Flag = Annotated[bool, Parameter(negative="")]
+
+
+@arena_app.command(sort_key=1)
+def new(challenge: str, folder: Path, *, name: str = "", json: Json = False):
+    """Make a workspace: the statement, the rules, and one loss file to edit.
+
+    Parameters
+    ----------
+    challenge
+        loss-laptop, loss-124m, loss-355m, loss-open, or the path of a challenge file.
+    folder
+        A new folder.
+    name
+        What the submission is called on the board; the name of the folder unless given.
+    """
+    from losslab.arena import home, workspace
+    from losslab.arena.challenge import read
+
+    made = workspace.made(home.board(read(challenge), fresh=True), folder, name)
+    show(_about(made), f"{folder} has the statement, the rules (program.md) and the loss (loss.py); `losslab arena "
+         f"check {folder}` tries it", json)
+
+
+@arena_app.command(name="show", sort_key=2)
+def show_workspace(folder: Path, *, json: Json = False):
+    """Show the statement, the loss file with the numbers of its lines, and what is left of the budget.
+
+    Parameters
+    ----------
+    folder
+        The workspace.
+    """
+    from losslab.arena import editing, pages, workspace
+
+    with workspace.opened(folder, tell) as found:
+        text, statement = found.read(), pages.statement(found.board)
+        document = _about(found) | {"statement": statement, "text": text,
+                                    "protected": sorted(editing.protected(text))}
+        told = f"{statement}\n{editing.numbered(text)}\n\nleft: {_left(document['left'])}"
+        show(document, printable_lines(told), json)
+
+
+@arena_app.command(sort_key=3)
+def edit(folder: Path, *, create: Flag = False, insert: Annotated[int | None, WHOLE] = None,
+         replace: str | None = None, text: Text = None, json: Json = False):
+    """Change the loss file; an edit is an action, a refused one costs nothing.
+
+    Parameters
+    ----------
+    folder
+        The workspace.
+    create
+        Write the whole file anew.
+    insert
+        Insert the text behind this line; 0 is the beginning.
+    replace
+        Replace these lines, such as 4 or 4-7; without a text they are removed.
+    """
+    from losslab.arena import editing, workspace
+
+    if create + (insert is not None) + (replace is not None) != 1:
+        raise ValueError("an edit is one of --create, --insert LINE and --replace FIRST-LAST")
+    if text is None and replace is None:
+        raise ValueError("this edit needs its text: give --text TEXT, or --text - and standard input")
+    given = sys.stdin.read() if text == "-" else text or ""
+    how, change = (("create", lambda old: given) if create else
+                   (f"insert {insert}", lambda old: editing.insert(old, insert, given)) if insert is not None else
+                   (f"replace {replace}", lambda old: editing.replace(old, replace, given)))
+    with _refusing(json), workspace.opened(folder, tell) as found:
+        new_text = found.edit(how, change)
+        show({"status": "edited", "reason": "", "text": new_text, "left": found.left()},
+             printable_lines(editing.numbered(new_text)), json)
+
+
+@arena_app.command(sort_key=4)
+def undo(folder: Path, steps: Whole = 1, *, json: Json = False):
+    """Go back to what the loss file was before.
+
+    Parameters
+    ----------
+    folder
+        The workspace.
+    steps
+        How many edits.
+    """
+    from losslab.arena import editing, workspace
+
+    with _refusing(json), workspace.opened(folder, tell) as found:
+        text = found.undo(steps)
+        show({"status": "undone", "reason": "", "text": text, "left": found.left()},
+             printable_lines(editing.numbered(text)), json)
+
+
+@arena_app.command(sort_key=5)
+def check(folder: Path, *, json: Json = False):
+    """Try the loss file in a jail: is it a loss, what does it cost, what is its gradient like. Free.
+
+    Parameters
+    ----------
+    folder
+        The workspace.
+    """
+    return _verb(folder, json, "check")
+
+
+@arena_app.command(sort_key=6)
+def test(folder: Path, *, json: Json = False):
+    """Spend a test: train from scratch on the visible seeds, and compare with cross-entropy.
+
+    Parameters
+    ----------
+    folder
+        The workspace.
+    """
+    return _verb(folder, json, "test")
+
+
+@arena_app.command(sort_key=7)
+def submit(folder: Path, *, test: Annotated[int | None, WHOLE] = None, withdraw: Flag = False, json: Json = False):
+    """Put an earlier test on the board: it is trained on the hidden seeds.
+
+    Parameters
+    ----------
+    folder
+        The workspace.
+    test
+        The number of the test; the last that finished unless given.
+    withdraw
+        Take the row of this workspace off the board instead; the board still counts it.
+    """
+    return _verb(folder, json, "withdraw") if withdraw else _verb(folder, json, "submit", test)
+
+
+@arena_app.command(sort_key=8)
+def log(folder: Path, *, json: Json = False):
+    """Show what was done in a workspace; with --json, a transcript for `arena replay`.
+
+    Parameters
+    ----------
+    folder
+        The workspace.
+    """
+    from losslab.arena import workspace
+
+    with workspace.opened(folder, tell) as found:
+        entries = workspace.transcript(found)
+        rows = [f"{one['n']:3d}  {one['time']}  {one['verb']:9s} {_what(one)}" for one in entries]
+        show({"challenge": found.challenge.name, "digest": found.challenge.digest, "entries": entries,
+              "left": found.left()}, printable_lines("\n".join(rows) + f"\n\nleft: {_left(found.left())}"), json)
+
+
+@arena_app.command(sort_key=9)
+def replay(transcript: Path, folder: Path, *, json: Json = False):
+    """Play a transcript again, in a new workspace: the same edits and tests, in the same order.
+
+    Parameters
+    ----------
+    transcript
+        What `losslab arena log DIR --json` printed.
+    folder
+        A new folder.
+    """
+    from losslab.arena import replaying
+
+    found = replaying.replay(transcript, folder, tell)
+    show(found, printable_lines("\n".join(found["told"])), json)
+    return OK if found["same"] else RUNS_FAILED
+
+
+@arena_app.command(sort_key=10)
+def board(challenge: str, *, report: Path | None = None, close: Flag = False, json: Json = False):
+    """Show the board of a challenge.
+
+    Parameters
+    ----------
+    challenge
+        Its name, or the path of its file.
+    report
+        Write it as a page, with Markdown and JSON next to it.
+    close
+        Close the board: no more submissions, and the hidden seeds are shown, so that anybody can verify.
+    """
+    from losslab.arena import board as boards
+    from losslab.arena import home, pages
+    from losslab.arena.challenge import read
+
+    found = home.board(read(challenge))
+    if close:
+        found.close()
+        found = home.opened(found.path)
+    document = boards.document(found)
+    if report is not None:
+        tell(f"the board is in {pages.write(document, report)}")
+    told = [pages.table(document).text(160, rule=True), "", *pages.remarks(document)]
+    show(document, printable_lines("\n".join(told)), json)
+
+
+@arena_app.command(sort_key=11)
+def baselines(challenge: str, *, json: Json = False):
+    """Train the baselines of a challenge on the visible and on the hidden seeds.
+
+    Parameters
+    ----------
+    challenge
+        Its name, or the path of its file.
+    """
+    from losslab.arena import game, home, pages
+    from losslab.arena.challenge import read
+
+    document = game.baselines(home.board(read(challenge)), tell)
+    show(document, printable_lines(pages.table(document).text(160, rule=True)), json)
+
+
+@arena_app.command(sort_key=12)
+def verify(row: str, *, board: Path | None = None, json: Json = False):
+    """Repeat a row of a closed board, and say whether it holds.
+
+    Parameters
+    ----------
+    row
+        The name of the row, or its digest.
+    board
+        The JSON file of the board, as `losslab arena board CHALLENGE --report` wrote it; a closed board of this host
+        unless given.
+    """
+    from losslab.arena import verifying
+
+    found = verifying.verify(row, board, tell)
+    show(found, printable(found["told"]), json)
+    return OK if found["holds"] else RUNS_FAILED
+
+
+def _verb(folder: Path, json: bool, name: str, *arguments) -> int:
+    from losslab.arena import game, workspace
+
+    with _refusing(json), workspace.opened(folder, tell) as found:
+        said = getattr(game, name)(found, *arguments) if name == "withdraw" else getattr(game, name)(
+            found, *arguments, tell=tell)
+        show(said, printable_lines(_told(said)), json)
+        return CODES.get(said["status"], OK)
+
+
+class _refusing:
+    """A refusal is one JSON document, too, where a program asked for one; its sentence and exit code come as ever."""
+
+    def __init__(self, json: bool):
+        self.json = json
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind, error, trace) -> None:
+        if self.json and isinstance(error, ValueError | OSError):
+            show({"status": "refused", "reason": str(error)}, "", True)
+
+
+def _about(found) -> dict:
+    return {"challenge": found.challenge.name, "digest": found.challenge.digest, "folder": str(found.place),
+            "name": found.name, "file": str(found.place / "loss.py"), "left": found.left(),
+            "budget": vars(found.challenge.budget), "commitment": found.board.commitment}
+
+
+def _left(left: dict) -> str:
+    return ", ".join(f"{count} {what}" for what, count in left.items())
+
+
+def _what(entry: dict) -> str:
+    parts = [str(entry[key]) for key in ("how", "steps", "test", "name", "status", "reason") if entry.get(key) not in (
+        None, "")]
+    return " ".join(parts)
+
+
+def _told(said: dict) -> str:
+    lines = [said["status"] + (f": {said['reason']}" if said["reason"] else "")]
+    lines += [f"  {name}: {what}" for name, what in said.get("checks", {}).items()]
+    for name in ("speed", "anatomy"):
+        lines += [f"  {key.replace('_', ' ')}: {value:.4g}" for key, value in said.get(name, {}).items()]
+    if difference := said.get("difference"):
+        from losslab.report import words
+
+        lines.append(f"  difference from cross_entropy: {words.difference(difference)} {difference['unit']}, "
+                     f"{difference['n']} seeds")
+    if "tier" in said:
+        lines.append(f"  jail: {said['tier']}")
+    return "\n".join(lines + ([f"  left: {_left(said['left'])}"] if "left" in said else []))
