@@ -12,6 +12,7 @@ from losslab.cli import (  # noqa: F401  (each adds its commands)
     exchange,
     family,
     judging,
+    ladder,
     lesson,
     measuring,
     mistakes,
