@@ -55,6 +55,12 @@ def test_the_challenges_that_come_with_losslab_are_read_and_survive_json():
         again = challenge.from_dict(json.loads(json.dumps(read.to_dict())))
         assert (again, again.digest) == (read, read.digest)
         assert read.baselines[0] == "cross_entropy" and read.config.num_tokens <= read.budget.tokens
+        old = read.to_dict()  # as an earlier losslab would have written it, which did not know some settings yet
+        later = (old, "margin"), (old["config"]["train"], "skip_spikes"), (old["budget"], "call_seconds")
+        for settings, name in later:
+            if settings[name] in (0.002, False, 20.0):
+                del settings[name]
+        assert challenge.from_dict(old).digest == read.digest
     published = challenge.read("loss-355m").config  # 13,535 updates of 512 sequences of 1,024 tokens
     assert (published.num_steps, published.tokens_per_step) == (13_535, 512 * 1024)
     assert 3.4e8 < published.model.num_params(50_257) < 3.6e8

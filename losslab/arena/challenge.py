@@ -77,8 +77,10 @@ class Challenge:
 
     @property
     def digest(self) -> str:
-        """Names everything that a result depends on; the sentence about it does not count."""
-        return configuration.digest({key: value for key, value in self.to_dict().items() if key != "about"})
+        """Names everything that a result depends on; the sentence about it does not count, nor what is at its default:
+        a setting that losslab has one day must not make this another challenge."""
+        usual = Challenge("", self.about, ExperimentConfig()).to_dict()
+        return configuration.digest(_unlike(self.to_dict(), usual))
 
     def run(self, loss: str, seed: int, split: str, overrides: dict | None = None) -> ExperimentConfig:
         """The configuration of one run."""
@@ -111,6 +113,18 @@ class Challenge:
         elif "learning_rate" in given:  # the end of the schedule stays where it was, as in the published task
             found["min_learning_rate_ratio"] = min(1.0, train.learning_rate * train.min_learning_rate_ratio / peak)
         return found
+
+
+def _unlike(values: dict, usual: dict) -> dict:
+    """What differs from `usual`, at any depth."""
+    found = {}
+    for key, value in values.items():
+        if isinstance(value, dict) and isinstance(usual.get(key), dict):
+            value = _unlike(value, usual[key])
+            found |= {key: value} if value else {}
+        elif key not in usual or value != usual[key]:
+            found[key] = value
+    return found
 
 
 def overrides_in(source: str) -> dict:
@@ -202,7 +216,7 @@ def configured(values: dict, tokens: int, source: str):
 def from_dict(values: dict) -> Challenge:
     """A challenge from what `to_dict` gave."""
     config = configuration.from_dict(values["config"], "the board")
-    lists = {key: tuple(values[key]) for key in LISTS}
+    lists = {key: tuple(values[key]) for key in LISTS if key in values}
     return Challenge(**{**values, **lists, "config": config, "budget": Budget(**values["budget"])})
 
 
