@@ -13,6 +13,7 @@ from losslab.cli import (  # noqa: F401  (each adds its commands)
     family,
     finetuning,
     judging,
+    ladder,
     lesson,
     measuring,
     mistakes,

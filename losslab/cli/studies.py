@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
+from losslab.cli import ladder
 from losslab.cli.application import app
 from losslab.cli.flags import Corpus, Json, Threads, Whole, workers_of
 from losslab.cli.speech import show, tell, wrapped
@@ -69,8 +70,9 @@ def reproduce(
     else:
         used = next(iter(wanted.configs.values())).data.corpus
         tell(f"{wanted.name} is trained on {used}; --corpus takes another text, such as a folder of stories")
-    return conduct(wanted, store or Path("runs", wanted.name), workers=workers_of(workers), threads=threads, trust=(),
-                   page=report, dry_run=dry_run, json=json)
+    go = ladder.climb if wanted.ladder else conduct
+    return go(wanted, store or Path("runs", wanted.name), workers=workers_of(workers), threads=threads, trust=(),
+              page=report, dry_run=dry_run, json=json)
 
 
 @app.command(sort_key=9)

@@ -1,6 +1,7 @@
 """A scaling law for people: tables for terminals, Markdown, and a page. Takes the document of a fit."""
 
 import textwrap
+from collections.abc import Sequence
 from pathlib import Path
 
 from losslab import __version__
@@ -31,20 +32,20 @@ def html(document: dict) -> str:
     )
 
 
-def text(document: dict) -> str:
-    """For a terminal."""
-    parts = [_wrapped(line) for line in headlines(document)] + [_wrapped(lede(document))]
-    parts += [f"{heading}\n{table.text(WIDTH, rule=True)}" for heading, table in sections(document)
+def text(document: dict, told: str = "", more: Sequence[tuple[str, Table]] = ()) -> str:
+    """For a terminal; with another lede, and more sections, where they are given."""
+    parts = [_wrapped(line) for line in headlines(document)] + [_wrapped(told or lede(document))]
+    parts += [f"{heading}\n{table.text(WIDTH, rule=True)}" for heading, table in [*sections(document), *more]
               if len(table.rows) <= MOST_ROWS]
     notes = [_wrapped(f"note: {sentence}") for sentence in document["warnings"]]
     return "\n\n".join([*parts, *(["\n".join(notes)] if notes else [])])
 
 
-def markdown(document: dict) -> str:
+def markdown(document: dict, told: str = "", more: Sequence[tuple[str, Table]] = ()) -> str:
     """The same as Markdown."""
     parts = [f"# {escape(title(document))}"]
-    parts += [escape(line) for line in headlines(document)] + [escape(lede(document))]
-    for heading, table in sections(document):
+    parts += [escape(line) for line in headlines(document)] + [escape(told or lede(document))]
+    for heading, table in [*sections(document), *more]:
         parts += [f"## {escape(heading[0].upper() + heading[1:])}", table.markdown()]
     if document["warnings"]:
         parts += ["## Notes", "\n".join(f"- {escape(sentence)}" for sentence in document["warnings"])]

@@ -36,7 +36,7 @@ def charts(document: dict) -> dict[str, dict]:
     return {key: marks.plain(chart) for key, chart in made.items() if chart is not None}
 
 
-def _log_x(field: str, title: str, values: list[float]):
+def log_axis(field: str, title: str, values: list[float]):
     """A logarithmic axis that ends a little beyond its values."""
     import altair as alt
 
@@ -111,7 +111,7 @@ def _multipliers(found):
                           orient="top", title=None, labelColor="var(--ink)", labelFontSize=12, labelLimit=400,
                           symbolOpacity=1, symbolType="circle"))
     y_scale = alt.Scale(type="log", domain=[low_end, high_end], nice=False)
-    x = _log_x("flops", "compute of the arm, FLOP", [row["flops"] for row in rungs + band])
+    x = log_axis("flops", "compute of the arm, FLOP", [row["flops"] for row in rungs + band])
     y = alt.Y("value:Q", title="times the compute", scale=y_scale,
               axis=alt.Axis(format=".4~g", values=_ticks(low_end, high_end)))
     low = alt.Y("low:Q", scale=y_scale, title="times the compute")
@@ -164,7 +164,7 @@ def _curve(document: dict):
     title = {"flops": "compute, FLOP", "num_params": "parameters", "num_tokens": "tokens",
              "other_nll": "the other loss, nats/token"}[over]
     values = [row["x"] for row in rows + points]
-    x = _log_x("x", title, values) if over != "other_nll" else alt.X(
+    x = log_axis("x", title, values) if over != "other_nll" else alt.X(
         "x:Q", title=title, scale=alt.Scale(zero=False), axis=alt.Axis(tickCount=6))
     scale = alt.Scale(type="log", nice=False, padding=12)
     y = alt.Y("value:Q", title="nll, nats/token", scale=scale, axis=alt.Axis(format=".3~g", tickCount=6))
@@ -190,7 +190,7 @@ def _residuals(document: dict):
     if not points:
         return None
     rows = [{key: one[key] for key in ("flops", "residual", "num_params", "num_tokens")} for one in points]
-    x = _log_x("flops", "compute, FLOP", [row["flops"] for row in rows])
+    x = log_axis("flops", "compute, FLOP", [row["flops"] for row in rows])
     y = alt.Y("residual:Q", title="observed - fitted, nats/token", axis=alt.Axis(tickCount=5, labelExpr=marks.SIGNED))
     layers = [
         alt.Chart(alt.InlineData(values=[{}])).mark_rule(color="var(--ink)", strokeWidth=1).encode(y=alt.YDatum(0)),
@@ -219,7 +219,7 @@ def _parabolas(document: dict):
         if not budget["problem"]:
             minima.append({"budget": i, "flops": budget["flops"], "num_params": budget["num_params"],
                            "nll": budget["nll"]})
-    x = _log_x("num_params", "parameters", [row["num_params"] for row in points])
+    x = log_axis("num_params", "parameters", [row["num_params"] for row in points])
     y = alt.Y("nll:Q", title="nll, nats/token", scale=alt.Scale(zero=False), axis=alt.Axis(tickCount=6))
     detail = alt.Detail("budget:N")
     tips = [alt.Tooltip("flops:Q", format=".3~e"), alt.Tooltip("num_params:Q", format=".3~s"),

@@ -80,8 +80,11 @@ def prepared(
 
     Raises:
         ValueError: for a study that is not the one that was begun in this folder; for an arm that cannot be run; for a
-            space that cannot be searched.
+            space that cannot be searched, or a ladder of several studies.
     """
+    if study.ladder:
+        raise ValueError("this study has a [ladder] of sizes and budgets, each a study of its own; `losslab ladder "
+                         "study.toml` runs it")
     if study.name:
         study = continued(folder, study)
     if warning := thin(study):

@@ -32,11 +32,10 @@ from losslab.study import checks, toml
 from losslab.study.names import names_of
 from losslab.words import nearest
 
-MATCHES = ("tokens", "time", "flops")
-MOST_ARMS = 1_000
+MATCHES, MOST_ARMS = ("tokens", "time", "flops"), 1_000
 BASE = ("preset", "size", "recipe", "data", "corpus", "tokenizer", "start")  # what settings are laid over
-SCALED = ("preset", "size", "recipe", "data", "corpus", "tokenizer", "seeds", "race", "settings",
-          "tune")  # in a scale
+SCALED = ("preset", "size", "recipe", "data", "corpus", "tokenizer", "seeds", "race", "settings", "tasks", "tune",
+          "ladder")  # in a scale
 SECTIONS = {"data": configuration.DataConfig, "model": configuration.ModelConfig, "train": configuration.TrainConfig,
             "evaluate": configuration.EvaluateConfig}
 
@@ -88,6 +87,8 @@ class Study:
     benchmarks: str = ""
     tune: Mapping[str, object] = field(default_factory=dict)
     """The table of `tune.Tuning`; nothing: no tuning."""
+    ladder: Mapping[str, object] = field(default_factory=dict)
+    """The table of `ladder.Ladder`: sizes and budgets at each of which the arms are compared; nothing: no ladder."""
     scales: Mapping[str, Mapping] = field(default_factory=dict)
     """`smoke`, `laptop`, `full` -> what `at` lays over the study."""
     published: Mapping[str, object] = field(default_factory=dict)
@@ -174,7 +175,7 @@ class Study:
                              f"scales are {', '.join(self.scales) or 'none'}")
         over = dict(self.scales[scale])
         over["settings"] = checks.laid(self.settings, over.get("settings", {}))
-        over["tune"] = {**self.tune, **over.get("tune", {})}
+        over |= {key: {**getattr(self, key), **over.get(key, {})} for key in ("tune", "ladder")}
         if over.keys() & {"preset", "size", "recipe", "data"}:  # one way of saying it takes the place of the other
             over = dict.fromkeys(("size", "recipe", "data") if "preset" in over else ("preset",), "") | over
         return replace(self, **over, name=f"{self.name}-{scale}" if self.name else "", scales={})
@@ -241,7 +242,8 @@ def from_dict(values: Mapping, source: str = "the study") -> Study:
         **dict.fromkeys((*BASE, "question", "baseline", "match", "benchmarks"), checks.text),
         "name": checks.name, "settings": _settings, "seeds": checks.seeds, "margin": checks.number,
         "race": checks.whole_numbers, "final": checks.switch, "tasks": checks.texts, "tune": checks.table,
-        "scales": partial(_scales, readers=lambda key: readers[key]), "published": checks.published, "arm": _arms,
+        "ladder": checks.table, "published": checks.published, "arm": _arms,
+        "scales": partial(_scales, readers=lambda key: readers[key]),
     }
     found: dict[str, object] = {}
     for key, value in values.items():

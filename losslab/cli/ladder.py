@@ -1,0 +1,92 @@
+"""ladder: the losses of a study over sizes and budgets of tokens, and what they are worth in compute."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from losslab.cli.application import app
+from losslab.cli.flags import Corpus, Json, Threads, Track, Trust, Whole, seed_list, threads_of, trusted, workers_of
+from losslab.cli.speech import OK, Ticker, command_line, exit_code, outcome, show, tell, wrapped
+from losslab.progress import duration
+from losslab.tables import Column, Table, name
+
+
+@app.command(sort_key=2)
+def ladder(
+    study: Path, *, corpus: Corpus = None, seeds: str | None = None, workers: Whole = 2, threads: Threads = 1,
+    store: Path | None = None, report: Path | None = None, trust: Trust = None, track: Track = None,
+    extrapolate: Annotated[bool, Parameter(negative="")] = False,
+    dry_run: Annotated[bool, Parameter(negative="")] = False, json: Json = False,
+):
+    """Compare losses at several sizes and budgets of tokens, and say what each is worth in compute.
+
+    Parameters
+    ----------
+    study
+        A study file with a table [ladder]: sizes = ["tiny", {n_layer = 4, n_head = 4, n_embd = 192}],
+        tokens_per_param = [10, 40], rate = "width". Called again, it continues.
+    seeds
+        How many seeds, or a list, in place of the study's; the same at each rung.
+    workers
+        Runs at once, each in its own process.
+    store
+        Its folder; runs/NAME unless given.
+    report
+        Where the HTML page goes; STORE/report.html unless given.
+    extrapolate
+        Forecast more than a decade beyond the runs, too.
+    dry_run
+        Print rungs, runs, tokens, estimated time and disk, and train nothing.
+    """
+    from losslab.study import checks, read
+
+    wanted = read(study)
+    given = {} if corpus is None else {"corpus": corpus}
+    given |= {} if seeds is None else {"seeds": tuple(seed_list(seeds))}
+    wanted = replace(wanted, name=wanted.name or checks.name_of(study), **given)
+    return climb(wanted, store or Path("runs", wanted.name), workers=workers, threads=threads, trust=trusted(trust),
+                 page=report, extrapolate=extrapolate, dry_run=dry_run, json=json, track=track)
+
+
+def climb(wanted, store: Path, *, workers: int, threads: int, trust: tuple[str, ...] | None, page: Path | None,
+          dry_run: bool, json: bool, extrapolate: bool = False, track: str | None = None) -> int:
+    """Run a ladder, or estimate it, and show what came out; returns the exit code."""
+    from losslab import ladder as ladders
+    from losslab import processes
+    from losslab.cli import showing, tracking
+    from losslab.report import ladder as report
+
+    workers, threads = workers_of(workers), threads_of(threads, tell)
+    processes.adopt_orphans()
+    running = {"workers": workers, "threads": threads, "trusted": trust, "tell": tell, "progress": Ticker()}
+    if dry_run:
+        estimate = ladders.estimated(wanted, store, **running)
+        show(estimate, _estimate_text(estimate), json)
+        return OK
+    with tracking.tracker(track, store, wanted.name) as tracked:
+        document = ladders.climb(wanted, store, page=page, command=command_line(), track=tracked,
+                                 extrapolate=extrapolate,
+                                 shown=lambda told: show(told, "" if json else report.text(told), json), **running)
+    if not json:
+        print(f"\ntable: {document['table']}", flush=True)
+    showing.written(document["report"], json)
+    return exit_code([outcome({arm["name"]: arm["statuses"] for arm in rung["arms"]})
+                      for rung in document["rungs"]])
+
+
+def _estimate_text(estimate: dict) -> str:
+    table = Table((name("rung"), Column("parameters"), Column("tokens"), Column("tokens/param"), Column("runs"),
+                   Column("done"), Column("time")), [
+        (rung["name"], f"{rung['num_params']:,}", f"{rung['num_tokens']:,}", f"{rung['tokens_per_param']:.3g}",
+         str(rung["runs"]), str(rung["done"]), duration(rung["seconds"])) for rung in estimate["rungs"]])
+    lines = [
+        f"arms:    {', '.join(estimate['arms'])}",
+        f"runs:    {estimate['runs']:,} ({estimate['done']:,} done already), {estimate['tokens']:,} tokens, "
+        f"{estimate['flops']:.3g} FLOP (6ND)",
+        f"time:    about {duration(estimate['seconds'])} until the page, if the machine stays as busy as it is now",
+        f"disk:    about {estimate['disk_bytes'] / 1e6:.0f} MB",
+    ]
+    said = [f"note:    {sentence}" for sentence in estimate["notes"]]
+    return f"{table.text(100, rule=True)}\n\n" + "\n".join(wrapped(line, " " * 9) for line in lines + said)
