@@ -17,6 +17,7 @@ DEFAULTS: dict[str, object] = {
     "model.n_layer": 4, "model.n_head": 4, "model.n_embd": 128, "model.num_positions": 128, "model.dropout": 0.0,
     "model.bias": True, "model.tied": True, "model.init_seed": None, "data.seed": None, "model.activation": "gelu_tanh",
     "model.position_embedding": "learned", "model.norm": "layer", "model.qk_norm": False, "model.zero_init": False,
+    "model.vocab_multiple": 1, "model.padding": "masked",
     "train.seq_len": 0, "train.batch_size": 16, "train.micro_batch_size": 0,
     "train.learning_rate": 1e-3, "train.min_learning_rate": 1e-4, "train.warmup_steps": 100,
     "train.weight_decay": 0.1, "train.betas": (0.9, 0.99), "train.grad_clip": 1.0, "train.skip_spikes": False,

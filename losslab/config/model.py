@@ -8,6 +8,7 @@ CHOICES: dict[str, tuple[str, ...]] = {  # the first is GPT-2's
     "position_embedding": ("learned", "rotary"),
     "norm": ("layer", "rms"),
     "activation": ("gelu_tanh", "gelu", "relu_squared"),
+    "padding": ("masked", "counted"),
 }
 # what no published GPT-2 has; the exact gelu is nanoGPT's
 SWITCHED: dict[str, object] = {
@@ -42,6 +43,11 @@ class ModelConfig:
     """Whether each head's queries and keys are divided by their root mean square, without a gain."""
     zero_init: bool = False
     """Whether the output projections of attention and MLP begin at zero, so that each block begins as the identity."""
+    vocab_multiple: int = 1
+    """The rows of token table and output weights are padded to a multiple of this; 64 makes GPT-2's 50,257 a 50,304."""
+    padding: str = "masked"
+    """Ids without a token have probability 0 where `masked`; `counted` as in nanoGPT, they take part in the softmax of
+    training, and so in entropy, z-loss and smoothing. Evaluation, generation and export never have them."""
 
     def __post_init__(self):
         check_fields(self, "model.")
@@ -54,6 +60,9 @@ class ModelConfig:
         for name, known in CHOICES.items():
             if (value := getattr(self, name)) not in known:
                 raise ValueError(f"model.{name} must be {', '.join(known[:-1])} or {known[-1]}, got {shown(value)}")
+        if self.padding == "counted" and self.vocab_multiple == 1:
+            raise ValueError("model.padding counted goes with a model.vocab_multiple above 1, such as 64; with 1 there "
+                             "are no ids without a token")
         if self.position_embedding == "rotary" and (width := self.n_embd // self.n_head) % 2:
             raise ValueError(
                 f"model.position_embedding rotary turns pairs of numbers, and a head of model.n_embd (={self.n_embd}) "
@@ -76,8 +85,17 @@ class ModelConfig:
         """
         return {name: value for name, value in SWITCHED.items() if getattr(self, name) == value}
 
+    def rows(self, vocab_size: int) -> int:
+        """Rows of the token table and of the output weights, padding among them.
+
+        Example:
+            >>> ModelConfig(vocab_multiple=64).rows(50257), ModelConfig().rows(50257)
+            (50304, 50257)
+        """
+        return -(-vocab_size // self.vocab_multiple) * self.vocab_multiple
+
     def num_params(self, vocab_size: int) -> int:
-        """How many parameters a model of these sizes has, without building it.
+        """How many parameters a model of these sizes has, without building it; padding of the vocabulary counts.
 
         Example:
             >>> ModelConfig(n_layer=12, n_head=12, n_embd=768, num_positions=1024).num_params(50257)  # GPT-2
@@ -88,7 +106,7 @@ class ModelConfig:
         attention = 4 * width * width + 4 * width * biases  # queries, keys and values, then their way out
         mlp = 8 * width * width + 5 * width * biases
         positions = self.num_positions if self.position_embedding == "learned" else 0
-        tables = (vocab_size * (1 if self.tied else 2) + positions) * width
+        tables = (self.rows(vocab_size) * (1 if self.tied else 2) + positions) * width
         return tables + self.n_layer * (2 * norm + attention + mlp) + norm
 
     def token_flops(self, vocab_size: int, seq_len: int) -> int:
@@ -107,5 +125,6 @@ class ModelConfig:
             >>> gpt2.token_flops(50257, 1024)  # 6 x 123.5 million, and 12 x 12 x 768 x 1024
             854438400
         """
-        weights = 12 * self.n_layer * self.n_embd**2 + vocab_size * self.n_embd
+        columns = self.rows(vocab_size) if self.padding == "counted" else vocab_size
+        weights = 12 * self.n_layer * self.n_embd**2 + columns * self.n_embd
         return 6 * weights + 12 * self.n_layer * self.n_embd * seq_len

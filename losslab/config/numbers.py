@@ -33,6 +33,7 @@ LIMITS: dict[str, tuple[float, float, str]] = {
     "model.n_head": (1, 2**17, "one for each number of the widest model"),
     "model.n_embd": (1, 2**17, "several times the width of any model known"),
     "model.num_positions": (1, *CONTEXT),
+    "model.vocab_multiple": (1, 2**20, "many times the padding that any device asks for"),
     "model.dropout": (0, 1, "a probability"),
     "train.seq_len": (0, *CONTEXT),
     "train.num_tokens": (0, *TOKENS),

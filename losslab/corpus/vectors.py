@@ -30,5 +30,14 @@ class VocabularyVectors(Mapping):
     def __len__(self) -> int:
         return len(self._build)
 
+    def padded(self, rows: int) -> "VocabularyVectors":
+        """With entries for ids that have no token: none of them came (0), and none is a beginning of another (-1)."""
+        def longer(name: str) -> np.ndarray:
+            vector = self._build[name]()
+            own = np.asarray(vector)
+            return np.pad(own, (0, rows - len(own)), constant_values=0 if own.dtype.kind == "f" else -1)
+
+        return VocabularyVectors({name: partial(longer, name) for name in self}, self._device)
+
     def to(self, device: str) -> "VocabularyVectors":
         return VocabularyVectors({name: partial(self.__getitem__, name) for name in self}, device)

@@ -73,6 +73,8 @@ class Experiment:
             self.objective = Outline(parsed, sources, lossfile.tried(str(parsed), tuple(sources), place, progress))
         else:
             self.objective.check(self.corpus.tokenizer.vocab_size, self.vocabulary)
+        if config.model.padding == "counted":  # padded ids take part in training
+            self.vocabulary = self.vocabulary.padded(config.model.rows(self.corpus.tokenizer.vocab_size))
         if config.seq_len == config.model.num_positions:  # one spelling of a length, as of a formula
             numerics = replace(numerics, seq_len=0)
         data = config.data

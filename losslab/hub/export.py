@@ -60,8 +60,14 @@ def export_run(run: str | Path, folder: str | Path, *, with_code: bool = False) 
         remote_code.write(temporary, model.config, model.transforms)
         (temporary / "README.md").write_text(card(record, loaded, needed, weights), encoding="utf-8")
         files = sorted(file.name for file in temporary.iterdir())
-    return {"folder": str(folder), "files": files, "num_params": model.num_params, "transform": transform,
+    return {"folder": str(folder), "files": files, "num_params": unpadded(model), "transform": transform,
             "weights": weights, "code": needed}
+
+
+def unpadded(model: GPT2) -> int:
+    """Parameters of what is written: without the rows of ids that have no token."""
+    extra = model.output_weights.shape[0] - model.vocab_size
+    return model.num_params - extra * model.config.n_embd * (1 if model.config.tied else 2)
 
 
 def _folded(model: GPT2) -> GPT2:

@@ -21,6 +21,7 @@ PLAIN = "gpt2"  # the model types; of the others the first has a logit transform
 CAPPED, MODERN = "losslab_gpt2", "losslab_modern"  # each in its own code
 BODY, HEAD = "transformer.", "lm_head.weight"
 TRANSPOSED = re.compile(r"\.(c_attn|c_proj|c_fc)\.weight$")  # their Conv1D holds [in, out], a linear layer [out, in]
+TABLES = "wte.weight", "head.weight"  # a row for each token
 BUFFERS = re.compile(r"^h\.\d+\.attn\.(bias|masked_bias)$")  # the causal mask, which old files carry along
 ACTIVATIONS = {"gelu_new": "gelu_tanh", "gelu_pytorch_tanh": "gelu_tanh", "gelu": "gelu",
                "relu2": "relu_squared"}
@@ -121,9 +122,11 @@ def own(settings: Mapping) -> Mapping:
 # --- tensors -----------------------------------------------------------------------------------
 
 def to_tensors(model: GPT2) -> dict[str, Tensor]:
-    """The tensors of a model under their names; a GPT-2 without biases gets biases of zero, which is the same."""
+    """The tensors of a model under their names, those of padded ids left out; a GPT-2 without biases gets biases of
+    zero, which is the same."""
     found, own_code = {}, coded(model.config)
     for name, tensor in model.state_dict().items():
+        tensor = tensor[: model.vocab_size] if name in TABLES else tensor
         found[theirs(name)] = tensor.t().contiguous() if turned(name, model.config) else tensor.contiguous()
     if not model.config.bias and not own_code:
         for name, tensor in list(found.items()):

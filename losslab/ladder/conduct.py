@@ -4,18 +4,17 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from losslab import records, running
+from losslab import running
 from losslab import study as studies
 from losslab.comparison import Comparison
 from losslab.ladder import document as documents
 from losslab.ladder import folder as folders
-from losslab.ladder import noise, rates, table, tasks
+from losslab.ladder import rates, table, tasks
 from losslab.ladder.rungs import Rung, notes, rungs
 from losslab.ladder.settings import of
 from losslab.progress import Progress, silent
 from losslab.running import Tell, Track
 from losslab.study import Study
-from losslab.study.verdict import ARMS, FORMAT
 
 
 def climb(

@@ -1,7 +1,7 @@
 """The folder of a ladder: its file, a folder for each rung, its table and its page.
 
-`ladder.toml` holds the ladder as it was begun. The same file continues it; sizes, budgets, arms, seeds and trials may be
-added, and everything else that decides a number stays from the first update on.
+`ladder.toml` holds the ladder as it was begun. The same file continues it; sizes, budgets, arms, seeds and trials may
+be added, and everything else that decides a number stays from the first update on.
 """
 
 import os

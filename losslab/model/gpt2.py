@@ -19,6 +19,7 @@ from losslab.model.norms import RMSNorm
 from losslab.model.rotary import Rotary, Rotation
 
 DRAWN_AT_ONCE = 2**20  # numbers
+TABLES = "wte.weight", "head.weight"
 
 
 def relu_squared(x: Tensor) -> Tensor:
@@ -77,6 +78,13 @@ class Block(nn.Module):
         return x + self.mlp(self.ln_2(x))
 
 
+def _padded(module: nn.Module, rows: int) -> nn.Module:
+    """With room for so many rows of weights; made first without, as every weight is drawn when it is made."""
+    if rows > module.weight.shape[0]:
+        module.weight = nn.Parameter(module.weight.new_zeros(rows, module.weight.shape[1]))
+    return module
+
+
 def norm(config: ModelConfig) -> nn.Module:
     """GPT-2's layer norm, or the root mean square alone (Zhang and Sennrich, 2019, arXiv:1910.07467) with a gain."""
     if config.norm == "rms":
@@ -94,13 +102,14 @@ class GPT2(LanguageModel):
     def __init__(self, config: ModelConfig, vocab_size: int, transforms: Sequence[Transform] = ()):
         super().__init__(config, vocab_size, transforms)
         rotary = config.position_embedding == "rotary"
-        self.wte = nn.Embedding(vocab_size, config.n_embd)
+        self.wte = _padded(nn.Embedding(vocab_size, config.n_embd), config.rows(vocab_size))
         self.wpe = None if rotary else nn.Embedding(config.num_positions, config.n_embd)
         self.rotary = Rotary(config.n_embd // config.n_head) if rotary else None
         self.drop = nn.Dropout(config.dropout)
         self.h = nn.ModuleList(Block(config) for _ in range(config.n_layer))
         self.ln_f = norm(config)
-        self.head = None if config.tied else nn.Linear(config.n_embd, vocab_size, bias=False)
+        self.head = None if config.tied else _padded(nn.Linear(config.n_embd, vocab_size, bias=False),
+                                                     config.rows(vocab_size))
 
     def initialize(self) -> None:
         """A switch changes the weights that it is about, and no others: arms of an ablation share those."""
@@ -111,15 +120,19 @@ class GPT2(LanguageModel):
                 nn.init.zeros_(parameter) if name.endswith("bias") else nn.init.ones_(parameter)
                 continue
             output = name.endswith("c_proj.weight")
+            parameter = parameter.detach()[: self.vocab_size] if name in TABLES else parameter
             # the paper scales what enters the residual stream by its number of additions
             nn.init.normal_(parameter, std=0.02 / math.sqrt(2 * self.config.n_layer if output else 1))
             if output and self.config.zero_init:
                 nn.init.zeros_(parameter)
             if name == "wte.weight":
                 _skip_draws(absent)
+        if self.wte.weight.shape[0] > self.vocab_size:  # last, so that padding changes no other weight
+            for module in (self.wte, *([] if self.head is None else [self.head])):
+                nn.init.normal_(module.weight.detach()[self.vocab_size :], std=0.02)
 
     @property
-    def lm_head(self) -> Tensor:
+    def output_weights(self) -> Tensor:
         return self.wte.weight if self.head is None else self.head.weight
 
     def forward(

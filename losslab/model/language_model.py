@@ -20,7 +20,7 @@ class LanguageModel(nn.Module, ABC):
 
     The loss is computed from `model(tokens)` and `model.lm_head`, without the logits where it can; evaluation and
     generation read `model.logits(model(tokens))`. Also used are `config`, `vocab_size`, `transform_text` and what each
-    `nn.Module` has. A model of another kind gives `forward`, `lm_head` and `initialize`, and `build` names it.
+    `nn.Module` has. A model of another kind gives `forward`, `output_weights` and `initialize`, and `build` names it.
 
     Args:
         config: sizes and switches.
@@ -51,8 +51,20 @@ class LanguageModel(nn.Module, ABC):
 
     @property
     @abstractmethod
+    def output_weights(self) -> Tensor:
+        """`[rows, n_embd]`, the parameter that gives the logits, with the rows of ids that have no token."""
+
+    @property
     def lm_head(self) -> Tensor:
-        """`[vocab, n_embd]`, the output weights."""
+        """`[vocab, n_embd]`, the output weights that training takes; the rows of padded ids only where they count."""
+        counted = self.config.padding == "counted"
+        return self.output_weights if counted else self._of_tokens
+
+    @property
+    def _of_tokens(self) -> Tensor:
+        """Without the rows of ids that have no token, whose probability so is 0 on every route."""
+        weights = self.output_weights
+        return weights if weights.shape[0] == self.vocab_size else weights[: self.vocab_size]
 
     @abstractmethod
     def initialize(self) -> None:
@@ -61,7 +73,7 @@ class LanguageModel(nn.Module, ABC):
     def logits(self, hidden: Tensor) -> Tensor:
         """Hidden states `[..., n_embd]` to transformed logits `[..., vocab]`, in float32 (or float64)."""
         product = F.linear if torch.is_grad_enabled() else times_transposed
-        return formula.transformed(product(hidden, self.lm_head), self.transforms)
+        return formula.transformed(product(hidden, self._of_tokens), self.transforms)
 
     def lay_out_for_one_row(self) -> None:
         """Store the weights of the head, and of layers with more outputs than inputs, column by column, on a CPU.
@@ -70,7 +82,7 @@ class LanguageModel(nn.Module, ABC):
         and results up to the order of additions. For a model that is only to write, one text at a time.
         """
         layers = [layer.weight for layer in self.modules() if isinstance(layer, Linear)]
-        for weight in [self.lm_head, *layers]:
+        for weight in [self.output_weights, *layers]:
             if weight.device.type == "cpu" and weight.shape[0] > weight.shape[1]:
                 weight.data = weight.data.t().contiguous().t()
 

@@ -68,7 +68,7 @@ def kinds(model: nn.Module) -> Iterator[tuple[Tensor, str]]:
     The embeddings are those of `nn.Embedding`, output weights tied to one among them; the head is `model.lm_head`.
     """
     embeddings = {id(module.weight) for module in model.modules() if isinstance(module, nn.Embedding)}
-    head = id(getattr(model, "lm_head", None))
+    head = id(getattr(model, "output_weights", getattr(model, "lm_head", None)))
     for name, parameter in model.named_parameters():
         if parameter.dim() < 2:
             yield parameter, "vectors"

@@ -56,7 +56,7 @@ def counts(model: ModelConfig, vocab_size: int, num_tokens: int, seq_len: int) -
     """
     every = model.num_params(vocab_size)
     positions = model.num_positions * model.n_embd if model.position_embedding == "learned" else 0
-    table = vocab_size * model.n_embd
+    table = model.rows(vocab_size) * model.n_embd
     head = 0 if model.tied else table
     blocks = every - positions - table - head
     return Counts(every, table, positions, head, blocks, blocks + table, num_tokens,
