@@ -78,7 +78,7 @@ TOGETHER = {  # settings that are only given with another
     "evaluate.tasks": {"evaluate.tasks_every": 5}, "evaluate.tasks_every": {"evaluate.tasks": "blimp"},
     "train.initial_batch_size": {"train.batch_warmup_steps": 5}, "train.head_rate_ratio": {"model.tied": False},
     "train.batch_warmup_steps": {"train.initial_batch_size": 2}, "train.momentum": {"train.optimizer": "muon"},
-    "train.decay_share": {"train.schedule": "wsd"},
+    "train.decay_share": {"train.schedule": "wsd"}, "model.padding": {"model.vocab_multiple": 64},
 }
 
 
@@ -86,6 +86,7 @@ def _changed(config, name, value):
     """`config` with another value at the dotted `name`."""
     others = {"evaluate.split": "tune", "train.dtype": "bfloat16", "train.device": "cpu", "train.numerics": "fast",
               "model.activation": "gelu", "model.position_embedding": "rotary", "model.norm": "rms", "model.n_head": 2,
+              "model.padding": "counted",
               "train.betas": (0.9, 0.95),
               "evaluate.tasks": "blimp", "evaluate.benchmarks": "there",
               "train.micro_batch_size": 4, "train.seq_len": 64, "train.optimizer": "muon", "train.schedule": "linear",

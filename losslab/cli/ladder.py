@@ -8,16 +8,19 @@ from cyclopts import Parameter
 
 from losslab.cli.application import app
 from losslab.cli.flags import Corpus, Json, Threads, Track, Trust, Whole, seed_list, threads_of, trusted, workers_of
+from losslab.cli.scaling import MOST_RESAMPLES
 from losslab.cli.speech import OK, Ticker, command_line, exit_code, outcome, show, tell, wrapped
+from losslab.config.numbers import check
 from losslab.progress import duration
 from losslab.tables import Column, Table, name
 
 
 @app.command(sort_key=2)
 def ladder(
-    study: Path, *, corpus: Corpus = None, seeds: str | None = None, workers: Whole = 2, threads: Threads = 1,
+    study: Path, *, corpus: Corpus = None, seeds: str | None = None, tasks: str | None = None,
+    benchmarks: Path | None = None, workers: Whole = 2, threads: Threads = 1,
     store: Path | None = None, report: Path | None = None, trust: Trust = None, track: Track = None,
-    extrapolate: Annotated[bool, Parameter(negative="")] = False,
+    extrapolate: Annotated[bool, Parameter(negative="")] = False, resamples: Whole = 1000,
     dry_run: Annotated[bool, Parameter(negative="")] = False, json: Json = False,
 ):
     """Compare losses at several sizes and budgets of tokens, and say what each is worth in compute.
@@ -29,6 +32,10 @@ def ladder(
         tokens_per_param = [10, 40], rate = "width". Called again, it continues.
     seeds
         How many seeds, or a list, in place of the study's; the same at each rung.
+    tasks
+        Such as core,blimp: every run is scored on them, and the page says how they go with the loss.
+    benchmarks
+        A folder with benchmark files for the tasks; without one they come from the hub.
     workers
         Runs at once, each in its own process.
     store
@@ -37,21 +44,31 @@ def ladder(
         Where the HTML page goes; STORE/report.html unless given.
     extrapolate
         Forecast more than a decade beyond the runs, too.
+    resamples
+        How often runs are drawn again for the intervals of the law; 0 for none.
     dry_run
         Print rungs, runs, tokens, estimated time and disk, and train nothing.
     """
     from losslab.study import checks, read
 
-    wanted = read(study)
+    check("--resamples", resamples, 0, MOST_RESAMPLES, "more than an interval can use")
+
+    wanted = with_tasks(read(study), tasks, benchmarks)
     given = {} if corpus is None else {"corpus": corpus}
     given |= {} if seeds is None else {"seeds": tuple(seed_list(seeds))}
     wanted = replace(wanted, name=wanted.name or checks.name_of(study), **given)
     return climb(wanted, store or Path("runs", wanted.name), workers=workers, threads=threads, trust=trusted(trust),
-                 page=report, extrapolate=extrapolate, dry_run=dry_run, json=json, track=track)
+                 page=report, extrapolate=extrapolate, resamples=int(resamples), dry_run=dry_run, json=json, track=track)
+
+
+def with_tasks(wanted, tasks: str | None, benchmarks: Path | None):
+    """The study with other tasks, or another place of their files, where flags say so."""
+    given = {} if tasks is None else {"tasks": tuple(name.strip() for name in tasks.split(",") if name.strip())}
+    return replace(wanted, **given, **({} if benchmarks is None else {"benchmarks": str(benchmarks)}))
 
 
 def climb(wanted, store: Path, *, workers: int, threads: int, trust: tuple[str, ...] | None, page: Path | None,
-          dry_run: bool, json: bool, extrapolate: bool = False, track: str | None = None) -> int:
+          dry_run: bool, json: bool, extrapolate: bool = False, resamples: int = 1000, track: str | None = None) -> int:
     """Run a ladder, or estimate it, and show what came out; returns the exit code."""
     from losslab import ladder as ladders
     from losslab import processes
@@ -67,7 +84,7 @@ def climb(wanted, store: Path, *, workers: int, threads: int, trust: tuple[str, 
         return OK
     with tracking.tracker(track, store, wanted.name) as tracked:
         document = ladders.climb(wanted, store, page=page, command=command_line(), track=tracked,
-                                 extrapolate=extrapolate,
+                                 extrapolate=extrapolate, resamples=resamples,
                                  shown=lambda told: show(told, "" if json else report.text(told), json), **running)
     if not json:
         print(f"\ntable: {document['table']}", flush=True)

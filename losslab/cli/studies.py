@@ -41,8 +41,8 @@ def studies(study: str | None = None, *, json: Json = False):
 
 @app.command(sort_key=9)
 def reproduce(
-    study: str, *, scale: Literal["smoke", "laptop", "full"] = "laptop", corpus: Corpus = None, workers: Whole = 2,
-    threads: Threads = 1, store: Path | None = None, report: Path | None = None,
+    study: str, *, scale: Literal["smoke", "laptop", "full"] = "laptop", corpus: Corpus = None,
+    tasks: str | None = None, benchmarks: Path | None = None, workers: Whole = 2, threads: Threads = 1, store: Path | None = None, report: Path | None = None,
     dry_run: Annotated[bool, Parameter(negative="")] = False, json: Json = False,
 ):
     """Run a study that comes with losslab; called again, it continues.
@@ -53,6 +53,10 @@ def reproduce(
         Its name; `losslab studies` lists them.
     scale
         How large: smoke shows in a minute that it runs, laptop and full answer the question.
+    tasks
+        Such as core,blimp: the runs are scored on them, too.
+    benchmarks
+        A folder with benchmark files for the tasks; without one they come from the hub.
     workers
         Runs at once, each in its own process.
     store
@@ -64,7 +68,7 @@ def reproduce(
     """
     from losslab.study import registry
 
-    wanted = registry.load(study).at(scale)
+    wanted = ladder.with_tasks(registry.load(study).at(scale), tasks, benchmarks)
     if corpus is not None:
         wanted = replace(wanted, corpus=corpus)
     else:

@@ -14,12 +14,13 @@ from losslab.ladder.rungs import Rung, notes, rungs
 from losslab.ladder.settings import of
 from losslab.progress import Progress, silent
 from losslab.running import Tell, Track
+from losslab.scaling.fit import RESAMPLES
 from losslab.study import Study
 
 
 def climb(
     study: Study, folder: str | Path, *, workers: int = 1, threads: int = 1, trusted: Collection[str] | None = None,
-    page: str | Path | None = None, command: str | None = None, extrapolate: bool = False,
+    page: str | Path | None = None, command: str | None = None, extrapolate: bool = False, resamples: int = RESAMPLES,
     shown: Callable[[dict], None] = lambda document: None, tell: Tell = lambda text: None, progress: Progress = silent,
     track: Track | None = None,
 ) -> dict:
@@ -32,6 +33,7 @@ def climb(
         page: where the HTML page goes; `report.html` in the folder unless given.
         command: what was typed, which the page repeats.
         extrapolate: forecast more than a decade beyond the runs, too.
+        resamples: how often runs are drawn again for the intervals of the law.
         shown: is given the document before the page is written.
 
     Returns:
@@ -68,7 +70,8 @@ def climb(
         table.write(rows, folder / folders.TABLE)
     said += [sentence for rung, found in done for sentence in table.lost(rung, found)]
     told = documents.document(study, of(study), done, rows, laws, notes=said, extrapolate=extrapolate,
-                              source=str(folder / folders.TABLE), command=command, progress=progress)
+                              resamples=resamples, source=str(folder / folders.TABLE), command=command,
+                              progress=progress)
     return _written(told, folder, page, shown)
 
 

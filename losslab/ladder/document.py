@@ -16,8 +16,8 @@ from losslab.study import Study
 
 def document(
     study: Study, ladder: Ladder, done: Sequence[tuple[Rung, Comparison]], rows: Sequence[dict],
-    laws: Mapping[str, RateLaw], *, notes: Sequence[str] = (), extrapolate: bool = False, source: str = "the ladder",
-    command: str | None = None, progress: Progress = silent,
+    laws: Mapping[str, RateLaw], *, notes: Sequence[str] = (), extrapolate: bool = False, resamples: int = fit.RESAMPLES,
+    source: str = "the ladder", command: str | None = None, progress: Progress = silent,
 ) -> dict:
     """The document of a fit of the ladder's runs (see `scaling.documents`), and beside it what a ladder has more.
 
@@ -26,7 +26,8 @@ def document(
         `rate` (the rule), `rates` (arm -> its power law), `rungs` (verdicts), `rows` (the table), `together` (one for
         each task score), `validation`, `decay`, `published`, `table` (its path), `warnings`, `version`, `command`.
     """
-    fitted, said = _fit(study, ladder, rows, source, extrapolate, progress)
+    fitted, said = _fit(study, ladder, rows, source, {
+        "extrapolate": extrapolate, "resamples": resamples, "progress": progress})
     spread = [one for rung, found in done for one in noise.validation(rung, found)]
     doubts = [noise.told(spread, study.margin), *_edges(done), *_far(laws)]
     every = [found for name in tasks.columns(rows) if (found := together(rows, name)) is not None]
@@ -41,7 +42,7 @@ def document(
     }
 
 
-def _fit(study: Study, ladder: Ladder, rows: Sequence[dict], source: str, extrapolate: bool, progress: Progress):
+def _fit(study: Study, ladder: Ladder, rows: Sequence[dict], source: str, options: Mapping):
     """The fit's document, or one that says why there is none."""
     empty = {"form": "law", "formula": documents.FORMS["law"], "source": source, "num_points": len(rows),
              "warnings": []}
@@ -50,8 +51,8 @@ def _fit(study: Study, ladder: Ladder, rows: Sequence[dict], source: str, extrap
     try:
         runs = table.runs(rows, ladder, source)
         if runs.arms:
-            return arms.fit(runs, _baseline(study, runs), extrapolate=extrapolate, progress=progress), []
-        return documents.law(fit.fit(runs, progress=progress)), []
+            return arms.fit(runs, _baseline(study, runs), **options), []
+        return documents.law(fit.fit(runs, resamples=options["resamples"], progress=options["progress"])), []
     except ValueError as error:
         return empty, [f"no law is fitted: {error}"]
 

@@ -112,7 +112,8 @@ def _joined(begun: Mapping, now: Mapping) -> dict:
             own = budgets.get(size.name, (size, ()))[1]
             budgets[size.name] = size, tuple(dict.fromkeys(own + ladder.budgets(size)))
     tables = [{"name": size.name, **({"size": size.known} if size.known else {}), **dict(size.shape),
-               "tokens_per_param": list(ratios)} for size, ratios in budgets.values()]
+               "tokens_per_param": list(ratios), **({"settings": dict(size.settings)} if size.settings else {})}
+              for size, ratios in budgets.values()]
     return {**now, "sizes": tables}
 
 

@@ -68,5 +68,5 @@ def told(spread: Sequence[dict], margin: float) -> str:
         return ""
     worst = max(whole, key=lambda row: row["stderr"] / row["seed_sd"])
     return (f"the whole validation set gives the nll of one run to {worst['stderr']:.4f} nats/token at "
-            f"{worst['rung']}, {worst['stderr'] / worst['seed_sd']:.2g} times the standard deviation over seeds, and {margin:g} would "
-            "matter; arms share that error, as they are measured on the same documents")
+            f"{worst['rung']}, {worst['stderr'] / worst['seed_sd']:.2g} times the standard deviation over seeds, and "
+            f"{margin:g} would matter; arms share that error, as they are measured on the same documents")

@@ -124,7 +124,7 @@ def _base(study: Study, size: Size) -> Study:
     own = {key: getattr(study, key) for key in ("size", "recipe", "data") if getattr(study, key)}
     parts = PRESETS.get(study.preset or study.size, PRESETS["tiny"])._asdict() | own
     named = SIZES[size.known] if size.known else SIZES.get(parts["size"])
-    settings = {f"model.{key}": value for key, value in size.shape}
+    settings = dict(size.settings) | {f"model.{key}": value for key, value in size.shape}
     if named is None:
         raise ValueError(f"unknown size {shown(parts['size'])}; the sizes are {', '.join(SIZES)}")
     return replace(_named(study), **parts | {"size": size.known or parts["size"]}, preset="", ladder={}, scales={},

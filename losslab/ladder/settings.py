@@ -36,7 +36,8 @@ COUNTS = {  # of `scaling.counts.Counts`
 TUNED_SIZES = 2
 MOST_SIZES, MOST_BUDGETS = 50, 20
 SHAPE = ("n_layer", "n_head", "n_embd", "num_positions")
-KEYS = (*SHAPE, "size", "name", "tokens_per_param")
+KEYS = (*SHAPE, "size", "name", "tokens_per_param", "settings")
+SAID = ("train.num_tokens", "train.num_steps", *(f"model.{name}" for name in SHAPE[:3]))
 RATIOS = 1e-3, 1e6
 
 
@@ -52,6 +53,8 @@ class Size:
     """Fields of `ModelConfig` and their values."""
     tokens_per_param: tuple[float, ...] = ()
     """Its own budgets; nothing: those of the ladder."""
+    settings: tuple[tuple[str, object], ...] = ()
+    """Dotted settings of its own, such as its batch, and their values."""
 
 
 @dataclass(frozen=True)
@@ -135,8 +138,8 @@ def from_dict(table: Mapping, source: str) -> Ladder:
 
 
 def _same(one: Size, other: Size) -> bool:
-    return one.name == other.name or replace(one, name="", tokens_per_param=()) == replace(
-        other, name="", tokens_per_param=())
+    shapes = [replace(each, name="", tokens_per_param=(), settings=()) for each in (one, other)]
+    return one.name == other.name or shapes[0] == shapes[1]
 
 
 def _size(value: object, source: str) -> Size:
@@ -153,7 +156,10 @@ def _size(value: object, source: str) -> Size:
     model = configuration.override(ModelConfig(), shape, source=source, prefix="model.") if not known else None
     name = value.get("name") or known or f"{model.n_layer}x{model.n_embd}"
     own = _ratios(value.get("tokens_per_param", ()), "tokens_per_param of a size", source)
-    return Size(_named(name, where), known, tuple(shape.items()), own)
+    settings = checks.flat(value.get("settings", {}), "settings of a size", source)
+    if taken := [key for key in settings if key in SAID]:
+        raise ValueError(f"{taken[0]} in settings of a size in {source} is said by the ladder; leave it out")
+    return Size(_named(name, where), known, tuple(shape.items()), own, tuple(settings.items()))
 
 
 def _named(value: object, where: str) -> str:
@@ -189,6 +195,6 @@ def _check(study: Study, source: str) -> None:
     own += [(f"match = {shown(study.match)}", "a rung is a number of tokens")] if study.match != "tokens" else []
     for settings in (study.settings, *(arm.settings for arm in study.arms)):
         own += [(key, "the ladder says how large models are and how much they read") for key in settings
-                if key in ("train.num_tokens", "train.num_steps", *(f"model.{name}" for name in SHAPE))]
+                if key in SAID]
     if own:
         raise ValueError(f"{own[0][0]} in {source} does not go with a ladder: {own[0][1]}; leave it out")
