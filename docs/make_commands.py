@@ -11,9 +11,9 @@ from rich.console import Console
 from losslab.cli import app
 
 COMMANDS = (
-    "compare", "tune", "studies", "reproduce", "noise", "calibrate", "scaling fit", "scaling plan", "train", "finetune",
-    "evaluate", "generate", "judge", "inspect", "losses", "lesson", "corpus", "report", "runs list", "runs show",
-    "runs tag", "runs rm", "export", "import", "convert", "audit",
+    "compare", "tune", "studies", "reproduce", "ladder", "noise", "calibrate", "scaling fit", "scaling plan", "train",
+    "finetune", "evaluate", "generate", "judge", "inspect", "losses", "lesson", "corpus", "report", "runs list",
+    "runs show", "runs tag", "runs rm", "export", "import", "convert", "audit",
 )
 INTRODUCTION = """# Commands
 
