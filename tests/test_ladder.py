@@ -12,9 +12,10 @@ from record_runs import refused
 
 from losslab import comparison, config, ladder, records
 from losslab.config import ModelConfig
-from losslab.ladder import folder as folders
 from losslab.ladder import rates, settings
 from losslab.ladder.together import correlation, forms, together
+from losslab.report import ladder as report
+from losslab.report import ladder_charts
 from losslab.scaling.counts import counts
 from losslab.study import Arm, Study, from_dict
 from losslab.study.verdict import told
@@ -92,11 +93,12 @@ def trained(monkeypatch, tmp_path):
 
 @pytest.fixture
 def unfitted(monkeypatch):
-    """Where the law does not matter."""
+    """Where neither the law nor the page matters."""
     def fit(*arguments, **options):
         raise ValueError("not fitted here")
 
     monkeypatch.setattr("losslab.scaling.arms.fit", fit)
+    monkeypatch.setattr("losslab.report.ladder.write", lambda document, path: path)
 
 
 # --- what is asked -------------------------------------------------------------------------------
@@ -339,6 +341,6 @@ def test_tasks_become_columns_and_a_missing_one_is_said(trained, unfitted, capsy
     [one] = found["together"]
     assert one["measure"] == "blimp_accuracy" and one["sizes"]["squentropy"]["rho"] == 1
     assert sum("no such file" in sentence for sentence in found["warnings"]) == 3
-    assert 'data-chart="sigmoid-0"' in (trained / "runs/steps/report.html").read_text()
+    assert ladder_charts.charts(found).keys() == ladder_charts.titles(found).keys() == {"line-0", "sigmoid-0"}
+    assert "bits per byte and blimp_accuracy" in report.text(found) and "sigmoid" not in report.lede(found)
     assert "unknown task" in refuses(capsys, "ladder", "steps.toml", "--tasks", "blimb")
-    assert folders.PAGE == "report.html"

@@ -11,13 +11,17 @@ import torch
 from commands import losslab, refuses
 from experiments import place as place
 
-from losslab import config, formula, lossfile, objective
+from losslab import config, formula, ladder, lossfile, objective
 from losslab.config.presets import SWITCHES
+from losslab.ladder import settings
 from losslab.study import registry
+
+CORPORA = ("tales", "pydoc", "tinystories", "openwebtext", "fineweb", "fineweb-edu",
+           "HuggingFaceFW/fineweb-edu:sample-100BT")
 
 
 @pytest.mark.parametrize("name", registry.names())
-def test_a_study_has_every_scale_known_losses_and_a_source(name):
+def test_a_study_has_every_scale_known_losses_and_a_source(name, tmp_path):
     found = registry.load(name)
     assert found.name == name and found.question.endswith("?") and len(found.arms) >= 3
     assert set(found.scales) == {"smoke", "laptop", "full"}
@@ -31,9 +35,16 @@ def test_a_study_has_every_scale_known_losses_and_a_source(name):
         assert len({each.explicit for each in objectives}) == len(texts)  # no arm twice, in other words
         assert not any(lossfile.sources(formula.parse(text)) for text in texts)
         for made in sized.configs.values():
-            assert made.data.corpus in ("tales", "pydoc", "tinystories", "openwebtext") and not made.start
-    assert found.at("smoke").configs[found.baseline].train.num_tokens <= 50_000 and len(found.at("smoke").seeds) == 2
-    assert not found.at("smoke").tune and found.at("laptop").tune["trials"] == found.at("full").tune["trials"]
+            assert made.data.corpus in CORPORA and not made.start
+    assert len(found.at("smoke").seeds) == 2 and not found.at("smoke").tune
+    if found.ladder:
+        with mock.patch.dict("os.environ", {"LOSSLAB_CACHE": str(tmp_path)}):
+            rungs = ladder.rungs(found.at("smoke"))
+        assert len(rungs) == 2 and all(rung.counts.num_tokens <= 50_000 for rung in rungs)
+        assert all(len(settings.of(found.at(scale)).sizes) >= 3 for scale in ("laptop", "full"))
+        return
+    assert found.at("smoke").configs[found.baseline].train.num_tokens <= 50_000
+    assert found.at("laptop").tune["trials"] == found.at("full").tune["trials"]
     if found.preset == "tiny":
         assert found.at("laptop").configs[found.baseline] == replace(config.preset("tiny"), loss="cross_entropy")
 
@@ -129,3 +140,27 @@ def test_a_text_of_the_user_takes_the_place_of_the_corpus_of_a_study(place, caps
         assert losslab("reproduce", "loss-table") == 0
         assert conducted.call_args.args[0] == registry.load("loss-table").at("laptop")
     assert "loss-table-laptop is trained on tales; --corpus takes another text" in capsys.readouterr().err
+
+
+def test_the_benchmark_task_has_its_published_updates_batches_and_rates():
+    found = registry.load("mls-bench-loss").at("full")
+    rungs = {size.known: (size, ratio) for size in settings.of(found).sizes for ratio in size.tokens_per_param}
+    for name, updates, batch, rate in (("gpt2", 5_000, 60, 6e-4), ("gpt2-xl", 5_000, 60, 2e-4),
+                                       ("gpt2-medium", 13_535, 512, 3e-4)):
+        size, ratio = rungs[name]
+        own, model = dict(size.settings), replace(config.SIZES[name], bias=False, vocab_multiple=64)
+        assert int(ratio * model.num_params(50257)) // (batch * 1024) == updates
+        assert (own["train.batch_size"], own["train.learning_rate"]) == (batch, rate)
+        assert own["train.warmup_steps"] == int(0.04 * updates)
+    made = found.configs["submission 1"]
+    assert (made.train.betas, made.train.min_learning_rate_ratio, made.model.padding) == ((0.9, 0.95), 0.1, "counted")
+    table = registry.load("loss-table")
+    formulas = {arm.label: arm.loss for arm in table.arms}
+    assert all(formulas[arm.label] == arm.loss for arm in found.arms if arm.label)
+
+
+def test_a_ladder_that_comes_with_losslab_is_run_as_one(place, capsys):
+    with mock.patch("losslab.cli.ladder.climb", return_value=0) as climbed:
+        assert losslab("reproduce", "mls-bench-loss", "--scale", "smoke", "--tasks", "blimp") == 0
+    assert climbed.call_args.args[0].name == "mls-bench-loss-smoke" and climbed.call_args.args[0].tasks == ("blimp",)
+    assert "mls-bench-loss-smoke is trained on tales" in capsys.readouterr().err

@@ -58,7 +58,8 @@ def ladder(
     given |= {} if seeds is None else {"seeds": tuple(seed_list(seeds))}
     wanted = replace(wanted, name=wanted.name or checks.name_of(study), **given)
     return climb(wanted, store or Path("runs", wanted.name), workers=workers, threads=threads, trust=trusted(trust),
-                 page=report, extrapolate=extrapolate, resamples=int(resamples), dry_run=dry_run, json=json, track=track)
+                 page=report, extrapolate=extrapolate, resamples=int(resamples), dry_run=dry_run, json=json,
+                 track=track)
 
 
 def with_tasks(wanted, tasks: str | None, benchmarks: Path | None):

@@ -42,8 +42,9 @@ def studies(study: str | None = None, *, json: Json = False):
 @app.command(sort_key=9)
 def reproduce(
     study: str, *, scale: Literal["smoke", "laptop", "full"] = "laptop", corpus: Corpus = None,
-    tasks: str | None = None, benchmarks: Path | None = None, workers: Whole = 2, threads: Threads = 1, store: Path | None = None, report: Path | None = None,
-    dry_run: Annotated[bool, Parameter(negative="")] = False, json: Json = False,
+    tasks: str | None = None, benchmarks: Path | None = None, workers: Whole = 2, threads: Threads = 1,
+    store: Path | None = None, report: Path | None = None, dry_run: Annotated[bool, Parameter(negative="")] = False,
+    json: Json = False,
 ):
     """Run a study that comes with losslab; called again, it continues.
 

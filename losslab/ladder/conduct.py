@@ -45,9 +45,10 @@ def climb(
         running.Stopped: after SIGTERM or Ctrl-C; called again, the ladder continues.
     """
     folder = Path(folder)
-    study, todo = _checked(study, folder, trusted=trusted, tell=tell, progress=progress)
+    whole, todo = _checked(study, folder, trusted=trusted, tell=tell, progress=progress)
     if sentence := folders.begin(folder, study):
         tell(sentence)
+    study = whole
     said = notes(todo)
     for sentence in said:
         tell(sentence)

@@ -16,8 +16,9 @@ from losslab.study import Study
 
 def document(
     study: Study, ladder: Ladder, done: Sequence[tuple[Rung, Comparison]], rows: Sequence[dict],
-    laws: Mapping[str, RateLaw], *, notes: Sequence[str] = (), extrapolate: bool = False, resamples: int = fit.RESAMPLES,
-    source: str = "the ladder", command: str | None = None, progress: Progress = silent,
+    laws: Mapping[str, RateLaw], *, notes: Sequence[str] = (), extrapolate: bool = False,
+    resamples: int = fit.RESAMPLES, source: str = "the ladder", command: str | None = None,
+    progress: Progress = silent,
 ) -> dict:
     """The document of a fit of the ladder's runs (see `scaling.documents`), and beside it what a ladder has more.
 

@@ -9,7 +9,7 @@ from losslab.config.numbers import MAX_SEEDS, TRIAL_SEEDS, check, shown
 from losslab.words import nearest
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
-LONGEST = {"label": 80, "unit": 40, "measure": 80, "loss": 4096, "source": 1000}  # characters; other texts have up to 500
+LONGEST = {"label": 80, "unit": 40, "measure": 80, "loss": 4096, "source": 1000}  # characters; others 500
 MOST_DEPTH = 6  # of tables in tables
 SCALES = ("smoke", "laptop", "full")
 FIGURE = ("label", "measure", "value", "unit")
