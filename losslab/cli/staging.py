@@ -49,8 +49,8 @@ def reproduce(study: str, scale: str, corpus: str | None, data: str | None, aske
     store = store or Path("runs", wanted.name)
     for stage in wanted.training:
         if not (data if stage.start else corpus):
-            tell(f"{stage.name} is trained on {stage.corpus}; {'--data' if stage.start else '--corpus'} takes a file or "
-                 "folder that you have")
+            flag = "--data" if stage.start else "--corpus"
+            tell(f"{stage.name} is trained on {stage.corpus}; {flag} takes a file or folder that you have")
     threads = threads_of(threads, tell)
     processes.adopt_orphans()
     if dry_run:

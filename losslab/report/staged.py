@@ -9,8 +9,8 @@ from losslab.tables import Column, Table, left, name
 from losslab.words import printable
 
 LONGEST = 1_500  # characters of a text on the page
-PERPLEXITIES = ("Plain cross-entropy of the validation text, whole, in disjoint windows of so many tokens. Answers alone "
-                "are read after their prompts; all tokens are prompts and answers. ± is one standard error over "
+PERPLEXITIES = ("Plain cross-entropy of the validation text, whole, in disjoint windows of so many tokens. Answers "
+                "alone are read after their prompts; all tokens are prompts and answers. ± is one standard error over "
                 "documents. Perplexities are comparable between rows with the same text, tokens, window and tokenizer")
 DIFFERS = "Everything that was set otherwise than in the published set-up"
 

@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 
 from losslab import __version__, records
-from losslab.config.numbers import shown
 from losslab.stages import planning
 from losslab.stages.file import Generate, Judge, Staged, Train
 from losslab.stages.planning import Planned
@@ -55,8 +54,8 @@ def not_comparable(study: Staged) -> str:
     if study.scale in ("", "full"):
         return (f"The published {said} were measured on other validation texts; set-up and training texts are meant to "
                 "be the same, so that they can be held against this page with care.")
-    return (f"The published {said} are not comparable with the perplexities of this page: they come from other training "
-            "and validation texts, from more training, and from the settings listed below.")
+    return (f"The published {said} are not comparable with the perplexities of this page: they come from other "
+            "training and validation texts, from more training, and from the settings listed below.")
 
 
 def _perplexities(planned: Mapping[str, Planned], of_runs: Mapping[str, records.Record]) -> list[dict]:
@@ -67,7 +66,7 @@ def _perplexities(planned: Mapping[str, Planned], of_runs: Mapping[str, records.
         if own.start is None or not told:
             found += _rows(name, own, record.scores)
             continue
-        found += _rows(f"{own.stage.start}, before", own, told["new"]["before"])
+        found += _rows(own.stage.start, own, told["new"]["before"])
         found += _rows(name, own, told["new"]["after"])
         if "old" in told:
             found += _rows(name, planned[own.stage.start], told["old"]["after"])
@@ -108,8 +107,7 @@ def _corpus(name: str, planned: Planned) -> dict:
     about = planned.corpus.describe()
     return {"stage": name, **{key: about[key] for key in ("name", "digest", "tokenizer", "vocab_size", "split_rule")},
             "documents": {split: one["documents"] for split, one in about["splits"].items()},
-            "tokens": {split: one["tokens"] for split, one in about["splits"].items()}, "asked": shown(
-                planned.config.data.corpus)}
+            "tokens": {split: one["tokens"] for split, one in about["splits"].items()}}
 
 
 def _shown(rows: Sequence[dict]) -> list[dict]:

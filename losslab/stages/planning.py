@@ -13,7 +13,7 @@ from losslab.experiment.epochs import updates
 from losslab.experiment.plan import Tell
 from losslab.progress import Progress, silent
 from losslab.running.estimate import parts
-from losslab.stages.file import Generate, Judge, Staged, Train
+from losslab.stages.file import HORIZON, WARMUP, Generate, Judge, Staged, Train
 from losslab.study import checks
 
 DONE = "finished"
@@ -178,23 +178,28 @@ def differences(study: Staged, published: Staged) -> list[dict]:
 
 
 def _flat(study: Staged, stage) -> dict[str, object]:
+    """Everything that a stage is told; what is not given is left out."""
     own = {key: value for key, value in vars(stage).items() if key not in ("name", "settings")}
     if not isinstance(stage, Train):
         return own
     settings = configuration.flatten(configuration.to_dict(config_of(study, stage)))
-    if stage.epochs:
-        settings.pop("train.num_steps")
-    if stage.warmup_share:
-        settings.pop("train.warmup_steps")
-    for key in ("corpus", "tokenizer", "seed", "loss", "start"):
+    for key in (*(HORIZON if stage.epochs else ()), *((WARMUP,) if stage.warmup_share else ())):
+        settings.pop(key)
+    settings["data.corpus"] = Path(settings["data.corpus"]).name if stage.corpus[:1] in "/.~" else stage.corpus
+    for key in ("corpus", "tokenizer", "seed", "loss", "start"):  # which are settings, or the same in all
         own.pop(key)
-    return settings | {key: value for key, value in own.items() if value}
+    return {key: value for key, value in settings.items() if key not in HORIZON or value} | {
+        key: value for key, value in own.items() if value}
 
 
 def _told(value: object) -> str:
-    return "–" if value in (None, "", 0, 0.0) else f"{value:g}" if isinstance(value, float) else (
-        ", ".join(map(_told, value)) if isinstance(value, list | tuple) else f"{value:,}"
-        if type(value) is int else str(value).lower() if isinstance(value, bool) else str(value))
+    if value is None or value == "":
+        return "–"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, list | tuple):
+        return ", ".join(map(_told, value))
+    return f"{value:g}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else str(value)
 
 
 def steps(planned: Sequence[Planned]) -> dict[str, int]:

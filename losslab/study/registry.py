@@ -8,7 +8,6 @@ from losslab.config.numbers import shown
 from losslab.study.file import Study, parse
 from losslab.words import nearest
 
-
 GIVEN = "RUN"  # the start of a study that fine-tunes a model of the user's
 
 
