@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from losslab import experiment, hub, machine, records
+from losslab import experiment, hub, records
 from losslab.corpus import Corpus
 from losslab.evaluate.evaluator import score
 from losslab.judge import command as judging
@@ -41,10 +41,6 @@ class Asked:
     key_variable: str | None = None
     page: Path | None = None
     command: str = ""
-
-    @property
-    def asks_judge(self) -> bool:
-        return bool(self.url or self.judge)
 
 
 def conduct(
@@ -183,8 +179,6 @@ class _Stages:
         name = key(["scores", loaded.weights, corpus.meta["sum"], window, planned.config.evaluate.tune_tokens])
         if not (known := self.kept.read(name)):
             self.tell(f"scoring {loaded.path.name} on {corpus.name}")
-            device = machine.resolve_device("cpu")
-            loaded.model.to(device)
             scores = score(loaded.model, corpus, corpus.tokenizer, planned.config.evaluate, seq_len=window)["scores"]
             known = {"window": window, "tokenizer": corpus.tokenizer.name, "corpus": corpus.name,
                      "scores": {one: scores[one] for one in SCORED if one in scores}}
