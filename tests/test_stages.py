@@ -219,14 +219,14 @@ def compared(found):
 def test_killed_anywhere_it_goes_on_and_nothing_is_done_twice(place, monkeypatch):
     undrawn(monkeypatch)
     trained, written = Counter(), Counter()
-    original_run, original_one = experiment.run, writing._one
-    monkeypatch.setattr(writing, "_one", lambda loaded, prompt, sampling, number: (
-        written.update([loaded.path.name]), original_one(loaded, prompt, sampling, number))[1])
+    original_run, original_texts = experiment.run, writing._texts
+    monkeypatch.setattr(writing, "_texts", lambda loaded, *rest: (
+        written.update([loaded.path.name]), original_texts(loaded, *rest))[1])
     with judge_stub.serving() as stub:
         whole = go("whole", stub)
         asked = len(stub.requests)
         assert asked == len({json.dumps(request) for request in stub.requests}) <= 2 * 8
-        assert written == {"base": 4, "tune": 4 + 3}
+        assert written == {"base": 2, "tune": 2 + 3}  # prompts
         written.clear()
         stub.requests.clear()
 
@@ -242,13 +242,13 @@ def test_killed_anywhere_it_goes_on_and_nothing_is_done_twice(place, monkeypatch
                 go("killed", stub, **options)
         assert trained["base", 12] == trained["tune", 11] == 1
         before = Counter(trained)
-        with monkeypatch.context() as patch:  # the second prompt of the second model is never written
-            def one(loaded, prompt, sampling, number):
-                if loaded.path.name == "tune" and written["tune"] == 3:
+        with monkeypatch.context() as patch:  # before the second prompt of the second model
+            def texts(loaded, *rest):
+                if loaded.path.name == "tune" and written["tune"]:
                     raise Killed
                 written.update([loaded.path.name])
-                return original_one(loaded, prompt, sampling, number)
-            patch.setattr(writing, "_one", one)
+                return original_texts(loaded, *rest)
+            patch.setattr(writing, "_texts", texts)
             with pytest.raises(Killed):
                 go("killed", stub)
         with monkeypatch.context() as patch:
@@ -259,7 +259,7 @@ def test_killed_anywhere_it_goes_on_and_nothing_is_done_twice(place, monkeypatch
         found = go("killed", stub)
         again = go("killed", stub)
     assert trained == before  # no run was trained on after it was done
-    assert written == {"base": 4, "tune": 4 + 1 + 3}  # one text of the prompt that was broken off came twice
+    assert written == {"base": 2, "tune": 2 + 3}  # no prompt was written to twice
     assert len(stub.requests) == asked and again["judgements"][0]["spend"]["calls"] == 0
     assert compared(found) == compared(whole) == compared(again)
     for name in ("base", "tune"):
