@@ -18,7 +18,7 @@ ROOT = Path(losslab.__file__).parent
 FILES = sorted(ROOT.rglob("*.py"))
 LAYERS = {
     10: "cli",
-    9: "ladder web arena",
+    9: "ladder web arena stages",
     8: "study",
     7: "tune judge lesson",
     6: "running",

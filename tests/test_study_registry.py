@@ -25,7 +25,10 @@ def test_a_study_has_every_scale_known_losses_and_a_source(name, tmp_path):
     found = registry.load(name)
     assert found.name == name and found.question.endswith("?") and len(found.arms) >= 3
     assert set(found.scales) == {"smoke", "laptop", "full"}
-    assert found.published["source"] and {figure["label"] for figure in found.published["figures"]} >= {found.baseline}
+    fine_tunes = found.start == registry.GIVEN  # a model that the command line names
+    if not fine_tunes:
+        assert found.published["source"]
+        assert {figure["label"] for figure in found.published["figures"]} >= {found.baseline}
     texts = {str(arm.loss) for arm in found.arms}
     assert len({(str(arm.loss), json.dumps(arm.settings, sort_keys=True)) for arm in found.arms}) == len(found.arms)
     assert found.baseline == (found.arms[0].label or "cross_entropy") and str(found.arms[0].loss) == "cross_entropy"
@@ -35,18 +38,42 @@ def test_a_study_has_every_scale_known_losses_and_a_source(name, tmp_path):
         assert len({each.explicit for each in objectives}) == len(texts)  # no arm twice, in other words
         assert not any(lossfile.sources(formula.parse(text)) for text in texts)
         for made in sized.configs.values():
-            assert made.data.corpus in CORPORA and not made.start
-    assert len(found.at("smoke").seeds) == 2 and not found.at("smoke").tune
+            if fine_tunes:
+                assert made.data.corpus == "tatsu-lab/alpaca" and made.start == registry.GIVEN
+            else:
+                assert made.data.corpus in CORPORA and not made.start
+    smoke = found.at("smoke")
+    assert len(smoke.seeds) == 2 and not smoke.tune
     if found.ladder:
         with mock.patch.dict("os.environ", {"LOSSLAB_CACHE": str(tmp_path)}):
-            rungs = ladder.rungs(found.at("smoke"))
+            rungs = ladder.rungs(smoke)
         assert len(rungs) == 2 and all(rung.counts.num_tokens <= 50_000 for rung in rungs)
         assert all(len(settings.of(found.at(scale)).sizes) >= 3 for scale in ("laptop", "full"))
         return
-    assert found.at("smoke").configs[found.baseline].train.num_tokens <= 50_000
-    assert found.at("laptop").tune["trials"] == found.at("full").tune["trials"]
+    assert smoke.configs[found.baseline].train.num_tokens <= 50_000
+    trials = [found.at(scale).tune.get("trials", 0) for scale in ("laptop", "full")]
+    assert trials[0] == trials[1] and (trials[0] or fine_tunes)
     if found.preset == "tiny":
         assert found.at("laptop").configs[found.baseline] == replace(config.preset("tiny"), loss="cross_entropy")
+
+
+def test_the_study_of_fine_tuning_has_losses_at_one_rate_and_takes_a_start(monkeypatch, capsys):
+    found = registry.load("fine-tuning-losses")
+    assert [arm.loss for arm in found.arms] == [
+        "cross_entropy", "token_scaled", "cross_entropy + unlikelihood", "label_smoothing(epsilon=0.1)",
+        "focal_detached(gamma=2)"]
+    assert [len(found.at(scale).seeds) for scale in ("smoke", "laptop", "full")] == [2, 3, 10]
+    for scale in found.scales:
+        assert {made.seq_len for made in found.at(scale).configs.values()} == {512}
+    with mock.patch("losslab.cli.studies.conduct", return_value=0) as conducted:
+        assert losslab("reproduce", "fine-tuning-losses", "--start", "runs/base", "--data", "rows.json") == 0
+    given = conducted.call_args.args[0]
+    assert {(made.start, made.data.corpus) for made in given.configs.values()} == {("runs/base", "rows.json")}
+    assert given.name == "fine-tuning-losses-laptop"
+    assert "z-loss-laptop begins with new weights; leave out --start" in refuses(
+        capsys, "reproduce", "z-loss", "--start", "runs/base")
+    assert "--corpus and --data name the same text" in refuses(
+        capsys, "reproduce", "z-loss", "--corpus", "a", "--data", "b")
 
 
 def test_the_table_of_losses_has_every_loss_of_the_family_and_what_was_published():
@@ -115,7 +142,8 @@ def test_the_ablation_takes_back_one_switch_of_modern_in_each_arm(scale):
 def test_studies_are_listed_shown_and_estimated(place, capsys):
     assert losslab("studies", "--json") == 0
     listed = json.loads(capsys.readouterr().out)["studies"]
-    assert [one["name"] for one in listed] == list(registry.names()) and 4 <= len(listed)
+    every = sorted((*registry.names(), *registry.names(staged=True)))
+    assert [one["name"] for one in listed] == every and 4 <= len(listed)
     assert losslab("studies") == 0 and listed[0]["question"] in capsys.readouterr().out
     assert losslab("studies", "z-loss") == 0
     assert capsys.readouterr().out.startswith('name = "z-loss"\n')
@@ -123,7 +151,9 @@ def test_studies_are_listed_shown_and_estimated(place, capsys):
     shown = json.loads(capsys.readouterr().out)
     assert shown["arm"][1]["loss"] == "cross_entropy + 1e-4*z_loss"
     said = refuses(capsys, "reproduce", "z_los", "--dry-run")
-    known = ", ".join(registry.names())
+    assert losslab("studies", "story-gpt", "--json") == 0
+    assert [stage["name"] for stage in json.loads(capsys.readouterr().out)["stage"]][:2] == ["pretrain", "tune"]
+    known = ", ".join(every)
     assert f"unknown study 'z_los'; did you mean z-loss?; the studies that come with losslab are {known}, and" in said
     assert "smoke" in refuses(capsys, "reproduce", "z-loss", "--scale", "huge")
     assert not Path("runs").exists()

@@ -124,13 +124,12 @@ def _steps(epochs: float, config: configuration.ExperimentConfig, num_tokens: in
                          "than 0")
     from losslab import start
     from losslab.corpus import Corpus
+    from losslab.experiment.epochs import updates
 
     begun = start.read(config.start)
     corpus = Corpus.open(config.data, tokenizer=begun.tokenizer, progress=Ticker())
     config = begun.settle(replace(config, train=replace(config.train, num_tokens=0, num_steps=1, warmup_steps=0)))
-    batches = corpus.batches("train", seed=0, batch_size=config.train.batch_size, seq_len=config.seq_len,
-                             data=config.data)
-    return max(1, config.train.growth.updates(max(1, round(epochs * batches.num_rows))))
+    return updates(config, corpus, epochs)
 
 
 def _as_train(start: Path, folder: Path, corpus: str, epochs: float | None, train) -> str:

@@ -6,10 +6,11 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from losslab.cli import ladder
+from losslab.cli import ladder, staging
 from losslab.cli.application import app
-from losslab.cli.flags import Corpus, Json, Threads, Whole, workers_of
+from losslab.cli.flags import Corpus, Json, Start, Threads, Whole, given, workers_of
 from losslab.cli.speech import show, tell, wrapped
+from losslab.cli.staging import Stages
 from losslab.cli.training import conduct
 from losslab.tables import Column, Table, left, name
 from losslab.words import printable
@@ -24,17 +25,24 @@ def studies(study: str | None = None, *, json: Json = False):
     study
         Its name; none lists them all.
     """
+    from losslab.stages import reading
+    from losslab.stages import registry as staged
     from losslab.study import registry
 
+    if study is not None and study in staged.names():
+        return show(reading.tables(staged.text(study)), staged.text(study).strip(), json)
     if study is not None:
         found = registry.load(study)
         return show({"arms_by_name": list(found.configs)} | found.to_dict(), registry.text(study).strip(), json)
-    every = [registry.load(each) for each in registry.names()]
-    rows = [(one.name, str(len(one.arms)), ", ".join(one.scales), one.question) for one in every]
+    told = [{"name": one.name, "question": one.question, "arms": list(one.configs), "scales": list(one.scales),
+             "published": one.published} for one in map(registry.load, registry.names())]
+    told += [{"name": one.name, "question": one.question, "stages": [stage.name for stage in one.stages],
+              "scales": list(one.scales), "published": one.published} for one in map(staged.load, staged.names())]
+    told.sort(key=lambda one: one["name"])
+    rows = [(one["name"], str(len(one["arms"])) if "arms" in one else f"{len(one['stages'])} stages",
+             ", ".join(one["scales"]), one["question"]) for one in told]
     table = Table((name("name"), Column("arms"), left("scales"), left("question")), rows)
     after = "`losslab studies NAME` shows one, `losslab reproduce NAME --scale smoke` runs it"
-    told = [{"name": one.name, "question": one.question, "arms": list(one.configs), "scales": list(one.scales),
-             "published": one.published} for one in every]
     show({"studies": told}, f"{table.text()}\n\n{after}", json)
     return 0
 
@@ -42,9 +50,10 @@ def studies(study: str | None = None, *, json: Json = False):
 @app.command(sort_key=9)
 def reproduce(
     study: str, *, scale: Literal["smoke", "laptop", "full"] = "laptop", corpus: Corpus = None,
-    tasks: str | None = None, benchmarks: Path | None = None, workers: Whole = 2, threads: Threads = 1,
-    store: Path | None = None, report: Path | None = None, dry_run: Annotated[bool, Parameter(negative="")] = False,
-    json: Json = False,
+    data: Annotated[str | None, Parameter(help="Instruction data to fine-tune on: a file, or owner/name.")] = None,
+    start: Start = None, tasks: str | None = None, benchmarks: Path | None = None, workers: Whole = 2,
+    threads: Threads = 1, store: Path | None = None, report: Path | None = None, stages: Stages | None = None,
+    dry_run: Annotated[bool, Parameter(negative="")] = False, json: Json = False,
 ):
     """Run a study that comes with losslab; called again, it continues.
 
@@ -59,18 +68,32 @@ def reproduce(
     benchmarks
         A folder with benchmark files for the tasks; without one they come from the hub.
     workers
-        Runs at once, each in its own process.
+        Runs at once, each in its own process; stages come one after the other, and have the threads of all.
     store
         Its folder; runs/NAME-SCALE unless given.
     report
         Where the HTML page goes; STORE/report.html unless given.
     dry_run
-        Print arms, runs, tokens, estimated time and disk, and train nothing.
+        Print arms or stages, runs, tokens, estimated time and disk, and train nothing.
     """
+    from losslab.stages import registry as staged
     from losslab.study import registry
 
+    if study in staged.names():
+        if start is not None:
+            raise ValueError(f"{study} begins with new weights; leave out --start")
+        if tasks is not None or benchmarks is not None:
+            raise ValueError(f"{study} is no comparison that is scored on tasks; leave out --tasks and --benchmarks")
+        return staging.reproduce(study, scale, corpus, data, stages or Stages(), workers_of(workers) * threads,
+                                 store=store, page=report, dry_run=dry_run, json=json)
     wanted = ladder.with_tasks(registry.load(study).at(scale), tasks, benchmarks)
-    if corpus is not None:
+    if given(stages):
+        raise ValueError(f"--{next(iter(given(stages))).replace('_', '-')} goes with a study in stages "
+                         f"({', '.join(staged.names())}), and {study} compares losses; leave it out")
+    wanted = _with_start(wanted, start)
+    if corpus is not None and data is not None:
+        raise ValueError(f"--corpus and --data name the same text of {study}; give one of them")
+    if (corpus := corpus or data) is not None:
         wanted = replace(wanted, corpus=corpus)
     else:
         used = next(iter(wanted.configs.values())).data.corpus
@@ -78,6 +101,20 @@ def reproduce(
     go = ladder.climb if wanted.ladder else conduct
     return go(wanted, store or Path("runs", wanted.name), workers=workers_of(workers), threads=threads, trust=(),
               page=report, dry_run=dry_run, json=json)
+
+
+def _with_start(wanted, start: str | None):
+    """The study with the model that it fine-tunes, where it fine-tunes one."""
+    from losslab.study import registry
+
+    if wanted.start != registry.GIVEN:
+        if start is not None:
+            raise ValueError(f"{wanted.name} begins with new weights; leave out --start")
+        return wanted
+    if start is None:
+        raise ValueError(f"{wanted.name} fine-tunes a model of yours; name its run or imported model with --start RUN, "
+                         "such as runs/story-gpt-laptop/pretrain of `losslab reproduce story-gpt`")
+    return replace(wanted, start=start)
 
 
 @app.command(sort_key=9)

@@ -1,5 +1,6 @@
 """The studies that come with losslab: one TOML file each in `losslab/studies`, whose arms are formulas, never files."""
 
+import tomllib
 from functools import cache
 from importlib import resources
 
@@ -7,11 +8,14 @@ from losslab.config.numbers import shown
 from losslab.study.file import Study, parse
 from losslab.words import nearest
 
+GIVEN = "RUN"  # the start of a study that fine-tunes a model of the user's
+
 
 @cache
-def names() -> tuple[str, ...]:
-    """In the order of the alphabet."""
-    return tuple(sorted(each.name.removesuffix(".toml") for each in _folder().iterdir() if each.name.endswith(".toml")))
+def names(*, staged: bool = False) -> tuple[str, ...]:
+    """In the order of the alphabet: the studies that compare losses, or those in stages (see `losslab.stages`)."""
+    every = sorted(each.name.removesuffix(".toml") for each in _folder().iterdir() if each.name.endswith(".toml"))
+    return tuple(name for name in every if ("stage" in tomllib.loads(read(name))) == staged)
 
 
 def load(name: str) -> Study:
@@ -34,8 +38,14 @@ def text(name: str) -> str:
         ValueError: for a name that none has.
     """
     if name not in names():
-        raise ValueError(f"unknown study {shown(name)}{nearest(name, names())}; the studies that come with losslab are "
-                         f"{', '.join(names())}, and `losslab compare study.toml` takes one of yours")
+        every = sorted((*names(), *names(staged=True)))
+        raise ValueError(f"unknown study {shown(name)}{nearest(name, every)}; the studies that come with losslab are "
+                         f"{', '.join(every)}, and `losslab compare study.toml` takes one of yours")
+    return read(name)
+
+
+def read(name: str) -> str:
+    """The file of a name that there is."""
     return _folder().joinpath(f"{name}.toml").read_text("utf-8")
 
 
