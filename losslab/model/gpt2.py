@@ -175,6 +175,12 @@ class GPT2(LanguageModel):
     def output_weights(self) -> Tensor:
         return self.wte.weight if self.head is None else self.head.weight
 
+    @property
+    def lm_head(self) -> Tensor:
+        weights = self.output_weights  # without padded rows, their ids take no part on any route
+        is_whole = self.config.padding == "counted" or weights.shape[0] == self.vocab_size
+        return weights if is_whole else weights[: self.vocab_size]
+
     def forward(
         self, tokens: Tensor, cache: Cache | None = None, *, positions: Tensor | None = None,
         mask: Tensor | None = None,

@@ -20,7 +20,7 @@ class LanguageModel(nn.Module, ABC):
 
     The loss is computed from `model(tokens)` and `model.lm_head`, without the logits where it can; evaluation and
     generation read `model.logits(model(tokens))`. Also used are `config`, `vocab_size`, `transform_text` and what each
-    `nn.Module` has. A model of another kind gives `forward`, `output_weights` and `initialize`, and `build` names it.
+    `nn.Module` has. A model of another kind gives `forward`, `lm_head` and `initialize`, and `build` names it.
 
     Args:
         config: sizes and switches.
@@ -51,19 +51,18 @@ class LanguageModel(nn.Module, ABC):
 
     @property
     @abstractmethod
-    def output_weights(self) -> Tensor:
-        """`[rows, n_embd]`, the parameter that gives the logits, with the rows of ids that have no token."""
+    def lm_head(self) -> Tensor:
+        """`[vocab, n_embd]`, the output weights that training takes; with rows of padded ids only where they count."""
 
     @property
-    def lm_head(self) -> Tensor:
-        """`[vocab, n_embd]`, the output weights that training takes; the rows of padded ids only where they count."""
-        counted = self.config.padding == "counted"
-        return self.output_weights if counted else self._of_tokens
+    def output_weights(self) -> Tensor:
+        """`[rows, n_embd]`, the parameter behind `lm_head`, with the rows of ids that have no token."""
+        return self.lm_head
 
     @property
     def _of_tokens(self) -> Tensor:
-        """Without the rows of ids that have no token, whose probability so is 0 on every route."""
-        weights = self.output_weights
+        """Without the rows of ids that have no token, whose probability so is 0."""
+        weights = self.lm_head
         return weights if weights.shape[0] == self.vocab_size else weights[: self.vocab_size]
 
     @property
