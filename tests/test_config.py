@@ -100,7 +100,7 @@ def test_a_whole_number_may_be_written_as_a_float():
         (TrainConfig, {"grad_clip": float("nan")}, "train.grad_clip must be a finite number, got nan"),
         (TrainConfig, {"betas": (0.9, 1.0)}, r"train.betas must both be in \[0, 1\), got \[0.9, 1.0\]"),
         (TrainConfig, {"device": "gpu"}, "train.device must be auto, cpu, cuda or mps, or cuda:N, got 'gpu'"),
-        (TrainConfig, {"dtype": "float16"}, "train.dtype must be auto, float32 or bfloat16, got 'float16'"),
+        (TrainConfig, {"dtype": "float8"}, "train.dtype must be auto, float32, bfloat16 or float16, got 'float8'"),
         (EvaluateConfig, {"stride": -1}, "evaluate.stride must not be negative, got -1"),
         (EvaluateConfig, {"batch_size": 0}, "evaluate.batch_size must be at least 1, got 0"),
         (EvaluateConfig, {"tasks_every": -1}, "evaluate.tasks_every must not be negative, got -1"),

@@ -64,7 +64,7 @@ def test_a_comparison_over_an_old_store_trains_nothing_again(old, monkeypatch, c
     flags = {"train.log_every": 3, "train.checkpoint_every": 7, "evaluate.every": 4, "evaluate.batch_size": 5,
              "evaluate.num_samples": 1, "evaluate.sample_tokens": 3, "evaluate.tasks": "likelihood",
              "evaluate.tasks_every": 9, "evaluate.tasks_limit": 2, "evaluate.benchmarks": "there",
-             "evaluate.before_and_after": False}
+             "evaluate.before_and_after": False, "train.checkpoint_activations": True, "train.ranks": "replicated"}
     assert {*flags, "seed"} == configuration.outside()
     own = {"data.val_bytes": 2000, "data.tune_bytes": 2000, "model.n_layer": 1, "model.n_head": 1, "model.n_embd": 4,
            "model.max_seq_len": 16, "train.num_steps": 20, "train.batch_size": 4, "train.dtype": "float32",
@@ -72,7 +72,7 @@ def test_a_comparison_over_an_old_store_trains_nothing_again(old, monkeypatch, c
     command = ["compare", PLAIN, SMOOTHED, "--seeds", "2", "--corpus", "text.txt", "--device", "cpu",
                "--store", str(old), "--report", "page.html", "--json"]
     for name, value in (flags | own).items():
-        command += [f"--{name.replace('_', '-')}={str(value).lower() if value is False else value}"]
+        command += [f"--{name.replace('_', '-')}={str(value).lower() if isinstance(value, bool) else value}"]
     assert losslab(*command) == 0
     arms = json.loads(capsys.readouterr().out)["arms"]
     assert {arm["name"]: len(arm["runs"]) for arm in arms} == {PLAIN: 2, SMOOTHED: 2}

@@ -120,6 +120,7 @@ def test_a_large_store_is_drawn_in_part_and_listed_whole(monkeypatch):
     assert len(document["warnings"]) < 20
 
 
+@pytest.mark.slow
 def test_the_work_grows_as_the_number_of_runs_does(monkeypatch):
     monkeypatch.setattr(records.Record, "log", property(lambda run: []))
     described(many(30))  # loads what is loaded once

@@ -49,7 +49,8 @@ def straight(tmp_path_factory):
 
 
 @pytest.mark.parametrize(("kill", "code", "every"), [
-    (signal.SIGTERM, 5, 0), pytest.param(signal.SIGINT, 5, 0, marks=pytest.mark.slow), (signal.SIGKILL, -9, 100),
+    pytest.param(signal.SIGTERM, 5, 0, marks=pytest.mark.slow),
+    pytest.param(signal.SIGINT, 5, 0, marks=pytest.mark.slow), (signal.SIGKILL, -9, 100),
 ])
 def test_a_run_that_was_stopped_ends_in_the_same_bytes(place, straight, kill, code, every):
     (place / "spec.toml").write_text(SPEC.format(steps=400, every=every))

@@ -196,6 +196,7 @@ def trained(folder, config, stop_at=None):
     return status, records.read(folder).log
 
 
+@pytest.mark.slow
 def test_spikes_are_skipped_alike_and_said_once_by_a_run_that_was_stopped(place, corrupted):
     config = change(train={"num_steps": 220, "log_every": 1, "skip_spikes": True},
                     evaluate={"every": 20, "tune_tokens": 64, "num_samples": 0})

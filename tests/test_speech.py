@@ -66,7 +66,7 @@ def test_a_mistake_is_said_in_words(error, said):
     ("train --num-tokens 1.5", "Invalid value for --num-tokens: '1.5' is not a whole number; the nearest below is 1"),
     ("train --num-tokens 1e15", "train.num_tokens must be at most 100,000,000,000,000 (more than twice the longest "
      "training known, 40 trillion tokens), got 1,000,000,000,000,000"),
-    ("train --model.n-layer 100k --dry-run", "unknown flag --dry-run; `losslab train --help` shows its flags"),
+    ("train --model.n-layer 100k --dry-rum", "unknown flag --dry-rum; did you mean --dry-run?"),
     ("compare mse --model.n-layer 100k --dry-run", "model.n_layer must be at most 10,000 (ten times the deepest "
      "transformer known), got 100,000"),
     ("compare --workers 0", "--workers must be at least 1, got 0"),
