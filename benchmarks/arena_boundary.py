@@ -1,4 +1,4 @@
-"""What the boundary of the arena costs: training with a loss in a jail beside the same training without one.
+"""What the boundary of the arena costs: training with a loss in a jail next to the same training without one.
 
     python benchmarks/arena_boundary.py [--steps 40] [--rounds 9] [--tier bwrap]
 

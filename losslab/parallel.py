@@ -33,7 +33,7 @@ def on_this_machine() -> int:
 
 
 def device_of(device: str) -> str:
-    """The device of this rank: each of those on one machine has a GPU of its own."""
+    """The device of this rank: each of those on one machine has its own GPU."""
     if world_size() == 1 or not device.startswith("cuda"):
         return device
     return f"cuda:{int(os.environ.get('LOCAL_RANK', 0))}"
@@ -57,7 +57,7 @@ def join(device: str, told: Mapping[str, str] | None = None) -> str:
     if on_gpu:
         if int(own.split(":")[1]) >= torch.cuda.device_count():
             raise ValueError(f"{on_this_machine()} ranks on a machine with {torch.cuda.device_count()} GPUs; each "
-                             "needs one of its own, so give torchrun a smaller --nproc-per-node")
+                             "needs its own, so give torchrun a smaller --nproc-per-node")
         torch.cuda.set_device(own)
     if not torch.distributed.is_initialized():
         store, *_ = next(torch.distributed.rendezvous("env://", rank(), world_size()))
@@ -73,7 +73,7 @@ def _start(store, rank: int, world_size: int) -> str:
     """A name for this start of the ranks, on which all of them agree.
 
     After a restart the store still holds what the ranks before have written, addresses above all, and which restart
-    this is, the machines count differently. So each rank says hello with a word of its own; the first one proposes a
+    this is, the machines count differently. So each rank says hello with its own word; the first one proposes a
     name for the words that it reads, until every rank has found its own word there.
     """
     deadline, word = time.monotonic() + PATIENCE.total_seconds(), secrets.token_hex(8)

@@ -2,7 +2,7 @@
 
 Only the process that waits for training writes here, from lines that it read as numbers: a training process may run a
 stranger's loss file and is given neither a tracker nor its keys. A tracker has a thread of its own, so that a network
-that does not answer holds nothing up. One that fails is said once and left out; every run goes on. Keys are the
+that does not answer holds nothing up. One that fails is said once and left out; every run continues. Keys are the
 tracker's own business: it finds them where its own login put them, and losslab neither reads nor writes any.
 """
 

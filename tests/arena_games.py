@@ -42,7 +42,7 @@ def honest(text):
 
 
 def together(names, texts):
-    """One file that does what many do, each in a module of its own; its loss is the mean of theirs."""
+    """One file that does what many do, each in its own module; its loss is the mean of theirs."""
     each = [f"MODULES.append({{'__name__': {name!r}}})\nexec(compile({text!r}, {name!r}, 'exec'), MODULES[-1])"
             for name, text in zip(names, texts, strict=True)]
     return "\n".join(["MODULES = []", *each, "def compute_loss(logits, targets):", "    return sum(module["

@@ -11,6 +11,8 @@ import shutil
 import subprocess
 import time
 
+import pytest
+
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 SECONDS = 30  # for one answer
 
@@ -57,10 +59,11 @@ class Browser:
     def go(self, path):
         """Open a file and wait until it is loaded."""
         self.ask("Page.navigate", url=path.as_uri())
-        deadline = time.monotonic() + SECONDS
-        while self.run("location.href + document.readyState") != f"{path.as_uri()}complete":
-            assert time.monotonic() < deadline, "the page does not load"
+        for _ in range(100 * SECONDS):
+            if self.run("location.href + document.readyState") == f"{path.as_uri()}complete":
+                return
             time.sleep(0.01)
+        pytest.fail(f"{path} is not loaded after {SECONDS} s")
 
     def key(self, key, code=None, number=0, text=None):
         """Press and let go of a key."""

@@ -80,7 +80,7 @@ def runs(tmp_path):
 
 @pytest.fixture
 def unpaged(monkeypatch):
-    """For tests of what stands beside a page: to draw one takes half a second, and the first of a process four."""
+    """For tests of what stands next to a page: to draw one takes half a second, and the first of a process four."""
     monkeypatch.setattr("losslab.report.page.html", lambda document: "<!doctype html>\n")
 
 

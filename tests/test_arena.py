@@ -1,49 +1,29 @@
-"""The arena without a jail: challenges, edits, ledgers, budgets, boards, and what no process of the host may do."""
+"""The arena without a jail: challenges, edits, ledgers, and what no process of the host may do."""
 
 import ast
 import hashlib
 import json
-import math
 import os
-from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from arena_places import made as made
+from arena_places import place as place
 
 import losslab
-from losslab import records, tables
-from losslab.arena import board as boards
+from losslab import records
 from losslab.arena import (
     calls,
     challenge,
     editing,
-    home,
-    ladder,
     ledger,
     memory,
-    pages,
-    scoring,
     tiers,
-    tuning,
     workspace,
 )
-from losslab.arena.refereeing import Entry
 
 ROOT = Path(losslab.__file__).parent
-
-
-@pytest.fixture(autouse=True)
-def place(tmp_path, monkeypatch):
-    monkeypatch.setenv("LOSSLAB_ARENA", str(tmp_path / "host"))
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
-@pytest.fixture
-def made(place):
-    return workspace.made(home.board(challenge.read("loss-laptop")), place / "mine")
 
 
 # --- a challenge -------------------------------------------------------------------------------
@@ -199,131 +179,6 @@ def test_a_ledger_whose_records_are_damaged_too_stops_everything(place):
     kept.path.write_text("{}")
     with pytest.raises(ValueError, match="and so are its records: what was spent is not known"):
         ledger.Ledger(place / "game")
-
-
-# --- the board ---------------------------------------------------------------------------------
-
-ASKED = challenge.read("loss-laptop")
-
-
-def row(name, values, *, lines=3, cost=0.01, status="finished", kind="submission"):
-    runs = {seed: {"status": "finished", "scores": {metric: {"value": value, "stderr": None, "n": 1, "unit": unit}
-                   for metric, value, unit in (("nll", value, "nats/token"), ("bits_per_byte", value, "bits/byte"))},
-                   "cost": {"loss_seconds": cost, "train_seconds": 1.0}, "weights": "w", "tier": "bwrap"}
-            for seed, value in enumerate(values, 1)}
-    made = boards.row(name, Entry(name), runs, kind=kind, text="x\n" * lines)
-    return made | {"status": status, "reason": "" if status == "finished" else "why"}
-
-
-def test_a_board_judges_by_holm_over_all_entries_and_ties_are_ties():
-    noise = np.array([0.00, 0.01, -0.01, 0.02, -0.02])
-    usual = 3.0 + noise
-    kept = [
-        row("cross_entropy", usual, kind="baseline", lines=1), row("worse", usual + 0.10 + noise[::-1] / 20, lines=1),
-        row("better", usual - 0.05 + noise[::-1] / 10),
-        row("as good, longer", usual - 0.0501 + noise[[1, 0, 3, 2, 4]] / 10, lines=9),
-        row("same", usual), row("gone", usual - 0.01 - noise[::-1] / 10, status="withdrawn"),
-        row("lost", [], status="disqualified"),
-    ]  # fmt: skip
-    found = boards.computed(kept, ASKED)
-    rows = {one["name"]: one for one in found["rows"]}
-    assert list(rows) == ["better", "as good, longer", "cross_entropy", "same", "worse"]
-    assert [one["rank"] for one in rows.values()] == [1, 1, 3, 3, 5] and found["withdrawn"] == ["gone"]
-    assert {name: one["verdict"] for name, one in rows.items()} == {
-        "better": "better", "as good, longer": "better", "cross_entropy": "baseline", "same": "identical",
-        "worse": "worse"}
-    assert found["ended"] == [{"name": "lost", "status": "disqualified", "reason": "why", "sha256": "",
-                               "submitted": kept[-1]["submitted"]}]
-    assert found["family"] == 6  # the withdrawn one and the lost one count
-    d = usual - 0.05 + noise[::-1] / 10 - usual  # Student's interval, by hand: t(0.975, 4) = 2.776
-    half = 2.7764 * d.std(ddof=1) / math.sqrt(5)
-    assert rows["better"]["difference"]["low"] == pytest.approx(d.mean() - half, abs=1e-5)
-    smallest = min(one["p_alone"] for one in rows.values())
-    assert min(one["p_value"] for one in rows.values()) == pytest.approx(6 * smallest)
-    fewer = boards.computed([one for one in kept if one["status"] == "finished"], ASKED)
-    assert fewer["family"] == 4
-
-
-def test_the_seeds_of_a_board_are_committed_to_and_shown_when_it_closes():
-    made = home.board(ASKED)
-    assert home.board(ASKED) == made  # the next one asks the same board
-    secret = made.secret
-    assert len(set(secret["visible"] + secret["hidden"])) == ASKED.visible_seeds + ASKED.hidden_seeds
-    assert home.committed(secret) == made.commitment == boards.document(made)["commitment"]
-    assert str(secret["hidden"][0]) not in json.dumps(boards.document(made))
-    assert (made.path / "secret.json").stat().st_mode & 0o077 == 0
-    made.close()
-    shown = boards.document(home.opened(made.path))
-    assert shown["closed"] and shown["secret"] == secret
-    assert home.board(ASKED, fresh=True).number == 2 and home.board(ASKED).commitment != made.commitment
-    (made.path / "secret.json").write_text(json.dumps(secret | {"hidden": [1, 2, 3, 4, 5]}))
-    with pytest.raises(ValueError, match="is not what the board loss-laptop was committed to"):
-        _ = home.opened(made.path).secret
-
-
-def test_rows_keep_their_names_apart_and_a_withdrawn_one_stays_counted():
-    made = home.board(ASKED)
-    boards.write_row(made, row("cross_entropy", [3.0, 3.1, 3.2], kind="baseline"))
-    boards.write_row(made, row("mine", [2.9, 3.0, 3.15]))
-    assert boards.free_name(made, "mine") == "mine-2" and boards.free_name(made, "other") == "other"
-    assert boards.free_name(made, "cross_entropy") == "cross_entropy-2" and boards.free_name(made, "MINE") == "MINE-2"
-    assert boards.withdraw(made, "mine") and not boards.withdraw(made, "mine") and not boards.withdraw(made, "none")
-    document = boards.document(made)
-    assert document["withdrawn"] == ["mine"] and document["family"] == 1
-    assert [one["name"] for one in document["rows"]][0] == "cross_entropy"
-    assert {one["status"] for one in document["rows"][1:]} == {"not run"}  # baselines that nobody has run
-    page, text = pages.html(document), pages.markdown(document)
-    assert document["commitment"] in page and document["commitment"] in text and "| 1 |" in text
-    assert isinstance(pages.table(document), tables.Table)
-
-
-def test_a_submission_is_shown_as_text_and_nothing_else():
-    made = home.board(ASKED)
-    boards.write_row(made, row("cross_entropy", [3.0, 3.1, 3.2], kind="baseline"))
-    boards.write_row(made, row("x", [2.9, 3.0, 3.15]) | {"source": "# <script>alert(1)</script>\x1b[2J\n"})
-    document = boards.document(made)
-    assert "<script>alert" not in pages.html(document) + pages.markdown(document)
-
-
-def test_the_published_score_is_half_for_the_best_baseline_nothing_for_the_worst_and_one_at_the_bound():
-    assert scoring.bounded_power(2.2701, 2.3377, 2.2701, 0.0) == pytest.approx(0.5)
-    assert [scoring.bounded_power(value, 2.3377, 2.2701, 0.0) for value in (2.3377, 9.0, 0.0)] == [0.0, 0.0, 1.0]
-    assert scoring.bounded_power(1.0, 2.0, 2.0, 0.0) is None
-    rows = [{"kind": kind, "metrics": {"nll": {"value": value}}} for kind, value in (
-        ("baseline", 2.3377), ("baseline", 2.2701), ("submission", 2.2701))]
-    scoring.add_scores(rows, SimpleNamespace(hidden=("nll",)))
-    assert [round(one["published_score"], 6) for one in rows] == [0.01, 0.5, 0.5]
-
-
-def test_cross_entropy_is_tuned_with_as_many_trials_as_a_submitter_has_tests():
-    asked = replace(challenge.read("loss-124m"), tier="plain")
-    drawn = tuning.trials(home.board(asked))
-    assert len(drawn) == asked.budget.tests and drawn[0] == {}
-    for given in drawn[1:]:
-        assert given.keys() == asked.overrides.keys()
-        asked.settings(given)  # within the ranges
-
-
-def test_a_ladder_tries_on_the_next_rung_what_survives_and_reports_how_the_rungs_agree(monkeypatch):
-    made, seen = home.board(challenge.read("loss-open")), []
-
-    def run(on, entry, seeds, split, *, workers=0, tell=None):
-        seen.append((on.challenge.budget.tokens, on.challenge.config.model.n_embd, entry.formula))
-        gain = {"cross_entropy": 0.0, "a": 0.1, "b": 0.05, "c": -0.1}[entry.formula]
-        return {seed: {"status": "finished", "scores": {"nll": {"value": 3.0 - gain + seed / 1e8}}} for seed in seeds}
-
-    monkeypatch.setattr(ladder.refereeing, "run", run)
-    assert ladder.climb(made, Entry("a"), 0.01) == [] and not seen  # it did not survive the first rung
-    reached = ladder.climb(made, Entry("a"), -0.01)
-    assert [one["rung"] for one in reached] == [2, 3] and reached[0]["difference"]["value"] == pytest.approx(-0.1)
-    assert {(tokens, width) for tokens, width, _ in seen} == {(1_000_000, 96), (10_000_000, 64)}
-    assert [one["rung"] for one in ladder.climb(made, Entry("c"), -0.01)] == [2]
-    rows = [{"name": name, "difference": {"value": first}, "rungs": [{"rung": 2, "difference": {"value": second}}]}
-            for name, first, second in (("a", -3, -1), ("b", -2, -2), ("c", -1, -0.5))]
-    (found,) = ladder.agreements(rows)
-    assert found["tau"] == pytest.approx(1 / 3) and ladder.told(found) == (
-        "rungs 1 and 2 order 3 entries with Kendall's tau 0.33")
-    assert ladder.agreements(rows[:2]) == []
 
 
 # --- walls that need no process ----------------------------------------------------------------

@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import pytest
+from arena_places import place as place
 
 from losslab.arena import game, home, refereeing
 from losslab.arena.challenge import read
@@ -18,13 +19,6 @@ LOSS = """import torch.nn.functional as F
 def compute_loss(logits, targets):
     return F.cross_entropy(logits.view(-1, logits.size(-1)), targets.view(-1), label_smoothing=0.01)
 """
-
-
-@pytest.fixture(autouse=True)
-def place(tmp_path, monkeypatch):
-    monkeypatch.setenv("LOSSLAB_ARENA", str(tmp_path / "host"))
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ def test_line_ends_of_windows_belong_to_the_text_but_not_to_the_mark(tmp_path):
 
 
 def test_a_mark_inside_a_line_is_text(tmp_path):
-    documents = [f"document {i} speaks of {END_OF_TEXT} and goes on" for i in range(50)]
+    documents = [f"document {i} speaks of {END_OF_TEXT} and continues" for i in range(50)]
     (tmp_path / "marks.txt").write_text("".join(f"{text}\n{END_OF_TEXT}\n" for text in documents))
     corpus = Corpus.open(DataConfig(corpus=str(tmp_path / "marks.txt"), tokenizer="gpt2"))
     assert corpus.tokenizer.eot not in np.concatenate([document.tokens for document in corpus.documents("train")])

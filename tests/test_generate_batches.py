@@ -70,7 +70,7 @@ def test_the_window_depends_on_the_length_alone():
     assert lengths == [*range(1, 11), *range(5, 11), *range(5, 11), *range(5, 11), 5, 6]
     model, prompt = random_model(), [3, 1, 4]
     whole = continuation(model, Numbers(), prompt, num_tokens=40, temperature=0)
-    for cut in (5, 9, 17, 32):  # a text goes on alike whether it was written here or given as a prompt
+    for cut in (5, 9, 17, 32):  # a text continues alike whether it was written here or given as a prompt
         given = [*prompt, *(ord(letter) - 0x100 for letter in whole[:cut])]
         assert continuation(model, Numbers(), given, num_tokens=40 - cut, temperature=0) == whole[cut:]
 

@@ -1,4 +1,4 @@
-"""Ladders: sizes and budgets, learning rates by rule, the folder, the table, and how losses and tasks go together."""
+"""Ladders: sizes and budgets, learning rates by rule, the folder and the table."""
 
 import csv
 import json
@@ -8,98 +8,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from commands import losslab, refuses
+from ladders import FILE, QUICK, SIZES, STUDY, WORTH
+from ladders import trained as trained
+from ladders import unfitted as unfitted
 from record_runs import refused
 
-from losslab import comparison, config, ladder, records
+from losslab import config, ladder
 from losslab.config import ModelConfig
 from losslab.ladder import rates, settings
-from losslab.ladder.together import correlation, forms, together
-from losslab.report import ladder as report
-from losslab.report import ladder_charts
-from losslab.scaling.counts import counts
-from losslab.study import Arm, Study, from_dict
-from losslab.study.verdict import told
-
-SIZES = [{"n_layer": 1, "n_head": 1, "n_embd": width, "num_positions": 32} for width in (8, 16, 32)]
-SMALL = {"train.batch_size": 1, "data.val_bytes": 3000, "data.tune_bytes": 3000, "data.max_bytes": 200_000}
-STUDY = Study((Arm("cross_entropy"), Arm("squentropy")), name="steps", preset="tiny", settings=SMALL, seeds=(0, 1, 2),
-              ladder={"sizes": SIZES, "tokens_per_param": [10, 40]})
-FILE = """
-preset = "tiny"
-seeds = 3
-[settings]
-train.batch_size = 1
-data.val_bytes = 3000
-data.tune_bytes = 3000
-data.max_bytes = 200_000
-[[arm]]
-loss = "cross_entropy"
-[[arm]]
-loss = "squentropy"
-[ladder]
-sizes = [{n_layer = 1, n_head = 1, n_embd = 8, num_positions = 32},
-         {n_layer = 1, n_head = 1, n_embd = 16, num_positions = 32},
-         {n_layer = 1, n_head = 1, n_embd = 32, num_positions = 32}]
-tokens_per_param = [10, 40]
-"""
-WORTH = 1.3  # compute of the baseline that squentropy is worth
-
-
-QUICK = "--json", "--resamples", "20"
-
-
-def law(n, d):
-    return 0.5 + 30 / n**0.45 + 60 / d**0.4
-
-
-def ran(study, folder, **options):
-    """In place of training: runs whose nll follows a law, squentropy as with more compute, and their comparison."""
-    for name, made in study.configs.items():
-        for seed in study.seeds:
-            known = counts(made.model, 257, made.num_tokens, made.seq_len)
-            more = math.sqrt(WORTH) if name == "squentropy" else 1.0
-            nll = law(known.num_params * more, made.num_tokens * more) + 0.002 * math.sin(seed + known.num_params)
-            values = config.to_dict(replace(made, seed=seed))
-            condition = config.digest({**values, "seed": 0})
-            at = folder / f"{condition}-seed{seed}"
-            if not records.is_run(at):
-                records.create(at, {"version": "0", "condition": condition, "config": values, "objective": made.loss,
-                                    "corpus": {"name": "tales", "digest": "c0ffee", "tokenizer": "bytes",
-                                               "vocab_size": 257, "splits": {}}, "losses": []}, {"device": "cpu"})
-                records.Log(at).write(step=1, tokens=made.num_tokens, seconds=1.0, **{"tune/nll": nll})
-                unit = {"stderr": 0.01, "n": 64}
-                records.write_result(at, {
-                    "status": "finished", "step": 1, "num_steps": 1, "tokens": made.num_tokens,
-                    "scores": {"nll": {"value": nll, "unit": "nats/token", **unit},
-                               "bits_per_byte": {"value": nll / math.log(2), "unit": "bits/byte", **unit}},
-                    "model": {"num_params": known.num_params}})
-    study.write(folder / "study.toml")
-    labels = {run.condition: run.loss for run in records.find([folder])}
-    found = comparison.compare(records.find([folder]), baseline=study.reference, labels=labels)
-    tuned = {name: {"tuned": {rates.RATE: 1e-2 * made.num_tokens**-0.1}, "tuning": {"edge": False}}
-             for name, made in study.configs.items()} if study.tune else {}
-    return replace(told(study, found), tuned=tuned)
-
-
-@pytest.fixture
-def trained(monkeypatch, tmp_path):
-    """Studies that are not trained but written down."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("losslab.study.conduct", ran)
-    monkeypatch.setattr("losslab.study.prepared", lambda study, *args, **options: (study, [], None))
-    (tmp_path / "steps.toml").write_text(FILE)
-    return tmp_path
-
-
-@pytest.fixture
-def unfitted(monkeypatch):
-    """Where neither the law nor the page matters."""
-    def fit(*arguments, **options):
-        raise ValueError("not fitted here")
-
-    monkeypatch.setattr("losslab.scaling.arms.fit", fit)
-    monkeypatch.setattr("losslab.report.ladder.write", lambda document, path: path)
-
+from losslab.study import Arm, from_dict
 
 # --- what is asked -------------------------------------------------------------------------------
 
@@ -264,7 +181,7 @@ def test_a_ladder_goes_on_and_refuses_other_settings(trained, unfitted, capsys):
     capsys.readouterr()
     assert losslab("ladder", "steps.toml", *QUICK) == 0  # a budget is added, and none is lost
     out, err = capsys.readouterr()
-    assert len(json.loads(out)["rungs"]) == 9 and "the ladder goes on with all of it" in err
+    assert len(json.loads(out)["rungs"]) == 9 and "the ladder continues with all of it" in err
     (trained / "runs/steps/ladder.toml").write_text("arm = 3")
     assert "the ladder as it was begun, cannot be read" in refuses(capsys, "ladder", "steps.toml")
 
@@ -282,65 +199,3 @@ def test_compare_does_not_run_a_ladder(tmp_path):
     from losslab.study import conducting
 
     assert "`losslab ladder" in refused(conducting.prepared, STUDY, tmp_path)
-
-
-# --- losses and tasks ----------------------------------------------------------------------------
-
-def test_spearman_with_its_interval():
-    found = correlation(range(20), [*range(18), 19, 18])
-    rho = 1 - 6 * 2 / (20 * 399)
-    half = 1.959964 * math.sqrt((1 + rho**2 / 2) / 17)
-    assert found["rho"] == pytest.approx(rho)
-    assert (found["low"], found["high"]) == pytest.approx((math.tanh(math.atanh(rho) - half),
-                                                           math.tanh(math.atanh(rho) + half)))
-    assert correlation([1, 2], [1, 2])["rho"] is None and correlation([1, 1, 1, 1], [1, 2, 3, 4])["rho"] is None
-
-
-def many(rng, seeds=6, noise=0.01):
-    """Scores that follow the bits as models grow, and are noise over seeds."""
-    for step, n in enumerate((1e4, 3e4, 1e5, 3e5, 1e6, 3e6)):
-        for arm in ("one", "two"):
-            for seed in range(seeds):
-                bits = 3 - 0.3 * step + 0.001 * rng.normal()
-                yield {"arm": arm, "rung": f"r{step}", "seed": seed, "num_params": n, "nll": bits * math.log(2),
-                       "bits_per_byte": bits, "blimp_accuracy": 0.5 + 0.4 / (1 + math.exp((bits - 2.2) / 0.3))
-                       + noise * rng.normal()}
-
-
-def test_bits_and_accuracy_over_sizes_and_over_seeds():
-    found = together(list(many(np.random.default_rng(0))), "blimp_accuracy")
-    assert found["sizes"]["one"]["rho"] > 0.9 and found["sizes"]["one"]["n"] == 6
-    assert found["seeds"]["n"] == 72 - 11 and found["seeds"]["low"] < 0 < found["seeds"]["high"]
-    assert found["pairs"] == 66 and found["num_disagreeing"] < 10
-    line, sigmoid, power = found["forms"]
-    assert sigmoid["rms"] == pytest.approx(0.01, abs=0.002) and sigmoid["constants"]["middle"] == pytest.approx(
-        2.2 * math.log(2), abs=0.15)
-    assert line["rms"] > sigmoid["rms"] and power["ahead"] is not None
-
-
-def test_a_pair_that_disagrees_is_named():
-    rows = list(many(np.random.default_rng(1), noise=1e-4))
-    for row in rows:
-        if row["rung"] == "r5":
-            row["blimp_accuracy"] -= 0.5
-    found = together(rows, "blimp_accuracy")
-    assert found["disagreeing"][0]["better_loss"][1] == "r5" and found["disagreeing"][0]["sure"]
-    assert forms(rows[:2], "blimp_accuracy")[1]["constants"] is None
-
-
-def test_tasks_become_columns_and_a_missing_one_is_said(trained, unfitted, capsys, monkeypatch):
-    def measured(name, run, wanted, **options):
-        if run.seed == 2:
-            raise ValueError("no such file")
-        value = 0.9 - 0.2 * run.scores["nll"]["value"]
-        return {"result": {"scores": {"accuracy": {"value": value}, "perplexity": {"value": 3.0}}}}
-
-    monkeypatch.setattr("losslab.evaluate.stored.run", measured)
-    assert losslab("ladder", "steps.toml", "--tasks", "blimp", *QUICK) == 0
-    found = json.loads(capsys.readouterr().out)
-    [one] = found["together"]
-    assert one["measure"] == "blimp_accuracy" and one["sizes"]["squentropy"]["rho"] == 1
-    assert sum("no such file" in sentence for sentence in found["warnings"]) == 3
-    assert ladder_charts.charts(found).keys() == ladder_charts.titles(found).keys() == {"line-0", "sigmoid-0"}
-    assert "bits per byte and blimp_accuracy" in report.text(found) and "sigmoid" not in report.lede(found)
-    assert "unknown task" in refuses(capsys, "ladder", "steps.toml", "--tasks", "blimb")

@@ -1,4 +1,4 @@
-"""Muon: its orthogonalization, its steps beside torch's own, and which parameters it trains."""
+"""Muon: its orthogonalization, its steps next to torch's own, and which parameters it trains."""
 
 from unittest import mock
 

@@ -108,7 +108,7 @@ def test_checkpoint_and_export_have_the_vocabulary(name, tmp_path, monkeypatch):
     ("unigram:400", lambda f: f["pre_tokenizer"]["pretokenizers"].pop(), "reads words in another way"),
     ("wordpiece:700", lambda f: f.update(decoder=None), "reads words in another way"),
     ("wordpiece:700", lambda f: f["model"].update(max_input_chars_per_word=5), "gives up on a long word"),
-    ("unigram:400", lambda f: f["model"].update(byte_fallback=True), "in bytes of its own"),
+    ("unigram:400", lambda f: f["model"].update(byte_fallback=True), "as bytes"),
     ("unigram:400", lambda f: f["model"]["vocab"].__setitem__(0, ["你", -1.0]), "not written in the letters of bytes"),
     ("unigram:400", lambda f: f["model"]["vocab"].__setitem__(-1, ["ab", -1.0]), "lacks some of the 256 bytes"),
     ("unigram:400", lambda f: f["model"]["vocab"].append(f["model"]["vocab"][0]), "a piece twice|not a readable"),

@@ -1,4 +1,4 @@
-"""`--size` and `--recipe` beside `--preset`, and how a run says which recipe it has."""
+"""`--size` and `--recipe` next to `--preset`, and how a run says which recipe it has."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Published figures beside those found here, their arithmetic, and what did not learn at all."""
+"""Published figures next to those found here, their arithmetic, and what did not learn at all."""
 
 import math
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""Schedules beside their closed forms, batches that grow, and what is longer than the run."""
+"""Schedules next to their closed forms, batches that grow, and what is longer than the run."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""A study in stages: what its file may say, what it does, and that a kill costs nothing that was done."""
+"""A study in stages: a kill costs nothing that was done; its page, its command."""
 
 import copy
 import json
@@ -9,173 +9,19 @@ from unittest import mock
 import judge_stub
 import pytest
 from commands import losslab, refuses
-from experiments import small_text
 from experiments import untimed as untimed
-from instruction_data import alpaca, corpus_of, write
+from instruction_data import alpaca, write
+from small_stages import SMALL, SMOKE, go, undrawn
+from small_stages import place as place
 
 from losslab import experiment, records, stages
 from losslab.corpus import Corpus
-from losslab.instruct import templates
-from losslab.judge import prompts, writing
-from losslab.stages import conducting, heldout, planning, reading, registry
-from losslab.stages.file import Generate
-
-EVALUATE = {"tune_tokens": 256, "num_samples": 0, "every": 10}
-TRAIN = {"batch_size": 4, "device": "cpu", "dtype": "float32", "checkpoint_every": 5, "log_every": 5}
-TABLES = {
-    "name": "small", "question": "Does it tell?", "notes": ["it is small"],
-    "published": {"source": "a run", "figures": [
-        {"label": "base", "measure": "perplexity", "value": 10.18, "unit": "per token"}]},
-    "stage": [
-        {"name": "base", "kind": "train", "size": "tiny", "recipe": "classic", "corpus": "text.txt",
-         "tokenizer": "bytes", "epochs": 1, "seed": 3,
-         "settings": {"model": {"n_layer": 1, "n_head": 2, "n_embd": 16, "num_positions": 384, "dropout": 0.1},
-                      "data": {"val_bytes": 2000, "tune_bytes": 2000}, "evaluate": EVALUATE,
-                      "train": TRAIN | {"seq_len": 64, "batch_size": 8}}},
-        {"name": "tune", "kind": "train", "start": "base", "corpus": "rows.json", "epochs": 3, "warmup_share": 0.1,
-         "settings": {"train": TRAIN | {"seq_len": 320, "batch_size": 2}, "evaluate": EVALUATE, "data": {
-             "template": "alpaca", "val_bytes": 3000, "tune_bytes": 2000}}},
-        {"name": "stories", "kind": "generate", "models": ["base", "tune"], "prompts": "base", "num_prompts": 2,
-         "prompt_words": 5, "completions": 2, "num_tokens": 12},
-        {"name": "answers", "kind": "generate", "models": ["tune"], "prompts": "tune", "num_prompts": 3,
-         "num_tokens": 12},
-        {"name": "grades", "kind": "judge", "texts": "stories", "protocol": "tinystories"},
-    ],
-    "scales": {"smoke": {"stage": {"base": {"settings": {"train.num_steps": 12}},
-                                   "tune": {"settings": {"train.num_steps": 11}}}},
-               "full": {}},
-}  # fmt: skip
-SMALL = reading.from_dict(TABLES)
-SMOKE = SMALL.at("smoke")
+from losslab.judge import writing
+from losslab.stages import conducting, planning
 
 
 class Killed(BaseException):
     """What ends a process at once, as far as files can tell."""
-
-
-@pytest.fixture
-def place(tmp_path, monkeypatch):
-    monkeypatch.chdir(small_text(tmp_path))
-    write(Path("rows.json"), alpaca())
-    return tmp_path
-
-
-def undrawn(monkeypatch):
-    """Where it is not the page that is tested, none is drawn."""
-    monkeypatch.setattr(conducting.page, "write", lambda document, path: path)
-
-
-def go(store, stub=None, **options):
-    asked = conducting.Asked(url=stub and stub.url, judge_model="m" if stub else None, command="typed")
-    return stages.conduct(SMOKE, SMALL, Path(store), asked, threads=1, **options)
-
-
-# --- the file ----------------------------------------------------------------------------------
-
-def test_the_story_model_is_as_published_and_each_scale_says_what_differs():
-    found = registry.load("story-gpt")
-    first, second = (planning.config_of(found, stage) for stage in found.training)
-    model = first.model
-    assert (model.n_layer, model.n_head, model.n_embd, model.num_positions, model.dropout) == (6, 8, 64, 1024, 0.1)
-    assert first.data.tokenizer == second.data.tokenizer == "gpt2" and second.model == model
-    assert round(model.num_params(50_257) / 1e6, 1) == 3.6 and model.tied and not model.switches
-    assert (first.seq_len, second.seq_len) == (128, 512)  # both within the positions
-    of = {name: (config.train.batch_size, config.train.grad_accum_steps, config.train.learning_rate,
-                 config.train.weight_decay, config.train.schedule, config.train.min_learning_rate)
-          for name, config in (("pretrain", first), ("tune", second))}
-    assert of == {"pretrain": (256, 8, 5e-4, 0.1, "cosine", 0), "tune": (32, 8, 2e-5, 0.0, "cosine", 0)}
-    assert (first.train.warmup_steps, found.training[1].warmup_share) == (100, 0.03)
-    assert [stage.epochs for stage in found.training] == [1, 3] and second.seed == 42
-    assert (second.data.template, second.data.packing, second.data.mask_prompts) == ("alpaca", "padded", False)
-    assert [figure["value"] for figure in found.published["figures"]] == [10.18, 394.8]
-    assert planning.differences(found.at("full"), found) == []
-    laptop = {(row["stage"], row["setting"]): (row["published"], row["here"])
-              for row in planning.differences(found.at("laptop"), found)}
-    assert laptop["pretrain", "train.batch_size"] == ("256", "16") and laptop["pretrain", "epochs"] == ("1", "4")
-    assert laptop["pretrain", "warmup_share"] == ("–", "0.03") and laptop["tune", "data.packing"] == (
-        "padded", "packed")
-    same = ("model.", "train.learning_rate", "train.seq_len", "data.template", "train.weight_decay", "evaluate.every")
-    assert not [key for _, key in laptop if key.startswith(same)]
-
-
-def changed(path, value):
-    """The tables with one value in the place of another; None takes it away."""
-    tables = copy.deepcopy(TABLES)
-    inner = tables
-    for key in path[:-1]:
-        inner = inner[key]
-    if value is None:
-        del inner[path[-1]]
-    else:
-        inner[path[-1]] = value
-    return tables
-
-
-@pytest.mark.parametrize(("path", "value", "sentence"), [
-    (("stage", 1, "start"), "bas", "start of the stage tune must name a stage before it that trains, got 'bas'; did "
-                                   "you mean base?; those are base"),
-    (("stage", 0, "kind"), "trian", "kind of stage 1 in a.toml must be train, generate, judge, got 'trian'"),
-    (("stage", 1, "size"), "tiny", "the stage tune starts from base, which has its own size; leave size out"),
-    (("stage", 0, "size"), None, "the stage base begins with new weights and needs a size, or a start"),
-    (("stage", 0, "epochs"), None, "the stage base needs one horizon: epochs, or train.num_tokens or train.num_steps"),
-    (("stage", 1, "settings", "train", "warmup_steps"), 5,
-     "the stage tune has warmup_share and train.warmup_steps; give one of them"),
-    (("stage", 2, "models"), ["grades"], "models of the stage stories must name a stage before it that trains"),
-    (("stage", 4, "texts"), "base", "texts of the stage grades must name a stage before it that generates, got 'base'"),
-    (("stage", 4, "protocol"), "pairwise", "protocol of the stage grades must be tinystories or instruction"),
-    (("stage", 3, "name"), "stories", "two stages are named 'stories'"),
-    (("stage", 2, "tempreature"), 1.0, "unknown key 'tempreature' in stage 3 in a.toml; did you mean temperature?"),
-    (("stage", 2, "num_prompts"), -1, "num_prompts in stage 3 in a.toml must be a whole number from 0 on, got -1"),
-    (("stage", 0, "name"), "../base", "stage 1 in a.toml needs a name that a folder may have"),
-    (("scales", "smoke", "stage", "bsae"), {}, "names 'bsae', which is no stage; did you mean base?"),
-    (("scales", "huge"), {}, "unknown key 'scales.huge' in a.toml"),
-    (("stage",), [], "names 'base', which is no stage"),
-])
-def test_what_cannot_be_in_a_file_is_a_sentence(path, value, sentence):
-    with pytest.raises(ValueError) as refused:
-        reading.from_dict(changed(path, value), "a.toml")
-    assert sentence in str(refused.value) and "\n" not in str(refused.value)
-
-
-def test_a_setting_that_cannot_be_names_its_stage():
-    study = reading.from_dict(changed(("stage", 0, "settings", "train", "batch_size"), "many"), "a.toml")
-    with pytest.raises(ValueError, match=r"batch_size .*the stage base"):
-        planning.config_of(study, study.training[0])
-
-
-def test_of_two_ways_to_say_how_long_a_stage_is_the_scale_holds(place):
-    assert [stage.epochs for stage in SMOKE.training] == [0, 0]
-    planned = planning.plan(SMALL, place)
-    rows = [each.corpus.batches("train", seed=0, batch_size=1, seq_len=each.config.seq_len,
-                                data=each.config.data).num_rows for each in planned]
-    assert planning.steps(planned) == {"base": rows[0] // 8, "tune": 3 * rows[1] // 2}
-    assert planned[1].config.train.warmup_steps == round(0.1 * (3 * rows[1] // 2))
-    assert planning.steps(planning.plan(SMOKE, place)) == {"base": 12, "tune": 11}
-
-
-# --- prompts -----------------------------------------------------------------------------------
-
-def test_prompts_are_of_held_out_documents_and_read_back_as_they_were(tmp_path):
-    corpus = corpus_of(tmp_path / "rows.json", alpaca(), val_bytes=6000, tune_bytes=2000)
-    stage = Generate("answers", ("tune",), "tune", num_prompts=6)
-    rows = heldout.write(tmp_path / "answers.jsonl", stage, corpus, longest=1000)
-    assert [row["has_input"] for row in rows] == [True, False] * 3
-    found, notes = prompts.read(tmp_path / "answers.jsonl")
-    assert not notes
-    known = {(row["instruction"], row["input"]): row["output"].strip() for row in alpaca()}
-    held_out = [corpus.tokenizer.decode(document.tokens) for document in corpus.documents("val")]
-    for row, prompt in zip(rows, found, strict=True):
-        asked = {"role": "user", "content": row["instruction"], "input": row["input"]}
-        assert prompt.text == templates.render("alpaca", [asked])
-        assert row["held_out"].strip() == known[row["instruction"], row["input"]]
-        assert any(text.startswith(prompt.text) for text in held_out)
-    small_text(tmp_path)
-    plain = Corpus.open(planning.config_of(SMALL, SMALL.training[0]).data.__class__(
-        corpus=str(tmp_path / "text.txt"), val_bytes=2000, tune_bytes=2000))
-    rows = heldout.write(tmp_path / "s.jsonl", SMALL.stages[2], plain, longest=9)
-    assert [len(row["prompt"].split()) for row in rows] == [5, 5] and rows[0]["held_out"].startswith((" ", "\n"))
-    with pytest.raises(ValueError, match="has no document from which the stage stories could take a prompt"):
-        heldout.write(tmp_path / "s.jsonl", Generate("stories", ("a",), "a", prompt_words=900), plain, longest=9)
 
 
 # --- kills -------------------------------------------------------------------------------------
@@ -210,7 +56,7 @@ def compared(found):
         for key in ("spend", "report", "prompts", "estimate"):
             one.pop(key, None)
     for curve in found["curves"]:
-        curve.pop("train")  # a run that goes on also logs its first update
+        curve.pop("train")  # a run that continues also logs its first update
     for key in ("report", "environment"):
         found.pop(key)
     return json.loads(json.dumps(found).replace("killed/", "whole/"))
@@ -305,11 +151,11 @@ def test_the_contract_of_the_command(place, shipped, capsys, untimed, monkeypatc
         assert told in text and told in page
     undrawn(monkeypatch)
     assert losslab(*arguments, "--against", "runs/small-smoke/base", "--json") == 0
-    beside = json.loads(capsys.readouterr().out)
-    assert beside["perplexities"][:6] == found["perplexities"]
-    assert [(row["model"], row["of"]) for row in beside["perplexities"][6:]] == [
+    more = json.loads(capsys.readouterr().out)
+    assert more["perplexities"][:6] == found["perplexities"]
+    assert [(row["model"], row["of"]) for row in more["perplexities"][6:]] == [
         ("base", "all tokens"), ("base", "answers"), ("base", "all tokens")]
-    for one, other in zip(beside["perplexities"][6:], found["perplexities"][:3], strict=True):
+    for one, other in zip(more["perplexities"][6:], found["perplexities"][:3], strict=True):
         assert one["nll"]["value"] == pytest.approx(other["nll"]["value"], rel=1e-6)
     assert losslab(*arguments, "--dry-run") == 0  # all of it is done
     assert "finished" in capsys.readouterr().out

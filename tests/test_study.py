@@ -151,7 +151,7 @@ def test_numerics_are_chosen_once_for_all_arms_and_every_check_is_told():
 def test_how_long_a_loss_file_is_being_tried_is_told(monkeypatch):
     Path("mine.py").write_text("def mine(prediction):\n    return 1.5 * prediction.nll\n")
     told, clock = [], itertools.count(0, 0.75)
-    # three readings of a clock that goes on by 0.75 s each, whatever the trial takes
+    # three readings of a clock that continues by 0.75 s each, whatever the trial takes
     monkeypatch.setattr(trial, "time", SimpleNamespace(monotonic=lambda: min(next(clock), 3.0), sleep=time.sleep))
     running.plan(arms("mine.py"), [0, 1], "runs", progress=lambda *report: told.append(report))
     assert [report for report in told if "trying" in report[0]] == [

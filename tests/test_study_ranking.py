@@ -67,7 +67,7 @@ def test_the_best_the_baseline_and_the_worst_are_asked_again_under_other_setting
     capsys.readouterr()
     assert "of the 4 arms" in refuses(capsys, "compare", folder, "--best", "5")
     assert "--best goes with the folder of one study" in refuses(capsys, "compare", "mse", "brier", "--best", "1")
-    assert "study.toml` goes on with it" in refuses(capsys, "compare", folder)
+    assert "study.toml` continues with it" in refuses(capsys, "compare", folder)
     assert "study.toml" not in refuses(capsys, "compare", "mse + " * 800 + "what")
     assert "has no verdict.json" in refuses(capsys, "compare", "nowhere", "--best", "1")
     (tmp_path / "runs" / "first" / "verdict.json").write_text('{"arms": [3]}')

@@ -197,7 +197,7 @@ def visible_difference(board: Board, runs: dict[int, dict], usual: dict[int, dic
 
 
 def _cost(runs: dict, usual: dict) -> dict:
-    """Of a micro-batch, from hidden states to their gradients through the jail; beside it that of cross-entropy."""
+    """Of a micro-batch, from hidden states to their gradients through the jail; next to it that of cross-entropy."""
     own, plain = (_median([one["cost"]["loss_seconds"] for one in every.values() if "loss_seconds" in one["cost"]])
                   for every in (runs, usual))
     return {"milliseconds": 1e3 * own, "time_ratio": own / plain if plain else 1.0,

@@ -133,7 +133,7 @@ def submit(workspace: Workspace, number: int | None = None, tell: Tell = lambda 
     return {**found, "left": workspace.left()}
 
 
-def withdraw(workspace: Workspace) -> dict:
+def withdraw(workspace: Workspace, *, tell: Tell = lambda text: None) -> dict:
     """Take the rows of this workspace off the board; the board still counts them."""
     names = [one["name"] for one in workspace.ledger.entries if one["verb"] == "submit"]
     gone = [name for name in names if boards.withdraw(workspace.board, name)]

@@ -1,6 +1,6 @@
 """A jail, from the side of the host: started, given micro-batches, watched, ended.
 
-Whatever goes on inside, the host reads a fixed number of bytes from memory that it laid out itself, waits no longer
+Whatever happens inside, the host reads a fixed number of bytes from memory that it laid out itself, waits no longer
 than it said, and ends the process and all that it started.
 """
 

@@ -158,7 +158,7 @@ class Referee:
             self.ahead.close()
 
     def _kept_too(self, logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-        """A call beside those of the training, repeated like them: it must be answered as if it were one."""
+        """A call next to those of the training, repeated like them: it must be answered as if it were one."""
         found = self.jail(logits, targets)
         self._keep(self.calls - 1, logits, targets, digest(*found))
         return found

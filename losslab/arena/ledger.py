@@ -1,7 +1,7 @@
 """What a submitter has done, entry by entry: the budget is counted here, and never in the workspace.
 
 Each entry is written twice, as a line of `ledger.jsonl` and as a file in `records/`, and holds a digest of all before
-it. Damage to one is mended from the other; where both are damaged, nothing goes on.
+it. Damage to one is mended from the other; where both are damaged, everything stops.
 """
 
 import hashlib

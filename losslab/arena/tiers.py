@@ -14,7 +14,7 @@ ABOUT = {
     "plain": "limits on memory, files and time, and a clean environment; it can read what you can read",
     "landlock": "sees only Python and one scratch folder; no network, no processes, no signals (Landlock and seccomp)",
     "sandlock": "the same, with the file rules of the sandlock package",
-    "bwrap": "the same, in namespaces of its own (bubblewrap)",
+    "bwrap": "the same, in its own namespaces (bubblewrap)",
 }
 WALLED = frozenset({"reads", "lists", "writes", "network", "processes", "signals"})
 PROMISED = {"plain": frozenset(), "landlock": WALLED, "sandlock": WALLED, "bwrap": WALLED}  # what must not work

@@ -6,6 +6,7 @@ from typing import Annotated
 
 from cyclopts import App, Parameter
 
+from losslab.cli import arena_words as words
 from losslab.cli.application import app
 from losslab.cli.flags import WHOLE, Json, Whole
 from losslab.cli.speech import DIVERGED, OK, RUNS_FAILED, USER_ERROR, show, tell
@@ -36,8 +37,8 @@ def new(challenge: str, folder: Path, *, name: str = "", json: Json = False):
     from losslab.arena.challenge import read
 
     made = workspace.made(home.board(read(challenge), fresh=True), folder, name)
-    show(_about(made), f"{folder} has the statement, the rules (program.md) and the loss (loss.py); `losslab arena "
-         f"check {folder}` tries it", json)
+    show(words.about(made), f"{folder} has the statement, the rules (program.md) and the loss (loss.py); `losslab "
+         f"arena check {folder}` tries it", json)
 
 
 @arena_app.command(name="show", sort_key=2)
@@ -53,9 +54,9 @@ def show_workspace(folder: Path, *, json: Json = False):
 
     with workspace.opened(folder, tell) as found:
         text, statement = found.read(), pages.statement(found.board)
-        document = _about(found) | {"statement": statement, "text": text,
+        document = words.about(found) | {"statement": statement, "text": text,
                                     "protected": sorted(editing.protected(text))}
-        told = f"{statement}\n{editing.numbered(text)}\n\nleft: {_left(document['left'])}"
+        told = f"{statement}\n{editing.numbered(text)}\n\nleft: {words.left(document['left'])}"
         show(document, printable_lines(told), json)
 
 
@@ -163,9 +164,9 @@ def log(folder: Path, *, json: Json = False):
 
     with workspace.opened(folder, tell) as found:
         entries = workspace.transcript(found)
-        rows = [f"{one['n']:3d}  {one['time']}  {one['verb']:9s} {_what(one)}" for one in entries]
+        rows = [f"{one['n']:3d}  {one['time']}  {one['verb']:9s} {words.what(one)}" for one in entries]
         show({"challenge": found.challenge.name, "digest": found.challenge.digest, "entries": entries,
-              "left": found.left()}, printable_lines("\n".join(rows) + f"\n\nleft: {_left(found.left())}"), json)
+              "left": found.left()}, printable_lines("\n".join(rows) + f"\n\nleft: {words.left(found.left())}"), json)
 
 
 @arena_app.command(sort_key=9)
@@ -253,9 +254,8 @@ def _verb(folder: Path, json: bool, name: str, *arguments) -> int:
     from losslab.arena import game, workspace
 
     with _refusing(json), workspace.opened(folder, tell) as found:
-        said = getattr(game, name)(found, *arguments) if name == "withdraw" else getattr(game, name)(
-            found, *arguments, tell=tell)
-        show(said, printable_lines(_told(said)), json)
+        said = getattr(game, name)(found, *arguments, tell=tell)
+        show(said, printable_lines(words.told(said)), json)
         return CODES.get(said["status"], OK)
 
 
@@ -271,34 +271,3 @@ class _refusing:
     def __exit__(self, kind, error, trace) -> None:
         if self.json and isinstance(error, ValueError | OSError):
             show({"status": "refused", "reason": str(error)}, "", True)
-
-
-def _about(found) -> dict:
-    return {"challenge": found.challenge.name, "digest": found.challenge.digest, "folder": str(found.place),
-            "name": found.name, "file": str(found.place / "loss.py"), "left": found.left(),
-            "budget": vars(found.challenge.budget), "commitment": found.board.commitment}
-
-
-def _left(left: dict) -> str:
-    return ", ".join(f"{count} {what}" for what, count in left.items())
-
-
-def _what(entry: dict) -> str:
-    parts = [str(entry[key]) for key in ("how", "steps", "test", "name", "status", "reason") if entry.get(key) not in (
-        None, "")]
-    return " ".join(parts)
-
-
-def _told(said: dict) -> str:
-    lines = [said["status"] + (f": {said['reason']}" if said["reason"] else "")]
-    lines += [f"  {name}: {what}" for name, what in said.get("checks", {}).items()]
-    for name in ("speed", "anatomy"):
-        lines += [f"  {key.replace('_', ' ')}: {value:.4g}" for key, value in said.get(name, {}).items()]
-    if difference := said.get("difference"):
-        from losslab.report import words
-
-        lines.append(f"  difference from cross_entropy: {words.difference(difference)} {difference['unit']}, "
-                     f"{difference['n']} seeds")
-    if "tier" in said:
-        lines.append(f"  jail: {said['tier']}")
-    return "\n".join(lines + ([f"  left: {_left(said['left'])}"] if "left" in said else []))

@@ -120,7 +120,7 @@ def _walk(training, num_steps: int, json: bool) -> None:
 def _goes_on(number: int, of: int) -> bool:
     """Wait at the end of a chapter; whether the reader wants the next."""
     try:
-        return input(f"-- {number} of {of}: Enter goes on, q ends -- ").strip().lower() not in ("q", "quit")
+        return input(f"-- {number} of {of}: Enter continues, q ends -- ").strip().lower() not in ("q", "quit")
     except EOFError:
         return False
     finally:

@@ -23,7 +23,7 @@ class Stages:
     """What writes and who judges."""
 
     against: Annotated[list[str] | None, Parameter(
-        negative="", help="A model beside those of the study: a folder, or a name on the hub such as gpt2.")] = None
+        negative="", help="A model next to those of the study: a folder, or a name on the hub such as gpt2.")] = None
     prompts: Annotated[Path | None, Parameter(
         help="A file of beginnings of stories; unless given, beginnings of held-out stories are taken.")] = None
     url: Annotated[str | None, Parameter(
@@ -65,7 +65,7 @@ def reproduce(study: str, scale: str, corpus: str | None, data: str | None, aske
     found = stages.conduct(wanted, published, store, rules, threads=threads, tell=tell, progress=Ticker(),
                            on_line=run_lines())
     if found["status"] != "finished":
-        show(found, f"{store / found['stage']}: {found['status']}; the same command goes on from there", json)
+        show(found, f"{store / found['stage']}: {found['status']}; the same command continues from there", json)
         return outcome({found["stage"]: [found["status"]]})
     show(found, f"{staged.text(found)}\n\nreport: {found['report']}", json)
     return OK

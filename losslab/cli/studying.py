@@ -141,7 +141,7 @@ def _folders(words: Sequence[str], asked: Asked) -> list[str]:
         return list(words)
     for word in words:
         if os.path.isfile(os.path.join(word, "study.toml")):  # no error for a formula as long as no path is
-            raise ValueError(f"{word} is the folder of a study; `losslab compare {word}/study.toml` goes on with it, "
+            raise ValueError(f"{word} is the folder of a study; `losslab compare {word}/study.toml` continues with it, "
                              f"and `losslab compare {word} --best 3 --recipe classic` runs its best arms again")
     return []
 

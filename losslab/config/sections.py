@@ -96,7 +96,7 @@ class EvaluateConfig:
     """Size of the fixed part of `tune` on which learning curves are computed, in tokens."""
     split: str = "val"
     """Split that a run is scored on at its end: `val`; `tune` for a trial of tuning, which must not see `val`."""
-    before_and_after: bool = outside(True, "scores beside the verdict's")
+    before_and_after: bool = outside(True, "scores next to the verdict's")
     """Whether a run that starts from weights also scores these, and both on the text that these were trained on."""
     stride: int = 0
     """Tokens between evaluation windows; 0 means disjoint windows of `train.seq_len`."""

@@ -78,7 +78,7 @@ class Training:
             f"{signals.tokens_per_parameter(experiment.num_tokens, self.model.num_params)}"
         )
         if parallel.world_size() > 1 and not self.objective.scored_alone:
-            tell(f"{self.objective} looks at several tokens at once: where they are of several sequences, the number "
+            tell(f"{self.objective} reads several tokens at once: where they are of several sequences, the number "
                  "of ranks changes it as train.micro_batch_size does")
         self.log = records.Log(folder, step=self.step) if self.is_main else None
         self.tune = first_tokens(self.corpus.documents("tune"), tokenizer, config.evaluate.tune_tokens)

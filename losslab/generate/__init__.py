@@ -42,5 +42,5 @@ def continuation(
 
 
 def prompt_ids(tokenizer, prompt: str) -> list[int]:
-    """The tokens that a model reads before it goes on with `prompt`: an end mark, as before each document, and it."""
+    """The tokens that a model reads before it continues with `prompt`: an end mark, as before each document, and it."""
     return [tokenizer.eot, *(int(token) for token in tokenizer.encode(prompt))] if prompt else [tokenizer.eot]

@@ -5,7 +5,7 @@ def window_start(length: int, limit: int) -> int:
     """The first token that is read of a text of `length` tokens, by a model with `limit` positions.
 
     All of a text that fits is read. Of a longer one the newest half of the context is, and it fills up again: the
-    beginning stays until the context is full. It depends on the length alone, so that a text goes on in the same way
+    beginning stays until the context is full. It depends on the length alone, so that a text continues in the same way
     whether it was written here or given as a prompt, with a cache or without.
 
     Example:

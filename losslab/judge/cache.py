@@ -1,4 +1,4 @@
-"""Answers that were paid for, each in a file of its own: a run that is killed pays for none of them again."""
+"""Answers that were paid for, each in its own file: a run that is killed pays for none of them again."""
 
 import hashlib
 import json

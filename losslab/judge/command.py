@@ -244,7 +244,7 @@ def _too_long(loaded: Sequence[models.Loaded], found: Sequence) -> list[str]:
         limit = each.model.config.num_positions
         if count := sum(len(each.tokenizer.encode(prompt.text)) + 1 > limit for prompt in found):
             notes.append(f"{count} of {len(found)} prompts are longer than the context of {each.name} ({limit:,} "
-                         "tokens), which goes on from their ends")
+                         "tokens), which continues from their ends")
     return notes
 
 
@@ -255,7 +255,7 @@ def _samplings(asked: Asked) -> list[Sampling]:
 
 
 def _place(asked: Asked, judge: dict | None) -> Path:
-    """Beside the run, by protocol and judge: another judge's grades are not written over."""
+    """Next to the run, by protocol and judge: another judge's grades are not written over."""
     slug = re.sub(r"[^\w.-]+", "-", Path(judge["model"]).name)[:60].strip("-.") if judge else ""
     name = f"judgement-{asked.protocol}-{slug or 'judge'}.html" if judge else "judgement-texts.html"
     return asked.models[0] / name if records.is_run(asked.models[0]) else Path(name)

@@ -224,7 +224,7 @@ class Endpoint:
         if response.status == 429 and "insufficient_quota" in (self._error(response).get("code"),
                                                                self._error(response).get("type")):
             raise Refused(f"the endpoint {self.to.name} says that the quota of the key in {self.key.variable or 'use'} "
-                          "is used up; what was answered is kept, and the same command goes on from there")
+                          "is used up; what was answered is kept, and the same command continues from there")
 
     def _adapt(self, response: wire.Response) -> bool:
         """Whether the endpoint names an optional field that it does not take, which is then left out."""
@@ -269,7 +269,7 @@ class Endpoint:
         asked = wire.seconds_of(retry_after, self.now())
         if asked is not None and asked > PATIENCE_SECONDS:
             raise Refused(f"the endpoint {self.to.name} asks to wait {asked:,.0f} s, longer than losslab waits; what "
-                          "was answered is kept, and the same command goes on from there")
+                          "was answered is kept, and the same command continues from there")
         if turn == self.retries and asked is None:
             return  # nothing is sent after it
         grown = min(MOST_WAIT_SECONDS, FIRST_WAIT_SECONDS * 2**turn) * (0.5 + 0.5 * self.jitter())

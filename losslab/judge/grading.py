@@ -120,7 +120,7 @@ def run(
         in_a_row = in_a_row + 1 if outcome.failure.startswith(NO_ANSWER) else 0
         if in_a_row == MOST_IN_A_ROW:
             raise Refused(f"the judge gave no answer {MOST_IN_A_ROW} times in a row ({outcome.failure}); what was "
-                          "answered is kept, and the same command goes on from there")
+                          "answered is kept, and the same command continues from there")
         if done == FIRST and all(one is None or one.grades is None for one in found):
             progress(f"none of the first {FIRST} gradings could be read ({outcome.failure}); Ctrl-C stops, and what "
                      "was paid for is kept", 0, 0)

@@ -1,4 +1,4 @@
-"""What can be said of texts without a judge, each beside the same number of real texts of the same lengths.
+"""What can be said of texts without a judge, each next to the same number of real texts of the same lengths.
 
 A number alone says little: stories for children repeat themselves, and a model that copies the training text looks
 excellent. Words are runs of letters, digits and apostrophes in lower case; other signs are no words, save where

@@ -122,7 +122,7 @@ BETTER = Scale("better", "Better", "which of the two is the better one: A for th
 TINYSTORIES = Protocol(
     "tinystories", ("beginning", "completion"),
     "A student was given the beginning of a story and had to complete it. The beginning often breaks off in the middle "
-    "of a sentence, and the completion goes on right there.",
+    "of a sentence, and the completion continues right there.",
     "Assess in a few sentences what the student wrote, the completion alone. Is it grammatical? Does it fit the "
     "beginning? Does it end well the sentence in which the beginning breaks off? Does what happens make sense, and is "
     "it the student's own idea?",

@@ -1,4 +1,4 @@
-"""A ladder: the arms of a study at several sizes and budgets of tokens, each rung a study of its own."""
+"""A ladder: the arms of a study at several sizes and budgets of tokens, each rung a study by itself."""
 
 from losslab.ladder.conduct import climb, estimated
 from losslab.ladder.folder import NAME

@@ -88,7 +88,7 @@ def _written(told: dict, folder: Path, page: str | Path | None, shown: Callable[
 
 
 def _checked(study: Study, folder: Path, *, trusted, tell: Tell, progress: Progress) -> tuple[Study, list[Rung]]:
-    """The ladder as it goes on, and its rungs, each of whose arms could begin."""
+    """The ladder as it continues, and its rungs, each of whose arms could begin."""
     of(study)
     study = folders.continued(folder, study)
     todo = rungs(study, progress=progress)

@@ -20,7 +20,7 @@ def document(
     resamples: int = fit.RESAMPLES, source: str = "the ladder", command: str | None = None,
     progress: Progress = silent,
 ) -> dict:
-    """The document of a fit of the ladder's runs (see `scaling.documents`), and beside it what a ladder has more.
+    """The document of a fit of the ladder's runs (see `scaling.documents`), and next to it what a ladder has more.
 
     Returns:
         the fit's keys, with `multipliers` where there are several arms; `name`, `question`, `params` (what N counts),

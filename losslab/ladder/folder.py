@@ -4,14 +4,13 @@
 be added, and everything else that decides a number stays from the first update on.
 """
 
-import os
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
 from losslab.config.numbers import shown
 from losslab.ladder.settings import Ladder, Size, from_dict
-from losslab.study import Study, read
+from losslab.study import Study
 from losslab.study import folder as studies
 from losslab.study.growing import difference, growth, joined
 
@@ -23,7 +22,7 @@ SAME = ("params", "rate", "base", "tuned_sizes")
 
 
 def continued(folder: str | Path, study: Study) -> Study:
-    """The ladder as it goes on in the folder: with all that was begun there, and all that is asked.
+    """The ladder as it continues in the folder: with all that was begun there, and all that is asked.
 
     Raises:
         ValueError: naming the setting in which the ladder differs from the one that was begun; for a damaged file.
@@ -60,7 +59,7 @@ def begin(folder: str | Path, study: Study) -> str:
     more.append(", ".join(f"{name} at {ratio:g} tokens per parameter" for name, ratio in kept if
                           (name, ratio) not in asked))
     told = " and ".join(filter(None, more))
-    return f"{path} has {told} besides what is asked: the ladder goes on with all of it" if told else ""
+    return f"{path} has {told} besides what is asked: the ladder continues with all of it" if told else ""
 
 
 def of_rung(folder: str | Path, name: str) -> Path:
@@ -73,15 +72,8 @@ def _is_used(folder: Path) -> bool:
 
 
 def _begun(path: Path) -> Study | None:
-    if not os.path.lexists(path):
-        return None
-    try:
-        found = read(path)
-        from_dict(found.ladder, NAME)
-        return found
-    except (ValueError, OSError) as error:
-        raise ValueError(f"{path}, the ladder as it was begun, cannot be read ({error}); put back a copy of it, or "
-                         "begin anew under another name or --store") from None
+    return studies.as_begun(path, what="ladder", anew="another name",
+                            check=lambda found: from_dict(found.ladder, NAME))
 
 
 def _changed(begun: Mapping, now: Mapping) -> str:

@@ -14,7 +14,7 @@ SHARES = 1.0, 1 / 4, 1 / 16
 
 
 def validation(rung: Rung, found: Comparison) -> list[dict]:
-    """How sure the nll of one run is on the whole validation set and on parts of it, beside what seeds do.
+    """How sure the nll of one run is on the whole validation set and on parts of it, next to what seeds do.
 
     The standard error of a part of as many documents, drawn at random, is that of the whole set times the root of how
     often it holds the part. Arms that are measured on the same documents share most of that error, and seeds do so

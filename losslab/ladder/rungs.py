@@ -1,4 +1,4 @@
-"""The rungs of a ladder: each a study at one size and one number of tokens, with a folder of its own."""
+"""The rungs of a ladder: each a study at one size and one number of tokens, with its own folder."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace

@@ -54,7 +54,7 @@ class Size:
     tokens_per_param: tuple[float, ...] = ()
     """Its own budgets; nothing: those of the ladder."""
     settings: tuple[tuple[str, object], ...] = ()
-    """Dotted settings of its own, such as its batch, and their values."""
+    """Its own dotted settings, such as its batch, and their values."""
 
 
 @dataclass(frozen=True)

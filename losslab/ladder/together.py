@@ -120,7 +120,7 @@ def _error(one: Sequence[Mapping], other: Sequence[Mapping], name: str) -> float
 # --- what a score is a function of ---------------------------------------------------------------
 
 def forms(rows: Sequence[Mapping], measure: str) -> list[dict]:
-    """A score as a straight line in log N, as a sigmoid of the nll, and as a power law in N, beside each other.
+    """A score as a straight line in log N, as a sigmoid of the nll, and as a power law in N, next to each other.
 
     Returns:
         for each form `form`, `formula`, `constants`, `curve` and `rms`, the root mean square of the residuals; and

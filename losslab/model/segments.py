@@ -33,7 +33,7 @@ def positions(segments: Tensor) -> Tensor:
 
 
 def apart(hidden: Tensor, targets: Tensor, segments: Tensor) -> tuple[Tensor, Tensor]:
-    """Each document in a row of its own, for losses that look at the other tokens of a row.
+    """Each document in its own row, for losses that look at the other tokens of a row.
 
     Args:
         hidden: `[batch, seq, n_embd]`.

@@ -10,7 +10,7 @@ from losslab.tables import Column, Table, left, name
 CAPTION = ("± is one standard error and n counts prompts: completions of one prompt resemble each other, so that "
            "errors are clustered by prompt")
 CONTROL_CAPTION = "the same judge on held-out texts, as they are and spoiled; ± is one standard error over these texts"
-MEASURES_CAPTION = ("each beside the same measure of pieces of held-out texts, as long as the completions; ± is one "
+MEASURES_CAPTION = ("each next to the same measure of pieces of held-out texts, as long as the completions; ± is one "
                     "standard error over prompts")
 
 

@@ -120,7 +120,7 @@ def _forms(one: dict, document: dict) -> Table:
              "too few sizes") for form in one["forms"]]
     if "residuals" in document:
         away = document["residuals"]["root_mean_square"]
-        rows.append((f"beside it, the law of the nll: {document['formula']}", f"{words.number(away, 3)} nats/token",
+        rows.append((f"next to it, the law of the nll: {document['formula']}", f"{words.number(away, 3)} nats/token",
                      "–", "see above"))
     return Table((left("form"), Column("residual", "root mean square"), Column("largest size, forecast by the others"),
                   left("constants")), rows)

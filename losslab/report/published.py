@@ -1,4 +1,4 @@
-"""What others found, beside what was found here, and what of it cannot all be true."""
+"""What others found, next to what was found here, and what of it cannot all be true."""
 
 import math
 

@@ -39,7 +39,7 @@ def fit(runs: Runs, baseline: str | None = None, *, budgets: Sequence[float] | N
     laws, reason = exchange(arms[baseline], found, progress=progress)
     at = None if budgets is None else sorted(budgets)
     multipliers = compare(runs, baseline, at=at, laws=laws, reason=reason)
-    notes = [f"{name} has no law of its own: {why}" for name, why in whys.items()]
+    notes = [f"{name} has no law: {why}" for name, why in whys.items()]
     notes += [sentence for one in multipliers for sentence in one.warnings]
     head = every.get(baseline) or {
         "form": "law", "formula": documents.FORMS["law"], "source": runs.source, "num_points": len(arms[baseline]),

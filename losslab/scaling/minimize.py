@@ -16,7 +16,7 @@ MOST_STEPS = 1000
 QUIET_STEPS = 4  # in a row without a noticeable gain end a problem
 ROUNDING = 1e-15
 GAIN = 1e-13  # relative; below it a gain is rounding
-LEAST = 1e-12  # of a gain: a fit without any noise goes on to 0 for ever
+LEAST = 1e-12  # of a gain: a fit without any noise falls towards 0 without end
 
 Objective = Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
 

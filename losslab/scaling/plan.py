@@ -49,7 +49,7 @@ class Plan:
     Args:
         flops: C = 6 N D.
         num_params, num_tokens: N and D.
-        nll: what the law expects, in nats per token of its own text and tokenizer.
+        nll: what the law expects, in nats per token of its text and tokenizer.
         constants: the law.
         extrapolated: empty within its runs, `outside` up to a decade beyond, `far` further out.
         seconds: on the devices; None without one.

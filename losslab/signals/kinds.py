@@ -149,7 +149,7 @@ def _is_number(value: object, may_be_infinite: bool) -> bool:
 
 
 def tokens_per_parameter(tokens: float, num_params: int) -> str:
-    """How long a training is for its size, beside what is best for a fixed amount of compute.
+    """How long a training is for its size, next to what is best for a fixed amount of compute.
 
     Example:
         >>> tokens_per_parameter(1_000_000, 250_000)

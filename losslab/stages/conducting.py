@@ -1,6 +1,6 @@
-"""Conduct a study in stages: each stage that is not done is done, or goes on from where it was; then the page.
+"""Conduct a study in stages: each stage that is not done is done, or continues from where it was; then the page.
 
-A run goes on from its newest checkpoint, texts from the last prompt that was written, and a judge from the last answer
+A run continues from its newest checkpoint, texts from the last prompt that was written, a judge from the last answer
 that was paid for. So the same command, after a kill at any point, does only what is missing.
 """
 
@@ -31,7 +31,7 @@ class Asked:
     """What the command line asks for besides the study and its store."""
 
     against: tuple[str, ...] = ()
-    """Models beside those of the study: folders, or names on the hub."""
+    """Models next to those of the study: folders, or names on the hub."""
     prompts: Path | None = None
     """Beginnings of stories in place of those of held-out stories."""
     url: str | None = None
@@ -71,7 +71,7 @@ def conduct(
             status = done.do(stage)
             if status != planning.DONE:
                 return document.unfinished(study, done.rows, stage, status)
-        found = document.made(study, published, done.planned, done.texts, done.judged, done.beside(), done.rows,
+        found = document.made(study, published, done.planned, done.texts, done.judged, done.compared(), done.rows,
                               command=asked.command)
         place = page.write(found, asked.page or store / "report.html")
         return found | {"report": str(place)}
@@ -164,7 +164,7 @@ class _Stages:
     def _models(self, stage: Generate) -> list[Path]:
         return [*(self.planned[name].folder for name in stage.models), *self.others]
 
-    def beside(self) -> list[dict]:
+    def compared(self) -> list[dict]:
         """Scores of the other models on the validation text of each stage that trains, in its windows."""
         found = []
         for path in self.others:

@@ -13,7 +13,7 @@ MOST_SHOWN = 6  # prompts of a stage on the page; its file has all
 
 def made(
     study: Staged, published: Staged, planned: Mapping[str, Planned], texts: Mapping[str, list[dict]],
-    judged: Mapping[str, dict], beside: Sequence[dict], rows: Sequence[dict], *, command: str,
+    judged: Mapping[str, dict], compared: Sequence[dict], rows: Sequence[dict], *, command: str,
 ) -> dict:
     """The document of a study whose stages are done.
 
@@ -25,7 +25,7 @@ def made(
     of_runs = {name: records.read(each.folder) for name, each in planned.items()}
     return {
         "format": FORMAT, "name": study.name, "question": study.question, "scale": study.scale, "status": "finished",
-        "stages": list(rows), "perplexities": [*_perplexities(planned, of_runs), *_beside(beside)],
+        "stages": list(rows), "perplexities": [*_perplexities(planned, of_runs), *_of_compared(compared)],
         "curves": [_curve(name, planned[name], record) for name, record in of_runs.items()],
         "corpora": [_corpus(name, each) for name, each in planned.items()],
         "texts": [{"stage": stage.name, "temperature": stage.temperature, "completions": stage.completions,
@@ -89,8 +89,8 @@ def _scored(model: str, text: str, window: int, scores: Mapping[str, dict], inst
     return rows
 
 
-def _beside(beside: Sequence[dict]) -> list[dict]:
-    return [row for one in beside for row in _scored(
+def _of_compared(compared: Sequence[dict]) -> list[dict]:
+    return [row for one in compared for row in _scored(
         one["model"], one["corpus"], one["window"], one["scores"], "nll_all_tokens" in one["scores"],
         one["tokenizer"])]
 

@@ -74,7 +74,7 @@ class Generate:
 
     name: str
     models: tuple[str, ...] = ()
-    """Training stages; a model beside them writes, too."""
+    """Training stages; a model next to them writes, too."""
     prompts: str = ""
     """The training stage whose validation text gives the prompts: beginnings of documents, or instructions."""
     num_prompts: int = 20
@@ -126,11 +126,7 @@ class Staged:
             seen[stage.name] = stage
         if not any(isinstance(stage, Train) for stage in self.stages):
             raise ValueError('a study in stages needs one that trains; give it kind = "train"')
-        for scale in self.scales:
-            try:
-                self.at(scale)
-            except ValueError as error:
-                raise ValueError(f"at the scale {scale}, {error}") from None
+        checks.every_scale(self)
 
     @property
     def training(self) -> tuple[Train, ...]:
@@ -142,15 +138,12 @@ class Staged:
         Raises:
             ValueError: for a scale that it does not have.
         """
-        if scale not in self.scales:
-            raise ValueError(f"the study {self.name} has no scale {shown(scale)}{nearest(scale, self.scales)}; its "
-                             f"scales are {', '.join(self.scales) or 'none'}")
-        over = self.scales[scale]
-        if unknown := next((name for name in over if name not in [stage.name for stage in self.stages]), None):
-            raise ValueError(f"there is no stage {shown(unknown)}"
-                             f"{nearest(unknown, [stage.name for stage in self.stages])}")
+        over, name = checks.at_scale(self, scale)
+        known = [stage.name for stage in self.stages]
+        if unknown := next((one for one in over if one not in known), None):
+            raise ValueError(f"there is no stage {shown(unknown)}{nearest(unknown, known)}")
         stages = tuple(_laid(stage, over.get(stage.name, {})) for stage in self.stages)
-        return replace(self, stages=stages, name=f"{self.name}-{scale}" if self.name else "", scale=scale, scales={})
+        return replace(self, stages=stages, name=name, scale=scale, scales={})
 
     def with_texts(self, corpus: str | None, data: str | None) -> "Staged":
         """With another text for the stages that begin with new weights, and for those that go on from a stage."""

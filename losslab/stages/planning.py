@@ -112,7 +112,7 @@ def estimate(study: Staged, store: Path, *, threads: int, others: int = 0, calls
     """What the stages would take, from a few timed updates of each that trains.
 
     Args:
-        others: models beside those of the study, which write, too.
+        others: models next to those of the study, which write, too.
         calls: whether an endpoint is asked for grades, twice for each text.
 
     Returns:

@@ -167,6 +167,27 @@ def nested(settings: Mapping[str, object], source: str) -> dict:
     return found
 
 
+def every_scale(study) -> None:
+    """That a study can be had at each of its scales, which `at` gives."""
+    for scale in study.scales:
+        try:
+            study.at(scale)
+        except ValueError as error:
+            raise ValueError(f"at the scale {scale}, {error}") from None
+
+
+def at_scale(study, scale: str) -> tuple[dict, str]:
+    """What a scale lays over a study, and the name that it has there.
+
+    Raises:
+        ValueError: for a scale that it does not have.
+    """
+    if scale not in study.scales:
+        raise ValueError(f"the study {study.name} has no scale {shown(scale)}{nearest(scale, study.scales)}; its "
+                         f"scales are {', '.join(study.scales) or 'none'}")
+    return dict(study.scales[scale]), f"{study.name}-{scale}" if study.name else ""
+
+
 def laid(settings: Mapping[str, object], over: Mapping[str, object]) -> dict[str, object]:
     """Dotted settings with others laid over them; of two ways to say how long a run is, the later one holds."""
     horizon = ("train.num_tokens", "train.num_steps")

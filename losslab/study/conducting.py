@@ -75,7 +75,7 @@ def prepared(
         trusted, tell, progress: as for `conduct`.
 
     Returns:
-        the study as it goes on in the folder; how each arm will be searched, nothing where it is not tuned; and its
+        the study as it continues in the folder; how each arm will be searched, nothing where it is not tuned; and its
         runs, at the settings that the arms have before tuning.
 
     Raises:
@@ -83,7 +83,7 @@ def prepared(
             space that cannot be searched, or a ladder of several studies.
     """
     if study.ladder:
-        raise ValueError("this study has a [ladder] of sizes and budgets, each a study of its own; `losslab ladder "
+        raise ValueError("this study has a [ladder] of sizes and budgets, each a study by itself; `losslab ladder "
                          "study.toml` runs it")
     if study.name:
         study = continued(folder, study)

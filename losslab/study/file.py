@@ -115,11 +115,7 @@ class Study:
             declared(self.race)
             if self.final:
                 raise ValueError("final declares one look and race several; give one of them")
-        for scale in self.scales:
-            try:
-                self.at(scale)
-            except ValueError as error:
-                raise ValueError(f"at the scale {scale}, {error}") from None
+        checks.every_scale(self)
 
     @cached_property
     def configs(self) -> dict[str, ExperimentConfig]:
@@ -145,7 +141,7 @@ class Study:
         return found
 
     def _base(self, recipe: str) -> ExperimentConfig:
-        """What all arms share; an arm may have a recipe of its own."""
+        """What all arms share; an arm may have its own recipe."""
         named = {"preset": self.preset, "size": self.size, "recipe": self.recipe, "data": self.data}
         base = configuration.chosen(**configuration.laid_over(named, recipe=recipe))
         given = {"data": {key: getattr(self, key) for key in ("corpus", "tokenizer") if getattr(self, key)}}
@@ -170,15 +166,12 @@ class Study:
         Raises:
             ValueError: for a scale that it does not have.
         """
-        if scale not in self.scales:
-            raise ValueError(f"the study {self.name} has no scale {shown(scale)}{nearest(scale, self.scales)}; its "
-                             f"scales are {', '.join(self.scales) or 'none'}")
-        over = dict(self.scales[scale])
+        over, name = checks.at_scale(self, scale)
         over["settings"] = checks.laid(self.settings, over.get("settings", {}))
         over |= {key: {**getattr(self, key), **over.get(key, {})} for key in ("tune", "ladder")}
         if over.keys() & {"preset", "size", "recipe", "data"}:  # one way of saying it takes the place of the other
             over = dict.fromkeys(("size", "recipe", "data") if "preset" in over else ("preset",), "") | over
-        return replace(self, **over, name=f"{self.name}-{scale}" if self.name else "", scales={})
+        return replace(self, **over, name=name, scales={})
 
     def to_dict(self) -> dict:
         """The tables of a TOML file; what is as it would be anyway is left out."""

@@ -5,6 +5,7 @@ trials may be added. Everything else that decides a verdict stays, from the firs
 """
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 from losslab import records
@@ -18,14 +19,14 @@ TRIALS = "trials"
 
 
 def continued(folder: str | Path, study: Study) -> Study:
-    """The study as it goes on in the folder: with all that was begun there, and all that is asked.
+    """The study as it continues in the folder: with all that was begun there, and all that is asked.
 
     Where nothing was trained and no look was made, it is the study that is asked, whatever was begun.
 
     Raises:
         ValueError: naming the field in which the study differs from the one that was begun; for a damaged file.
     """
-    begun = _begun(folder)
+    begun = as_begun(Path(folder) / NAME)
     if begun is None or begun == study or not is_used(folder):
         return study
     if not (changed := difference(begun, study)):
@@ -46,7 +47,7 @@ def begin(folder: str | Path, study: Study) -> str:
     Raises:
         ValueError: as `continued`; for a place that cannot be written.
     """
-    begun, whole = _begun(folder), continued(folder, study)
+    begun, whole = as_begun(Path(folder) / NAME), continued(folder, study)
     path = Path(folder) / NAME
     if begun != whole:
         whole.write(path)
@@ -56,10 +57,10 @@ def begin(folder: str | Path, study: Study) -> str:
     added, kept = growth(begun, whole), growth(study, whole)
     again = f"`losslab compare {path}{at}`"
     if not kept:
-        return (f"{path} now has {added} too: what is done is kept, only what is missing is run, and {again} goes on "
+        return (f"{path} now has {added} too: what is done is kept, only what is missing is run, and {again} continues "
                 "with all of it") if added else ""
     more = f", and now {added} too" if added else ""
-    return f"{path} has {kept} besides what is asked{more}: the study goes on with all of it, as {again} says"
+    return f"{path} has {kept} besides what is asked{more}: the study continues with all of it, as {again} says"
 
 
 def is_used(folder: str | Path) -> bool:
@@ -80,13 +81,20 @@ def _is_trained(run: Path) -> bool:
         return True
 
 
-def _begun(folder: str | Path) -> Study | None:
-    """The study that the folder holds; None where it holds none."""
-    path = Path(folder) / NAME
+def as_begun(
+    path: Path, *, what: str = "study", anew: str = "another --name", check: Callable[[Study], object] = lambda _: None,
+) -> Study | None:
+    """The study that a file in a folder holds, checked; None where there is none.
+
+    Raises:
+        ValueError: for a damaged file, saying `what` it should hold and how another one is begun.
+    """
     if not os.path.lexists(path):
         return None
     try:
-        return read(path)
+        found = read(path)
+        check(found)
+        return found
     except (ValueError, OSError) as error:
-        raise ValueError(f"{path}, the study as it was begun, cannot be read ({error}); put back a copy of it, or "
-                         "begin anew under another --name or --store") from None
+        raise ValueError(f"{path}, the {what} as it was begun, cannot be read ({error}); put back a copy of it, or "
+                         f"begin anew under {anew} or --store") from None

@@ -1,4 +1,4 @@
-"""How a study that was begun goes on: with all that it has, and with what is asked besides.
+"""How a study that was begun continues: with all that it has, and with what is asked besides.
 
 Seeds, arms and trials may be added or left out of what is asked; everything else that decides a verdict stays.
 """

@@ -1,7 +1,7 @@
 """The verdict of a study: how it is told, the page and the file that hold it, and the same again from what is kept.
 
 What a page needs besides runs is which condition is which arm, what tuning found for it and what its updates cost. A
-study with a folder of its own keeps that in `arms.json`, from before the first run on.
+study with its own folder keeps that in `arms.json`, from before the first run on.
 """
 
 from collections.abc import Callable, Mapping, Sequence

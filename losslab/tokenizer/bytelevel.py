@@ -156,7 +156,7 @@ def _raw_pieces(parts: dict) -> dict[int, bytes]:
         else "it gives up on a long word" if kind == "WordPiece" and model["max_input_chars_per_word"] < LONGEST_WORD
         else f"it marks the inside of a word by another sign than {INSIDE}"
         if kind == "WordPiece" and model["continuing_subword_prefix"] != INSIDE
-        else "it writes unknown text in bytes of its own" if model.get("byte_fallback")
+        else "it writes unknown text as bytes" if model.get("byte_fallback")
         else next((f"{untrusted.shown(mark)} is a piece and a mark" for mark in marks if mark in ids
                    or not marks[mark]["special"]), "")
     )

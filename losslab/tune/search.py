@@ -22,7 +22,7 @@ def method(tuning: Tuning, own: Mapping[str, Choice]) -> str:
     """
     space = {**tuning.space, **own}
     if not space:
-        raise ValueError("there is nothing to tune: the space is empty, and the arm has none of its own; name settings "
+        raise ValueError("there is nothing to tune: the space is empty, and the arm has none either; name settings "
                          "in [tune.space], such as learning_rate = {}, or parameters of the loss in the arm's space")
     lists = [name for name, each in space.items() if isinstance(each, tuple)]
     whole = len(space) > 1 and any(isinstance(each, Range) and each.whole for each in space.values())

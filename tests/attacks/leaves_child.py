@@ -1,4 +1,4 @@
-"""Leaves a process behind, in a session of its own."""
+"""Leaves a process behind, in its own session."""
 # ends: same
 
 import torch.nn.functional as F

@@ -1,0 +1,32 @@
+"""What a workspace and the answers of its verbs are in words."""
+
+
+def about(found) -> dict:
+    return {"challenge": found.challenge.name, "digest": found.challenge.digest, "folder": str(found.place),
+            "name": found.name, "file": str(found.place / "loss.py"), "left": found.left(),
+            "budget": vars(found.challenge.budget), "commitment": found.board.commitment}
+
+
+def left(found: dict) -> str:
+    return ", ".join(f"{count} {what}" for what, count in found.items())
+
+
+def what(entry: dict) -> str:
+    parts = [str(entry[key]) for key in ("how", "steps", "test", "name", "status", "reason") if entry.get(key) not in (
+        None, "")]
+    return " ".join(parts)
+
+
+def told(said: dict) -> str:
+    lines = [said["status"] + (f": {said['reason']}" if said["reason"] else "")]
+    lines += [f"  {name}: {found}" for name, found in said.get("checks", {}).items()]
+    for name in ("speed", "anatomy"):
+        lines += [f"  {key.replace('_', ' ')}: {value:.4g}" for key, value in said.get(name, {}).items()]
+    if difference := said.get("difference"):
+        from losslab.report import words
+
+        lines.append(f"  difference from cross_entropy: {words.difference(difference)} {difference['unit']}, "
+                     f"{difference['n']} seeds")
+    if "tier" in said:
+        lines.append(f"  jail: {said['tier']}")
+    return "\n".join(lines + ([f"  left: {left(said['left'])}"] if "left" in said else []))
