@@ -74,12 +74,16 @@ def tried(workspace: Workspace, entry: Entry, tell: Tell, *, timed: bool = True)
 def test(workspace: Workspace, tell: Tell = lambda text: None) -> dict:
     """Train from scratch on the visible seeds and measure; spends a test once the file has passed its checks.
 
+    A test of the same file that was broken off is gone on with, and spends nothing.
+
     Raises:
         ValueError: for a spent budget, or a file that cannot be read; nothing is spent then.
     """
-    workspace.need("tests")
-    workspace.need("actions")
+    begun = may_test(workspace)
     sha256 = workspace.take_up()
+    if begun is not None and begun["file"] == sha256:
+        return _finish_test(workspace, begun, tell)
+    workspace.need("tests")
     workspace.need("actions")
     entry = entry_of(workspace, workspace.text(sha256))
     try:
@@ -87,37 +91,42 @@ def test(workspace: Workspace, tell: Tell = lambda text: None) -> dict:
     except Ended as error:
         return {"status": error.status, "reason": error.reason, "left": workspace.left()}
     number = workspace.ledger.spent("tests") + 1
-    workspace.ledger.add("test", test=number, file=sha256)  # spent from here on, whatever happens
+    begun = workspace.ledger.add("test", test=number, file=sha256)  # spent from here on, whatever happens
+    return _finish_test(workspace, begun, tell)
+
+
+def may_test(workspace: Workspace) -> dict | None:
+    """A test that was broken off, which costs nothing more; without one, an error where the budget is spent."""
+    begun = workspace.broken_off("test")
+    if begun is None:
+        workspace.need("tests")
+        workspace.need("actions")
+    return begun
+
+
+def _finish_test(workspace: Workspace, begun: dict, tell: Tell) -> dict:
+    entry = entry_of(workspace, workspace.text(begun["file"]))
     found = _run(workspace.board, entry, "visible", tell)
-    workspace.ledger.add("tested", test=number, **found)
-    return {"test": number, **found, "left": workspace.left()}
+    workspace.ledger.add("tested", test=begun["test"], **found)
+    return {"test": begun["test"], **found, "left": workspace.left()}
 
 
 def submit(workspace: Workspace, number: int | None = None, tell: Tell = lambda text: None) -> dict:
     """Freeze an earlier test, train it on the hidden seeds, and write its row.
 
+    A submission that was broken off is gone on with, and spends nothing.
+
     Raises:
         ValueError: for a test that is not there or did not finish, a spent budget, or a closed board.
     """
-    if workspace.board.closed:
-        raise ValueError(f"this board of {workspace.challenge.name} is closed; `losslab arena new` makes a workspace "
-                         "for the next one")
-    workspace.need("submissions")
-    done = [one for one in workspace.ledger.entries if one["verb"] == "tested"]
-    number = number if number is not None else max((one["test"] for one in done if one["status"] == "finished"),
-                                                   default=0)
-    chosen = next((one for one in done if one["test"] == number), None)
-    if chosen is None:
-        raise ValueError(f"there is no test {number} to submit; `losslab arena test {workspace.place}` makes one"
-                         if number else f"no test finished that could be submitted; `losslab arena test "
-                                        f"{workspace.place}` makes one")
-    if chosen["status"] != "finished":
-        raise ValueError(f"test {number} ended {chosen['status']} ({chosen['reason']}) and cannot be submitted; submit "
-                         "one that finished")
-    sha256 = next(one["file"] for one in workspace.ledger.entries if one["verb"] == "test" and one["test"] == number)
+    chosen, begun = may_submit(workspace, number)
+    if begun is None:
+        sha256 = next(one["file"] for one in workspace.ledger.entries
+                      if one["verb"] == "test" and one["test"] == chosen["test"])
+        name = boards.free_name(workspace.board, workspace.name)
+        begun = workspace.ledger.add("submit", test=chosen["test"], file=sha256, name=name)
+    number, sha256, name = begun["test"], begun["file"], begun["name"]
     text = workspace.text(sha256)
-    name = boards.free_name(workspace.board, workspace.name)
-    workspace.ledger.add("submit", test=number, file=sha256, name=name)
     entry = entry_of(workspace, text)
     runs = refereeing.run(workspace.board, entry, workspace.board.secret["hidden"], "val", tell=tell)
     reference(workspace.board, "hidden", tell)
@@ -131,6 +140,32 @@ def submit(workspace: Workspace, number: int | None = None, tell: Tell = lambda 
         found |= {key: row[key] for key in ("difference", "p_value", "rank", "metrics", "tier", "verdict")}
     workspace.ledger.add("submitted", **found)
     return {**found, "left": workspace.left()}
+
+
+def may_submit(workspace: Workspace, number: int | None) -> tuple[dict, dict | None]:
+    """The test that is to be submitted, and a submission of it that was broken off; an error where none may be."""
+    if workspace.board.closed:
+        raise ValueError(f"this board of {workspace.challenge.name} is closed; `losslab arena new` makes a workspace "
+                         "for the next one")
+    begun = workspace.broken_off("submit")
+    if begun is None:
+        workspace.need("submissions")
+    done = {one["test"]: one for one in workspace.ledger.entries if one["verb"] == "tested"}
+    if begun is not None:
+        if number not in (None, begun["test"]):
+            raise ValueError(f"the submission of test {begun['test']} was broken off; `losslab arena submit "
+                             f"{workspace.place} --test {begun['test']}` goes on with it, and comes first")
+        number = begun["test"]
+    if number is None:
+        number = max((test for test, one in done.items() if one["status"] == "finished"), default=0)
+    if number not in done:
+        raise ValueError(f"there is no test {number} to submit; `losslab arena test {workspace.place}` makes one"
+                         if number else f"no test finished that could be submitted; `losslab arena test "
+                                        f"{workspace.place}` makes one")
+    if done[number]["status"] != "finished":
+        raise ValueError(f"test {number} ended {done[number]['status']} ({done[number]['reason']}) and cannot be "
+                         "submitted; submit one that finished")
+    return done[number], begun
 
 
 def withdraw(workspace: Workspace, *, tell: Tell = lambda text: None) -> dict:

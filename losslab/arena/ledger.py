@@ -22,14 +22,16 @@ class Ledger:
     Args:
         folder: of the host, not of the workspace.
         tell: takes a sentence where damage was found and mended.
+        mends: False for a reader without the lock, who writes nothing: what looks like damage may be an entry that
+            another process is just writing.
 
     Raises:
         ValueError: where entries are lost.
     """
 
-    def __init__(self, folder: Path, tell: Callable[[str], None] = lambda text: None):
+    def __init__(self, folder: Path, tell: Callable[[str], None] = lambda text: None, *, mends: bool = True):
         self.folder, self.path, self.records = folder, folder / "ledger.jsonl", folder / "records"
-        self.entries = self._read(tell)
+        self.entries = self._read(tell, mends)
 
     def add(self, verb: str, **details) -> dict:
         """Write down one entry; it is on disk when this returns."""
@@ -49,7 +51,7 @@ class Ledger:
     def _record(self, number: int) -> Path:
         return self.records / f"{number:06d}.json"
 
-    def _read(self, tell: Callable[[str], None]) -> list[dict]:
+    def _read(self, tell: Callable[[str], None], mends: bool) -> list[dict]:
         try:
             lines = files.read_bytes(self.path).splitlines()
         except (FileNotFoundError, ValueError) as error:
@@ -65,7 +67,7 @@ class Ledger:
             count = len(names)
             saved = _whole([_bytes(self.records / name) for name in names])
         if not why and len(entries) >= count:
-            for entry in entries[len(saved):]:  # a record that is gone or damaged
+            for entry in entries[len(saved):] if mends else ():  # a record that is gone or damaged
                 self.records.mkdir(exist_ok=True)
                 files.write_whole(self._record(entry["n"]), _line(entry))
             return entries
@@ -74,6 +76,8 @@ class Ledger:
         if len(saved) < count or len(saved) < len(entries):
             raise ValueError(f"{self.path} is damaged ({why or 'its end is gone'}), and so are its records: what was "
                              "spent is not known; put back a copy of that folder, or make a new workspace")
+        if not mends:
+            return saved
         files.set_aside(self.path)
         files.write_whole(self.path, b"".join(map(_line, saved)))
         tell(f"{self.path} was damaged ({why or 'its end is gone'}); it was rebuilt from its {len(saved)} records")

@@ -17,10 +17,11 @@ from losslab.records import files
 
 FILE, POINTER = "loss.py", "arena.json"
 GAME = re.compile(r"[0-9a-f]{16}")
+ENDS = {"test": "tested", "submit": "submitted"}  # verb -> the entry that says how it ended
 
 
 class Workspace:
-    """A folder of a submitter, opened by `opened` or `made`, which hold its ledger alone.
+    """A folder of a submitter, opened by `opened` or `made`, which hold its ledger alone, or looked at by `seen`.
 
     Args:
         place: the folder.
@@ -83,6 +84,15 @@ class Workspace:
             whole = getattr(self.challenge.budget, what)
             raise ValueError(f"the budget of {whole} {what} is spent; `losslab arena log {self.place}` shows on what"
                              + ("" if what == "submissions" else ", and a test that finished can be submitted"))
+
+    def at_work(self) -> bool:
+        """Whether a command is at work in it."""
+        return records.is_locked(self.ledger.folder)
+
+    def broken_off(self, verb: str) -> dict | None:
+        """The last entry of `test` or `submit` if nothing came of it: it is paid for, and is gone on with for free."""
+        last = next((one for one in reversed(self.ledger.entries) if one["verb"] in (verb, ENDS[verb])), None)
+        return last if last is not None and last["verb"] == verb else None
 
     # --- what changes it -----------------------------------------------------------------------
 
@@ -173,6 +183,24 @@ def opened(place: str | Path, tell: Callable[[str], None] = lambda text: None) -
         ValueError: for a folder that is none; `records.StoreBusy` where another process is at work in it.
     """
     place = Path(place)
+    folder, game = _known(place)
+    with records.lock(game, f"the workspace {place}, in"):
+        yield _read(place, folder, Ledger(game, tell))
+
+
+def seen(place: str | Path) -> Workspace:
+    """The workspace in `place` to look at, also while another process is at work in it; nothing may be changed.
+
+    Raises:
+        ValueError: for a folder that is none.
+    """
+    place = Path(place)
+    folder, game = _known(place)
+    return _read(place, folder, Ledger(game, mends=False))
+
+
+def _known(place: Path) -> tuple[Path, Path]:
+    """The folders of the host that belong to a workspace: that of its board, and in it that of its ledger."""
     try:
         pointer = untrusted.read_object(place / POINTER, 10_000)
     except (FileNotFoundError, NotADirectoryError):
@@ -182,12 +210,13 @@ def opened(place: str | Path, tell: Callable[[str], None] = lambda text: None) -
     if folder is None or not (isinstance(game, str) and GAME.fullmatch(game) and (folder / "games" / game).is_dir()):
         raise ValueError(f"{place / POINTER} names no workspace that this host knows; `losslab arena new` makes one, "
                          "and LOSSLAB_ARENA says where the host keeps them")
-    with records.lock(folder / "games" / game, f"the workspace {place}, in"):
-        ledger = Ledger(folder / "games" / game, tell)
-        if not ledger.entries:
-            raise ValueError(f"the ledger {ledger.path} is empty; put back a copy of that folder, or make a new "
-                             "workspace")
-        yield Workspace(place, home.opened(folder), ledger.entries[0]["name"], ledger)
+    return folder, folder / "games" / game
+
+
+def _read(place: Path, folder: Path, ledger: Ledger) -> Workspace:
+    if not ledger.entries:
+        raise ValueError(f"the ledger {ledger.path} is empty; put back a copy of that folder, or make a new workspace")
+    return Workspace(place, home.opened(folder), ledger.entries[0]["name"], ledger)
 
 
 def transcript(workspace: Workspace) -> list[dict]:

@@ -33,12 +33,11 @@ def new(challenge: str, folder: Path, *, name: str = "", json: Json = False):
     name
         What the submission is called on the board; the name of the folder unless given.
     """
-    from losslab.arena import home, workspace
+    from losslab.arena import verbs
     from losslab.arena.challenge import read
 
-    made = workspace.made(home.board(read(challenge), fresh=True), folder, name)
-    show(words.about(made), f"{folder} has the statement, the rules (program.md) and the loss (loss.py); `losslab "
-         f"arena check {folder}` tries it", json)
+    show(verbs.new(read(challenge), folder, name), f"{folder} has the statement, the rules (program.md) and the loss "
+         f"(loss.py); `losslab arena check {folder}` tries it", json)
 
 
 @arena_app.command(name="show", sort_key=2)
@@ -50,14 +49,11 @@ def show_workspace(folder: Path, *, json: Json = False):
     folder
         The workspace.
     """
-    from losslab.arena import editing, pages, workspace
+    from losslab.arena import editing, verbs
 
-    with workspace.opened(folder, tell) as found:
-        text, statement = found.read(), pages.statement(found.board)
-        document = words.about(found) | {"statement": statement, "text": text,
-                                    "protected": sorted(editing.protected(text))}
-        told = f"{statement}\n{editing.numbered(text)}\n\nleft: {words.left(document['left'])}"
-        show(document, printable_lines(told), json)
+    found = verbs.show(folder)
+    told = f"{found['statement']}\n{editing.numbered(found['text'])}\n\nleft: {words.left(found['left'])}"
+    show(found, printable_lines(told + words.at_work(found)), json)
 
 
 @arena_app.command(sort_key=3)
@@ -76,20 +72,16 @@ def edit(folder: Path, *, create: Flag = False, insert: Annotated[int | None, WH
     replace
         Replace these lines, such as 4 or 4-7; without a text they are removed.
     """
-    from losslab.arena import editing, workspace
+    from losslab.arena import verbs
 
     if create + (insert is not None) + (replace is not None) != 1:
         raise ValueError("an edit is one of --create, --insert LINE and --replace FIRST-LAST")
     if text is None and replace is None:
         raise ValueError("this edit needs its text: give --text TEXT, or --text - and standard input")
     given = sys.stdin.read() if text == "-" else text or ""
-    how, change = (("create", lambda old: given) if create else
-                   (f"insert {insert}", lambda old: editing.insert(old, insert, given)) if insert is not None else
-                   (f"replace {replace}", lambda old: editing.replace(old, replace, given)))
-    with _refusing(json), workspace.opened(folder, tell) as found:
-        new_text = found.edit(how, change)
-        show({"status": "edited", "reason": "", "text": new_text, "left": found.left()},
-             printable_lines(editing.numbered(new_text)), json)
+    how, lines = (("create", "") if create else ("insert", str(insert)) if insert is not None else
+                  ("replace", replace))
+    return _changed(json, lambda: verbs.edit(folder, how, given, lines, tell))
 
 
 @arena_app.command(sort_key=4)
@@ -103,12 +95,9 @@ def undo(folder: Path, steps: Whole = 1, *, json: Json = False):
     steps
         How many edits.
     """
-    from losslab.arena import editing, workspace
+    from losslab.arena import verbs
 
-    with _refusing(json), workspace.opened(folder, tell) as found:
-        text = found.undo(steps)
-        show({"status": "undone", "reason": "", "text": text, "left": found.left()},
-             printable_lines(editing.numbered(text)), json)
+    return _changed(json, lambda: verbs.undo(folder, steps, tell))
 
 
 @arena_app.command(sort_key=5)
@@ -160,13 +149,12 @@ def log(folder: Path, *, json: Json = False):
     folder
         The workspace.
     """
-    from losslab.arena import workspace
+    from losslab.arena import verbs
 
-    with workspace.opened(folder, tell) as found:
-        entries = workspace.transcript(found)
-        rows = [f"{one['n']:3d}  {one['time']}  {one['verb']:9s} {words.what(one)}" for one in entries]
-        show({"challenge": found.challenge.name, "digest": found.challenge.digest, "entries": entries,
-              "left": found.left()}, printable_lines("\n".join(rows) + f"\n\nleft: {words.left(found.left())}"), json)
+    found = verbs.log(folder)
+    rows = [f"{one['n']:3d}  {one['time']}  {one['verb']:9s} {words.what(one)}" for one in found["entries"]]
+    told = "\n".join(rows) + f"\n\nleft: {words.left(found['left'])}"
+    show(found, printable_lines(told + words.at_work(found)), json)
 
 
 @arena_app.command(sort_key=9)
@@ -251,12 +239,20 @@ def verify(row: str, *, board: Path | None = None, json: Json = False):
 
 
 def _verb(folder: Path, json: bool, name: str, *arguments) -> int:
-    from losslab.arena import game, workspace
+    from losslab.arena import verbs
 
-    with _refusing(json), workspace.opened(folder, tell) as found:
-        said = getattr(game, name)(found, *arguments, tell=tell)
+    with _refusing(json):
+        said = getattr(verbs, name)(folder, *arguments, tell=tell)
         show(said, printable_lines(words.told(said)), json)
         return CODES.get(said["status"], OK)
+
+
+def _changed(json: bool, change) -> None:
+    from losslab.arena import editing
+
+    with _refusing(json):
+        said = change()
+        show(said, printable_lines(editing.numbered(said["text"])), json)
 
 
 class _refusing:

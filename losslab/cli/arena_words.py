@@ -1,14 +1,12 @@
 """What a workspace and the answers of its verbs are in words."""
 
 
-def about(found) -> dict:
-    return {"challenge": found.challenge.name, "digest": found.challenge.digest, "folder": str(found.place),
-            "name": found.name, "file": str(found.place / "loss.py"), "left": found.left(),
-            "budget": vars(found.challenge.budget), "commitment": found.board.commitment}
-
-
 def left(found: dict) -> str:
     return ", ".join(f"{count} {what}" for what, count in found.items())
+
+
+def at_work(found: dict) -> str:
+    return "\na command is at work in this workspace" if found["at_work"] else ""
 
 
 def what(entry: dict) -> str:
