@@ -9,7 +9,7 @@ import pytest
 import losslab
 
 ROOT = Path(losslab.__file__).parent
-OPTIONAL = {"datasets", "transformers"}  # of the extras
+OPTIONAL = {"datasets", "mcp", "transformers"}  # of the extras
 FILES = sorted(file for file in ROOT.rglob("*.py") if ">>> " in file.read_text(encoding="utf-8"))
 
 

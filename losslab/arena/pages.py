@@ -28,7 +28,8 @@ spent budget, 4 a run that diverged, 6 one that was killed or disqualified.
 
 ## What the file may hold
 
-One function, in one of two forms:
+{holds}'''
+HOLDS = '''One function, in one of two forms:
 
     def compute_loss(logits, targets):        # [batch, seq, vocab] float32, [batch, seq] int64
         return ...                            # the mean, or one number per token
@@ -46,16 +47,22 @@ earlier one is told. The file may have {source:,} bytes, a call {call:g} seconds
 def program(challenge: Challenge) -> str:
     """The rules, for a program that reads them."""
     budget = challenge.budget
+    return RULES.format(name=challenge.name, tests=budget.tests, visible=challenge.visible_seeds,
+                        hidden=challenge.hidden_seeds, submissions=budget.submissions, actions=budget.actions,
+                        holds=holds(challenge))
+
+
+def holds(challenge: Challenge) -> str:
+    """What the file of a workspace may hold."""
+    budget = challenge.budget
     settings = ""
     if challenge.overrides:
         ranges = ", ".join(f"`{key}` {low:g} to {high:g}" for key, (low, high) in challenge.overrides.items())
         settings = (f"\n`CONFIG_OVERRIDES`, one literal dictionary at the beginning of a line of `loss.py`, may set "
                     f"{ranges}. It is read and never run. Cross-entropy is tuned over the same ranges, with "
                     f"{budget.tests} trials.\n")
-    return RULES.format(
-        name=challenge.name, tests=budget.tests, visible=challenge.visible_seeds, hidden=challenge.hidden_seeds,
-        submissions=budget.submissions, actions=budget.actions, source=budget.source_bytes, call=budget.call_seconds,
-        memory=budget.memory_bytes, settings=settings,
+    return HOLDS.format(
+        source=budget.source_bytes, call=budget.call_seconds, memory=budget.memory_bytes, settings=settings,
         gradient="Its gradient must be that of its value." if challenge.gradient != "any" else "It may stop gradients.")
 
 

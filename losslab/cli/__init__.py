@@ -8,6 +8,7 @@ from cyclopts import CycloptsError
 
 from losslab.cli import (  # noqa: F401  (each adds its commands)
     arena,
+    arena_boards,
     calibrate,
     claims,
     exchange,

@@ -10,7 +10,7 @@ from losslab.cli import arena_words as words
 from losslab.cli.application import app
 from losslab.cli.flags import WHOLE, Json, Whole
 from losslab.cli.speech import DIVERGED, OK, RUNS_FAILED, USER_ERROR, show, tell
-from losslab.words import printable, printable_lines
+from losslab.words import printable_lines
 
 arena_app = App(name="arena", help="Propose a loss for a challenge, and have it judged.", sort_key=10)
 app.command(arena_app)
@@ -155,87 +155,6 @@ def log(folder: Path, *, json: Json = False):
     rows = [f"{one['n']:3d}  {one['time']}  {one['verb']:9s} {words.what(one)}" for one in found["entries"]]
     told = "\n".join(rows) + f"\n\nleft: {words.left(found['left'])}"
     show(found, printable_lines(told + words.at_work(found)), json)
-
-
-@arena_app.command(sort_key=9)
-def replay(transcript: Path, folder: Path, *, json: Json = False):
-    """Play a transcript again, in a new workspace: the same edits and tests, in the same order.
-
-    Parameters
-    ----------
-    transcript
-        What `losslab arena log DIR --json` printed.
-    folder
-        A new folder.
-    """
-    from losslab.arena import replaying
-
-    found = replaying.replay(transcript, folder, tell)
-    show(found, printable_lines("\n".join(found["told"])), json)
-    return OK if found["same"] else RUNS_FAILED
-
-
-@arena_app.command(sort_key=10)
-def board(challenge: str, *, report: Path | None = None, close: Flag = False, json: Json = False):
-    """Show the board of a challenge.
-
-    Parameters
-    ----------
-    challenge
-        Its name, or the path of its file.
-    report
-        Write it as a page, with Markdown and JSON next to it.
-    close
-        Close the board: no more submissions, and the hidden seeds are shown, so that anybody can verify.
-    """
-    from losslab.arena import board as boards
-    from losslab.arena import home, pages
-    from losslab.arena.challenge import read
-
-    found = home.board(read(challenge))
-    if close:
-        found.close()
-        found = home.opened(found.path)
-    document = boards.document(found)
-    if report is not None:
-        tell(f"the board is in {pages.write(document, report)}")
-    told = [pages.table(document).text(160, rule=True), "", *pages.remarks(document)]
-    show(document, printable_lines("\n".join(told)), json)
-
-
-@arena_app.command(sort_key=11)
-def baselines(challenge: str, *, json: Json = False):
-    """Train the baselines of a challenge on the visible and on the hidden seeds.
-
-    Parameters
-    ----------
-    challenge
-        Its name, or the path of its file.
-    """
-    from losslab.arena import game, home, pages
-    from losslab.arena.challenge import read
-
-    document = game.baselines(home.board(read(challenge)), tell)
-    show(document, printable_lines(pages.table(document).text(160, rule=True)), json)
-
-
-@arena_app.command(sort_key=12)
-def verify(row: str, *, board: Path | None = None, json: Json = False):
-    """Repeat a row of a closed board, and say whether it holds.
-
-    Parameters
-    ----------
-    row
-        The name of the row, or its digest.
-    board
-        The JSON file of the board, as `losslab arena board CHALLENGE --report` wrote it; a closed board of this host
-        unless given.
-    """
-    from losslab.arena import verifying
-
-    found = verifying.verify(row, board, tell)
-    show(found, printable(found["told"]), json)
-    return OK if found["holds"] else RUNS_FAILED
 
 
 def _verb(folder: Path, json: bool, name: str, *arguments) -> int:
