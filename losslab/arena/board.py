@@ -20,8 +20,8 @@ NOTHING = {"value": 0.0, "low": 0.0, "high": 0.0, "n": 0, "unit": "nats/token"}
 # --- rows as they are kept ---------------------------------------------------------------------
 
 def row(name: str, entry: Entry, runs: dict[int, dict], *, kind: str = "submission", text: str = "",
-        visible: dict | None = None, sha256: str = "") -> dict:
-    """What is kept of an entry on the hidden seeds."""
+        visible: dict | None = None, sha256: str = "", searched: int = 0) -> dict:
+    """What is kept of an entry on the hidden seeds; `searched` formulas were tried before it was chosen."""
     status, reason = refereeing.status(runs)
     return {
         "format": FORMAT, "name": name, "kind": kind, "formula": entry.formula, "overrides": entry.overrides,
@@ -30,7 +30,8 @@ def row(name: str, entry: Entry, runs: dict[int, dict], *, kind: str = "submissi
         "runs": {str(seed): {key: one[key] for key in ("scores", "cost", "weights", "tier", "calls", "repeated")
                              if key in one} for seed, one in runs.items() if one["status"] == "finished"},
         "visible": {key: (visible or {})[key] for key in ("test", "difference", "metrics") if key in (visible or {})},
-        "submitted": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), "losslab": losslab.__version__,
+        "searched": searched, "submitted": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "losslab": losslab.__version__,
     }
 
 
@@ -139,7 +140,7 @@ def _shown(one: dict, compared, adjusted: dict, usual: dict, challenge) -> dict:
         "overrides": one["overrides"], "sha256": one["sha256"], "digest": one["digest"], "source": one["source"],
         "weights": {str(place): run["weights"] for place, run in enumerate(runs.values())},
         "nll": [run["scores"]["nll"]["value"] for run in runs.values()], "submitted": one["submitted"],
-        "losslab": one["losslab"], "rungs": one.get("rungs", []),
+        "losslab": one["losslab"], "rungs": one.get("rungs", []), "searched": one.get("searched", 0),
     }
 
 

@@ -130,7 +130,8 @@ def submit(workspace: Workspace, number: int | None = None, tell: Tell = lambda 
     entry = entry_of(workspace, text)
     runs = refereeing.run(workspace.board, entry, workspace.board.secret["hidden"], "val", tell=tell)
     reference(workspace.board, "hidden", tell)
-    written = boards.row(name, entry, runs, text=text, visible=chosen, sha256=sha256)
+    written = boards.row(name, entry, runs, text=text, visible=chosen, sha256=sha256,
+                         searched=workspace.searched())
     boards.write_row(workspace.board, written)
     _climb(workspace.board, written, entry, tell)
     row = next((one for one in boards.document(workspace.board)["rows"] if one["name"] == name), None)

@@ -133,6 +133,8 @@ def remarks(document: dict) -> list[str]:
         told += [f"{one['name']} on rung {reached['rung']} ({reached['tokens']:,} tokens): "
                  + (words.difference(reached["difference"]) if "difference" in reached else reached["status"])
                  for reached in one.get("rungs", ())]
+    told += [f"{one['name']} was picked among {one['searched']} formulas of a search by cheaper runs"
+             for one in document["rows"] if one.get("searched")]
     told += map(ladder.told, document.get("agreements", ()))
     if document.get("withdrawn"):
         told.append(f"withdrawn, and counted by Holm: {', '.join(document['withdrawn'])}")

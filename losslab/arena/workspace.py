@@ -72,6 +72,11 @@ class Workspace:
             raise ValueError(f"{self.ledger.folder / 'files' / sha256}.py is damaged; put back a copy of it")
         return raw.decode("utf-8")
 
+    @staticmethod
+    def digest(text: str) -> str:
+        """By which the ledger knows a text."""
+        return hashlib.sha256(text.encode("utf-8")).hexdigest()
+
     def left(self) -> dict[str, int]:
         """What is left of the budget."""
         budget = self.challenge.budget
@@ -84,6 +89,10 @@ class Workspace:
             whole = getattr(self.challenge.budget, what)
             raise ValueError(f"the budget of {whole} {what} is spent; `losslab arena log {self.place}` shows on what"
                              + ("" if what == "submissions" else ", and a test that finished can be submitted"))
+
+    def searched(self) -> int:
+        """How many formulas were tried by `losslab arena search` here."""
+        return sum(one["tried"] for one in self.ledger.entries if one["verb"] == "searched")
 
     def at_work(self) -> bool:
         """Whether a command is at work in it."""
@@ -130,7 +139,7 @@ class Workspace:
     def take_up(self) -> str:
         """The digest of the file; one that was changed by hand is an edit, too."""
         text = self.read()
-        sha256 = hashlib.sha256(text.encode("utf-8")).hexdigest()
+        sha256 = self.digest(text)
         if sha256 != self.history()[-1]:
             self.need("actions")
             self.ledger.add("edit", how="by hand", after=self._keep(text))
@@ -140,8 +149,7 @@ class Workspace:
         files.write_whole(self.place / FILE, text.encode("utf-8"))
 
     def _keep(self, text: str) -> str:
-        raw = text.encode("utf-8")
-        sha256 = hashlib.sha256(raw).hexdigest()
+        raw, sha256 = text.encode("utf-8"), self.digest(text)
         kept = self.ledger.folder / "files" / f"{sha256}.py"
         kept.parent.mkdir(parents=True, exist_ok=True)
         if not kept.exists():

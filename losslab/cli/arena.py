@@ -160,7 +160,7 @@ def log(folder: Path, *, json: Json = False):
 def _verb(folder: Path, json: bool, name: str, *arguments) -> int:
     from losslab.arena import verbs
 
-    with _refusing(json):
+    with refusing(json):
         said = getattr(verbs, name)(folder, *arguments, tell=tell)
         show(said, printable_lines(words.told(said)), json)
         return CODES.get(said["status"], OK)
@@ -169,12 +169,12 @@ def _verb(folder: Path, json: bool, name: str, *arguments) -> int:
 def _changed(json: bool, change) -> None:
     from losslab.arena import editing
 
-    with _refusing(json):
+    with refusing(json):
         said = change()
         show(said, printable_lines(editing.numbered(said["text"])), json)
 
 
-class _refusing:
+class refusing:
     """A refusal is one JSON document, too, where a program asked for one; its sentence and exit code come as ever."""
 
     def __init__(self, json: bool):

@@ -2,8 +2,10 @@
 
 from pathlib import Path
 
-from losslab.cli.arena import Flag, arena_app
-from losslab.cli.flags import Json
+from losslab.cli import arena_words as words
+from losslab.cli.arena import Flag, arena_app, refusing
+from losslab.cli.drawing import Ticker
+from losslab.cli.flags import Json, Whole
 from losslab.cli.speech import OK, RUNS_FAILED, show, tell
 from losslab.words import extra, printable, printable_lines
 
@@ -87,6 +89,39 @@ def verify(row: str, *, board: Path | None = None, json: Json = False):
     found = verifying.verify(row, board, tell)
     show(found, printable(found["told"]), json)
     return OK if found["holds"] else RUNS_FAILED
+
+
+@arena_app.command(sort_key=13)
+def search(challenge: str, folder: Path, *, candidates: Whole = 12, seed: Whole = 0, seeds: Whole = 2,
+           tokens: Whole = 0, promote: Whole = 2, name: str = "", json: Json = False):
+    """Try random formulas of the family on a cheap proxy, and test the best of them.
+
+    Parameters
+    ----------
+    challenge
+        Its name, or the path of its file.
+    folder
+        A new folder, or the workspace of a search that was broken off.
+    candidates
+        Formulas that are tried on the proxy.
+    seed
+        Of the draws: the same seed draws the same formulas.
+    seeds
+        Trainings of each formula on the proxy.
+    tokens
+        Training tokens on the proxy; a quarter of those of the challenge unless given.
+    promote
+        Tests that may be spent on the best.
+    name
+        Of the workspace on the board; the name of the folder unless given.
+    """
+    from losslab.arena import searching
+    from losslab.arena.challenge import read
+
+    asked = searching.Search(candidates, seed, seeds, tokens, promote)
+    with refusing(json):
+        found = searching.search(read(challenge), folder, asked, name=name, tell=tell, progress=Ticker())
+        show(found, printable_lines("\n".join(found["told"]) + f"\nleft: {words.left(found['left'])}"), json)
 
 
 @arena_app.command(name="serve-mcp", sort_key=14)

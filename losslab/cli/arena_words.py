@@ -12,6 +12,9 @@ def at_work(found: dict) -> str:
 def what(entry: dict) -> str:
     parts = [str(entry[key]) for key in ("how", "steps", "test", "name", "status", "reason") if entry.get(key) not in (
         None, "")]
+    if settings := entry.get("settings"):
+        parts.append(f"{settings['candidates']} formulas of seed {settings['seed']}, {settings['seeds']} times "
+                     f"{settings['tokens']:,} tokens each")
     return " ".join(parts)
 
 
