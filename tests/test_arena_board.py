@@ -19,6 +19,7 @@ from losslab.arena import (
     pages,
     scoring,
     tuning,
+    workspace,
 )
 from losslab.arena.refereeing import Entry
 
@@ -112,6 +113,23 @@ def test_the_published_score_is_half_for_the_best_baseline_nothing_for_the_worst
         ("baseline", 2.3377), ("baseline", 2.2701), ("submission", 2.2701))]
     scoring.add_scores(rows, SimpleNamespace(hidden=("nll",)))
     assert [round(one["published_score"], 6) for one in rows] == [0.01, 0.5, 0.5]
+    rows = [{"kind": kind, "metrics": {"piqa": {"value": value}}} for kind, value in (
+        ("baseline", 0.5), ("baseline", 0.6), ("submission", 0.6), ("submission", 0.4), ("submission", 1.0))]
+    scoring.add_scores(rows, SimpleNamespace(hidden=("piqa",)))  # of a benchmark more is better, and 1 is the bound
+    assert [round(one["published_score"], 6) for one in rows] == [0.01, 0.5, 0.5, 0.01, 1.0]
+
+
+def test_a_hidden_benchmark_that_this_host_does_not_have_is_said_before_anything_is_made(place, monkeypatch):
+    (place / "x.toml").write_text('preset = "tiny"\nhidden = ["nll", "word_order", "piqa"]')
+    (place / "benchmarks").mkdir()
+    monkeypatch.setenv("LOSSLAB_BENCHMARKS", str(place / "benchmarks"))
+    board = home.board(challenge.read("x.toml"))
+    with pytest.raises(ValueError, match="the hidden metric piqa of x cannot be had here: .* has none of piqa"):
+        workspace.made(board, place / "mine")
+    assert not (place / "mine").exists()
+    (place / "benchmarks" / "piqa.validation.jsonl").write_text(
+        json.dumps({"goal": "To boil water", "sol1": "heat it", "sol2": "read it", "label": 0}))
+    assert workspace.made(board, place / "mine").left()["tests"] == 3
 
 
 def test_cross_entropy_is_tuned_with_as_many_trials_as_a_submitter_has_tests():

@@ -178,6 +178,7 @@ preset = "tiny"
 visible_seeds = 2
 hidden_seeds = 2
 baselines = ["cross_entropy"]
+hidden = ["nll", "nll_calibrated", "word_order"]
 [budget]
 tokens = 6_000
 seconds = 300
@@ -217,6 +218,7 @@ def test_a_game_with_real_jails_and_a_row_that_holds_elsewhere(place):
     row = losslab("submit", "mine", "--test", 1)
     board = losslab("board", "small.toml", "--close", "--report", "board.html")
     assert row["status"] == "finished" and board["rows"][0]["status"] == "finished"
+    assert 0.2 < row["metrics"]["word_order"]["value"] < 0.9 and row["metrics"]["word_order"]["n"] == 2
     os.environ["LOSSLAB_ARENA"] = str(place / "elsewhere")
     found = losslab("verify", "mine", "--board", "board.json")
     assert found["holds"] and found["identical"]

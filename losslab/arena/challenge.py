@@ -17,6 +17,8 @@ from losslab.config.numbers import shown
 from losslab.words import nearest
 
 METRICS = ("nll", "bits_per_byte", "bits_per_byte_with_eot", "perplexity", "word_perplexity", "nll_calibrated")
+BENCHMARKS = ("word_order", "blimp", "arc_easy", "arc_challenge", "commonsense_qa", "copa", "hellaswag", "openbookqa",
+              "piqa", "social_i_qa", "winogrande")  # accuracies, asked of the weights; hidden metrics alone
 CHOICES = ("preset", "size", "recipe", "data")
 SECTIONS = ("model", "train", "evaluate")
 LISTS = ("baselines", "visible", "hidden", "rungs")
@@ -273,10 +275,13 @@ def _checked(challenge: Challenge, source: str) -> Challenge:
         if (value := getattr(challenge, name)) not in known:
             raise ValueError(f"{name} in {source} must be {', '.join(known[:-1])} or {known[-1]}, got {shown(value)}"
                              f"{nearest(str(value), known)}")
-    for metric in (*challenge.visible, *challenge.hidden):
-        if metric not in METRICS:
-            raise ValueError(f"unknown metric {shown(metric)} in {source}{nearest(metric, METRICS)}; they are "
-                             f"{', '.join(METRICS)}")
+    for kind, known in (("visible", METRICS), ("hidden", (*METRICS, *BENCHMARKS))):
+        for metric in getattr(challenge, kind):
+            if metric in BENCHMARKS and metric not in known:
+                raise ValueError(f"{metric} in {source} is a benchmark, and those are hidden metrics; move it there")
+            if metric not in known:
+                raise ValueError(f"unknown {kind} metric {shown(metric)} in {source}{nearest(metric, known)}; they are "
+                                 f"{', '.join(known)}")
     if challenge.baselines[0] != "cross_entropy" or challenge.visible[0] != "nll" or challenge.hidden[0] != "nll":
         raise ValueError(f"the first of the baselines in {source} must be cross_entropy, and the first visible and "
                          "hidden metric nll: a submission is judged by its difference in nll from cross-entropy")

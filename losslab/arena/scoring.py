@@ -7,8 +7,10 @@ their geometric mean.
 
 import math
 
+from losslab.arena.challenge import BENCHMARKS
+
 BOUNDS = {"nll": 0.0, "bits_per_byte": 0.0, "bits_per_byte_with_eot": 0.0, "nll_calibrated": 0.0, "perplexity": 1.0,
-          "word_perplexity": 1.0}
+          "word_perplexity": 1.0, **dict.fromkeys(BENCHMARKS, 1.0)}
 LEAST = 0.01  # so that one metric of 0 does not make the mean 0
 
 
@@ -41,6 +43,7 @@ def add_scores(rows: list[dict], challenge) -> None:
         for name in challenge.hidden:
             known = [base["metrics"][name]["value"] for base in baselines if name in base["metrics"]]
             if name in one["metrics"] and len(known) > 1 and name in BOUNDS:
-                parts.append(bounded_power(one["metrics"][name]["value"], max(known), min(known), BOUNDS[name]))
+                worst, best = sorted(known, reverse=name not in BENCHMARKS)[:: len(known) - 1]
+                parts.append(bounded_power(one["metrics"][name]["value"], worst, best, BOUNDS[name]))
         parts = [max(LEAST, part) for part in parts if part is not None]
         one["published_score"] = math.exp(sum(map(math.log, parts)) / len(parts)) if parts else None

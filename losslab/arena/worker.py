@@ -12,8 +12,8 @@ from dataclasses import asdict
 from pathlib import Path
 
 from losslab import experiment, machine, processes, records
+from losslab.arena import benchmarks, tiers
 from losslab.arena import challenge as challenges
-from losslab.arena import tiers
 from losslab.arena.jail import Ended, Jail, Limits
 from losslab.arena.jailed import Jailed, Referee, submission
 from losslab.arena.memory import Layout
@@ -79,6 +79,9 @@ def run(request: dict) -> dict:
              "differences": court.referee.differences}
     if record.status == "diverged":
         return {"status": "diverged", "reason": f"the objective was not finite at step {result.get('step')}", **about}
+    if request["split"] == "val":
+        weights = folder / "checkpoint" / result["checkpoint"] / "model.safetensors"
+        result["scores"] |= benchmarks.scores(asked, plan, weights, result["weights"])
     cost = {name: result["cost"][name] for name in KEPT_COSTS if name in result["cost"]}
     return {"status": "finished", "reason": "", "scores": result["scores"], "cost": cost, **about,
             "weights": result["weights"], "condition": record.condition, "corpus": result["corpus"]["digest"]}

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from losslab import records, untrusted
-from losslab.arena import editing, home, pages
+from losslab.arena import benchmarks, editing, home, pages
 from losslab.arena.home import Board
 from losslab.arena.ledger import Ledger
 from losslab.records import files
@@ -161,7 +161,7 @@ def made(board: Board, place: str | Path, name: str = "") -> Workspace:
     """A new workspace in `place`, with the file, the statement and the rules in it.
 
     Raises:
-        ValueError: for a folder that is not empty.
+        ValueError: for a folder that is not empty, or a hidden benchmark that this host does not have.
     """
     place = Path(place)
     if place.exists() and (not place.is_dir() or any(place.iterdir())):
@@ -169,6 +169,7 @@ def made(board: Board, place: str | Path, name: str = "") -> Workspace:
     name = name or place.resolve().name
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,40}", name):
         raise ValueError(f"{name!r} cannot be the name of a submission; give --name one of letters, digits, - and _")
+    benchmarks.check(board.challenge)
     place.mkdir(parents=True, exist_ok=True)
     game = secrets.token_hex(8)
     ledger = Ledger(board.game(game))

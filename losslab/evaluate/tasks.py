@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from functools import partial
 
-from losslab.evaluate import core, lambada, likelihood, pairs, questions, wikitext
+from losslab.evaluate import core, lambada, likelihood, order, pairs, questions, wikitext
 from losslab.evaluate.task import Settings, TaskResult
 from losslab.words import nearest
 
@@ -11,6 +11,7 @@ from losslab.words import nearest
 TASKS: dict[str, Callable[..., TaskResult]] = {  # of model, tokenizer and settings
     "likelihood": likelihood.run,
     "blimp": pairs.run,
+    order.NAME: order.run,
     "lambada": lambada.run,
     "wikitext2": wikitext.run,
     "core": core.run,
