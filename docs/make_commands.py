@@ -15,7 +15,7 @@ COMMANDS = (
     "finetune", "evaluate", "generate", "judge", "inspect", "losses", "lesson", "corpus", "report", "runs list",
     "runs show", "runs tag", "runs rm", "export", "import", "convert", "audit", "arena new", "arena show", "arena edit",
     "arena undo", "arena check", "arena test", "arena submit", "arena log", "arena replay", "arena board",
-    "arena baselines", "arena verify",
+    "arena baselines", "arena verify", "arena search", "arena serve-mcp",
 )
 INTRODUCTION = """# Commands
 

@@ -1,4 +1,4 @@
-"""The verbs as tools for programs, driven by the client of the library; and verbs that were broken off."""
+"""The verbs as tools for programs, driven by the client of the library."""
 
 import asyncio
 import os
@@ -6,10 +6,9 @@ import sys
 
 import pytest
 from arena_places import place as place
-from test_arena_game import LOSS, SMALL, arena
-from test_arena_game import untrained as untrained
+from test_arena_game import SMALL
 
-from losslab.arena import challenge, game, jobs, refereeing, verbs, workspace
+from losslab.arena import challenge, jobs, verbs, workspace
 
 mcp = pytest.importorskip("mcp", reason="needs the extra `agents`")
 TINY = SMALL.replace("[budget]", "[budget]\ntests = 1\nactions = 6").replace("tokens = 6_000", "tokens = 2_048")
@@ -79,35 +78,6 @@ def test_the_tools_are_typed_and_a_mistake_is_one_sentence_with_its_remedy(place
         assert (await call("board"))["rows"][0]["status"] == "not run"
 
     played(mcp.Client(server), play)
-
-
-def test_a_test_and_a_submission_that_were_broken_off_are_gone_on_with_for_free(capsys, place, untrained, monkeypatch):
-    mine, run, ended = place / "mine", refereeing.run, []
-
-    def broken(board, entry, seeds, split, **options):
-        if not ended:
-            ended.append(split)
-            raise KeyboardInterrupt
-        return run(board, entry, seeds, split, **options)
-
-    arena(capsys, "new", "loss-laptop", mine)
-    monkeypatch.setattr(refereeing, "run", broken)
-    with pytest.raises(KeyboardInterrupt):
-        verbs.test(mine)
-    found = verbs.test(mine)
-    assert (found["test"], found["status"], found["left"]["tests"], found["left"]["actions"]) == (1, "finished", 2, 19)
-    ended.clear()
-    with pytest.raises(KeyboardInterrupt):
-        verbs.submit(mine)
-    (mine / "loss.py").write_text(LOSS + "# better\n")
-    assert verbs.test(mine)["test"] == 2
-    with pytest.raises(ValueError, match="the submission of test 1 was broken off; .* goes on with it"):
-        verbs.submit(mine, 2)
-    assert verbs.submit(mine)["test"] == 1
-    with pytest.raises(ValueError, match="the budget of 1 submissions is spent"):
-        game.may_submit(workspace.seen(mine), 2)
-    assert [one["verb"] for one in verbs.log(mine)["entries"]] == ["new", "test", "tested", "submit", "edit", "test",
-                                                                   "tested", "submitted"]
 
 
 @pytest.mark.slow
