@@ -19,6 +19,7 @@ from losslab.arena import (
     editing,
     ledger,
     memory,
+    overrides,
     tiers,
     workspace,
 )
@@ -68,16 +69,16 @@ def test_a_challenge_that_cannot_be_is_one_sentence(line, said, place):
 
 
 def test_settings_of_a_loss_file_are_read_and_never_run():
-    found = challenge.overrides_in('x = 1\nCONFIG_OVERRIDES = {"learning_rate": 1e-3, "warmup_iters": 50}\n')
+    found = overrides.overrides_in('x = 1\nCONFIG_OVERRIDES = {"learning_rate": 1e-3, "warmup_iters": 50}\n')
     asked = challenge.read("loss-355m")
     assert asked.settings(found) == {"learning_rate": 1e-3, "warmup_steps": 50,
                                      "min_learning_rate_ratio": pytest.approx(0.03)}  # it ends where the recipe does
     assert asked.settings({"min_lr": 6e-5})["min_learning_rate_ratio"] == pytest.approx(0.2)
-    assert challenge.overrides_in("def compute_loss(logits, targets): pass") == {}
+    assert overrides.overrides_in("def compute_loss(logits, targets): pass") == {}
     for text in ("{'a': __import__('os')}", "dict(a=1)", "{'a': 10**400}", "{'a': 'b'}", "{1: [2]}",
                  "{" + "'a':1," * 999 + "}"):
         with pytest.raises(ValueError, match="must be one literal dictionary of numbers"):
-            challenge.overrides_in(f"CONFIG_OVERRIDES = {text}")
+            overrides.overrides_in(f"CONFIG_OVERRIDES = {text}")
     for given, said in (({"learning_rate": 1.0}, "must be between 5e-05 and 0.0015"), ({"betas": 1}, "it may set")):
         with pytest.raises(ValueError, match=said):
             asked.settings(given)

@@ -5,23 +5,20 @@ the hub.
 """
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 from losslab import checkpoint, formula
 from losslab import tokenizer as tokenizers
-from losslab.arena.challenge import BENCHMARKS, Challenge
+from losslab.arena.challenge import Challenge
 from losslab.config import ModelConfig
 from losslab.evaluate import order, tasks
 from losslab.evaluate.task import Settings
 from losslab.model import initialized
 
 SCORES = ("accuracy", "accuracy_sum")  # of a task, the one that is the metric; `acc` of lm-evaluation-harness
+CANNOT = (ValueError, OSError, ModuleNotFoundError)  # of a benchmark that is not to be had
 SMALL = ModelConfig(n_layer=1, n_head=1, n_embd=8, num_positions=4096)
-
-
-def asked(challenge: Challenge) -> list[str]:
-    """The benchmarks among the hidden metrics."""
-    return [name for name in challenge.hidden if name in BENCHMARKS]
 
 
 def check(challenge: Challenge) -> None:
@@ -30,7 +27,7 @@ def check(challenge: Challenge) -> None:
     Raises:
         ValueError: naming the benchmark and what would do.
     """
-    names = [name for name in asked(challenge) if name != order.NAME]  # which needs the text alone
+    names = [name for name in challenge.benchmarks if name != order.NAME]  # which needs the text alone
     if not names:
         return
     tokenizer = tokenizers.make("bytes")
@@ -38,33 +35,41 @@ def check(challenge: Challenge) -> None:
     for name in names:
         try:
             tasks.run(name, model, tokenizer, settings(challenge, limit=1))
-        except (ValueError, OSError, ModuleNotFoundError) as error:
+        except CANNOT as error:
             raise ValueError(f"the hidden metric {name} of {challenge.name} cannot be had here: {error}; set "
                              "LOSSLAB_BENCHMARKS to a folder of benchmarks") from None
 
 
-def scores(challenge: Challenge, experiment, weights: Path, sha256: str) -> dict[str, dict]:
+def scores(
+    challenge: Challenge, experiment, weights: Path, sha256: str, tell: Callable[[str], None] = lambda text: None,
+) -> dict[str, dict]:
     """Name -> score (`value`, `stderr`, `n`, `unit`) of the weights of a run.
+
+    A benchmark that cannot be had any more is left out and told: the training before it is worth more.
 
     Args:
         challenge: whose hidden metrics are asked.
         experiment: the plan of the run, which says what its model is.
         weights: a file of safetensors.
         sha256: of the bytes that were scored before; others are an error.
+        tell: takes sentences for people.
     """
-    names = asked(challenge)
-    if not names:
+    if not challenge.benchmarks:
         return {}
-    tensors, found = checkpoint.read_weights(weights)
-    if found != sha256:
+    tensors, read = checkpoint.read_weights(weights)
+    if read != sha256:
         raise ValueError(f"the weights {weights} are not those that were scored; run it again")
-    tokenizer = experiment.corpus.tokenizer
+    tokenizer, found = experiment.corpus.tokenizer, {}
     model = checkpoint.model_from(tensors, experiment.config.model, tokenizer.vocab_size,
                                   formula.transforms(experiment.objective.transform_text), str(weights))
     model = model.to(experiment.config.train.device)
-    results = {name: tasks.run(name, model, tokenizer, settings(challenge)) for name in names}
-    return {name: next(result.scores[score] for score in SCORES if score in result.scores).to_dict()
-            for name, result in results.items()}
+    for name in challenge.benchmarks:
+        try:
+            result = tasks.run(name, model, tokenizer, settings(challenge))
+            found[name] = next(result.scores[score] for score in SCORES if score in result.scores).to_dict()
+        except CANNOT as error:
+            tell(f"the hidden metric {name} is left out: {error}")
+    return found
 
 
 def settings(challenge: Challenge, limit: int = 0) -> Settings:

@@ -1,7 +1,5 @@
 """A challenge is a file: what is trained, what may be edited and spent, what is measured, how strong the jail is."""
 
-import ast
-import math
 import re
 from dataclasses import asdict, dataclass, field, fields, replace
 from functools import cache
@@ -11,6 +9,7 @@ from pathlib import Path
 from losslab import config as configuration
 from losslab import formula
 from losslab.arena import tiers
+from losslab.arena.overrides import OVERRIDES, ranges
 from losslab.config import ExperimentConfig
 from losslab.config.loading import read_table
 from losslab.config.numbers import shown
@@ -23,11 +22,6 @@ CHOICES = ("preset", "size", "recipe", "data")
 SECTIONS = ("model", "train", "evaluate")
 LISTS = ("baselines", "visible", "hidden", "rungs")
 GRADIENTS = ("of the loss", "any")
-# what a submitter may set, in the words of the published task -> the field it sets
-OVERRIDES = {"learning_rate": "learning_rate", "weight_decay": "weight_decay", "warmup_iters": "warmup_steps",
-             "min_lr": "min_learning_rate_ratio", "grad_clip": "grad_clip"}
-LITERAL = re.compile(r"^CONFIG_OVERRIDES\s*=\s*(\{[^{}]*\})", re.MULTILINE)
-MOST_LITERAL = 2_000  # letters of that dictionary
 
 
 @dataclass(frozen=True)
@@ -84,6 +78,15 @@ class Challenge:
         usual = Challenge("", self.about, ExperimentConfig()).to_dict()
         return configuration.digest(_unlike(self.to_dict(), usual))
 
+    @property
+    def benchmarks(self) -> tuple[str, ...]:
+        """Those of the hidden metrics that are asked of the weights when a run is over."""
+        return tuple(name for name in self.hidden if name in BENCHMARKS)
+
+    def without_benchmarks(self) -> "Challenge":
+        """The same for runs of which nll alone counts."""
+        return replace(self, hidden=tuple(name for name in self.hidden if name not in BENCHMARKS))
+
     def run(self, loss: str, seed: int, split: str, overrides: dict | None = None) -> ExperimentConfig:
         """The configuration of one run."""
         train = replace(self.config.train, **self.settings(overrides or {}))
@@ -127,33 +130,6 @@ def _unlike(values: dict, usual: dict) -> dict:
         elif key not in usual or value != usual[key]:
             found[key] = value
     return found
-
-
-def overrides_in(source: str) -> dict:
-    """The literal dictionary `CONFIG_OVERRIDES` of a loss file, read and never run; empty where there is none.
-
-    Raises:
-        ValueError: for one that is no dictionary of numbers.
-
-    Example:
-        >>> overrides_in('CONFIG_OVERRIDES = {"learning_rate": 1e-3}')
-        {'learning_rate': 0.001}
-    """
-    found = LITERAL.search(source)
-    if found is None:
-        if re.search(r"^CONFIG_OVERRIDES\b", source, re.MULTILINE):
-            raise ValueError('CONFIG_OVERRIDES must be one literal dictionary of numbers, such as {"grad_clip": 1.0}')
-        return {}
-    try:
-        if len(found[1]) > MOST_LITERAL:
-            raise ValueError
-        values = ast.literal_eval(found[1])
-        if not all(type(value) in (int, float) and math.isfinite(value) for value in values.values()):
-            raise ValueError
-        return values
-    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError, OverflowError, AttributeError):
-        raise ValueError('CONFIG_OVERRIDES must be one literal dictionary of numbers, such as {"grad_clip": 1.0}'
-                         ) from None
 
 
 # --- reading -----------------------------------------------------------------------------------
@@ -202,7 +178,7 @@ def parse(name: str, values: dict) -> Challenge:
             raise ValueError(f"unknown field {shown(key)} in {source}{nearest(key, known)}")
     lists = {key: _texts(key, values[key], source) for key in ("baselines", "visible", "hidden") if key in values}
     found = {"about": "", **values, **lists}
-    found["overrides"] = _ranges(found.get("overrides", {}), source)
+    found["overrides"] = ranges(found.get("overrides", {}), source)
     found["rungs"] = _rungs(found.get("rungs", []), source)
     return _checked(Challenge(name=name, config=config, budget=budget, **found), source)
 
@@ -253,16 +229,6 @@ def _rungs(tables, source: str) -> tuple[dict, ...]:
         if rest:
             raise ValueError(f"unknown field {shown(next(iter(rest)))} in {where}")
     return tuple(tables)
-
-
-def _ranges(values, source: str) -> dict:
-    if not isinstance(values, dict) or not values.keys() <= OVERRIDES.keys():
-        raise ValueError(f"overrides in {source} is a table of ranges for {', '.join(OVERRIDES)}, got {shown(values)}")
-    for key, value in values.items():
-        if not (isinstance(value, list) and len(value) == 2 and all(type(end) in (int, float) for end in value)
-                and 0 <= value[0] <= value[1] < math.inf):
-            raise ValueError(f"overrides.{key} in {source} must be [lowest, highest], got {shown(value)}")
-    return {key: [float(end) for end in value] for key, value in values.items()}
 
 
 def _checked(challenge: Challenge, source: str) -> Challenge:

@@ -7,10 +7,10 @@ from collections.abc import Callable
 from losslab import processes
 from losslab.arena import board as boards
 from losslab.arena import checks, editing, ladder, refereeing, tiers, tuning
-from losslab.arena.challenge import overrides_in
 from losslab.arena.home import Board
 from losslab.arena.jail import Ended, Jail, Submission
 from losslab.arena.memory import Layout
+from losslab.arena.overrides import overrides_in
 from losslab.arena.refereeing import Entry
 from losslab.arena.worker import limits
 from losslab.arena.workspace import FILE, Workspace

@@ -24,7 +24,8 @@ def rung(challenge: Challenge, number: int) -> Challenge:
     table = dict(challenge.rungs[number - 2])
     tokens = table.pop("tokens")
     config = challenges.configured(table, tokens, f"rung {number} of {challenge.name}")
-    return replace(challenge, config=config, budget=replace(challenge.budget, tokens=tokens), rungs=())
+    whole = replace(challenge, config=config, budget=replace(challenge.budget, tokens=tokens), rungs=())
+    return whole.without_benchmarks()
 
 
 def climb(board: Board, entry: Entry, value: float, tell: Callable[[str], None] = lambda text: None) -> list[dict]:

@@ -35,7 +35,7 @@ def verify(row: str, path: Path | None, tell: Callable[[str], None] = lambda tex
     challenge, secret = _checked(document, path)
     kept, usual = _row(document, row), _row(document, "cross_entropy")
     with processes.workplace() as place:
-        board = Board(place, challenge, document["number"], document["commitment"], True)
+        board = Board(place, challenge.without_benchmarks(), document["number"], document["commitment"], True)
         entries = {"this": _entry(kept), "cross_entropy": _entry(usual)}
         found = {name: refereeing.run(board, entry, secret["hidden"], "val", tell=tell)
                  for name, entry in entries.items()}

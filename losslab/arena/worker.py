@@ -81,7 +81,7 @@ def run(request: dict) -> dict:
         return {"status": "diverged", "reason": f"the objective was not finite at step {result.get('step')}", **about}
     if request["split"] == "val":
         weights = folder / "checkpoint" / result["checkpoint"] / "model.safetensors"
-        result["scores"] |= benchmarks.scores(asked, plan, weights, result["weights"])
+        result["scores"] |= benchmarks.scores(asked, plan, weights, result["weights"], _say)
     cost = {name: result["cost"][name] for name in KEPT_COSTS if name in result["cost"]}
     return {"status": "finished", "reason": "", "scores": result["scores"], "cost": cost, **about,
             "weights": result["weights"], "condition": record.condition, "corpus": result["corpus"]["digest"]}
