@@ -190,7 +190,8 @@ def row(case: Case, steps: int, keep: Path | None, corpora: dict) -> dict:
     after = [event for event in events if case.at < event.step <= case.at + WITHIN]
     last = next(values for values in reversed(told["rows"]) if values[0] == "look")
     return {"name": case.name, "loss": case.loss, "seed": case.seed, "recipe": case.recipe, "change": case.change,
-            "fault_at": case.at, "last_tune_nll": last[2], "right": list(case.right), "is_right": any(e.kind in case.right for e in after),
+            "fault_at": case.at, "last_tune_nll": last[2], "right": list(case.right),
+            "is_right": any(e.kind in case.right for e in after),
             "before": len([event for event in events if event.step <= case.at]),
             "events": [{"kind": e.kind, "step": e.step, "figures": dict(e.figures)} for e in events]}
 
