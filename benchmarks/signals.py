@@ -2,10 +2,10 @@
 
     python benchmarks/signals.py [--steps 400] [--keep FOLDER]
 
-Thirty healthy runs of the size `tiny` on tales: several losses, settings and seeds. Seven faults, each injected into
-the batches or the model from outside: the right sign must appear within 200 steps of the fault. Writes
-benchmarks/results/signals.json. With --keep the numbers of each run are kept, and read again instead of training.
-Half an hour on one core.
+Thirty healthy runs of the size `tiny` on tales: several losses, settings and seeds, every third with the recipe
+`modern`. Seven faults, each injected into the batches or the model from outside: the right sign must appear within 200
+steps of the fault. Writes benchmarks/results/signals.json. With --keep the numbers of each run are kept, and read again
+instead of training. Half an hour on one core.
 """
 
 import argparse
@@ -31,14 +31,13 @@ from losslab.training_loop import Diverged, train
 
 RESULT = Path(__file__).parent / "results" / "signals.json"
 WITHIN = 200  # steps after a fault
-BASE = configuration.preset("tiny")
-RATE = BASE.train.learning_rate
+BASES = {recipe: configuration.chosen(size="tiny", recipe=recipe) for recipe in ("classic", "modern")}
 SHORT = {"seq_len": 64, "log_every": 10, "device": "cpu"}
 LOSSES = ("cross_entropy", "cross_entropy + 1e-4*z_loss", "squentropy", "label_smoothing(0.1)",
           "softcap(15) | cross_entropy", "focal", "poly1", "sigmoid_cap | cross_entropy")
-VARIANTS = ({}, {"model": {"dropout": 0.1}}, {"train": {"learning_rate": RATE / 2}}, {"train": {"batch_size": 16}},
+VARIANTS = ({}, {"model": {"dropout": 0.1}}, {"rate": 0.5}, {"train": {"batch_size": 16}},
             {"model": {"tied": False}}, {"model": {"bias": False, "activation": "gelu"}},
-            {"train": {"learning_rate": 2 * RATE}}, {"train": {"betas": (0.9, 0.95), "weight_decay": 0.01}})
+            {"rate": 2.0}, {"train": {"betas": (0.9, 0.95), "weight_decay": 0.01}})
 
 
 @dataclass(frozen=True)
@@ -48,23 +47,23 @@ class Case:
     name: str
     seed: int = 0
     loss: str = "cross_entropy"
-    change: dict = field(default_factory=dict)
+    change: dict = field(default_factory=dict)  # of `model` and `train`; `rate` multiplies the learning rate
+    recipe: str = "classic"
     inject: Callable | None = None
     at: int = 0
     right: tuple[str, ...] = ()  # signs of which one must appear; none for a healthy run
 
 
 def healthy() -> list[Case]:
-    return [Case(f"healthy-{seed}", seed, LOSSES[seed % len(LOSSES)], VARIANTS[(3 * seed + seed // 8) % len(VARIANTS)])
-            for seed in range(30)]
+    return [Case(f"healthy-{seed}", seed, LOSSES[seed % len(LOSSES)], VARIANTS[(3 * seed + seed // 8) % len(VARIANTS)],
+                 "modern" if seed % 3 == 2 else "classic") for seed in range(30)]
 
 
 def faults() -> list[Case]:
-    rate = lambda factor: {"train": {"learning_rate": factor * RATE}}  # noqa: E731
     stuck = ("plateau", "slow start")
     return [
-        Case("learning rate x30", change=rate(30), right=(*stuck, "divergence")),
-        Case("learning rate /100", change=rate(0.01), right=stuck),
+        Case("learning rate x30", change={"rate": 30.0}, right=(*stuck, "divergence")),
+        Case("learning rate /100", change={"rate": 0.01}, right=stuck),
         Case("repeated tiny corpus", inject=repeated, at=120, right=("gap",)),
         Case("corrupted batch", inject=corrupted, at=200, right=("spike in the loss",)),
         Case("no clipping, one gradient x1000", change={"train": {"grad_clip": 0.0}}, inject=large_gradient, at=200,
@@ -133,9 +132,12 @@ def shuffled(model, batches, vocab_size: int, at: int):
 
 def measured(case: Case, steps: int, corpora: dict) -> dict:
     """What a run measures, in the order in which a detector is told: rows of `step`, `batch` and `look`."""
+    base = BASES[case.recipe]
+    rate = base.train.learning_rate * case.change.get("rate", 1.0)
     config = replace(
-        BASE, loss=case.loss, model=replace(BASE.model, **case.change.get("model", {})),
-        train=replace(BASE.train, num_tokens=0, num_steps=steps, **SHORT | case.change.get("train", {})))
+        base, loss=case.loss, model=replace(base.model, **case.change.get("model", {})),
+        train=replace(base.train, num_tokens=0, num_steps=steps, learning_rate=rate,
+                      **SHORT | case.change.get("train", {})))
     corpus = corpora.setdefault(config.data, None) or Corpus.open(config.data)
     corpora[config.data] = corpus
     tokenizer, objective = corpus.tokenizer, Objective.parse(case.loss)
@@ -187,8 +189,9 @@ def row(case: Case, steps: int, keep: Path | None, corpora: dict) -> dict:
     events = found(told, steps)
     after = [event for event in events if case.at < event.step <= case.at + WITHIN]
     last = next(values for values in reversed(told["rows"]) if values[0] == "look")
-    return {"name": case.name, "loss": case.loss, "seed": case.seed, "change": case.change, "fault_at": case.at,
-            "last_tune_nll": last[2], "right": list(case.right), "is_right": any(e.kind in case.right for e in after),
+    return {"name": case.name, "loss": case.loss, "seed": case.seed, "recipe": case.recipe, "change": case.change,
+            "fault_at": case.at, "last_tune_nll": last[2], "right": list(case.right),
+            "is_right": any(e.kind in case.right for e in after),
             "before": len([event for event in events if event.step <= case.at]),
             "events": [{"kind": e.kind, "step": e.step, "figures": dict(e.figures)} for e in events]}
 

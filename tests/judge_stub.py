@@ -1,4 +1,9 @@
-"""An OpenAI-compatible endpoint on loopback that answers, or misbehaves, as a test asks it to."""
+"""An OpenAI-compatible endpoint on loopback that answers, or misbehaves, as a test asks it to.
+
+    python tests/judge_stub.py
+
+serves one until Ctrl-C, to try the whole way without a model: its grades measure variety of words and nothing else.
+"""
 
 import contextlib
 import http.server
@@ -26,10 +31,21 @@ def well_behaved(request, stub):
     return 200, {}, answered(GRADES if asks_for_grades(request) else "A fair attempt, if a short one.")
 
 
+def counts_words(request, stub):
+    """A judge for trials, of any protocol: each grade is 10 times the share of different words in the last text."""
+    if not asks_for_grades(request):
+        return 200, {}, answered("I count words.")
+    marked = re.findall(r"<(\w+) \w+>\n(.*?)\n</\1 ", request["messages"][0]["content"], flags=re.S)
+    words = marked[-1][1].lower().split()
+    grade = max(1, round(10 * len(set(words)) / max(1, len(words))))
+    line = request["messages"][-1]["content"].split("\n")[-1]
+    return 200, {}, answered(line.replace("n/10", f"{grade}/10").replace("X", "C"))
+
+
 class Stub:
     """`replies(request, stub)` gives status, headers and body, or is called with `handler` to write what it likes."""
 
-    def __init__(self, replies):
+    def __init__(self, replies, port=0):
         self.replies, self.requests, self.headers, self.lock = replies, [], [], threading.Lock()
         stub = self
 
@@ -68,7 +84,7 @@ class Stub:
             def handle_error(self, request, address):
                 pass  # a client that leaves is what is tested
 
-        self.server = Server(("127.0.0.1", 0), Handler)
+        self.server = Server(("127.0.0.1", port), Handler)
         self.url = f"http://127.0.0.1:{self.server.server_address[1]}/v1"
 
 
@@ -104,3 +120,10 @@ def obedient(request, stub):
     grade = 10 if high else 3
     return 200, {}, answered(f"Grammar: {grade}/10, Creativity: {grade}/10, Consistency: {grade}/10, Plot: {grade}/10, "
                              "Age group: C")
+
+
+if __name__ == "__main__":
+    stub = Stub(counts_words, port=8123)
+    print(f"--url {stub.url} --judge-model stub", flush=True)
+    with contextlib.suppress(KeyboardInterrupt):
+        stub.server.serve_forever()

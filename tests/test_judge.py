@@ -1,5 +1,6 @@
 """What a judge is asked, how its answers are read, and what its grades come to."""
 
+import json
 import math
 import random
 
@@ -7,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from judge_stub import GRADES, obedient
+from judge_stub import GRADES, counts_words, obedient
 
 from losslab.judge import summary
 from losslab.judge.fencing import as_data, tag
@@ -65,6 +66,18 @@ def test_the_line_that_is_to_be_filled_in_is_no_grade_itself():
         assert protocol.second(["a"] * len(protocol.parts), "b")[-1]["content"].endswith(protocol.line)
         with pytest.raises(Unread):
             grades(protocol.line, protocol)
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS.values(), ids=list(PROTOCOLS))
+def test_the_judge_for_trials_grades_by_every_protocol(protocol):
+    def asked(last):
+        messages = protocol.second([*["so so so"] * (len(protocol.parts) - 1), last], "An assessment.")
+        _, _, body = counts_words({"messages": messages}, None)
+        return grades(json.loads(body)["choices"][0]["message"]["content"], protocol)
+
+    numbers = [scale.name for scale in protocol.scales if not scale.letters]
+    assert [asked("a b a b")[name] for name in numbers] == [5] * len(numbers)
+    assert [asked("one two three")[name] for name in numbers] == [10] * len(numbers)
 
 
 def test_grades_are_asked_for_in_a_second_turn_alone():

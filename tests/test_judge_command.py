@@ -123,6 +123,16 @@ def test_without_an_endpoint_there_are_measures_and_a_local_judge(place, capsys)
     assert one["grades"]["grammar"]["low"] < 0 < one["grades"]["grammar"]["high"]
 
 
+@pytest.mark.slow
+def test_grammar_is_the_accuracy_on_blimp_that_evaluate_gives_and_stands_on_the_page(benchmark_data, capsys):
+    found, _ = judged(capsys, "--benchmarks", str(benchmark_data), "--num-prompts", "1")
+    assert losslab("evaluate", "ours", "--tasks", "blimp", "--benchmarks", str(benchmark_data), "--json") == 0
+    evaluated = json.loads(capsys.readouterr().out)
+    (one,) = found["models"]
+    assert one["blimp"] == evaluated["tasks"][0]["scores"]["accuracy"]
+    assert "BLiMP" in Path(found["report"]).read_text()
+
+
 def test_a_judge_that_can_be_talked_over_is_found_out(capsys):
     """It grades a text by whether its words are in order, unless the text asks for 10."""
     def talked_over(request, stub):

@@ -14,7 +14,8 @@ from losslab.training_loop import accumulate
 
 CPU = torch.device("cpu")
 SEQ = 300  # some examples are longer
-SMALL = {"n_layer": 2, "n_head": 2, "n_embd": 16, "num_positions": SEQ, "dropout": 0.0}
+ROW = 700  # several examples in a row
+SMALL = {"n_layer": 2, "n_head": 2, "n_embd": 16, "num_positions": ROW, "dropout": 0.0}
 
 
 @pytest.fixture
@@ -36,9 +37,10 @@ def alone(corpus, document, seq_len=SEQ):
 
 @pytest.mark.parametrize("packing", ["packed", "padded"])
 def test_an_epoch_has_each_document_once_whole_and_the_rest_of_a_row_does_not_count(corpus, packing):
-    made = batches(corpus, packing)
+    made = batches(corpus, packing, seq_len=ROW)
     rows = len(made.layout.rows)
     found = []
+    assert packing == "padded" or max(map(len, made.layout.rows)) > 1
     for number in range(rows):
         batch = made.read([made._number(number)])
         for row, of in enumerate(batch[2] if packing == "packed" else np.where(batch.targets < -100, 0, 0)):
@@ -47,10 +49,10 @@ def test_an_epoch_has_each_document_once_whole_and_the_rest_of_a_row_does_not_co
                 found.append((batch.tokens[row][here].tolist(), batch.targets[row][here].tolist()))
             if packing == "packed":
                 assert (batch.targets[row][of == -1] == IGNORE_INDEX).all()
-    expected = [alone(corpus, document) for document in corpus.documents("train")]
+    expected = [alone(corpus, document, ROW) for document in corpus.documents("train")]
     if packing == "padded":  # filled up with end marks that do not count
-        expected = [(np.pad(x, (0, SEQ - len(x)), constant_values=corpus.tokenizer.eot),
-                     np.pad(y, (0, SEQ - len(y)), constant_values=IGNORE_INDEX)) for x, y in expected]
+        expected = [(np.pad(x, (0, ROW - len(x)), constant_values=corpus.tokenizer.eot),
+                     np.pad(y, (0, ROW - len(y)), constant_values=IGNORE_INDEX)) for x, y in expected]
     assert sorted(found) == sorted((x.tolist(), y.tolist()) for x, y in expected if (y >= 0).any())
     assert sum((np.array(y) >= 0).sum() for _, y in found) == made.layout.row_counted.sum()
 
@@ -114,7 +116,8 @@ def test_a_packed_batch_has_the_losses_and_gradients_of_its_documents_apart(corp
     model = initialized(ModelConfig(**SMALL, **switches), corpus.tokenizer.vocab_size, 0).double()
     objective, config = Objective.parse(loss), TrainConfig(num_steps=1, micro_batch_size=2, dtype="float32")
     objective.check(corpus.tokenizer.vocab_size)
-    batch = batches(corpus)(0)
+    batch = batches(corpus, seq_len=ROW)(0)
+    assert batch.segments.max() > 1
     total, _, count = accumulate(model, batch, objective, config, CPU)
     packed = [parameter.grad.clone() for parameter in model.parameters()]
     model.zero_grad()
@@ -136,7 +139,8 @@ def test_a_packed_batch_has_the_losses_and_gradients_of_its_documents_apart(corp
 def test_each_token_of_a_packed_row_has_the_loss_that_it_has_alone(corpus, switches):
     model = initialized(ModelConfig(**SMALL, **switches), corpus.tokenizer.vocab_size, 0).double()
     objective = Objective.parse("cross_entropy")
-    tokens, targets, of = map(torch.from_numpy, batches(corpus, mask_prompts=False)(1))
+    tokens, targets, of = map(torch.from_numpy, batches(corpus, seq_len=ROW, mask_prompts=False)(1))
+    assert of.max() > 1
     with torch.no_grad():
         packed = objective(model.logits(model(tokens, **segments.placed(of))), targets)
         for row, segment in {(i, int(s)) for i in range(4) for s in of[i] if s >= 0}:
@@ -166,7 +170,7 @@ def test_padding_and_packing_train_on_the_same_targets(corpus):
     model = initialized(ModelConfig(**SMALL), corpus.tokenizer.vocab_size, 0).double()
     config, found = TrainConfig(num_steps=1, dtype="float32", micro_batch_size=1), []
     for packing in ("packed", "padded"):
-        made = batches(corpus, packing)
+        made = batches(corpus, packing, seq_len=ROW)
         batch = made.read(range(len(made.layout.rows)))
         model.zero_grad()
         total, _, count = accumulate(model, batch, Objective.parse("cross_entropy"), config, CPU)

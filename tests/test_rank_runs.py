@@ -202,7 +202,8 @@ def test_the_activations_of_a_plan_are_those_that_autograd_keeps(switches, dtype
         return sum(tensor.untyped_storage().nbytes() for place, tensor in kept.items() if place not in own)
 
     half = dtype == "bfloat16"
-    assert rows * memory.activations(config, 64, half=half) == pytest.approx(measured(), rel=0.15)
+    near = 0.15 if half else 0.02  # what autocast casts again is not counted
+    assert rows * memory.activations(config, 64, half=half) == pytest.approx(measured(), rel=near)
     model.recompute_blocks()
     block = memory.activations(config, 64, half=half) / 4  # is computed again, one at a time
     assert rows * (memory.activations(config, 64, half=half, again=True) - block) == pytest.approx(measured(), rel=0.3)

@@ -219,7 +219,7 @@ def test_one_loss_by_another():
 
 
 def test_parabolas_find_how_the_best_size_grows():
-    law, found = Law(1.5, np.log(400), np.log(400), 0.35, 0.35), []
+    law, found = Law(1.5, np.log(400), np.log(2000), 0.35, 0.35), []
     for flops in (1e17, 1e18, 1e19, 1e20):
         size = law.optimum(flops)[0] * np.geomspace(0.4, 2.5, 7)
         found.append(np.column_stack([size, flops / (6 * size)]))
@@ -228,6 +228,9 @@ def test_parabolas_find_how_the_best_size_grows():
     assert [len(budget.nll) for budget in fitted.counted] == [7] * 4 and not fitted.warnings
     assert fitted.exponents["num_params"]["value"] == pytest.approx(0.5, abs=1e-3)
     assert fitted.exponents["num_tokens"]["value"] == pytest.approx(0.5, abs=1e-3)
+    for name, best in zip(("num_params", "num_tokens"), law.optimum(1e19), strict=True):
+        found = np.exp(fitted.log_factors[name]) * 1e19 ** fitted.exponents[name]["value"]
+        assert found == pytest.approx(best, rel=0.01)
     one_sided = size < 1.01 * np.repeat([law.optimum(c)[0] for c in (1e17, 1e18, 1e19, 1e20)], 7) * np.where(
         np.arange(28) < 7, 0.9, 9)
     cut = isoflop.fit(table.Runs(size[one_sided], tokens[one_sided], law.nll(size, tokens)[one_sided]), resamples=50,

@@ -11,7 +11,9 @@ from losslab.scaling import arms, exchange
 from losslab.scaling.law import Law
 from losslab.scaling.multiplier import compare
 from losslab.scaling.table import Runs
+from losslab.scaling.trend import trend
 from losslab.scaling.worth import Worth, beyond
+from losslab.stats.inference import critical_t
 
 KNOWN = Law(*(np.atleast_1d(getattr(LAW, name)) for name in LAW.__dataclass_fields__))  # one law, no refits of it
 
@@ -95,6 +97,24 @@ def test_a_trend_that_bends_widens_the_forecast_and_is_said():
     assert not straight.warnings and "without the smallest size the forecast at" in bent.warnings[0]
     assert math.log(bent.trend[0].high / bent.trend[0].low) > 2 * math.log(
         straight.trend[0].high / straight.trend[0].low)
+
+
+def test_the_trend_of_small_effects_is_a_straight_line_with_students_interval():
+    """A small multiplier changes the loss in proportion to its logarithm: least squares then has a closed form."""
+    size = np.geomspace(2e4, 6e5, 5)
+    step, seeds = 1e-5, np.array([3, 3, 4, 3, 5])
+    slope = (LAW.scaled(math.exp(step)).nll(size, 20 * size) - LAW.nll(size, 20 * size)) / step
+    x = np.log(120 * size**2)
+    design, ahead = np.column_stack([np.ones(5), x - x.mean()]), np.array([1.0, math.log(10) + x[-1] - x.mean()])
+    log_m = 1e-3 * (1 + design[:, 1] / 4 + np.array([0.3, -0.4, 0.1, 0.2, -0.3]))
+    weights = seeds * slope**2
+    covariance = np.linalg.inv(design.T @ (weights[:, None] * design))
+    line = covariance @ design.T @ (weights * log_m)
+    variance = (weights * (log_m - design @ line) ** 2).sum() / 3 * ahead @ covariance @ ahead
+    pairs = [(*row, None, None, count) for *row, count in np.column_stack([size, 20 * size, slope * log_m, seeds])]
+    [found] = trend(pairs, KNOWN, [10 * 120 * size[-1] ** 2], np.random.default_rng(0))
+    assert math.log(found.value) == pytest.approx(ahead @ line, rel=2e-3)
+    assert math.log(found.high / found.low) / 2 == pytest.approx(critical_t(0.05, 3) * variance**0.5, rel=0.05)
 
 
 def test_without_seeds_the_arms_are_compared_by_welch():
