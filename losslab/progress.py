@@ -138,7 +138,7 @@ def line(state: State, most_named: int | None = MAX_NAMED) -> str:
     done, total, rate = (_count(count, state.unit) for count in (state.done, state.total, state.per_second))
     unit = "MB" if state.unit == "bytes" else state.unit
     parts = [f"{printable(state.what)}: {done}{f' of {total}' if state.total else ''} {unit}"]
-    parts += [f"{rate} {unit}/s"] if state.per_second > 0 else []
+    parts += [f"{rate} {unit}/s"] if rate.strip("0.") else []  # one that rounds to 0 says nothing
     parts += [f"{duration(state.seconds_left)} left"] if state.seconds_left is not None else []
     return ", ".join(parts)
 

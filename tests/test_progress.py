@@ -52,3 +52,8 @@ def test_training_is_told_from_the_start():
     assert told == ["0 % trained, 0 of 2 runs done; mse\\n seed 3: starting"]
     trial = Running("classic", 1_000_000, "training", 0.4, trial="0.016")
     assert line(State("training", 4, 10, "tokens", [trial])) == "40 % trained; classic: trial 0.016: training 40 %"
+
+
+def test_a_rate_that_rounds_to_nothing_is_left_out():
+    slow = State("trying formulas", 3, 13, "formulas", (), 0.01, 1000.0)
+    assert line(slow) == "trying formulas: 3 of 13 formulas, 16 min 40 s left"
