@@ -24,7 +24,7 @@ def blocks(name, language):
 
 
 def test_every_command_and_flag_they_show_exists():
-    helps = dict(re.findall(r"## losslab ([a-z ]+)\n\n```\n(.*?)\n```", TEXTS["commands.md"], flags=re.DOTALL))
+    helps = dict(re.findall(r"## losslab ([a-z -]+)\n\n```\n(.*?)\n```", TEXTS["commands.md"], flags=re.DOTALL))
     assert {*make_commands.COMMANDS} == helps.keys()
     shown = set()
     for name, text in TEXTS.items():
