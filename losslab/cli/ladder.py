@@ -20,8 +20,8 @@ from losslab.tables import Column, Table, name
 def ladder(
     study: Path, *, corpus: Corpus = None, seeds: str | None = None, tasks: str | None = None,
     benchmarks: Path | None = None, workers: Whole | None = None, threads: Threads = 1,
-    store: Path | None = None, where: Where | None = None, report: Path | None = None, trust: Trust = None, track: Track = None,
-    extrapolate: Annotated[bool, Parameter(negative="")] = False, resamples: Whole = 1000,
+    store: Path | None = None, where: Where | None = None, report: Path | None = None, trust: Trust = None,
+    track: Track = None, extrapolate: Annotated[bool, Parameter(negative="")] = False, resamples: Whole = 1000,
     dry_run: Annotated[bool, Parameter(negative="")] = False, json: Json = False,
 ):
     """Compare losses at several sizes and budgets of tokens, and say what each is worth in compute.
@@ -59,8 +59,8 @@ def ladder(
     given |= {} if seeds is None else {"seeds": tuple(seed_list(seeds))}
     wanted = replace(wanted, name=wanted.name or checks.name_of(study), **given)
     return climb(wanted, store or Path("runs", wanted.name), where=where, workers=workers, threads=threads,
-                 trust=trusted(trust), page=report, extrapolate=extrapolate, resamples=int(resamples), dry_run=dry_run, json=json,
-                 track=track)
+                 trust=trusted(trust), page=report, extrapolate=extrapolate, resamples=int(resamples), dry_run=dry_run,
+                 json=json, track=track)
 
 
 def with_tasks(wanted, tasks: str | None, benchmarks: Path | None):

@@ -70,7 +70,8 @@ def reproduce(
     benchmarks
         A folder with benchmark files for the tasks; without one they come from the hub.
     workers
-        Runs at once, each in its own process; 2, or one for each GPU. Stages come one after the other, and have the threads of all.
+        Runs at once, each in its own process; 2, or one for each GPU. Stages come one after the
+        other, and have the threads of all.
     store
         Its folder; runs/NAME-SCALE unless given.
     report

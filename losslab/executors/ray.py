@@ -88,6 +88,8 @@ def opened(address: str = "", *, device: str, workers: int, threads: int, per_de
         import ray
     except ModuleNotFoundError:
         raise ModuleNotFoundError("--executor ray needs the package ray: pip install 'losslab[ray]'") from None
+    if not address:
+        os.environ.setdefault("RAY_worker_niceness", "0")  # by default a run would yield to whatever else is going on
     cores = max(1, threads)
     own = {} if address else {"num_cpus": cores * (workers or 2), "include_dashboard": False}
     if address and address != "auto":

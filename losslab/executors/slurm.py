@@ -32,6 +32,7 @@ class SlurmExecutor(Executor):
 
     def __init__(self, engine):
         self.engine = engine
+        self.submitted: list = []  # the jobs of the last batch, as submitit has them
         self._watched: list[tuple[object, Future]] = []  # jobs that are not over
         self._batch: list[tuple[object, Future]] | None = None
         self._lock, self._thread = threading.Lock(), None
@@ -53,6 +54,7 @@ class SlurmExecutor(Executor):
         try:
             with self.engine.batch():
                 yield
+            self.submitted = [job for job, _ in self._batch]
             self._watch(self._batch)
         finally:
             self._batch = None
