@@ -75,6 +75,21 @@ def test_a_machine_that_cannot_give_what_a_run_began_with_refuses_it(train, what
     assert f"it has losslab {losslab.__version__}, and the study began with 0.0.1" in older["told"][-1]
 
 
+def test_a_run_that_is_asked_to_stop_is_not_finished_and_continues(place, forking):
+    made = experiment.Experiment(QUICK)
+    folder = records.create(Path("run"), made.spec, experiment.environment(made, 1))
+    asked = node.request(folder, threads=1, trusted=[], condition=made.condition)
+    (folder / node.STOP).touch()
+    assert json.loads(node.run(asked))["status"] in ("stopped", "waiting")
+    (folder / node.STOP).unlink()
+    records.note_environment(folder, records.read(folder).environment | {"node": "another", "processor": "another"})
+    (folder / "log.jsonl").touch()  # it was begun there
+    answer = json.loads(node.run(asked))
+    assert answer["status"] == "finished" and "run began on another and continues on" in answer["told"][0]
+    assert records.read(folder).environment["continued_on"] == machine.processor("cpu")
+    assert json.loads(node.run(asked))["told"] == []  # what is done stays as it is
+
+
 def test_plans_for_other_machines_ask_nothing_of_this_one(place):
     auto = change(QUICK, train={"device": "auto", "dtype": "auto", "numerics": "auto"})
     with elsewhere.planning_for(CUDA):

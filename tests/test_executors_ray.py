@@ -39,8 +39,9 @@ def cluster(monkeypatch):
     """Two machines with one core each; the second one can be lost."""
     from ray.cluster_utils import Cluster
 
-    for name, value in (("RAY_USAGE_STATS_ENABLED", "0"), ("RAY_health_check_period_ms", "1000"), ("RAY_worker_niceness", "0"),
-                        ("PYTHONPATH", str(Path(study.__file__).parents[2])), ("OMP_NUM_THREADS", "1")):
+    settings = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_health_check_period_ms": "1000", "RAY_worker_niceness": "0",
+                "PYTHONPATH": str(Path(study.__file__).parents[2]), "OMP_NUM_THREADS": "1"}
+    for name, value in settings.items():
         monkeypatch.setenv(name, value)
     made = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
     made.second = made.add_node(num_cpus=1)

@@ -5,9 +5,11 @@ continues from that checkpoint.
 """
 
 import contextlib
+import getpass
 import json
 import shutil
 import signal
+import subprocess
 import tempfile
 import threading
 import time
@@ -19,7 +21,9 @@ from losslab.words import printable
 
 TIMEOUTS = 1_000  # that one run may have, since each continues where the one before stopped
 MINUTES = 60  # of a job, unless said
-POLL_SECONDS = 1.0
+POLL_SECONDS = 2.0
+MISSING = 5  # looks at the queue without a job, before it counts as over
+UNFINISHED = ("stopped", "waiting")  # of a run
 WARNING = signal.SIGUSR2  # as submitit asks SLURM to warn
 
 
@@ -67,15 +71,22 @@ class SlurmExecutor(Executor):
                 self._thread.start()
 
     def _follow(self) -> None:
-        """Tell the futures how their jobs ended, until there are none."""
+        """Tell the futures how their jobs ended, until there are none.
+
+        A job has ended when its answer is there, or when it is no longer in the queue; the accounting of SLURM, which
+        submitit would ask, is not everywhere.
+        """
+        missing: dict = {}
         while True:
             with self._lock:
                 jobs = list(self._watched)
                 if not jobs:
                     self._thread = None
                     return
+            queue = _queue()
             for job, future in jobs:
-                if job.done():
+                missing[job] = 0 if queue is None or job.job_id in queue else missing.get(job, 0) + 1
+                if future.done() or job.paths.result_pickle.exists() or missing[job] > MISSING:
                     with self._lock:
                         self._watched.remove((job, future))
                     _settle(job, future)
@@ -96,7 +107,8 @@ class Requeued:
     def __call__(self, *texts: str) -> str:
         put_back = signal.getsignal(WARNING)
         answer = self.function(*texts)
-        if json.loads(answer).get("signal") == WARNING and callable(put_back):
+        told = json.loads(answer)
+        if told.get("signal") == WARNING and told["status"] in UNFINISHED and callable(put_back):
             put_back(WARNING, None)
         return answer
 
@@ -115,14 +127,25 @@ class _Job(Future):
         self._job = job
 
     def cancel(self) -> bool:
-        """Take the job out of the queue; one that runs is left to end by itself."""
-        if str(self._job.state).upper() in ("PENDING", "REQUEUED"):
-            self._job.cancel(check=False)
-        return False
+        """Take the job out of the queue if it waits there; one that runs is left to end by itself."""
+        if (_queue() or {}).get(self._job.job_id) != "PENDING":
+            return False
+        self._job.cancel(check=False)
+        return super().cancel()
+
+
+def _queue() -> dict[str, str] | None:
+    """Number -> state of all jobs of this user that are not over; None where SLURM does not answer now."""
+    asked = ["squeue", "--noheader", "--array", "--user", getpass.getuser(), "--format", "%i %T"]
+    try:
+        done = subprocess.run(asked, capture_output=True, text=True, timeout=60, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return dict(line.split()[:2] for line in done.stdout.splitlines() if line.strip())
 
 
 def _settle(job, future: Future) -> None:
-    if not future.set_running_or_notify_cancel():
+    if future.done() or not future.set_running_or_notify_cancel():
         return
     try:
         future.set_result(job.result())

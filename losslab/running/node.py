@@ -119,7 +119,7 @@ def _note_machine(experiment: Experiment, folder: Path, threads: int) -> str:
         a sentence where the run continues on another machine than before, else nothing.
     """
     own, record = environment(experiment, threads) | {"node": platform.node()}, records.read(folder)
-    if record.status == "waiting":
+    if not any((folder / name).exists() for name in ("log.jsonl", "checkpoint")):  # nothing is computed yet
         records.note_environment(folder, own)
         return ""
     before = record.environment
