@@ -31,7 +31,7 @@ def waits(prediction):
 """
 BASE = change(train={"num_steps": STEPS, "checkpoint_every": EVERY, "log_every": 1, "numerics": "reference",
                      "dtype": "float32"}, evaluate={"num_samples": 0})
-ARMS = [change(BASE, loss=loss) for loss in ("waits.py", "waits.py + 0.1*z_loss")]
+ARMS = [change(BASE, loss=loss) for loss in ("waits.py", 'file("waits.py") + 0.1*z_loss')]
 
 
 @pytest.fixture
