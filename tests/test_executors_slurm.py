@@ -26,7 +26,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore"),
               pytest.mark.skipif(not _is_there(), reason="needs a SLURM that answers")]
 STEPS, EVERY = 12, 4
 PATIENCE = 600  # seconds, after which a run goes on, and the test fails
-MINUTES, DELAY = 3, 60  # SLURM warns two minutes after the start
+MINUTES, DELAY = 5, 60  # SLURM warns four minutes after the start, by when a busy machine is half done, too
 # half done, the run waits until it is asked to stop for the first time
 WAITS = f"""
 import os, signal, time
