@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from experiments import change, small_text
 from forks import fork_children
+from record_runs import refused
 
 from losslab import executors, study
 
@@ -72,3 +73,13 @@ def test_a_job_out_of_time_is_queued_again_and_ends_with_the_same_weights(tmp_pa
         near = study.compare(ARMS, [0], "near", tell=said.append)
     assert [run.result["weights"] for run in far.runs] == [run.result["weights"] for run in near.runs]
     assert not [name for name in os.listdir("far") if name.startswith((".probe", ".slurm"))]
+
+
+def test_what_sbatch_refuses_is_one_sentence(tmp_path):
+    def enter():
+        with executors.opened("slurm", tmp_path, options={"partition": "nowhere"}):
+            raise AssertionError("it was taken")
+
+    assert "SLURM takes no such job: sbatch: error: " in refused(enter)
+    assert "an option of --executor slurm is not known" in str(pytest.raises(ValueError, executors.opened(
+        "slurm", tmp_path, options={"partitoin": "main"}).__enter__).value)

@@ -43,7 +43,8 @@ class SlurmExecutor(Executor):
 
     def submit(self, function: Callable[[str], str], /, *texts: str) -> Future:
         """A job that calls `function`, which answers with JSON; one that a signal of SLURM stopped is called again."""
-        job = self.engine.submit(Requeued(function), *texts)
+        with _refusals():
+            job = self.engine.submit(Requeued(function), *texts)
         future = _Job(job)
         if self._batch is None:
             self._watch([(job, future)])
@@ -56,7 +57,7 @@ class SlurmExecutor(Executor):
         """What is submitted inside becomes one array of jobs, at the end."""
         self._batch = []
         try:
-            with self.engine.batch():
+            with _refusals(), self.engine.batch():
                 yield
             self.submitted = [job for job, _ in self._batch]
             self._watch(self._batch)
@@ -132,6 +133,19 @@ class _Job(Future):
             return False
         self._job.cancel(check=False)
         return super().cancel()
+
+
+@contextlib.contextmanager
+def _refusals() -> Iterator[None]:
+    """What `sbatch` refuses, such as a partition that does not exist, is the user's to put right."""
+    from submitit.core.utils import FailedJobError
+
+    try:
+        yield
+    except FailedJobError as error:
+        lines = [line for line in str(error).splitlines() if "error" in line] or [str(error)]
+        raise ValueError(printable(f"SLURM takes no such job: {lines[-1].strip()}; --executor-option says what to ask "
+                                   "it for")) from None
 
 
 def _queue() -> dict[str, str] | None:
