@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 
-from losslab import parallel
+from losslab import elsewhere, parallel
 
 CGROUP = Path("/sys/fs/cgroup")  # where Linux says how much of the machine a container may use
 MAX_THREADS = 1_024
@@ -19,7 +19,12 @@ BYTES_PER_PARAMETER = 16  # float32: the weight, its gradient and AdamW's two mo
 
 
 def resolve_device(device: str) -> str:
-    """`auto` becomes the best device present; a device that is not there is an error."""
+    """`auto` becomes the best device present; a device that is not there is an error.
+
+    Of runs that other machines compute (`elsewhere`) these are asked, here and in all that follows.
+    """
+    if nodes := elsewhere.nodes():
+        return nodes.resolve_device(device)
     if device == "auto":
         return "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     kind = device.split(":")[0]
@@ -37,6 +42,8 @@ def resolve_dtype(dtype: str, device: str) -> str:
     By capability: a GPU that has bfloat16, or a CPU with AMX tiles. A CPU that merely has bfloat16
     instructions converts more than it saves at the sizes of small models, so it stays with float32.
     """
+    if nodes := elsewhere.nodes():
+        return nodes.resolve_dtype(dtype, device)
     if dtype != "auto":
         return dtype
     if device.startswith("cuda"):
@@ -47,7 +54,8 @@ def resolve_dtype(dtype: str, device: str) -> str:
 def resolve_numerics(numerics: str, device: str, dtype: str) -> str:
     """`auto` becomes `fast` where `kernels.products.numerics` has something faster than PyTorch's own.
 
-    By what the machine is and never by a stopwatch, so that equal machines give equal bits.
+    By what the machine is and never by a stopwatch, so that equal machines give equal bits. For other machines it is
+    `reference`, which all of them have.
 
     Raises:
         ValueError: for `fast` on another device than a CPU.
@@ -56,6 +64,8 @@ def resolve_numerics(numerics: str, device: str, dtype: str) -> str:
         raise ValueError(f"train.numerics fast is for a CPU, and train.device is {device}; leave it at auto")
     if numerics != "auto":
         return numerics
+    if elsewhere.nodes():
+        return "reference"
     is_faster = device == "cpu" and (dtype == "bfloat16" or (torch.backends.mkldnn.is_available() and is_foreign()))
     return "fast" if is_faster else "reference"
 
@@ -125,6 +135,8 @@ def busy(threads: int | None = None, workers: int = 1) -> str | None:
 
 def total_memory(device: str = "cpu") -> int | None:
     """Bytes of memory: of the GPU that is named, or of this machine or container; None where nobody says."""
+    if nodes := elsewhere.nodes():
+        return nodes.memory
     if device.startswith("cuda"):
         return torch.cuda.get_device_properties(device).total_memory
     try:
@@ -199,7 +211,8 @@ def torch_version() -> str:
 
 def describe(device: str, dtype: str) -> dict:
     """What a record says of the machine."""
-    name = torch.cuda.get_device_name() if device.startswith("cuda") else _processor()
+    nodes = elsewhere.nodes()
+    name = nodes.processor if nodes else processor(device)
     return {
         "python": platform.python_version(),
         "torch": torch.__version__,
@@ -212,7 +225,10 @@ def describe(device: str, dtype: str) -> dict:
     }
 
 
-def _processor() -> str:
+def processor(device: str) -> str:
+    """The name of the GPU of this machine, or of its CPU."""
+    if device.startswith("cuda"):
+        return torch.cuda.get_device_name()
     return _cpuinfo("model name") or platform.processor() or platform.machine()
 
 

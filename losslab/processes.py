@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 # what an isolated process may know of the environment: devices, libraries, language, and how sums are computed
@@ -43,7 +43,9 @@ sys.stderr.flush()
 os._exit(code)
 """
 SUBREAPER = 36  # of prctl: orphans of our children become our children
+STOPS = [getattr(signal, name) for name in ("SIGTERM", "SIGINT", "SIGUSR2") if hasattr(signal, name)]
 _started: set[int] = set()  # process ids of the children that this module started
+_starting = threading.Lock()  # a child of another thread is no orphan before it is in the set
 
 
 def isolated(module: str) -> list[str]:
@@ -70,10 +72,10 @@ def package_folders() -> list[str]:
     return list(dict.fromkeys(str(Path(s.origin).resolve().parent.parent) for s in specs if s and s.origin))
 
 
-def environment(threads: int, temporary: str | Path) -> dict[str, str]:
-    """The environment of an isolated process: the variables that are allowed, its threads, its folder."""
+def environment(threads: int, temporary: str | Path, own: Mapping[str, str] = {}) -> dict[str, str]:
+    """The environment of an isolated process: the variables that are allowed, its own ones, its threads, its folder."""
     kept = {name: os.environ[name] for name in ALLOWED if name in os.environ}
-    return kept | thread_variables(threads) | {"TMPDIR": str(temporary), "HOME": str(temporary)}
+    return kept | own | thread_variables(threads) | {"TMPDIR": str(temporary), "HOME": str(temporary)}
 
 
 def thread_variables(threads: int) -> dict[str, str]:
@@ -97,11 +99,11 @@ def start(command: Sequence[str], request: str, out: Path, err: Path, **options)
     `parent_is_gone` can test it.
     """
     read, write = os.pipe()
-    with open(out, "wb") as stdout, open(err, "ab") as stderr:
+    with open(out, "wb") as stdout, open(err, "ab") as stderr, _starting:
         process = subprocess.Popen(command, stdin=read, stdout=stdout, stderr=stderr, start_new_session=True, **options)
+        _started.add(process.pid)
     os.close(read)
     process.request = os.fdopen(write, "wb", buffering=0)  # closed by the system when this process ends
-    _started.add(process.pid)
     left = memoryview(request.encode() + b"\n")
     with contextlib.suppress(BrokenPipeError):  # it ended before it could read
         while left:  # a signal may cut a write short
@@ -128,7 +130,8 @@ def adopt_orphans() -> None:
 def _end_orphans() -> None:
     """End adopted processes: children that are in another session and that nobody here started."""
     for _ in range(1000):  # each that ends may leave its own children to us
-        strays = [pid for pid in _children() if pid not in _started and _is_elsewhere(pid)]
+        with _starting:
+            strays = [pid for pid in _children() if pid not in _started and _is_elsewhere(pid)]
         if not strays:
             return
         for pid in strays:
@@ -163,8 +166,11 @@ def parent_is_gone() -> bool:
 
 
 @contextlib.contextmanager
-def stop_requests() -> Iterator[Callable[[], bool]]:
-    """Turn SIGTERM and Ctrl-C into a question, "was I asked to stop?"; a second Ctrl-C stops at once."""
+def stop_requests() -> Iterator[Callable[[], int]]:
+    """Turn SIGTERM, Ctrl-C and SIGUSR2 into a question, "was I asked to stop?"; a second Ctrl-C stops at once.
+
+    SIGUSR2 is how SLURM may warn of the end of a job's time. The answer is the number of the first signal, or 0.
+    """
     asked = []
 
     def ask(number, frame):
@@ -173,11 +179,11 @@ def stop_requests() -> Iterator[Callable[[], bool]]:
         asked.append(number)
 
     if threading.current_thread() is not threading.main_thread():  # signals reach the main thread alone
-        yield lambda: False
+        yield lambda: 0
         return
-    before = {number: signal.signal(number, ask) for number in (signal.SIGTERM, signal.SIGINT)}
+    before = {number: signal.signal(number, ask) for number in STOPS}
     try:
-        yield lambda: bool(asked)
+        yield lambda: int(asked[0]) if asked else 0
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

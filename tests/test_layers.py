@@ -22,14 +22,14 @@ LAYERS = {
     8: "study",
     7: "tune judge lesson",
     6: "running",
-    5: "experiment",
+    5: "experiment executors",
     4: "training_loop evaluate hub anatomy start",
     3: "fused checkpoint generate report spread",
     2: "objective comparison model",
     1: "lossfile corpus records scaling optim kernels memory",
     0: "losses transforms formula instruct config machine progress processes tokenizer tensors tables tales stats units"
        " prediction signals trackers",
-    -1: "escaping grammar parallel",
+    -1: "elsewhere escaping grammar parallel",
     -2: "untrusted",
     -3: "words",
 }
@@ -43,7 +43,7 @@ NEVER = [
 TORCH_FREE = ["config", "progress", "signals", "records", "stats", "units", "scaling.documents", "scaling.plan",
               "scaling.counts", "comparison", "report", "formula", "lesson", "cli"]
 CORE = {"torch", "numpy", "safetensors"}  # all that layers 0 to 5 import at the top of a file
-EXTRAS = {"datasets", "transformers", "huggingface_hub", "lm_eval", "mcp"}
+EXTRAS = {"datasets", "transformers", "huggingface_hub", "lm_eval", "mcp", "ray", "submitit"}
 APART = {"kernels/triton_rows.py": {"triton"},  # imported when a kernel is first used
          "hub/modeling_losslab.py": {"transformers"},  # written into exports, and never imported
          "arena/serving.py": {"mcp"}}  # imported by its command alone

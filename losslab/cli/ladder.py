@@ -7,7 +7,8 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from losslab.cli.application import app
-from losslab.cli.flags import Corpus, Json, Threads, Track, Trust, Whole, seed_list, threads_of, trusted, workers_of
+from losslab.cli.executing import Where, executor, own_threads
+from losslab.cli.flags import Corpus, Json, Threads, Track, Trust, Whole, seed_list, trusted
 from losslab.cli.scaling import MOST_RESAMPLES
 from losslab.cli.speech import OK, Ticker, command_line, exit_code, outcome, show, tell, wrapped
 from losslab.config.numbers import check
@@ -18,9 +19,9 @@ from losslab.tables import Column, Table, name
 @app.command(sort_key=2)
 def ladder(
     study: Path, *, corpus: Corpus = None, seeds: str | None = None, tasks: str | None = None,
-    benchmarks: Path | None = None, workers: Whole = 2, threads: Threads = 1,
-    store: Path | None = None, report: Path | None = None, trust: Trust = None, track: Track = None,
-    extrapolate: Annotated[bool, Parameter(negative="")] = False, resamples: Whole = 1000,
+    benchmarks: Path | None = None, workers: Whole | None = None, threads: Threads = 1,
+    store: Path | None = None, where: Where | None = None, report: Path | None = None, trust: Trust = None,
+    track: Track = None, extrapolate: Annotated[bool, Parameter(negative="")] = False, resamples: Whole = 1000,
     dry_run: Annotated[bool, Parameter(negative="")] = False, json: Json = False,
 ):
     """Compare losses at several sizes and budgets of tokens, and say what each is worth in compute.
@@ -37,7 +38,7 @@ def ladder(
     benchmarks
         A folder with benchmark files for the tasks; without one they come from the hub.
     workers
-        Runs at once, each in its own process.
+        Runs at once, each in its own process; 2, or one for each GPU. On a cluster, the most at once.
     store
         Its folder; runs/NAME unless given.
     report
@@ -57,9 +58,9 @@ def ladder(
     given = {} if corpus is None else {"corpus": corpus}
     given |= {} if seeds is None else {"seeds": tuple(seed_list(seeds))}
     wanted = replace(wanted, name=wanted.name or checks.name_of(study), **given)
-    return climb(wanted, store or Path("runs", wanted.name), workers=workers, threads=threads, trust=trusted(trust),
-                 page=report, extrapolate=extrapolate, resamples=int(resamples), dry_run=dry_run, json=json,
-                 track=track)
+    return climb(wanted, store or Path("runs", wanted.name), where=where, workers=workers, threads=threads,
+                 trust=trusted(trust), page=report, extrapolate=extrapolate, resamples=int(resamples), dry_run=dry_run,
+                 json=json, track=track)
 
 
 def with_tasks(wanted, tasks: str | None, benchmarks: Path | None):
@@ -68,16 +69,26 @@ def with_tasks(wanted, tasks: str | None, benchmarks: Path | None):
     return replace(wanted, **given, **({} if benchmarks is None else {"benchmarks": str(benchmarks)}))
 
 
-def climb(wanted, store: Path, *, workers: int, threads: int, trust: tuple[str, ...] | None, page: Path | None,
-          dry_run: bool, json: bool, extrapolate: bool = False, resamples: int = 1000, track: str | None = None) -> int:
+def climb(wanted, store: Path, *, where: Where | None, workers: int | None, threads: int,
+          trust: tuple[str, ...] | None, page: Path | None, dry_run: bool, json: bool, extrapolate: bool = False,
+          resamples: int = 1000, track: str | None = None) -> int:
     """Run a ladder, or estimate it, and show what came out; returns the exit code."""
-    from losslab import ladder as ladders
     from losslab import processes
+
+    threads = own_threads(where, threads)
+    processes.adopt_orphans()
+    with executor(where, store, list(wanted.configs.values()), workers=workers, threads=threads,
+                  dry_run=dry_run) as (workers, found):
+        return _climb(wanted, store, workers=workers, threads=threads, trust=trust, page=page, dry_run=dry_run,
+                      json=json, extrapolate=extrapolate, resamples=resamples, track=track, executor=found)
+
+
+def _climb(wanted, store: Path, *, workers, threads, trust, page, dry_run, json, extrapolate, resamples, track,
+           executor) -> int:
+    from losslab import ladder as ladders
     from losslab.cli import showing, tracking
     from losslab.report import ladder as report
 
-    workers, threads = workers_of(workers), threads_of(threads, tell)
-    processes.adopt_orphans()
     running = {"workers": workers, "threads": threads, "trusted": trust, "tell": tell, "progress": Ticker()}
     if dry_run:
         estimate = ladders.estimated(wanted, store, **running)
@@ -85,7 +96,7 @@ def climb(wanted, store: Path, *, workers: int, threads: int, trust: tuple[str, 
         return OK
     with tracking.tracker(track, store, wanted.name) as tracked:
         document = ladders.climb(wanted, store, page=page, command=command_line(), track=tracked,
-                                 extrapolate=extrapolate, resamples=resamples,
+                                 extrapolate=extrapolate, resamples=resamples, executor=executor,
                                  shown=lambda told: show(told, "" if json else report.text(told), json), **running)
     if not json:
         print(f"\ntable: {document['table']}", flush=True)

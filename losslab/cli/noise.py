@@ -6,6 +6,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from losslab.cli.application import app
+from losslab.cli.executing import Where, executor, own_threads
 from losslab.cli.flags import (
     Corpus,
     Data,
@@ -24,8 +25,6 @@ from losslab.cli.flags import (
     Whole,
     configure,
     seed_list,
-    threads_of,
-    workers_of,
 )
 from losslab.cli.speech import Ticker, command_line, outcome, show, tell
 from losslab.config.numbers import check
@@ -37,8 +36,9 @@ MOST_CROSSED = 50  # 2,500 runs
 def noise(
     loss: str, other: str | None = None, *, seeds: str = "20", crossed: Whole = 5, corpus: Corpus = None,
     tokenizer: Tokenizer = None, preset: Preset = None, size: Size = None, recipe: Recipe = None,
-    num_tokens: NumTokens = None, workers: Whole = 2,
+    num_tokens: NumTokens = None, workers: Whole | None = None,
     threads: Threads = 1, device: Device = None, numerics: Numerics = None, store: Path = Path("runs"),
+    where: Where | None = None,
     out: Path | None = None,
     level: Annotated[float, Parameter(negative="")] = 0.04, json: Json = False,
     data: Data = None, model: Model = None, train: Train = None, evaluate: Evaluate = None,
@@ -57,7 +57,7 @@ def noise(
         Seeds of the initial weights, and as many of the data order, each with each: 5 are 25 more runs of the first
         loss. 0 leaves this out.
     workers
-        Runs at once, each in its own process.
+        Runs at once, each in its own process; 2, or one for each GPU. On a cluster, the most at once.
     store
         Folder of runs; what is finished there is not run again. The crossed runs are in its folder `crossed`.
     out
@@ -65,7 +65,7 @@ def noise(
     level
         Of the test for which seeds are counted; 0.04 is that of the first look at a comparison.
     """
-    numbers, workers = seed_list(seeds), workers_of(workers)
+    numbers = seed_list(seeds)
     check("--crossed", crossed, 0, MOST_CROSSED, "which are 2,500 runs")
     check("--level", level, 1e-6, 0.5, "a test of no use")
     sections = {"data": data, "model": model, "train": train, "evaluate": evaluate}
@@ -76,10 +76,11 @@ def noise(
     from losslab.report import noise as page
     from losslab.study import noise as study
 
-    threads = threads_of(threads, tell)
+    threads = own_threads(where, threads)
     processes.adopt_orphans()
-    document, runs = study.measure(conditions, numbers, store, crossed=crossed, level=level, workers=workers,
-                                   threads=threads, tell=tell, progress=Ticker())
+    with executor(where, store, conditions, workers=workers, threads=threads) as (at_once, others):
+        document, runs = study.measure(conditions, numbers, store, crossed=crossed, level=level, workers=at_once,
+                                       threads=threads, tell=tell, progress=Ticker(), executor=others)
     if out is not None:
         out.parent.mkdir(parents=True, exist_ok=True)
         out.write_text(page.markdown(document, command_line()), encoding="utf-8")

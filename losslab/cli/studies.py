@@ -8,6 +8,7 @@ from cyclopts import Parameter
 
 from losslab.cli import ladder, staging
 from losslab.cli.application import app
+from losslab.cli.executing import Where
 from losslab.cli.flags import Corpus, Json, Start, Threads, Whole, given, workers_of
 from losslab.cli.speech import show, tell, wrapped
 from losslab.cli.staging import Stages
@@ -51,8 +52,9 @@ def studies(study: str | None = None, *, json: Json = False):
 def reproduce(
     study: str, *, scale: Literal["smoke", "laptop", "full"] = "laptop", corpus: Corpus = None,
     data: Annotated[str | None, Parameter(help="Instruction data to fine-tune on: a file, or owner/name.")] = None,
-    start: Start = None, tasks: str | None = None, benchmarks: Path | None = None, workers: Whole = 2,
-    threads: Threads = 1, store: Path | None = None, report: Path | None = None, stages: Stages | None = None,
+    start: Start = None, tasks: str | None = None, benchmarks: Path | None = None,
+    workers: Whole | None = None, threads: Threads = 1, store: Path | None = None, where: Where | None = None,
+    report: Path | None = None, stages: Stages | None = None,
     dry_run: Annotated[bool, Parameter(negative="")] = False, json: Json = False,
 ):
     """Run a study that comes with losslab; called again, it continues.
@@ -68,7 +70,8 @@ def reproduce(
     benchmarks
         A folder with benchmark files for the tasks; without one they come from the hub.
     workers
-        Runs at once, each in its own process; stages come one after the other, and have the threads of all.
+        Runs at once, each in its own process; 2, or one for each GPU. Stages come one after the
+        other, and have the threads of all.
     store
         Its folder; runs/NAME-SCALE unless given.
     report
@@ -84,7 +87,9 @@ def reproduce(
             raise ValueError(f"{study} begins with new weights; leave out --start")
         if tasks is not None or benchmarks is not None:
             raise ValueError(f"{study} is no comparison that is scored on tasks; leave out --tasks and --benchmarks")
-        return staging.reproduce(study, scale, corpus, data, stages or Stages(), workers_of(workers) * threads,
+        if where is not None and where.executor != "local":
+            raise ValueError(f"the stages of {study} come one after the other, on this machine; leave out --executor")
+        return staging.reproduce(study, scale, corpus, data, stages or Stages(), workers_of(workers or 2) * threads,
                                  store=store, page=report, dry_run=dry_run, json=json)
     wanted = ladder.with_tasks(registry.load(study).at(scale), tasks, benchmarks)
     if given(stages):
@@ -99,8 +104,8 @@ def reproduce(
         used = next(iter(wanted.configs.values())).data.corpus
         tell(f"{wanted.name} is trained on {used}; --corpus takes another text, such as a folder of stories")
     go = ladder.climb if wanted.ladder else conduct
-    return go(wanted, store or Path("runs", wanted.name), workers=workers_of(workers), threads=threads, trust=(),
-              page=report, dry_run=dry_run, json=json)
+    return go(wanted, store or Path("runs", wanted.name), where=where, workers=workers, threads=threads,
+              trust=(), page=report, dry_run=dry_run, json=json)
 
 
 def _with_start(wanted, start: str | None):

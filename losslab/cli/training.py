@@ -8,6 +8,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from losslab.cli.application import app
+from losslab.cli.executing import Where, executor, own_threads
 from losslab.cli.flags import (
     Corpus,
     Data,
@@ -34,7 +35,6 @@ from losslab.cli.flags import (
     known,
     threads_of,
     trusted,
-    workers_of,
 )
 from losslab.cli.measuring import task_names, task_scores
 from losslab.cli.speech import (
@@ -59,8 +59,9 @@ MOST_FIRST = 5  # values of a setting that one line names
 
 @app.command(sort_key=1)
 def compare(
-    *losses: str, asked: Asked | None = None, workers: Whole = 2, threads: Threads = 1, store: Path | None = None,
-    report: Path | None = None, save: Path | None = None, trust: Trust = None, track: Track = None,
+    *losses: str, asked: Asked | None = None, workers: Whole | None = None, threads: Threads = 1,
+    store: Path | None = None, where: Where | None = None, report: Path | None = None, save: Path | None = None,
+    trust: Trust = None, track: Track = None,
     dry_run: Annotated[bool, Parameter(negative="")] = False, json: Json = False,
 ):
     """Train losses under matched conditions, and say whether the difference is real.
@@ -70,7 +71,7 @@ def compare(
     losses
         Formulas such as "cross_entropy + 1e-4*z_loss", paths of loss files, or one study: `study.toml`.
     workers
-        Runs at once, each in its own process.
+        Runs at once, each in its own process; 2, or one for each GPU. On a cluster, the most at once.
     store
         Folder of runs; what is finished there is not run again. `runs`, and `runs/NAME` for a study with a name.
     report
@@ -96,7 +97,7 @@ def compare(
     if trust and not from_file:
         raise ValueError("--trust goes with a study file: a loss file that you name here is run because you name it")
     hashes = trusted(trust) if from_file else None
-    return conduct(wanted, store, workers=workers_of(workers), threads=threads, trust=hashes, page=report,
+    return conduct(wanted, store, where=where, workers=workers, threads=threads, trust=hashes, page=report,
                    dry_run=dry_run, json=json, track=track)
 
 
@@ -109,15 +110,25 @@ def _named_after(wanted, file: Path):
     return wanted if wanted.name else replace(wanted, name=name_of(file))
 
 
-def conduct(wanted, store: Path, *, workers: int, threads: int, trust: tuple[str, ...] | None, page: Path | None,
-            dry_run: bool, json: bool, track: str | None = None) -> int:
+def conduct(wanted, store: Path, *, where: Where | None, workers: int | None, threads: int,
+            trust: tuple[str, ...] | None, page: Path | None, dry_run: bool, json: bool,
+            track: str | None = None) -> int:
     """Run a study, or estimate it, and show what came out; returns the exit code."""
-    from losslab import processes, records, running
+    from losslab import processes
+
+    threads = own_threads(where, threads)
+    processes.adopt_orphans()
+    with executor(where, store, list(wanted.configs.values()), workers=workers, threads=threads,
+                  dry_run=dry_run) as (workers, found):
+        return _conduct(wanted, store, workers=workers, threads=threads, trust=trust, page=page, dry_run=dry_run,
+                        json=json, track=track, executor=found)
+
+
+def _conduct(wanted, store: Path, *, workers, threads, trust, page, dry_run, json, track, executor) -> int:
+    from losslab import records, running
     from losslab import study as studies
     from losslab.cli import showing, tracking
 
-    threads = threads_of(threads, tell)
-    processes.adopt_orphans()
     if dry_run:
         wanted, searches, planned = studies.prepared(wanted, store, trusted=trust, tell=tell, progress=Ticker())
         estimate = running.estimate(planned, workers=workers, threads=threads, tuning=studies.tuning(wanted),
@@ -135,7 +146,8 @@ def conduct(wanted, store: Path, *, workers: int, threads: int, trust: tuple[str
 
     with tracking.tracker(track, store, wanted.name) as tracked:
         compared = studies.conduct(wanted, store, workers=workers, threads=threads, trusted=trust, page=page,
-                                   command=command_line(), shown=shown, tell=tell, progress=Ticker(), track=tracked)
+                                   command=command_line(), shown=shown, tell=tell, progress=Ticker(), track=tracked,
+                                   executor=executor)
     showing.written(document["report"], json)
     code = OK
     if names:

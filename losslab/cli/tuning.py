@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from losslab.cli.application import app
-from losslab.cli.flags import Json, Threads, Trust, Whole, threads_of, trusted, workers_of
+from losslab.cli.executing import Where, executor, own_threads
+from losslab.cli.flags import Json, Threads, Trust, Whole, trusted
 from losslab.cli.speech import OK, Ticker, show, tell
 from losslab.cli.studying import Asked, study
 from losslab.config.numbers import check
@@ -12,8 +13,9 @@ from losslab.config.numbers import check
 @app.command(sort_key=3)
 def tune(
     *losses: str, asked: Asked | None = None, trials: Whole | None = None, method: str | None = None,
-    journal: str | None = None, stale: float = 120.0, workers: Whole = 2, threads: Threads = 1,
-    store: Path | None = None, trust: Trust = None, json: Json = False,
+    journal: str | None = None, stale: float = 120.0, workers: Whole | None = None,
+    threads: Threads = 1, store: Path | None = None, where: Where | None = None, trust: Trust = None,
+    json: Json = False,
 ):
     """Find the settings of each loss, with the same number of trials over the same space.
 
@@ -33,7 +35,7 @@ def tune(
     stale
         Seconds after which another process's trial that gives no sign of life is taken over.
     workers
-        Runs at once, each in its own process.
+        Runs at once, each in its own process; 2, or one for each GPU. On a cluster, the most at once.
     store
         Folder of the study; trials lie in its folder `trials`. `runs`, and `runs/NAME` for a study with a name.
     """
@@ -49,10 +51,12 @@ def tune(
     from losslab.report import tuning as tables
 
     processes.adopt_orphans()
-    found = tuning.tune(
-        wanted.configs, tuning.Tuning.from_dict(table), store, own=wanted.spaces, workers=workers_of(workers),
-        threads=threads_of(threads, tell), trusted=hashes, journal=journal, stale=stale, tell=tell, progress=Ticker(),
-    )
+    threads = own_threads(where, threads)
+    with executor(where, store, list(wanted.configs.values()), workers=workers, threads=threads) as (at_once, others):
+        found = tuning.tune(
+            wanted.configs, tuning.Tuning.from_dict(table), store, own=wanted.spaces, workers=at_once, threads=threads,
+            trusted=hashes, journal=journal, stale=stale, tell=tell, progress=Ticker(), executor=others,
+        )
     document = {"store": str(store), "tune": table,
                 "arms": [{"name": name, **each.to_dict()} for name, each in found.items()]}
     show(document, f"{tables.trials(document).text()}\n\n{tables.summary(document).text()}", json)

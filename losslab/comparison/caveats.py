@@ -36,6 +36,7 @@ def caveats(
         *_unlike_corpora(arms),
         *_unlike_numerics(arms),
         *_unlike_ranks(arms),
+        *_unlike_machines(arms),
         *_unlike_settings(arms, {arm.name: arm.differs for arm in described}, tuned),
         *learned.told(described, tuned),
         *_at_the_edge(tuned),
@@ -78,6 +79,30 @@ def _unlike_ranks(arms: Arms) -> list[str]:
         return []
     return [f"runs were trained by different numbers of ranks ({_and(map(str, sorted(found)))}): a part of a "
             "difference may be how sums round, and dropout on GPUs"]
+
+
+def _unlike_machines(arms: Arms) -> list[str]:
+    """Which runs were computed on which kind of machine, where there are several, and which pairs that parts."""
+    where: dict[str, dict[str, list[int]]] = {}
+    seeds: dict[int, set[str]] = {}
+    for name, runs in arms.items():
+        for run in runs:
+            kinds = [run.environment.get("processor"), *str(run.environment.get("continued_on", "")).split("; ")]
+            kind = ", then ".join(filter(None, kinds))
+            if kind:
+                where.setdefault(kind, {}).setdefault(name, []).append(run.seed)
+                seeds.setdefault(run.seed, set()).add(kind)
+    if len(where) < 2:
+        return []
+    told = [f"{kind} ({_and(f'{name} {_seeds(own)}' for name, own in found.items())})" for kind, found in where.items()]
+    parted = sorted(seed for seed, kinds in seeds.items() if len(kinds) > 1)
+    pairs = f"; pairs of {_seeds(parted)} are parted by that" if parted else ""
+    return [f"runs were computed on unlike machines, {_and(told)}: part of a difference may be how their sums "
+            f"round{pairs}"]
+
+
+def _seeds(seeds: Sequence[int]) -> str:
+    return f"seed{'s' * (len(seeds) > 1)} {_and(map(str, sorted(seeds)))}"
 
 
 def _at_the_edge(tuned: Mapping[str, Mapping]) -> list[str]:

@@ -20,7 +20,7 @@ from losslab.experiment.training import Training
 from losslab.experiment.worker import from_folder
 from losslab.records import Record
 
-__all__ = ["Experiment", "Job", "Training", "environment", "resume", "run"]
+__all__ = ["Experiment", "Job", "Training", "environment", "from_folder", "resume", "run"]
 POLL_SECONDS = 0.1
 
 

@@ -4,7 +4,8 @@ import json
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 from losslab import processes, records, signals, trackers
@@ -28,6 +29,7 @@ class Job:
         tell: takes what is worth keeping, a sentence each.
         on_line: takes each new line of the log.
         on_said: takes what the training process says for people.
+        place: around the work on the run; gives variables for the environment of its processes, such as which GPU.
         tells_signs: whether signs of trouble are told as they come.
     """
 
@@ -35,9 +37,10 @@ class Job:
         self, experiment: Experiment, folder: Path, *, threads: int = 0, tell: Tell = lambda text: None,
         on_line: Callable[[dict], None] | None = None, on_said: Tell | None = None,
         tells_signs: bool = False,
+        place: Callable[[], AbstractContextManager[Mapping[str, str]]] = lambda: nullcontext({}),
     ):
         self.experiment, self.folder, self.threads, self.tell = experiment, Path(folder), threads, tell
-        self.on_line, self.on_said = on_line, on_said
+        self.on_line, self.on_said, self._place, self.variables = on_line, on_said, place, {}
         self.signs = signals.Teller(tell, self.folder.name, advice=False) if tells_signs else None
         self.phase = "starting"
         self.asked_to_stop = False
@@ -72,7 +75,7 @@ class Job:
         self._life.close()
 
     def _steps(self) -> Iterator[str]:
-        with records.lock(self.folder):
+        with records.lock(self.folder), self._place() as self.variables:
             record = records.read(self.folder)
             if record.status in ("finished", "diverged"):
                 return
@@ -117,7 +120,7 @@ class Job:
             with processes.workplace() as place:
                 self.process = processes.start(command, request, place / "out", place / "said",
                                                env=trackers.without_keys(os.environ)
-                                               | processes.thread_variables(self.threads))
+                                               | processes.thread_variables(self.threads) | self.variables)
                 started, watched = time.monotonic(), Watch(self.folder, place / "said")
                 try:
                     while self.process.poll() is None:
@@ -151,7 +154,7 @@ class Job:
         return watched.any_line
 
     def _measure(self, path: Path) -> Iterator[str]:
-        waiting = measuring.apart(self.experiment, path, threads=self.threads)
+        waiting = measuring.apart(self.experiment, path, threads=self.threads, variables=self.variables)
         while True:
             try:
                 next(waiting)

@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -79,8 +79,12 @@ def here(experiment: Experiment, path: Path, device: str) -> dict:
     return measure_run(request(experiment, path) | {"device": device})
 
 
-def apart(experiment: Experiment, path: Path, *, threads: int) -> Iterator[None]:
+def apart(
+    experiment: Experiment, path: Path, *, threads: int, variables: Mapping[str, str] = {},
+) -> Iterator[None]:
     """Measure in an isolated process; a generator that waits between its steps and returns what was measured.
+
+    `variables` of the environment of that process are set so, such as which GPU it sees.
 
     Raises:
         Refused: with the sentence of the evaluator.
@@ -92,7 +96,7 @@ def apart(experiment: Experiment, path: Path, *, threads: int) -> Iterator[None]
         with processes.workplace() as place:
             out, err = place / "answer", place / "said"
             process = processes.start(processes.isolated("losslab.evaluate.__main__"), asked, out, err, cwd=place,
-                                      env=processes.environment(threads, place))
+                                      env=processes.environment(threads, place, variables))
             try:
                 while process.poll() is None:
                     yield

@@ -1,6 +1,7 @@
 """Climb a ladder: run its rungs from the smallest compute on, and keep table, verdicts and page in its folder."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from concurrent.futures import Executor
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,14 +23,14 @@ def climb(
     study: Study, folder: str | Path, *, workers: int = 1, threads: int = 1, trusted: Collection[str] | None = None,
     page: str | Path | None = None, command: str | None = None, extrapolate: bool = False, resamples: int = RESAMPLES,
     shown: Callable[[dict], None] = lambda document: None, tell: Tell = lambda text: None, progress: Progress = silent,
-    track: Track | None = None,
+    track: Track | None = None, executor: Executor | None = None,
 ) -> dict:
     """Run what a ladder asks and is not done yet, fit its law, and write the table and the page.
 
     Args:
         study: with a `ladder`.
         folder: of the ladder; each rung is a study in its folder `rungs`.
-        workers, threads, trusted, tell, progress, track: of every rung, as for `study.conduct`.
+        workers, threads, trusted, tell, progress, track, executor: of every rung, as for `study.conduct`.
         page: where the HTML page goes; `report.html` in the folder unless given.
         command: what was typed, which the page repeats.
         extrapolate: forecast more than a decade beyond the runs, too.
@@ -62,7 +63,8 @@ def climb(
         tell(f"rung {number} of {len(todo)}: {rung.name}, {rung.counts.num_params:,} parameters, "
              f"{rung.counts.num_tokens:,} tokens")
         found = studies.conduct(rung.study, folders.of_rung(folder, rung.name), workers=workers, threads=threads,
-                                trusted=trusted, command=command, tell=tell, progress=progress, track=track)
+                                trusted=trusted, command=command, tell=tell, progress=progress, track=track,
+                                executor=executor)
         done.append((rung, found))
         rows += table.rows(rung, found)
         table.write(rows, folder / folders.TABLE)  # so that a ladder that is stopped has what it has

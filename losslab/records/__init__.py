@@ -14,10 +14,20 @@ from losslab.records.labels import labels
 from losslab.records.locks import StoreBusy, is_locked, lock
 from losslab.records.looks import looks, note_look
 from losslab.records.record import FORMAT, STATUSES, Record, find, folders, is_run, place, read
-from losslab.records.writing import Log, check_removable, create, remove, restore, tag, update, write_result
+from losslab.records.writing import (
+    Log,
+    check_removable,
+    create,
+    note_environment,
+    remove,
+    restore,
+    tag,
+    update,
+    write_result,
+)
 
 __all__ = [
     "FORMAT", "STATUSES", "Log", "Record", "StoreBusy", "baseline", "check_removable", "create", "find", "folders",
-    "is_locked", "is_run", "labels", "lock", "looks", "note_look", "place", "read", "remove", "restore", "score_name",
-    "tag", "update", "write_json", "write_result",
+    "is_locked", "is_run", "labels", "lock", "looks", "note_environment", "note_look", "place", "read", "remove",
+    "restore", "score_name", "tag", "update", "write_json", "write_result",
 ]

@@ -99,6 +99,16 @@ def update(folder: str | Path, spec: dict) -> None:
     _put_back(Path(folder) / "spec.json", spec, checks.spec)
 
 
+def note_environment(folder: str | Path, environment: dict) -> None:
+    """Write down what a run is computed with, where that is not what its folder was made with.
+
+    Raises:
+        ValueError: for what says nothing of a machine; nothing is written then.
+        OSError: if it cannot be written.
+    """
+    _put_back(Path(folder) / "environment.json", environment, checks.environment)
+
+
 def restore(folder: str | Path, spec: dict, environment: dict | None = None) -> None:
     """Put the folder right after a training process had it, of which only the checkpoint and the log are used.
 

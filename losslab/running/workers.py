@@ -1,14 +1,17 @@
-"""Runs in worker processes, which may die; what is finished is kept."""
+"""Runs in worker processes, which may die, or on the machines of an executor; what is finished is kept."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Executor
 from pathlib import Path
 
-from losslab import machine, processes, records
+from losslab import executors, machine, processes, records
 from losslab.config.numbers import TRIAL_SEEDS
+from losslab.executors.local import Places
 from losslab.experiment import Experiment, Job, environment
 from losslab.progress import Progress, Running
 from losslab.running.plan import Plan, Tell
+from losslab.running.remote import Remote
 
 POLL_SECONDS = 0.1
 Track = Callable[[Experiment, Path], Callable[[dict], None]]
@@ -21,12 +24,13 @@ class Stopped(Exception):
 def execute(
     planned: Plan, *, workers: int, threads: int, tell: Tell, progress: Progress, track: Track | None = None,
     tells_signs: bool = False, labels: Mapping[str, str] | None = None, trials: Mapping[str, str] | None = None,
+    executor: Executor | None = None,
 ) -> None:
-    """Run what is not done yet, at most `workers` at a time.
+    """Run what is not done yet: here, at most `workers` at a time, or where an executor finds room.
 
     Args:
         planned: what `plan` returned; runs that are finished or diverged are left as they are.
-        workers: runs at once.
+        workers: runs at once on this machine; an executor decides by itself.
         threads: CPU threads of each; 0 as the environment says.
         tell: takes what is worth keeping, one line each.
         progress: is told once a second how far all runs are.
@@ -34,6 +38,8 @@ def execute(
         track: given an experiment and its folder, what takes the lines of its log, numbers alone.
         labels: condition -> the name of its arm, for progress; its formula unless given.
         trials: condition -> the settings that it tries, in words, for progress; nothing for runs that are no trials.
+        executor: of other machines, which share the store (`executors.opened`); worker processes of this one unless
+            given.
 
     Raises:
         ValueError: for fewer than one worker.
@@ -41,20 +47,29 @@ def execute(
     """
     if workers < 1:
         raise ValueError(f"workers must be at least 1, got {workers}; each trains one run at a time")
-    waiting = []
+    waiting: list[Job | Remote] = []
+    devices = [experiment.config.train.device for experiment in planned.experiments]
+    places = Places(devices[0] if devices else "cpu") if executor is None else None
     for experiment, folder in zip(planned.experiments, planned.folders, strict=True):
         records.create(folder, experiment.spec, environment(experiment, threads))
         record = records.read(folder)
         if record.status not in ("finished", "diverged"):
-            waiting.append(Job(experiment, folder, threads=threads, tell=tell, tells_signs=tells_signs,
-                               on_line=track(experiment, folder) if track else None))
+            options = {"threads": threads, "tell": tell, "tells_signs": tells_signs,
+                       "on_line": track(experiment, folder) if track else None}
+            waiting.append(Job(experiment, folder, place=places.taken, **options) if places else
+                           Remote(experiment, folder, **options))
             waiting[-1].tokens = record.log[-1]["tokens"] if record.log else 0  # of a run that was stopped
-    if waiting and (busy := machine.busy(threads or None, workers)):
+    if waiting and executor is None and (busy := machine.busy(threads or None, workers)):
         tell(busy)
     reporter = _Reporter(waiting, progress, labels or {}, trials or {})
-    running: list[Job] = []
+    running: list[Job | Remote] = []
     with processes.stop_requests() as asked_to_stop:
         try:
+            if executor is not None:  # all at once: who comes when is not for losslab to say
+                with executors.together(executor):
+                    for job in waiting:
+                        job.submit(executor)
+                running, waiting = waiting, []
             while waiting or running:
                 if asked_to_stop():
                     waiting.clear()
@@ -76,7 +91,9 @@ def execute(
 class _Reporter:
     """Tells, once a second, how far all runs are, from what their jobs see."""
 
-    def __init__(self, jobs: Sequence[Job], progress: Progress, labels: Mapping[str, str], trials: Mapping[str, str]):
+    def __init__(
+        self, jobs: Sequence[Job | Remote], progress: Progress, labels: Mapping[str, str], trials: Mapping[str, str],
+    ):
         self.jobs, self.progress, self.last = list(jobs), progress, 0.0
         several = len({job.experiment.config.seed for job in self.jobs}) > 1
         self.named = []
@@ -86,7 +103,7 @@ class _Reporter:
                 trial += f", run {experiment.config.seed - TRIAL_SEEDS + 1}"
             self.named.append((labels.get(experiment.condition, str(experiment.objective)), trial))
 
-    def tell(self, running: Sequence[Job]) -> None:
+    def tell(self, running: Sequence[Job | Remote]) -> None:
         now = time.monotonic()
         if not self.jobs or now - self.last < 1:
             return

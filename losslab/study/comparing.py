@@ -1,6 +1,7 @@
 """Arms x seeds, trained under matched conditions and compared; finished runs are kept in a store."""
 
 from collections.abc import Callable, Collection, Sequence
+from concurrent.futures import Executor
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,6 +19,7 @@ def compare(
     labels: Sequence[str] = (), tuned: Sequence[dict] = (), trusted: Collection[str] | None = None,
     is_look: bool = True, planned_as: Callable[[Sequence[str]], None] = lambda conditions: None,
     tell: Tell = lambda text: None, progress: Progress = silent, track: Track | None = None,
+    executor: Executor | None = None,
 ) -> Comparison:
     """Train every condition with every seed, and say whether the differences are real.
 
@@ -40,7 +42,7 @@ def compare(
         planned_as: is told the conditions of the arms, in their order, before the first run.
         tell: takes what is worth keeping, one line each.
         progress: is told how far the corpus and all runs are, every second or so.
-        track: as for `running.execute`.
+        track, executor: as for `running.execute`.
 
     Returns:
         what `comparison.compare` finds in these runs; its `nll` is None where nothing could be paired.
@@ -66,7 +68,7 @@ def compare(
         for number, count in enumerate(race or (len(seeds),)):
             leg = planned if going is None and not race else _leg(planned, set(seeds[:count]), going)
             execute(leg, workers=workers, threads=threads, tell=tell, progress=progress, track=track,
-                    tells_signs=True, labels=named)
+                    tells_signs=True, labels=named, executor=executor)
             found = [records.read(folder) for folder in planned.folders if records.is_run(folder)]
             left = len(race) - number if race else int(final)
             told = {"baseline": baseline, "margin": margin, "planned": left, "labels": named,

@@ -1,6 +1,7 @@
 """Conduct a study: tune its arms, train them with every seed, compare, and keep all of it in the study's folder."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from concurrent.futures import Executor
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,6 +23,7 @@ def conduct(
     study: Study, folder: str | Path, *, workers: int = 1, threads: int = 1, trusted: Collection[str] | None = None,
     page: str | Path | None = None, command: str | None = None, shown: Callable[[dict], None] = lambda document: None,
     tell: Tell = lambda text: None, progress: Progress = silent, track: Track | None = None,
+    executor: Executor | None = None,
 ) -> Comparison:
     """Run what a study asks and is not done yet, answer its question, and write the page (and `verdict.json`).
 
@@ -38,6 +40,7 @@ def conduct(
         tell: takes what is worth keeping, one line each.
         progress: is told how far all runs are.
         track: given an experiment and its folder, what takes the lines of its log; trials of tuning are not tracked.
+        executor: of other machines, as for `running.execute`.
 
     Raises:
         ValueError: for a study that is not the one that was begun in this folder, or an arm that cannot be run, or a
@@ -52,12 +55,13 @@ def conduct(
         from losslab import tune
 
         tuned = tune.tune(configs, tune.Tuning.from_dict(study.tune), Path(folder), own=study.spaces, workers=workers,
-                          threads=threads, trusted=trusted, planned=planned, tell=tell, progress=progress)
+                          threads=threads, trusted=trusted, planned=planned, tell=tell, progress=progress,
+                          executor=executor)
         configs = {name: tuned[name].config for name in configs}
     told = {name: each.to_dict() for name, each in tuned.items()}
     found = verdict.told(study, _compared(study, folder, configs, told, command, {
         "workers": workers, "threads": threads, "trusted": trusted, "tell": tell, "progress": progress,
-        "track": track}))
+        "track": track, "executor": executor}))
     verdict.write(found, folder, page=page, command=command, shown=shown)
     return found
 

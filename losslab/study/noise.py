@@ -1,6 +1,7 @@
 """The noise of a condition: many seeds of it, whether pairing by seed helps, and where the differences come from."""
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Executor
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -20,7 +21,7 @@ FIXED_SEED = 0  # of dropout in the crossed design
 def measure(
     conditions: Sequence[ExperimentConfig], seeds: Sequence[int], store: str | Path, *, crossed: int = 5,
     level: float = statistics.FIRST_LOOK, workers: int = 1, threads: int = 1, tell: Tell = lambda text: None,
-    progress: Progress = silent,
+    progress: Progress = silent, executor: Executor | None = None,
 ) -> tuple[dict, list[Record]]:
     """Train one or two conditions with many seeds, and the first with its seeds of weights and data order crossed.
 
@@ -30,6 +31,7 @@ def measure(
         store: a folder of runs; what is finished there is not run again. Those of the crossed design are in `crossed/`.
         crossed: seeds of the initial weights, and as many of the data order; 0 for no crossed design.
         level: of the test for which `seeds_needed` counts.
+        executor: of other machines, as for `running.execute`.
 
     Returns:
         the document that `document` describes, and the runs behind it.
@@ -48,7 +50,8 @@ def measure(
         if grid:  # conditions of one run each, which are no arms: a store of their own
             plans.append(plan(grid, [FIXED_SEED], Path(store) / CROSSED, tell=tell, progress=progress))
         for planned in plans:
-            execute(planned, workers=workers, threads=threads, tell=tell, progress=progress)
+            execute(planned, workers=workers, threads=threads, tell=tell, progress=progress,
+                    executor=executor)
         many, *rest = [[records.read(folder) for folder in planned.folders] for planned in plans]
     count = len(conditions)
     runs = sum(rest, many)

@@ -8,6 +8,7 @@ Example:
 
 import contextlib
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from concurrent.futures import Executor
 from dataclasses import replace
 from pathlib import Path
 
@@ -30,6 +31,7 @@ def tune(
     own: Mapping[str, Mapping[str, object]] | None = None, workers: int = 1, threads: int = 1,
     trusted: Collection[str] | None = None, journal: str | None = None, stale: float = 120.0,
     planned: Sequence[Search] | None = None, tell: Tell = lambda text: None, progress: Progress = silent,
+    executor: Executor | None = None,
 ) -> dict[str, Tuned]:
     """Tune every arm with the same number of trials, tokens and seeds.
 
@@ -48,12 +50,13 @@ def tune(
         planned: what `searches` returned for these arms, where that was asked before.
         tell: takes what is worth keeping, one line each.
         progress: is told how far all runs are.
+        executor: of other machines, as for `running.execute`.
 
     Raises:
         ValueError: for a space that cannot be searched, or an arm of which no trial finished.
         running.Stopped: after SIGTERM or Ctrl-C.
     """
-    runner = Runner(Path(folder), tuning.seeds, workers, threads, trusted, tell, progress)
+    runner = Runner(Path(folder), tuning.seeds, workers, threads, trusted, tell, progress, executor=executor)
     if planned is None:
         planned = searches(arms, tuning, own=own, trusted=trusted, journal=journal, progress=progress)
     methods = {each.method for each in planned}

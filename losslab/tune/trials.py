@@ -1,6 +1,7 @@
 """Trials are runs: trained as any other, but scored on `tune`, with seeds that serve no verdict."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -57,6 +58,7 @@ class Runner:
     tell: Callable[[str], None] = lambda text: None
     progress: Progress = silent
     known: Known = field(default_factory=Known)
+    executor: Executor | None = None
 
     @property
     def store(self) -> Path:
@@ -77,7 +79,8 @@ class Runner:
         for again in (True, False):
             running.execute(planned, workers=self.workers, threads=self.threads, tell=self.tell,
                             progress=self.known.added_to(self.progress), labels=labels,
-                            trials=dict(zip(conditions, map(words, settings), strict=True)))
+                            trials=dict(zip(conditions, map(words, settings), strict=True)),
+                            executor=self.executor)
             self.known.note(planned, labels, ENDED if again else (*ENDED, "failed"))
             found = [records.read(folder) for folder in planned.folders]
             failed = [record for record in found if record.status == "failed"]

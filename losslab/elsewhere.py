@@ -1,0 +1,64 @@
+"""The machines that runs are planned for, where it is not this one that computes them.
+
+Whoever hands runs to other machines asks those first what they have, and plans inside `planning_for`. There, device and
+numerics follow from what the answers say, and nothing is asked of this machine, which may have no GPU.
+"""
+
+import contextlib
+from collections.abc import Iterator
+from contextvars import ContextVar
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Nodes:
+    """What all machines have that may get a run.
+
+    Args:
+        device: `cuda` or `cpu`, on which their runs compute.
+        bfloat16: whether each of their GPUs multiplies it in hardware.
+        memory: bytes of the smallest of these devices; None where nobody says.
+        processor: the names of their devices, for people.
+    """
+
+    device: str
+    bfloat16: bool = False
+    memory: int | None = None
+    processor: str = ""
+
+    def resolve_device(self, device: str) -> str:
+        """The device of a run; `auto` is what they have.
+
+        Raises:
+            ValueError: for a device that they do not have.
+        """
+        if device == "auto":
+            return self.device
+        if device == "mps" or ":" in device or (device == "cuda" and self.device != "cuda"):
+            raise ValueError(f"train.device is {device}, and the machines that would compute have {self.device}; use "
+                             f"{self.device} or auto")
+        return device
+
+    def resolve_dtype(self, dtype: str, device: str) -> str:
+        """`auto` is what all of them can compute: on CPUs float32, since not all are fast at anything else."""
+        if dtype != "auto":
+            return dtype
+        return "float32" if device == "cpu" else "bfloat16" if self.bfloat16 else "float16"
+
+
+_planned_for: ContextVar[Nodes | None] = ContextVar("planned_for", default=None)
+
+
+def nodes() -> Nodes | None:
+    """The machines that are planned for; None where this one computes."""
+    return _planned_for.get()
+
+
+@contextlib.contextmanager
+def planning_for(found: Nodes) -> Iterator[None]:
+    """Inside, runs are planned for these machines."""
+    before = _planned_for.set(found)
+    try:
+        yield
+    finally:
+        _planned_for.reset(before)
