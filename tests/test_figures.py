@@ -1,4 +1,4 @@
-"""`losslab report --figures`: charts on paper, tables that LaTeX, Markdown and a program read as they are, and methods."""
+"""`losslab report --figures`: charts on paper, tables that LaTeX and programs read as they are, and methods."""
 
 import csv
 import io
@@ -45,7 +45,7 @@ def read_back(text):
 
 @given(st.text(alphabet=ODD, max_size=30))
 def test_latex_reads_as_the_text_and_holds_no_command_of_it(text):
-    for form, minus in ((escaping.latex, "−"), (escaping.latex_code, "-")):
+    for form in (escaping.latex, escaping.latex_code):
         seen, _ = read_back(f"({form(text)})")
         plain = text.replace("−", "-")
         assert seen.replace("−", "-").replace("--", "–") == f"({plain})".replace("--", "–"), form(text)
@@ -68,7 +68,8 @@ def test_a_table_in_latex_has_its_cells_in_its_columns():
 
 def test_every_table_of_a_comparison_is_latex_csv_and_markdown(document):
     found = figures.tables(document)
-    assert {"arms", "every-arm", "seeds", "scores", "costs", "curves", "perplexities", "signals", "settings"} == {*found}
+    assert {*found} == {"arms", "every-arm", "seeds", "scores", "costs", "curves", "perplexities", "signals",
+                        "settings"}
     for table in found.values():
         read_back(table.latex())
         rows = list(csv.reader(io.StringIO(table.csv())))
@@ -103,7 +104,7 @@ def test_methods_of_arms_with_settings_of_their_own_do_not_claim_that_they_are_a
 
 
 def test_a_chart_stands_alone(document):
-    drawn = figures.figure(charts(document)["curves"], document, legend=True)
+    drawn = figures.figure(charts(document)["curves"], legend=True)
     assert "var(" not in str(drawn) and drawn["width"] == figures.WIDTH and drawn["config"]["background"] == "white"
     assert all(layer["encoding"]["color"]["legend"]["orient"] == "top" for layer in drawn["layer"])
 

@@ -33,22 +33,21 @@ def write(document: dict, folder: str | Path) -> list[Path]:
     """
     folder = place(folder)
     files: dict[str, str | bytes] = {}
-    for name, spec in charts(document).items():
-        drawn = figure(spec, document, legend=name in WITH_LEGEND)
-        files |= {f"{name}.svg": svg(drawn), f"{name}.png": png(drawn)}
-    for name, table in tables(document).items():
-        files |= {f"{name}.csv": table.csv(), f"{name}.md": f"{table.markdown()}\n",
-                  f"{name}.tex": f"{BOOKTABS}{table.latex()}\n"}
+    for chart, spec in charts(document).items():
+        drawn = figure(spec, legend=chart in WITH_LEGEND)
+        files |= {f"{chart}.svg": svg(drawn), f"{chart}.png": png(drawn)}
+    for stem, table in tables(document).items():
+        files |= {f"{stem}.csv": table.csv(), f"{stem}.md": f"{table.markdown()}\n",
+                  f"{stem}.tex": f"{BOOKTABS}{table.latex()}\n"}
     files |= {"numbers.csv": numbers.csv(document), "verdict.txt": f"{plain(document['verdict'])}\n",
               "METHODS.md": methods.markdown(document)}
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for name, text in files.items():
-            data = text if isinstance(text, bytes) else text.encode()
-            (folder / name).write_bytes(data)
+        for file, text in files.items():
+            (folder / file).write_bytes(text if isinstance(text, bytes) else text.encode())
     except OSError as error:
         raise ValueError(f"cannot write the figures into {folder}: {error.strerror}; give a writable place") from None
-    return [folder / name for name in files]
+    return [folder / file for file in files]
 
 
 def place(folder: str | Path) -> Path:
@@ -59,7 +58,8 @@ def place(folder: str | Path) -> Path:
     """
     folder = Path(folder)
     if folder.exists() and not folder.is_dir():
-        raise ValueError(f"{folder} is a file, and figures are many files; give a folder, such as {folder.stem}-figures")
+        raise ValueError(f"{folder} is a file, and figures are many files; give a folder, such as "
+                         f"{folder.stem}-figures")
     return folder
 
 
@@ -80,7 +80,7 @@ def tables(document: dict) -> dict[str, Table]:
         found |= {"tuning": tuning.summary(document), "trials": tuning.trials(document)}
     if fine_tuning.told(document):
         found["fine-tuning"] = fine_tuning.table(document)
-    return {name: table for name, table in found.items() if table.rows}
+    return {stem: table for stem, table in found.items() if table.rows}
 
 
 def settings(document: dict) -> Table:
@@ -92,12 +92,11 @@ def settings(document: dict) -> Table:
 
 # --- charts ------------------------------------------------------------------------------------
 
-def figure(spec: dict, document: dict | None = None, *, legend: bool = False, width: int = WIDTH) -> dict:
+def figure(spec: dict, *, legend: bool = False, width: int = WIDTH) -> dict:
     """A chart of a page as it stands alone: on white, in colors in the place of the page's variables.
 
     Args:
         spec: of `charts.charts`.
-        document: that the chart is of.
         legend: whether the lines are named above the chart, as the page does beside it.
         width: in pixels.
     """

@@ -86,7 +86,8 @@ def _training(document: dict) -> str:
         _clause("betas {}", shared(document, "train.betas")),
         _clause("weight decay {}", shared(document, "train.weight_decay")),
         _clause("gradients clipped at norm {}", shared(document, "train.grad_clip"))])
-    return (f"There were {extent}{update}, with {_clause('the optimizer {} ', shared(document, 'train.optimizer'))}({rate}). "
+    by = _clause("the optimizer {} ", shared(document, "train.optimizer"))
+    return (f"There were {extent}{update}, with {by}({rate}). "
             f"The seeds are {', '.join(map(str, seeds))}. {_alike(document)}").rstrip()
 
 
@@ -113,8 +114,8 @@ def _tuned(document: dict) -> str:
     trials = sorted({len(arm["trials"]) for arm in arms})
     keys = ", ".join(key.rpartition(".")[2].replace("_", " ") for key in tuning.searched(document))
     chosen = "; ".join(f"{code(arm['name'])} {escape(tuning.chosen(arm))}" for arm in arms)
-    return (f"The settings {keys} were tuned for each loss alike, by {', '.join(map(str, trials))} trials judged by plain "
-            f"cross-entropy on a split of its own, with seeds that no result uses; chosen were {chosen}.")
+    return (f"The settings {keys} were tuned for each loss alike, by {', '.join(map(str, trials))} trials judged by "
+            f"plain cross-entropy on a split of its own, with seeds that no result uses; chosen were {chosen}.")
 
 
 def _measured(document: dict) -> str:
