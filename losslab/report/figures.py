@@ -4,6 +4,7 @@ import copy
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from losslab.escaping import plain
 from losslab.report import arm_tables, fine_tuning, match, methods, numbers, published, signals, summary, tuning, words
@@ -123,7 +124,7 @@ def colors() -> dict[str, str]:
     return dict(re.findall(r"--([\w-]+): (#[0-9a-f]{6})", light[1]))
 
 
-def resolved(part, known: Mapping[str, str]):
+def resolved(part: Any, known: Mapping[str, str]) -> Any:
     """A specification with colors for `var(--name)`."""
     if isinstance(part, dict):
         return {key: resolved(value, known) for key, value in part.items()}

@@ -1,5 +1,7 @@
 """What was done, as a paragraph for the methods section of a paper, with every figure filled in."""
 
+from collections.abc import Iterable
+
 from losslab.escaping import code, escape
 from losslab.report import text, tuning, words
 
@@ -29,7 +31,7 @@ def _clause(words_of_it: str, *values: str | None) -> str:
     return "" if None in values else words_of_it.format(*values)
 
 
-def _joined(parts, between: str = ", ") -> str:
+def _joined(parts: Iterable[str], between: str = ", ") -> str:
     return between.join(part for part in parts if part)
 
 
