@@ -129,8 +129,8 @@ def test_a_comparison_is_a_table_a_frame_and_a_chart(store):
     spec = found.chart("curves").to_dict()
     assert "var(" not in json.dumps(spec) and spec["width"] == 640
     assert refused(found.chart, "curve") == (
-        "there is no chart 'curve'; did you mean curves?; this comparison has differences, curves, gaps, finals, speed, "
-        "perplexities")
+        "there is no chart 'curve'; did you mean curves?; this comparison has differences, curves, gaps, finals, "
+        "speed, perplexities")
 
 
 def test_a_comparison_shows_itself_without_scripts(store):
@@ -232,7 +232,8 @@ def test_a_data_frame_without_pandas_is_one_sentence(store, monkeypatch):
 
 def test_nothing_loads_pandas_or_altair_before_it_is_asked_for(store):
     code = (f"import losslab as ll, sys; found = ll.runs({str(store)!r}).compare(); found.table(); str(found); "
-            "ll.compare, ll.load, ll.inspect; assert not {'pandas', 'altair', 'IPython', 'vl_convert'} & {*sys.modules}")
+            "ll.compare, ll.load, ll.inspect; heavy = {'pandas', 'altair', 'IPython', 'vl_convert'}; "
+            "assert not heavy & {*sys.modules}, heavy & {*sys.modules}")
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
 

@@ -72,9 +72,9 @@ def test_the_classic_form_is_one_too(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(("function", "says"), [
-    (lambda prediction: prediction.nll, "a lambda has no name and no source of its own that could be recorded; write the "
-                                        "loss as def my_loss(prediction): ..."),
-    (makes(2.0), "inner uses width of the function around it, which no file can hold; make width a parameter of the loss"),
+    (lambda prediction: prediction.nll, "a lambda has no name and no source of its own that could be recorded; write "
+                                        "the loss as def my_loss(prediction): ..."),
+    (makes(2.0), "inner uses width of the function around it, which no file can hold; make width a parameter"),
     (uses_a_tensor, "uses_a_tensor uses TABLE, an object of type Tensor, which its source does not hold"),
     (uses_nothing_that_is, "uses_nothing_that_is uses not_there, which is not defined"),
     (functools.partial(wide, width=2), "a loss is a formula or a function made by def, got an object of type partial"),
@@ -87,8 +87,9 @@ def test_what_no_file_can_hold_is_refused_with_the_reason(function, says):
 def test_a_function_without_a_source_is_refused():
     scope = {}
     exec("def typed(prediction):\n    return prediction.nll", scope)
-    assert refused(source, scope["typed"]) == ("the source of typed cannot be read, so it could not be recorded; define "
-                                               "it by def in a notebook cell or a file")
+    assert refused(source, scope["typed"]) == (
+        "the source of typed cannot be read, so it could not be recorded; define it by def in a notebook cell or a "
+        "file")
 
 
 def test_a_source_that_was_changed_since_is_refused(tmp_path, monkeypatch):
@@ -99,8 +100,8 @@ def test_a_source_that_was_changed_since_is_refused(tmp_path, monkeypatch):
     mine = importlib.import_module("losses_of_mine").mine
     assert "import math" in source(mine)
     file.write_text("import math\n\ndef mine(prediction):\n    return prediction.nll - math.pi\n")
-    assert refused(source, mine) == ("the source of mine is not what was defined, for it was changed since; run its cell "
-                                     "again")
+    assert refused(source, mine) == (
+        "the source of mine is not what was defined, for it was changed since; run its cell again")
 
 
 def test_a_module_that_workers_do_not_see_is_refused(tmp_path, monkeypatch):
