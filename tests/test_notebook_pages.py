@@ -16,7 +16,7 @@ from losslab.notebook import comparing
 
 ROOT = Path(__file__).parents[1]
 EXAMPLES = ("my_first_loss", "why_is_my_loss_worse", "figures_for_a_paper")
-SMALL = """{"corpus": "text.txt", "num_tokens": 1_000, "seeds": 2, "device": "cpu", "progress": False, "workers": 1,
+SMALL = """{"corpus": "text.txt", "num_tokens": 1_000, "seeds": 1, "device": "cpu", "progress": False, "workers": 1,
 "settings": {"model.n_layer": 1, "model.n_head": 2, "model.n_embd": 16, "model.num_positions": 32,
 "train.batch_size": 4, "data.val_bytes": 2000, "data.tune_bytes": 2000,
 "evaluate.tune_tokens": 256, "evaluate.num_samples": 0}}"""

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 KEYS = ("loss", "seed", "status", "condition")  # what `where` takes
 MOST_SHOWN = 40
+MARGIN = 0.002  # nats/token
 
 
 def runs(store: str | Path = "runs") -> "Runs":
@@ -90,17 +91,26 @@ class Runs(Sequence[Record]):
         """
         return shown.frame(self.table())
 
-    def compare(self, *, baseline: str | None = None, margin: float = 0.002) -> Comparison:
+    def compare(self, *, baseline: str | None = None, margin: float | None = None) -> Comparison:
         """What these runs say, as `losslab report` says it; nothing is trained.
 
-        Of a store the look is counted in its ledger; of some of its runs no looks are counted.
+        Of the folder of a study, with its labels and its tuning; of a store, the look is counted in its ledger; of some
+        runs of a store no looks are counted.
+
+        Args:
+            baseline: the arm that others are compared with; that of the study, or `cross_entropy`.
+            margin: the difference in nats/token that would matter; that of the study, or 0.002.
 
         Raises:
             ValueError: without a run, or for a baseline that is no arm.
         """
-        whole = not records.is_run(self.store) and len(self) == len(records.folders(self.store))
-        return Comparison.of(comparison.judged(self, self.store, baseline=baseline, margin=margin) if whole else
-                             comparison.compare(self, baseline=baseline, margin=margin))
+        if records.is_run(self.store) or len(self) < len(records.folders(self.store)):
+            return Comparison.of(comparison.compare(self, baseline=baseline, margin=margin or MARGIN))
+        if (self.store / "study.toml").is_file():
+            from losslab import study
+
+            return Comparison.of(study.again(self.store, baseline=baseline, margin=margin)[0])
+        return Comparison.of(comparison.judged(self, self.store, baseline=baseline, margin=margin or MARGIN))
 
     def __repr__(self) -> str:
         return f"<{len(self)} run{'s' * (len(self) != 1)} of {self.store}>"
