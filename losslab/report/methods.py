@@ -6,6 +6,10 @@ from losslab.escaping import code, escape
 from losslab.report import text, tuning, words
 
 SCHEDULE = "warm-up over {} updates and the {} schedule"
+SWITCHED = {  # a switch that is not as GPT-2 has it -> what it does
+    ("model.qk_norm", True): "queries and keys normalized", ("model.zero_init", True): "output projections begin at 0",
+    ("model.tied", False): "output weights apart from the token embedding", ("model.bias", False): "no biases",
+}
 
 
 def markdown(document: dict) -> str:
@@ -21,9 +25,9 @@ def shared(document: dict, key: str) -> str | None:
     """A setting in words: its value, or the value of each arm where they differ; None where no run says it."""
     if key in document["settings"]:
         value = document["settings"][key]
-        return None if value is None else words.value(value)
+        return None if value is None else escape(words.value(value))
     own = {arm["name"]: arm["differs"][key] for arm in document["arms"] if arm["differs"].get(key) is not None}
-    return ", ".join(f"{words.value(value)} ({code(name)})" for name, value in own.items()) or None
+    return ", ".join(f"{escape(words.value(value))} ({code(name)})" for name, value in own.items()) or None
 
 
 def _clause(words_of_it: str, *values: str | None) -> str:
@@ -43,7 +47,8 @@ def _asked(document: dict) -> str:
     asked = f"{escape(text.asked(document))} " if text.asked(document) else ""
     files = [f"{code(loss['path'])} (sha256 {loss['sha256'][:12]})" for loss in document["losses"]]
     written = f" The sources of the loss files {', '.join(files)} are in the report." if files else ""
-    return f"{asked}We {did} {code(document['baseline'])} by losslab {document['version']}.{written}"
+    version = _clause(" {}", document["version"] and escape(document["version"]))
+    return f"{asked}We {did} {code(document['baseline'])} by losslab{version}.{written}"
 
 
 def _data(document: dict) -> str:
@@ -51,9 +56,9 @@ def _data(document: dict) -> str:
     train = (corpus["splits"] or {}).get("train", {})
     size = _clause(" ({} documents, {} tokens)", *(None if train.get(key) is None else words.value(train[key])
                                                      for key in ("documents", "tokens")))
+    vocabulary = _clause(" into a vocabulary of {}", corpus["vocab_size"] and words.value(corpus["vocab_size"]))
     told = (f"The models were trained on the training split of {escape(corpus['name'])}{size}, tokenized by "
-            f"{escape(corpus['tokenizer'])} into a vocabulary of {words.value(corpus['vocab_size'])}; the digest of "
-            f"the corpus is {code(corpus['digest'])}.")
+            f"{escape(corpus['tokenizer'])}{vocabulary}; the digest of the corpus is {code(corpus['digest'])}.")
     if len(document["corpora"]) > 1:
         told += f" Arms had different corpora: {escape(text.corpus(document))}."
     return told
@@ -68,7 +73,8 @@ def _model(document: dict) -> str:
     kinds = _joined([_clause("{} positions", shared(document, "model.position_embedding")),
                      _clause("{} norm", shared(document, "model.norm")),
                      _clause("activation {}", shared(document, "model.activation")),
-                     _clause("dropout {}", shared(document, "model.dropout"))])
+                     _clause("dropout {}", shared(document, "model.dropout")),
+                     *(told for (key, value), told in SWITCHED.items() if document["settings"].get(key) is value)])
     start = document["settings"].get("start")
     begun = f" Training started from the weights of {code(start)}." if start else ""
     return f"Each model is a decoder-only transformer in the manner of GPT-2: {said}; {kinds}.{begun}"
