@@ -1,4 +1,5 @@
-"""Text from files (names, paths, errors, samples) shown as text and nothing else: on a terminal and in Markdown."""
+"""Text from files (names, paths, errors, samples) shown as text and nothing else: on a terminal, in Markdown, in LaTeX.
+"""
 
 import re
 
@@ -7,6 +8,13 @@ UNSEEN = r"\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\u
 CONTROL = rf"[\x00-\x1f{UNSEEN}]+"  # moves a cursor, too; a byte model writes any of them
 CONTROL_IN_LINES = rf"[\x00-\x08\x0b-\x1f{UNSEEN}]"
 ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;", "|": "&#124;", "\\": "&#92;"}  # then each backslash is ours
+LATEX = {
+    "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "^": r"\textasciicircum{}", "~": r"\textasciitilde{}",
+    "|": r"\textbar{}", "<": "$<$", ">": "$>$", "\"": r"\symbol{34}", "[": "{[}", "]": "{]}", "*": "{*}",
+    "±": r"$\pm$", "−": "$-$", "–": "--", "—": "---", "×": r"$\times$", "→": r"$\rightarrow$", "≤": r"$\leq$",
+    "≥": r"$\geq$", "…": r"\dots{}", **{sign: f"\\{sign}" for sign in "&%$#_"},
+}  # brackets and stars would be arguments of the end of a row; a quotation mark is a command of some languages
+LATEX_CODE = LATEX | {"'": r"\textquotesingle{}", "`": r"\textasciigrave{}", "−": "-", "-": "-{}"}  # -- would be a dash
 SAFE = re.compile(r"[\w .,:;()=+*/\-\"'^%@]+")  # nothing here ends inline code, opens a tag or parts a table
 
 
@@ -46,3 +54,21 @@ def block(text) -> str:
         return f"<pre>\n{text}\n</pre>"
     fence = "`" * max(3, 1 + max(map(len, re.findall("`+", text)), default=0))
     return f"{fence}\n{text}\n{fence}"
+
+
+def latex(text) -> str:
+    r"""One line of LaTeX that reads as `text`, and holds no command of it; a hyphen before a number is a minus.
+
+    Letters that are not Latin stay as they are: they take XeLaTeX or LuaLaTeX.
+
+    Example:
+        >>> latex("50 % of a_b & {c} < -0.5")
+        '50 \\% of a\\_b \\& \\{c\\} $<$ $-$0.5'
+    """
+    text = re.sub(r"(?<![\w.])-(?=\d)", "−", plain(text))
+    return "".join(LATEX.get(sign, sign) for sign in text)
+
+
+def latex_code(text) -> str:
+    """The same in the typewriter face, sign by sign, for a name or a formula."""
+    return rf"\texttt{{{''.join(LATEX_CODE.get(sign, sign) for sign in plain(text))}}}"

@@ -1,7 +1,7 @@
 """How far work under way has come: modules report it in numbers, and only this one puts it into words.
 
 Code that works calls a `Progress`; rates, seconds and terminals are not its concern. `Lines` says it in plain lines, as
-does its kind for terminals, `cli.drawing.Ticker`, which draws a bar.
+does its kind for terminals, `drawing.Ticker`, which draws a bar.
 """
 
 import math

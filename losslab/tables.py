@@ -1,12 +1,14 @@
-"""One table for terminals, Markdown and pages: columns with a heading, a unit and a side, and rows of cells.
+"""One table for terminals, files and pages: columns with a heading, a unit and a side, and rows of cells.
 
-`Table.text` and `Table.markdown` print it here; `report/tables.html.j2` does on a page.
+`Table.text`, `markdown`, `latex` and `csv` print it here; `report/tables.html.j2` does on a page.
 """
 
+import csv
+import io
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from losslab.escaping import code, escape
+from losslab.escaping import code, escape, latex, latex_code
 from losslab.words import both_ends, printable, width
 
 Cell = str | tuple[str, ...]  # of a tuple the first stands large, the others below it, or behind it where that is all
@@ -107,6 +109,22 @@ class Table:
         rows = [[form(_joined(cell)) for form, cell in zip(forms, row, strict=True)] for row in self.rows]
         heading = [escape(column.heading) for column in self.columns]
         return "\n".join(f"| {' | '.join(row)} |" for row in [heading, ["---"] * len(heading), *rows])
+
+    def latex(self) -> str:
+        """A `tabular` with the rules of booktabs, to be put into a `table`; every cell reads as it is."""
+        forms = [latex_code if column.code else latex for column in self.columns]
+        rows = [[form(_joined(cell)) for form, cell in zip(forms, row, strict=True)] for row in self.rows]
+        heading, *body = [f"{' & '.join(row)} \\\\" for row in [[latex(c.heading) for c in self.columns], *rows]]
+        sides = "".join("r" if column.right else "l" for column in self.columns)
+        return "\n".join([rf"\begin{{tabular}}{{{sides}}}", r"\toprule", heading, r"\midrule", *body, r"\bottomrule",
+                          r"\end{tabular}"])
+
+    def csv(self) -> str:
+        """Comma-separated values, the heading first; a cell is quoted where it has to be."""
+        out = io.StringIO()
+        rows = [[column.heading for column in self.columns], *([_joined(cell) for cell in row] for row in self.rows)]
+        csv.writer(out, lineterminator="\n").writerows(rows)
+        return out.getvalue()
 
 
 def pairs(found: Iterable[tuple[object, str]], indent: str = "  ") -> str:

@@ -18,7 +18,7 @@ ROOT = Path(losslab.__file__).parent
 FILES = sorted(ROOT.rglob("*.py"))
 LAYERS = {
     10: "cli",
-    9: "ladder web arena stages",
+    9: "ladder web arena stages notebook",
     8: "study",
     7: "tune judge lesson",
     6: "running",
@@ -26,7 +26,7 @@ LAYERS = {
     4: "training_loop evaluate hub anatomy start",
     3: "fused checkpoint generate report spread",
     2: "objective comparison model",
-    1: "lossfile corpus records scaling optim kernels memory",
+    1: "lossfile corpus records scaling optim kernels memory drawing",
     0: "losses transforms formula instruct config machine progress processes tokenizer tensors tables tales stats units"
        " prediction signals trackers",
     -1: "elsewhere escaping grammar parallel",
@@ -40,8 +40,8 @@ NEVER = [
     ("training_loop", "web"), ("training_loop", "evaluate"),
     ("checkpoint", "objective"), ("generate", "objective"), ("model", "objective"),
 ]  # fmt: skip
-TORCH_FREE = ["config", "progress", "signals", "records", "stats", "units", "scaling.documents", "scaling.plan",
-              "scaling.counts", "comparison", "report", "formula", "lesson", "cli"]
+TORCH_FREE = ["config", "progress", "drawing", "signals", "records", "stats", "units", "scaling.documents",
+              "scaling.plan", "scaling.counts", "comparison", "report", "formula", "lesson", "cli"]
 CORE = {"torch", "numpy", "safetensors"}  # all that layers 0 to 5 import at the top of a file
 EXTRAS = {"datasets", "transformers", "huggingface_hub", "lm_eval", "mcp", "ray", "submitit"}
 APART = {"kernels/triton_rows.py": {"triton"},  # imported when a kernel is first used

@@ -74,7 +74,7 @@ def test_the_walk_through_tells_nine_chapters_in_the_width_of_a_terminal(capsys)
 
 
 def test_a_walk_through_waits_at_a_terminal_and_can_be_left(capsys, monkeypatch):
-    monkeypatch.setattr("losslab.cli.drawing.is_terminal", lambda stream: True)
+    monkeypatch.setattr("losslab.drawing.is_terminal", lambda stream: True)
     answers = iter(["", "q"])
     monkeypatch.setattr("builtins.input", lambda prompt: next(answers))
     assert losslab("lesson", "--num-steps", "0") == 0

@@ -18,12 +18,17 @@ from losslab.model import initialized
 
 PLACES = {
     "Objective": "losslab.objective", "Prediction": "losslab.prediction", "linear_loss": "losslab.fused",
-    "train": "losslab.training_loop", "compare": "losslab.study", "evaluate": "losslab.evaluate",
+    "train": "losslab.training_loop", "evaluate": "losslab.evaluate", "Arm": "losslab.study",
+    "compare": "losslab.notebook.comparing", "Comparison": "losslab.notebook.compared",
+    "runs": "losslab.notebook.stored", "Runs": "losslab.notebook.stored", "load": "losslab.notebook.models",
+    "Model": "losslab.notebook.models", "inspect": "losslab.notebook.inspected",
+    "Anatomy": "losslab.notebook.inspected", "loss_file": "losslab.notebook.functions",
 }  # fmt: skip
 CHECK = """
 import inspect, losslab
-from losslab import Objective, Prediction, compare, evaluate, linear_loss, train
-functions = {"train": ("model", "batches", "objective"), "compare": ("conditions", "seeds", "store"),
+from losslab import Objective, Prediction, compare, evaluate, linear_loss, load, loss_file, runs, train
+functions = {"train": ("model", "batches", "objective"), "compare": ("losses",), "runs": ("store",),
+             "load": ("run",), "loss_file": ("function",),
              "linear_loss": ("hidden", "lm_head", "targets", "objective")}
 for name, first in functions.items():
     function = getattr(losslab, name)

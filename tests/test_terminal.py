@@ -8,8 +8,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from losslab.cli import drawing, speech
-from losslab.cli.drawing import Ticker
+from losslab import drawing
+from losslab.cli import speech
+from losslab.drawing import Ticker
 from losslab.progress import Running, State, duration, line
 from losslab.words import shorten, width
 

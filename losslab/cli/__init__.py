@@ -28,9 +28,9 @@ from losslab.cli import (  # noqa: F401  (each adds its commands)
     writing,
 )
 from losslab.cli.application import app
-from losslab.cli.drawing import Ticker
 from losslab.cli.flags import current
 from losslab.cli.speech import MISSING_EXTRA, OK, STOPPED, USER_ERROR, sentence, tell
+from losslab.drawing import Ticker
 
 INTERRUPTED, PIPE_CLOSED = 130, 141  # as shells count: 128 and the number of the signal
 

@@ -2,9 +2,9 @@
 
 import sys
 
-from losslab.cli.drawing import is_terminal
 from losslab.cli.speech import tell
 from losslab.cli.writing import say
+from losslab.drawing import is_terminal
 
 ANEW = "/new"
 

@@ -6,12 +6,12 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from losslab.cli import drawing
+from losslab import drawing
 from losslab.cli.application import app
-from losslab.cli.drawing import Ticker
 from losslab.cli.flags import WHOLE, Json
 from losslab.cli.speech import show, tell
 from losslab.config.numbers import check
+from losslab.drawing import Ticker
 
 MOST_STEPS = 1_000_000
 WALK_STEPS, PAGE_STEPS = 100, 1_000  # trained where no number is given

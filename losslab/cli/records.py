@@ -158,7 +158,7 @@ def runs_tag(run: Path, tags: Annotated[list[str], Parameter(negative="")], *,
 
 @app.command(sort_key=8)
 def report(runs: Annotated[list[Path], Parameter(negative="")], *, out: Path | None = None,
-           baseline: str | None = None, margin: float | None = None, json: Json = False):
+           figures: Path | None = None, baseline: str | None = None, margin: float | None = None, json: Json = False):
     """Write the page of runs that are already there, or of a study as far as it has come.
 
     Parameters
@@ -167,6 +167,8 @@ def report(runs: Annotated[list[Path], Parameter(negative="")], *, out: Path | N
         Run folders or stores; the folder of a study alone gives its page, with its labels, baseline, margin and tuning.
     out
         Where the HTML page goes: into the folder of the study, or report.html here, unless given.
+    figures
+        A folder for a paper: each chart as SVG and PNG, each table as CSV, Markdown and LaTeX, and a METHODS.md.
     baseline
         The loss that others are compared with; that of the study, or cross_entropy.
     margin
@@ -177,11 +179,15 @@ def report(runs: Annotated[list[Path], Parameter(negative="")], *, out: Path | N
 
     if margin is not None:
         margin = margin_of(margin)
+    if figures is not None:
+        from losslab.report.figures import place
+
+        place(figures)  # before anything is read or written
     if len(runs) == 1 and (runs[0] / STUDY).is_file():
         from losslab import study
 
         compared, command = study.again(runs[0], baseline=baseline, margin=margin, tell=tell)
-        return showing.comparison(compared, out or runs[0] / PAGE, json, command or command_line())
+        return showing.comparison(compared, out or runs[0] / PAGE, json, command or command_line(), figures)
     margin = 0.002 if margin is None else margin
     found = records.find(runs)
     stores = {(path.parent if records.is_run(path) else path).resolve() for path in runs}
@@ -189,4 +195,4 @@ def report(runs: Annotated[list[Path], Parameter(negative="")], *, out: Path | N
         compared = comparison.judged(found, stores.pop(), baseline=baseline, margin=margin, tell=tell)
     else:  # no ledger is that of all
         compared = comparison.compare(found, baseline=baseline, margin=margin)
-    return showing.comparison(compared, out or Path(PAGE), json, command_line())
+    return showing.comparison(compared, out or Path(PAGE), json, command_line(), figures)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from losslab import config as configuration
 from losslab import tables
-from losslab.cli.speech import OK, score_text, show, wrapped
+from losslab.cli.speech import OK, score_text, show, tell, wrapped
 from losslab.comparison import Comparison
 from losslab.progress import duration
 from losslab.records import Record, files
@@ -19,15 +19,21 @@ DOCUMENTS = ("spec.json", "environment.json", "result.json", "log.jsonl", "tags.
 SAID_ELSEWHERE = ("train.device", "train.dtype", "data.corpus")  # of the settings: by the machine and the corpus
 
 
-def comparison(found: Comparison, page: Path, as_json: bool, command: str) -> None:
-    """Print a comparison, and write its page."""
+def comparison(found: Comparison, page: Path, as_json: bool, command: str, figures: Path | None = None) -> None:
+    """Print a comparison, and write its page; and its figures into a folder, where one is given."""
     from losslab import report
 
     page = report.page_at(page)
     document = report.document(found, command=command)
-    verdict(document | {"report": str(page)}, as_json)  # first: writing may fail
+    places = {"report": str(page)} | ({} if figures is None else {"figures": str(figures)})
+    verdict(document | places, as_json)  # first: writing may fail
     report.write(document, page)
     written(page, as_json)
+    if figures is not None:
+        from losslab.report.figures import write
+
+        files = write(document, figures)
+        tell(f"figures: {figures}, {len(files)} files; METHODS.md says what was done")
 
 
 def verdict(document: dict, as_json: bool) -> None:

@@ -7,9 +7,8 @@ import textwrap
 import time
 from collections.abc import Callable, Mapping, Sequence
 
-from losslab import signals
-from losslab.cli import drawing
-from losslab.cli.drawing import Ticker
+from losslab import drawing, signals
+from losslab.drawing import Ticker
 from losslab.progress import Running, duration
 from losslab.words import printable_lines
 

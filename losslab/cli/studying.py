@@ -3,7 +3,7 @@
 import os
 import tomllib
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -30,7 +30,7 @@ from losslab.cli.flags import (
     margin_of,
     seed_list,
 )
-from losslab.config import flatten, laid_over
+from losslab.config import flatten
 from losslab.config.numbers import shown
 
 TRAIN = {"num_tokens": "train.num_tokens", "device": "train.device", "numerics": "train.numerics"}
@@ -98,38 +98,24 @@ def study(words: Sequence[str], asked: Asked):
     Raises:
         ValueError: for what no study can be.
     """
-    from losslab.study import Arm, Study, best, checks, read
+    from losslab.study import of_file, of_losses
 
     files = _folders(words, asked) or [word for word in words if word.endswith(".toml")]
     if files and len(words) > 1:
         raise ValueError(f"{files[0]} is a study, which has its own arms; add others by --arm, or name losses alone")
     _check_start(asked)
-    arms, settings = tuple(map(_arm, asked.arm or ())), checks.plain(asked.settings())
     values = known(
         corpus=asked.corpus, tokenizer=asked.tokenizer, start=asked.start, baseline=asked.baseline, name=asked.name,
         match=asked.match, benchmarks=asked.benchmarks and str(asked.benchmarks),
         seeds=asked.seeds and tuple(seed_list(asked.seeds)), race=asked.race and tuple(_numbers(asked.race)),
         margin=None if asked.margin is None else margin_of(asked.margin), final=asked.final or None,
         tasks=asked.tasks and tuple(task.strip() for task in asked.tasks.split(",")),
+        preset=check_parts(asked.preset, asked.size, asked.recipe), size=asked.size, recipe=asked.recipe,
     ) | ({"tune": _tuning(asked)} if asked.tune is not None or asked.tune_seeds else {})
-    parts = known(preset=check_parts(asked.preset, asked.size, asked.recipe), size=asked.size, recipe=asked.recipe)
-    if not files:
-        losses = words or () if arms else words or ("cross_entropy",)
-        named = tuple(Arm(loss) for loss in losses)
-        values |= parts or {"preset": "tiny"}
-        if "race" in values and "seeds" not in values:
-            values["seeds"] = tuple(range(values["race"][-1]))
-        return Study(arms=named + arms, settings=settings, **values), False
-    begun = read(files[0]) if asked.best is None else best(files[0], asked.best)
-    if not begun.name and "name" not in values:
-        values["name"] = checks.name_of(Path(files[0]))
-    if parts:
-        own = {key: getattr(begun, key) for key in ("preset", "size", "recipe", "data")}
-        values |= dict.fromkeys(own, "") | laid_over(own, **parts)
-    _allow(arms)
-    replaced = [f"data.{name}" for name in ("corpus", "tokenizer") if name in values]  # in the settings of the file
-    settings = checks.laid({key: value for key, value in begun.settings.items() if key not in replaced}, settings)
-    return replace(begun, arms=begun.arms + arms, settings=settings, **values), True
+    more = {"arms": tuple(map(_arm, asked.arm or ())), "values": values, "settings": asked.settings()}
+    if files:
+        return of_file(files[0], best=asked.best, **more), True
+    return of_losses(words or (() if asked.arm else ("cross_entropy",)), **more), False
 
 
 def _folders(words: Sequence[str], asked: Asked) -> list[str]:
@@ -144,14 +130,6 @@ def _folders(words: Sequence[str], asked: Asked) -> list[str]:
             raise ValueError(f"{word} is the folder of a study; `losslab compare {word}/study.toml` continues with it, "
                              f"and `losslab compare {word} --best 3 --recipe classic` runs its best arms again")
     return []
-
-
-def _allow(arms) -> None:
-    """Loss files that the user names here may run; those that a study file names may not for that alone."""
-    from losslab import formula, lossfile
-
-    for arm in arms:
-        lossfile.allow((source.sha256, source.path) for source in lossfile.sources(formula.parse(arm.loss)))
 
 
 def _check_start(asked: Asked) -> None:

@@ -10,11 +10,11 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from losslab.cli.application import app
-from losslab.cli.drawing import is_terminal
 from losslab.cli.flags import Json, Whole
 from losslab.cli.speech import show, tell
 from losslab.config import TrainConfig
 from losslab.config.numbers import TOKENS, check
+from losslab.drawing import is_terminal
 from losslab.words import printable
 
 MOST_SEED = 2**62

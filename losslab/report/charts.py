@@ -217,15 +217,15 @@ def _against_tokens(document: dict, rows: list[dict], title: str, description: s
     labels = {"format": "~g"} if domain is None else {"labelExpr": marks.SIGNED}
     scale = alt.Scale(zero=False, domain=domain or alt.Undefined, nice=domain is None)
     y = alt.Y("mean:Q", title=title, scale=scale, axis=alt.Axis(tickCount=6, **labels))
-    base = alt.Chart(alt.InlineData(values=rows))
+    base, clip = alt.Chart(alt.InlineData(values=rows)), domain is not None
     tips = [alt.Tooltip("loss:N"), alt.Tooltip("tokens:Q", format=",d"),
             *(alt.Tooltip(f"{key}:Q", format=".4f") for key in ("mean", "low", "high"))]
     layers = [
-        base.mark_area(opacity=0.16, clip=True).encode(
+        base.mark_area(opacity=0.16, clip=clip).encode(
             x=x, y=alt.Y("low:Q", scale=scale, stack=None), y2="high:Q", color=marks.by_arm(document)),
-        base.mark_line(strokeWidth=2, clip=True).encode(
+        base.mark_line(strokeWidth=2, clip=clip).encode(
             x=x, y=y, color=marks.by_arm(document), strokeDash=marks.by_dash(document)),
-        base.mark_point(size=60, filled=True, opacity=0, clip=True).encode(x=x, y=y, tooltip=tips),
+        base.mark_point(size=60, filled=True, opacity=0, clip=clip).encode(x=x, y=y, tooltip=tips),
     ]
     if domain is not None:
         zero = alt.Chart(alt.InlineData(values=[{}])).mark_rule(color="var(--muted)", strokeWidth=1)
