@@ -4,9 +4,9 @@ from pathlib import Path
 
 from losslab.cli import arena_words as words
 from losslab.cli.arena import Flag, arena_app, refusing
-from losslab.cli.drawing import Ticker
 from losslab.cli.flags import Json, Whole
 from losslab.cli.speech import OK, RUNS_FAILED, show, tell
+from losslab.drawing import Ticker
 from losslab.words import extra, printable, printable_lines
 
 
