@@ -33,6 +33,7 @@ html_theme_options = {"navigation_with_keys": True}
 pygments_style = "a11y-high-contrast-light"
 pygments_dark_style = "a11y-high-contrast-dark"
 
+FOLDERS = {"api": "api/*", "losses/README": "[a-z]*"}  # a page, and those that it leads to
 ENTRY = re.compile(r"^(?:\d+\.|-) \[([^\]]+)\]\(([^)#]+\.md)\)")
 
 
@@ -48,9 +49,13 @@ def parts(text: str) -> list[tuple[str, list[tuple[str, str]]]]:
 
 
 def navigation(app, name: str, source: list[str]) -> None:
-    """Adds the table of contents to the first page, from its own lists."""
+    """Adds the table of contents to the first page, from its own lists, and to the pages that have a folder of pages."""
+    if name in FOLDERS:
+        source[0] += f"\n```{{toctree}}\n:hidden:\n:glob:\n\n{FOLDERS[name]}\n```\n"
     if name != root_doc:
         return
+    missing = [f"({page})" for _, entries in parts(source[0]) for _, page in entries if not (HERE / page).exists()]
+    source[0] = "\n".join(line for line in source[0].splitlines() if not any(page in line for page in missing))
     for caption, entries in parts(source[0]):
         pages = "\n".join(f"{title} <{page.removesuffix('.md')}>" for title, page in entries)
         source[0] += f"\n```{{toctree}}\n:hidden:\n:caption: {caption}\n\n{pages}\n```\n"
