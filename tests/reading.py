@@ -22,4 +22,4 @@ def commands(name: str, program: str = "losslab") -> list[list[str]]:
     """The arguments of each command that a block of the page shows, without its comment."""
     lines = "\n".join(blocks(name)).replace("\\\n", " ").splitlines()
     wanted = [line.split(f"{program} ", 1)[1] for line in lines if re.match(rf"(\.venv/bin/)?{re.escape(program)} ", line)]
-    return [shlex.split(line, comments=True) for line in wanted]
+    return [shlex.split(line.split(" > ")[0], comments=True) for line in wanted]
