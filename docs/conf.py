@@ -27,6 +27,7 @@ highlight_language = "none"
 html_math_renderer = "mathml"
 
 html_theme = "furo"
+html_static_path, html_css_files = ["_static"], ["site.css"]
 html_copy_source = False
 html_show_sphinx = False
 html_theme_options = {"navigation_with_keys": True}
@@ -49,7 +50,7 @@ def parts(text: str) -> list[tuple[str, list[tuple[str, str]]]]:
 
 
 def navigation(app, name: str, source: list[str]) -> None:
-    """Adds the table of contents to the first page, from its own lists, and to the pages that have a folder of pages."""
+    """Adds tables of contents: to the first page from its own lists, and to the pages that have a folder of pages."""
     if name in FOLDERS:
         source[0] += f"\n```{{toctree}}\n:hidden:\n:glob:\n\n{FOLDERS[name]}\n```\n"
     if name != root_doc:

@@ -32,8 +32,8 @@ MODULES = {  # what a program of a user calls; None: all that the module itself 
 }
 ABOUT = """# Python
 
-The public functions and classes, from their docstrings. Made by `python docs/make_api.py`; examples in them are run as tests.
-`import losslab` is quick: each name is loaded when it is first used. Whatever is not here is internal, and may change.
+The public functions and classes, from their docstrings, whose examples are run as tests. Made by `python docs/make_api.py`.
+`import losslab` is quick: each name is loaded when it is first used. What is not here is internal, and may change.
 
 """
 SECTION = re.compile(r"^(Args|Returns|Raises|Example|Reference|Yields):$", re.MULTILINE)

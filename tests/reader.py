@@ -48,8 +48,8 @@ def small(arguments: list[str]) -> list[str]:
     """The same command for a model of a few hundred weights and two seeds."""
     values = {"--num-tokens": "0.64k", "--seeds": "2", "--epochs": "1", "--crossed": "2", "--num": "2"}
     found = [values.get(before, word) for before, word in zip(["", *arguments], arguments, strict=False)]
-    for flag, commands in {"--num-tokens": ("compare", "noise", "train", "tune"), "--seeds": ("compare", "noise")}.items():
-        found += [flag, values[flag]] if found[0] in commands and not {flag, "--resume", "--epochs"} & {*found} else []
+    for flag, takes in (("--num-tokens", TRAINS), ("--seeds", ("compare", "noise"))):
+        found += [flag, values[flag]] if found[0] in takes and not {flag, "--resume", "--epochs"} & {*found} else []
     if found[0] in TRAINS and "--resume" not in found:
         found += [word for k in range(0, len(TINY), 2) for word in TINY[k:k + 2] if TINY[k] not in found]
     return found

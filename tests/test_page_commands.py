@@ -1,5 +1,7 @@
-"""Every command that the pages show: it is read with each of its flags, the files that it names are a reader's, and those
-that take seconds are run; those that train, for a model of a few hundred weights, in the slow lane."""
+"""Every command that the pages show is read with each of its flags, and the files that it names are a reader's.
+
+Those that take seconds are run; those that train, in the slow lane, for a model of a few hundred weights.
+"""
 
 import itertools
 import re
@@ -22,6 +24,8 @@ NOT_HERE = {  # why a command is run neither here nor in the slow lane
     "reproduce": "tests/test_study_registry.py and tests/test_stages.py start them",
     "compare --start runs/BASE": "tests/test_fine_tuning.py compares from a start",
     "compare runs/NAME": "tests/test_study_ranking.py takes the best of a study again",
+    "noise": "tests/test_noise.py measures it",
+    "tune": "tests/test_tune.py tunes",
     "agreement": "tests/test_study_ranking.py",
     "report runs/demo": "./demo writes it",
     "judge --votes": "the votes are a person's",
@@ -41,6 +45,8 @@ def reason(arguments):
     line = " ".join(arguments)
     if {"--url", *ADDED} & {*arguments} or any(name in line for name in ADDED):
         return "an endpoint, or something that the page has the reader add"
+    if "--tune" in arguments:
+        return NOT_HERE["tune"]
     return next((why for start, why in NOT_HERE.items() if line.startswith(start)), "")
 
 

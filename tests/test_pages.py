@@ -7,9 +7,11 @@ import pytest
 from reader import folder
 from reading import GENERATED, PAGES, ROOT, TEXTS, WRITTEN, blocks
 
+import losslab
 from losslab.config import PRESETS
 
-EVERY = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+EVERY = [*(ROOT / f"{name}.md" for name in ("README", "CONTRIBUTING", "CHANGELOG")),
+         *sorted((ROOT / "docs").rglob("*.md"))]
 LONG = {"trust.md"}  # its tables are written by benchmarks/faults_page.py
 EXPECTED = {"notebook.md", "live-page.md", "scaling-out.md"}  # their place in the reading order is kept
 
@@ -111,6 +113,12 @@ def test_the_quantities_of_a_prediction_are_all_named():
 
     public = {name for name in dir(Prediction) if not name.startswith("_")} - {"dense"}
     assert all(re.search(rf"`{name}\b", TEXTS["write-a-loss.md"]) for name in public)
+
+
+def test_citation_changes_and_package_have_one_version():
+    citation = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+    assert re.search(r"^version: (.+)$", citation, flags=re.MULTILINE).group(1) == losslab.__version__
+    assert f"\n## {losslab.__version__}\n" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
 
 
 def test_the_readme_is_short():
