@@ -32,7 +32,7 @@ MODULES = {  # what a program of a user calls; None: all that the module itself 
 }
 ABOUT = """# Python
 
-The public functions and classes, from their docstrings, whose examples are run as tests. Made by `python docs/make_api.py`.
+The public functions and classes, from their docstrings, whose examples are tests. Made by `python docs/make_api.py`.
 `import losslab` is quick: each name is loaded when it is first used. What is not here is internal, and may change.
 
 """

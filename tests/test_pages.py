@@ -5,7 +5,7 @@ import re
 
 import pytest
 from reader import folder
-from reading import GENERATED, PAGES, ROOT, TEXTS, WRITTEN, blocks
+from reading import APART, GENERATED, PAGES, ROOT, TEXTS, WRITTEN, blocks
 
 import losslab
 from losslab.config import PRESETS
@@ -13,7 +13,6 @@ from losslab.config import PRESETS
 EVERY = [*(ROOT / f"{name}.md" for name in ("README", "CONTRIBUTING", "CHANGELOG")),
          *sorted((ROOT / "docs").rglob("*.md"))]
 LONG = {"trust.md"}  # its tables are written by benchmarks/faults_page.py
-EXPECTED = {"notebook.md", "live-page.md", "scaling-out.md"}  # their place in the reading order is kept
 
 
 def made_by(name):
@@ -54,7 +53,7 @@ def test_the_pages_of_the_public_functions_are_those_of_the_docstrings():
 
 
 def runnable(page):
-    return not page.name.startswith("add-a-") and page.name != "arena.md" and blocks(page.name, "python")
+    return not page.name.startswith("add-a-") and page.name not in {*APART, "arena.md"} and blocks(page.name, "python")
 
 
 @pytest.mark.parametrize("page", [page.name for page in WRITTEN if runnable(page)])
@@ -79,7 +78,7 @@ def test_the_guide_names_every_preset():
 def test_their_links_lead_somewhere(page):
     text = re.sub(r"^( *)```.*?^\1```$", "", page.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
     for target, _, part in re.findall(r"\]\(([^)#\s]*)(#([^)\s]+))?\)", text):
-        if target.startswith("http") or target in EXPECTED:
+        if target.startswith("http") or target in APART:
             continue
         there = page.parent / target if target else page
         assert there.exists(), target
@@ -93,8 +92,8 @@ def test_each_page_has_a_place_in_the_reading_order_and_is_short():
     order = re.findall(r"^(?:\d+\.|-) \[[^]]+\]\(([^)]+\.md)\)", TEXTS["index.md"], flags=re.MULTILINE)
     assert len(order) == len(set(order))
     folders = {file for file in order if "/" in file}
-    assert {page.name for page in PAGES[1:]} - {"index.md"} == set(order) - folders - EXPECTED | {
-        name for name in EXPECTED if name in TEXTS}
+    assert {page.name for page in PAGES[1:]} - {"index.md"} == set(order) - folders - APART | {
+        name for name in APART if name in TEXTS}
     rest = {str(file.relative_to(ROOT / "docs")) for part in ("design", "results") for file in
             (ROOT / "docs" / part).glob("*.md")}
     assert folders - {"losses/README.md"} == rest
