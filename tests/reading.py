@@ -22,5 +22,6 @@ def blocks(name: str, language: str = "") -> list[str]:
 def commands(name: str, program: str = "losslab") -> list[list[str]]:
     """The arguments of each command that a block of the page shows, without its comment."""
     lines = "\n".join(blocks(name)).replace("\\\n", " ").splitlines()
+    lines = [re.sub(r"^torchrun .* -m losslab\.cli ", "losslab ", line) for line in lines]
     wanted = [line.removeprefix(f"{program} ") for line in lines if line.startswith(f"{program} ")]
     return [shlex.split(line.split(" > ")[0], comments=True) for line in wanted]
