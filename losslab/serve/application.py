@@ -12,7 +12,7 @@ from starlette.routing import Route
 from losslab.serve import frame, guard, live
 from losslab.serve.catalog import Catalog
 from losslab.serve.frame import Gone
-from losslab.serve.pages import compare, condition, run, runs
+from losslab.serve.pages import compare, condition, lesson, losses, metrics, run, runs, stored, tools, tuning
 from losslab.serve.site import Site
 
 MONTH = 30 * 24 * 3600  # seconds for which a browser keeps files
@@ -40,6 +40,18 @@ def application(root: str | Path, *, names: tuple[str, ...] = guard.LOOPBACK, to
         Route("/conditions/{key}", condition.show),
         Route("/compare", compare.show),
         Route("/studies/{store:path}", compare.study),
+        Route("/documents/{name}", stored.of_run),
+        Route("/pages/{store:path}", stored.of_store),
+        Route("/ladders", stored.ladders),
+        Route("/boards", stored.boards),
+        Route("/boards/{name}", stored.board),
+        Route("/tuning", tuning.show),
+        Route("/metrics", metrics.show),
+        Route("/losses", losses.family),
+        Route("/inspect", losses.show),
+        Route("/tools", tools.show),
+        Route("/tools/{name}", tools.show),
+        Route("/lesson", lesson.show),
         Route("/live", live.stream),
         Route("/static/{version}/{name}", _file),
     ]
@@ -48,7 +60,8 @@ def application(root: str | Path, *, names: tuple[str, ...] = guard.LOOPBACK, to
     async def lifespan(app):
         yield
 
-    app = Starlette(routes=routes, lifespan=lifespan, exception_handlers={Gone: _gone, ValueError: _mistake, 404: _none})
+    handlers = {Gone: _gone, ValueError: _mistake, 404: _none}
+    app = Starlette(routes=routes, lifespan=lifespan, exception_handlers=handlers)
     app.state.site, app.state.streams = Site(Catalog(root), allow_writes=allow_writes), 0
     return guard.Guard(app, names=names, token=token, allow_writes=allow_writes)
 

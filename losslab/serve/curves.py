@@ -70,7 +70,7 @@ def chart(found: Sequence[dict], key: str, names: Sequence[str], *, height: int 
             {"field": "value", "type": "quantitative", "format": ".4f", "title": key}]
     layers = [
         _layer({"type": "area", "opacity": 0.16}, "datum.of === 'mean'", x=x, color=color, y2={"field": "high"},
-               y={"field": "low", "type": "quantitative", "scale": {"zero": False}, "stack": None, "title": y["title"]}),
+               y={**y, "field": "low", "stack": None}),
         _layer({"type": "line", "strokeWidth": 2}, "datum.of === 'mean'", x=x, y=y, color=color, strokeDash=dash),
         _layer({"type": "line", "strokeWidth": 1.25, "opacity": 0.75}, "datum.of === 'seed'", x=x, y=y, color=color,
                detail={"field": "seed", "type": "nominal"}),

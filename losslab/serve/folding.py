@@ -1,4 +1,4 @@
-"""Runs folded by condition: what a list says of the seeds of one arm, how far they are, and how long they still take."""
+"""Runs folded by condition: what a list says of the seeds of an arm, how far they are, how long they still take."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence

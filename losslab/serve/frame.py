@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import math
 import re
 from functools import cache
 from pathlib import Path
@@ -66,6 +67,7 @@ def fill(request: Request, **more):
 def environment():
     found = page.environment(HERE / "templates")
     found.finalize = _clean
+    found.filters["log10"] = math.log10
     return found
 
 

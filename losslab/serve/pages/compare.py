@@ -42,9 +42,9 @@ def show(request: Request) -> Response:
     baseline = parameter(request, "baseline")
     key = ("compare", tuple((one.store.name, one.key) for one in chosen), baseline, margin, site.catalog.version)
     document = site.once(key, lambda: _document(chosen, baseline, margin))
-    return page.html(document, frame.fill(
-        request, section="/", arms=[(one.key, one.name) for one in chosen], baseline_asked=baseline, margin_asked=margin,
-        compares=True))
+    arms = [(one.key, one.name) for one in chosen]
+    return page.html(document, frame.fill(request, section="/", arms=arms, baseline_asked=baseline,
+                                          margin_asked=margin, compares=True))
 
 
 def study(request: Request) -> Response:

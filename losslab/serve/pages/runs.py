@@ -44,7 +44,8 @@ def show(request: Request) -> Response:
     drawn = drawn[: curves.MOST_ARMS]
     key = parameter(request, "key") or "tune/nll"
     rows = curves.rows(drawn, site.logs, key)
-    measured = curves.keys(line for one in drawn[:2] for row in one.rows[:1] for line in site.logs.lines(row.path)[-40:])
+    logged = [site.logs.lines(one.rows[0].path)[-40:] for one in drawn[:2]]
+    measured = curves.keys(line for lines in logged for line in lines)
     names = [one.name for one in drawn]
     watch = [place for one in shown for place, row in zip(one.addresses, one.rows, strict=True) if
              row.status not in ("finished", "diverged", "failed", "imported")]
@@ -54,7 +55,8 @@ def show(request: Request) -> Response:
         mistake=mistake, group=group, sort=sort, groups=GROUPS, sorts=SORTS, key=key, keys_=measured or [key],
         stores=[each.name for each in site.catalog.stores() if each.kind != "trials"], root=site.root.name or ".",
         num_runs=sum(len(one.rows) for one in found), looks=curves.look(names), chosen=listed(request, "arms"),
-        at_work=sum(one.statuses.get("running", 0) for one in found), several=len({one.store.name for one in found}) > 1,
+        at_work=sum(one.statuses.get("running", 0) for one in found),
+        several=len({one.store.name for one in found}) > 1,
         several_corpora=len({one.rows[0].corpus for one in shown}) > 1,
     )
 

@@ -7,6 +7,7 @@ const chosen = new Set(); // conditions that are ticked, also those that a filte
 const embedding = {
   mode: "vega-lite", ast: true, // expressions are interpreted: the policy forbids making code from text
   renderer: "svg", actions: false, defaultStyle: false, tooltip: { disableDefaultStyle: true },
+  logLevel: 1, // errors alone: a chart whose first points are to come has no extent yet
 };
 
 function specifications(page) {
