@@ -12,7 +12,7 @@ from losslab.config import PRESETS, load
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *(ROOT / "docs" / f"{name}.md" for name in (
     "guide", "write-a-loss", "verdicts", "recipes", "fine-tuning", "commands", "architecture", "glossary", "trust",
-    "lesson", "scaling", "arena", "stories"))]
+    "lesson", "scaling", "arena", "stories", "live-page"))]
 TEXTS = {page.name: page.read_text(encoding="utf-8") for page in PAGES}
 spec = importlib.util.spec_from_file_location("make_commands", ROOT / "docs" / "make_commands.py")
 make_commands = importlib.util.module_from_spec(spec)

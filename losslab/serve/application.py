@@ -1,9 +1,10 @@
 """Addresses -> pages, behind the guard; and the server that answers on a port."""
 
 import socket
-from contextlib import asynccontextmanager
+import threading
 from pathlib import Path
 
+import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
@@ -56,25 +57,23 @@ def application(root: str | Path, *, names: tuple[str, ...] = guard.LOOPBACK, to
         Route("/static/{version}/{name}", _file),
     ]
 
-    @asynccontextmanager
-    async def lifespan(app):
-        yield
-
     handlers = {Gone: _gone, ValueError: _mistake, 404: _none}
-    app = Starlette(routes=routes, lifespan=lifespan, exception_handlers=handlers)
+    app = Starlette(routes=routes, exception_handlers=handlers)
+    app.router.redirect_slashes = False
     app.state.site, app.state.streams = Site(Catalog(root), allow_writes=allow_writes), 0
     return guard.Guard(app, names=names, token=token, allow_writes=allow_writes)
 
 
 def _file(request: Request) -> Response:
-    found = frame.static().get(request.path_params["name"])
-    if found is None:
+    name = request.path_params["name"]
+    if name not in frame.STATIC:
         raise Gone("there is no such file")
-    return Response(found[0], media_type=found[1], headers={"cache-control": f"max-age={MONTH}, immutable"})
+    return Response(frame.static(name), media_type=frame.STATIC[name],
+                    headers={"cache-control": f"max-age={MONTH}, immutable"})
 
 
 def _gone(request: Request, error: Gone) -> Response:
-    return frame.fill(request, status=error.status)("gone.html.j2", {}, {}, sentence=str(error))
+    return frame.fill(request, draws=False, status=error.status)("gone.html.j2", {}, {}, sentence=str(error))
 
 
 def _mistake(request: Request, error: ValueError) -> Response:
@@ -111,10 +110,21 @@ def listening(host: str, port: int) -> socket.socket:
     return found
 
 
-def run_server(app, waiting: socket.socket) -> None:
-    """Answer until the process is interrupted."""
-    import uvicorn
+class Server(uvicorn.Server):
+    """A server that ends the streams of open pages when it is asked to end, and so need not break them off."""
 
-    config = uvicorn.Config(app, log_level="warning", access_log=False, server_header=False, lifespan="on",
-                            timeout_graceful_shutdown=1, h11_max_incomplete_event_size=64_000, limit_concurrency=200)
-    uvicorn.Server(config).run(sockets=[waiting])
+    def __init__(self, app: guard.Guard):
+        super().__init__(uvicorn.Config(app, log_level="warning", access_log=False, server_header=False, lifespan="off",
+                                        timeout_graceful_shutdown=3, limit_concurrency=200))
+        self.site = app.app.state.site
+
+    def handle_exit(self, sig, frame) -> None:
+        self.site.is_closing = True
+        super().handle_exit(sig, frame)
+
+
+def run_server(app: guard.Guard, waiting: socket.socket) -> None:
+    """Answer until the process is interrupted."""
+    # what draws charts takes a second or two to put together: it is there when the first page asks for it
+    threading.Thread(target=frame.static, args=("charts.js",), daemon=True).start()
+    Server(app).run(sockets=[waiting])

@@ -1,13 +1,15 @@
 """Templates -> answers: the pages of `report` and those of this folder, within the frame of the live page."""
 
 import csv
+import hashlib
 import io
 import json
 import math
 import re
 from functools import cache
+from importlib import metadata
 from pathlib import Path
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 from markupsafe import Markup
 from starlette.requests import Request
@@ -40,7 +42,7 @@ class Gone(Exception):
         self.status = status
 
 
-def fill(request: Request, **more):
+def fill(request: Request, *, draws: bool = True, **more):
     """What `report` calls to make a page: takes a template, a document, its charts and values; gives an answer.
 
     Where the address asks for it with `draw=NAME.svg`, a chart is given in place of the page: as `svg`, `png`, `csv`
@@ -48,15 +50,16 @@ def fill(request: Request, **more):
 
     Args:
         request: that is answered.
+        draws: whether a chart is given where the address asks for it.
         more: values of the frame: `section` (an address of the navigation), `watch` (addresses of runs), `status`.
     """
     def filled(template: str, document: dict, drawn: dict[str, dict], **values) -> Response:
-        if asked := request.query_params.get("draw"):
+        if draws and (asked := request.query_params.get("draw")):
             return drawing(asked, drawn)
         text = environment().get_template(template).render(
             {"section": "", "watch": [], "trail": [], **more, "version": __version__, **values}, document=document,
             words=words, charts={name: _still(request, name, spec) for name, spec in drawn.items()},
-            charts_json=Markup(page.embedded(drawn)), frame="live.html.j2", alone=False, here=str(request.url.path),
+            charts_json=Markup(page.embedded(drawn)), frame="live.html.j2", alone=False, here=quote(request.url.path),
             navigation=NAVIGATION, form_key=request.scope.get("losslab.form_key", ""), assets=assets(),
         )
         return HTMLResponse(text.encode("utf-8", "replace"), more.get("status", 200))
@@ -67,7 +70,8 @@ def fill(request: Request, **more):
 def environment():
     found = page.environment(HERE / "templates")
     found.finalize = _clean
-    found.filters["log10"] = math.log10
+    breakable = found.filters["breakable"]
+    found.filters |= {"log10": math.log10, "breakable": lambda name: breakable(_clean(name))}
     return found
 
 
@@ -85,7 +89,7 @@ def _still(request: Request, name: str, spec: dict) -> Markup:
 
 def draw_address(request: Request, name: str) -> str:
     query = [(key, value) for key, value in request.query_params.multi_items() if key != "draw"]
-    return f"{request.url.path}?{urlencode([*query, ('draw', name)])}"
+    return f"{quote(request.url.path)}?{urlencode([*query, ('draw', name)])}"
 
 
 # --- what is taken along -----------------------------------------------------------------------
@@ -158,22 +162,24 @@ def _values(part):
 
 # --- files of the page -------------------------------------------------------------------------
 
+STATIC = {"live.css": "text/css; charset=utf-8", "live.js": "text/javascript; charset=utf-8",
+          "icon.svg": "image/svg+xml", "charts.js": "text/javascript; charset=utf-8"}
+
+
 @cache
-def static() -> dict[str, tuple[bytes, str]]:
-    """Name -> (bytes, kind) of every file that a page loads: they are all that is served by name."""
-    style = page.HERE / "page.css"
-    return {
-        "live.css": (style.read_bytes() + (HERE / "static/live.css").read_bytes(), "text/css; charset=utf-8"),
-        "live.js": ((HERE / "static/live.js").read_bytes(), "text/javascript; charset=utf-8"),
-        "icon.svg": ((HERE / "static/icon.svg").read_bytes(), "image/svg+xml"),
-        "charts.js": (page.bundle().encode(), "text/javascript; charset=utf-8"),
-    }
+def static(name: str) -> bytes:
+    """A file that pages load, by its name in `STATIC`: these are all that are served by name."""
+    if name == "charts.js":  # takes a second or two to put together, once
+        return page.bundle().encode()
+    own = (HERE / "static" / name).read_bytes()
+    return (page.HERE / "page.css").read_bytes() + own if name == "live.css" else own
 
 
 @cache
 def assets() -> str:
-    """Changes with the version, so that a browser may keep files as long as it likes."""
-    return __version__
+    """Changes with the files, so that a browser may keep each as long as it likes."""
+    own = b"".join(static(name) for name in STATIC if name != "charts.js")
+    return hashlib.sha256(own + metadata.version("vl-convert-python").encode()).hexdigest()[:16]
 
 
 def plain(chart: dict) -> dict:

@@ -38,7 +38,7 @@ async def events(site: Site, addresses: Sequence[str], everything: bool, *,
     """The text of a stream: an event for each look at which something had changed."""
     last, silent, number = await run_in_threadpool(state, site, addresses, everything), 0, 0
     yield "retry: 3000\n\n"
-    while True:
+    while not site.is_closing:
         await sleep(SECONDS)
         now = await run_in_threadpool(state, site, addresses, everything)
         silent += 1

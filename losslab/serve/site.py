@@ -25,6 +25,8 @@ class Site:
     catalog: Catalog
     logs: Logs = field(default_factory=Logs)
     allow_writes: bool = False
+    is_closing: bool = False
+    """Whether the server ends, and streams with it."""
     _kept: OrderedDict = field(default_factory=OrderedDict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -58,6 +60,11 @@ class Site:
             Gone: for one that does not exist, with the nearest that does.
         """
         every = [one for one in self.conditions() if not store or one.store.name == store]
+        held: dict[str, set[str]] = {}
+        for one in every:
+            held.setdefault(one.store.name, set()).update((one.key, one.name))
+        if (whole := next((name for name, known in held.items() if known.issuperset(keys)), None)) is not None:
+            every = [one for one in every if one.store.name == whole]  # the ledger of one store counts looks
         found = []
         for key in keys:
             same = [one for one in every if key in (one.key, one.name)]

@@ -4,12 +4,14 @@ A query is a formula over the family. It is parsed, never run: a path of a loss 
 elsewhere, is refused here.
 """
 
+import ast
 import inspect
 import math
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cache
+from importlib import resources
 from urllib.parse import urlencode
 
 from starlette.requests import Request
@@ -56,13 +58,24 @@ def _family() -> list[tuple[str, str, str, str]]:
     found = []
     for kind, package in FOLDERS.items():
         for name in formula.names(package):
-            line = (inspect.getdoc(formula.load(package, name)) or "").partition("\n")[0]
-            role = getattr(inspect.getmodule(formula.load(package, name)), "ROLE", "whole")
-            shown = f"cross_entropy + {TERM_WEIGHT}*{name}" if role == "term" else name
-            found.append((kind if role == "whole" else role, name, line,
-                          f"{name}(15) | cross_entropy" if kind == "transform" and name == "softcap" else
-                          f"{name} | cross_entropy" if kind == "transform" else shown))
+            line, role = _read(package, name)
+            shown = {"loss": name, "term": f"cross_entropy + {TERM_WEIGHT}*{name}",
+                     "transform": f"{name} | cross_entropy"}[kind if role == "whole" else role]
+            found.append((kind if role == "whole" else role, name, line, shown))
     return found
+
+
+def _read(package: str, name: str) -> tuple[str, str]:
+    """The first line on a loss or transform, and its role; read and not run, for that would load torch."""
+    tree = ast.parse(resources.files(package).joinpath(f"{name}.py").read_text("utf-8"))
+    line, role = "", "whole"
+    for node in tree.body:
+        match node:
+            case ast.FunctionDef(name=found) if found == name:
+                line = (ast.get_docstring(node) or "").partition("\n")[0]
+            case ast.Assign(targets=[ast.Name("ROLE")], value=ast.Constant(str(found))):
+                role = found
+    return line, role
 
 
 def show(request: Request) -> Response:

@@ -127,7 +127,7 @@ def _chart(found: Sequence[Measured], key: tuple[str, str], known: Sequence[refe
             {"field": "of", "type": "nominal", "title": "measured"}]
     told = "; ".join(f"{row['model']} {row['shown']}" for row in rows)
     return frame.plain({
-        "data": {"name": "rows"}, "datasets": {"rows": rows}, "width": "container", "height": {"step": 30},
+        "data": {"name": "rows"}, "datasets": {"rows": rows}, "width": "container", "height": 30 * max(2, len(names)),
         "description": f"{': '.join(key)} of each model: {told}",
         "layer": [
             {"mark": {"type": "rule", "strokeWidth": 2}, "transform": [{"filter": "isValid(datum.low)"}],

@@ -3,7 +3,7 @@
 import json
 import os
 from pathlib import Path
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, quote
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
@@ -87,7 +87,7 @@ def _facts(record) -> list[tuple[str, str]]:
         ("loss time / cross-entropy time", words.ratio(cost.get("loss_cost_ratio"))),
         ("folder", printable(str(record.path))),
     ]
-    return [(name, value) for name, value in found if value not in ("–", "None", "")]
+    return [(name, value) for name, value in found if value not in ("–", "unknown", "")]
 
 
 def _settings(record) -> list[tuple[str, object]]:
@@ -139,7 +139,7 @@ def _changed(request: Request, site: Site, place: str, given: dict[str, str]) ->
     except (ValueError, OSError) as error:
         raise Gone(str(error), 400) from None
     site.catalog.refresh(now=True)
-    return RedirectResponse(request.url.path, 303)
+    return RedirectResponse(quote(request.url.path), 303)
 
 
 async def _form(request: Request) -> dict[str, str]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from starlette.requests import Request
 from starlette.responses import Response
 
+from losslab import signals
 from losslab.progress import duration
 from losslab.records import choosing
 from losslab.records.index import Row
@@ -57,7 +58,7 @@ def show(request: Request) -> Response:
         num_runs=sum(len(one.rows) for one in found), looks=curves.look(names), chosen=listed(request, "arms"),
         at_work=sum(one.statuses.get("running", 0) for one in found),
         several=len({one.store.name for one in found}) > 1,
-        several_corpora=len({one.rows[0].corpus for one in shown}) > 1,
+        tagged=any(one.tags for one in shown), several_corpora=len({one.rows[0].corpus for one in shown}) > 1,
     )
 
 
@@ -105,7 +106,8 @@ def _group(one: Condition, group: str) -> str:
 def _row(one: Condition, site: Site) -> dict:
     """What the table says of a condition."""
     going = [row for row in one.rows if row.status == "running"]
-    told = [folding.progress(site.logs.lines(row.path), folding.num_steps(row)) for row in going]
+    logged = {row.path: site.logs.lines(row.path) for row in going}
+    told = [folding.progress(logged[row.path], folding.num_steps(row)) for row in going]
     left = [each.seconds_left for each in told if each.seconds_left is not None]
     return {
         "key": one.key, "name": one.name, "store": one.store.name, "corpus": one.rows[0].corpus or "",
@@ -113,6 +115,7 @@ def _row(one: Condition, site: Site) -> dict:
         "share": sum(each.share for each in told) / len(told) if told else None,
         "left": duration(max(1.0, max(left))) if left else "", "tags": one.tags,
         "problem": next((row.problem for row in one.rows if row.problem), ""),
+        "signs": list(dict.fromkeys(event.kind for lines in logged.values() for event in signals.events(lines))),
         "loss": one.rows[0].loss, "status": next(iter(one.statuses), ""),
     }
 

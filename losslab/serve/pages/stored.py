@@ -22,7 +22,7 @@ from losslab.serve.pages.run import documents
 from losslab.serve.site import of, parameter
 
 REPORT = "report.json"
-WRONG = (LookupError, TypeError, AttributeError, ArithmeticError, TemplateError)
+WRONG = (LookupError, ValueError, TypeError, AttributeError, ArithmeticError, TemplateError)
 # the keys by which a document is known -> who makes a page of it
 MAKERS: dict[str, Callable] = {"rungs": ladder.html, "tasks": evaluation.html, "protocol": judgement.html,
                                "stages": staged.html, "verdict": page.html}

@@ -23,6 +23,7 @@ async function draw(place, specification) {
   if (known && known.place === place && known.shape === shape && specification.datasets?.rows) {
     known.view.data("rows", structuredClone(specification.datasets.rows));
     await known.view.runAsync(); // the same axes and marks, newer points
+    place.setAttribute("aria-label", specification.description || name);
     return;
   }
   try {
