@@ -83,7 +83,7 @@ def update_milliseconds(store: Path, updates: int = 40) -> dict[str, float]:
     """Of an update of a page, for one browser: to notice it, and to make the page that is asked for then.
 
     Returns:
-        medians by name of the page; `processor` counts the time of the processor alone, which other work does not add to.
+        medians by name of the page; `processor` is the time of the processor alone, to which other work adds nothing.
     """
     from starlette.testclient import TestClient
 
@@ -96,6 +96,7 @@ def update_milliseconds(store: Path, updates: int = 40) -> dict[str, float]:
     base = configuration.to_dict(configuration.preset("tiny")) | {"loss": "squentropy"}
     spec = {"version": "0.1.0", "condition": "a" * 12, "corpus": {"name": "tales", "digest": "c0ffee123456",
             "tokenizer": "bytes"}, "objective": "squentropy", "losses": []}
+    asked = {"list": "/", "run": f"/runs/{names[0]}", "condition": f"/conditions/{spec['condition']}"}
     with contextlib.ExitStack() as held:
         for seed, name in enumerate(names):
             records.create(store / name, spec | {"config": base | {"seed": seed}}, {})
@@ -106,7 +107,7 @@ def update_milliseconds(store: Path, updates: int = 40) -> dict[str, float]:
             for log in logs:
                 log.write(step=update + 1, tokens=1024 * (update + 1), seconds=0.1 * update, **{"tune/nll": 2.0})
             time.sleep(0.6)  # until the next look is due
-            for page, address in (("list", "/"), ("run", f"/runs/{names[0]}"), ("condition", f"/conditions/{'a' * 12}")):
+            for page, address in asked.items():
                 started, used = time.perf_counter(), time.process_time()
                 live.state(site, names, True)
                 assert pages.get(address).status_code == 200

@@ -35,6 +35,7 @@ def show(request: Request) -> Response:
         raise Gone("choose the conditions to compare in the list of runs: tick them, and press Compare", 400)
     if len(keys) > MOST_ARMS:
         raise Gone(f"a page compares at most {MOST_ARMS} conditions, got {len(keys)}", 400)
+    site.catalog.refresh(now=True)  # a run that began this moment is not to be looked past
     chosen = site.chosen(keys, parameter(request, "store"))
     if reason := _not_yet(request, chosen):
         return waiting(request, site, chosen, reason)
@@ -50,7 +51,7 @@ def show(request: Request) -> Response:
 def study(request: Request) -> Response:
     """The page of a study as far as it has come, with its labels, baseline, margin and tuning."""
     site, name = of(request), request.path_params["store"]
-    site.catalog.refresh()
+    site.catalog.refresh(now=True)
     folder = site.catalog.store(name)
     if folder is None or folder.kind not in ("study", "ladder"):
         raise Gone(f"there is no study {name[:80]} here; the list of runs has the stores that there are")
