@@ -19,7 +19,7 @@ from losslab.words import printable
 
 LEAST_SECONDS = 0.5  # between two looks at the disk
 MOST_DEPTH, MOST_FOLDERS = 4, 1_000  # of folders in folders
-SWEPT = 200  # runs that ended which are looked at again in one go
+SWEPT = 50  # runs that ended which are looked at again in one go
 NOT_ENTERED = ("checkpoint", "rows", "games")
 ENDED = ("finished", "diverged", "failed", "imported")
 KINDS = {"ladder.toml": "ladder", "stages.toml": "stages", "study.toml": "study"}
@@ -62,6 +62,8 @@ class Catalog:
         self._lock = threading.RLock()
         self._folders: dict[str, Folder] = {}
         self._next, self._swept = 0.0, 0
+        self._ended: tuple[int, list[tuple[Folder, str]]] = -1, []
+        """The version for which the runs that ended are listed, and these."""
         _check(self.root)
         self._add(self.root, "", 0)
         self.refresh()
@@ -192,8 +194,10 @@ class Catalog:
 
     def _sweep(self) -> None:
         """Some of the runs that have ended, in turn: they may be tagged, or measured again."""
-        ended = [(folder, name) for folder in self._folders.values() for name, row in folder.rows.items()
-                 if row.status in ENDED]
+        if self._ended[0] != self.version:
+            self._ended = self.version, [(folder, name) for folder in self._folders.values()
+                                         for name, row in folder.rows.items() if row.status in ENDED]
+        ended = self._ended[1]
         for i in range(min(SWEPT, len(ended))):
             folder, name = ended[(self._swept + i) % len(ended)]
             stamp = index.stamp_of(str(folder.path / name))

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from losslab import config as configuration
@@ -27,11 +28,11 @@ class Condition:
     rows: tuple[Row, ...]
     """By seed."""
 
-    @property
+    @cached_property
     def addresses(self) -> list[str]:
         return [address(self.store, row) for row in self.rows]
 
-    @property
+    @cached_property
     def statuses(self) -> dict[str, int]:
         """Status -> how many runs have it, those at work first."""
         count = Counter(row.status for row in self.rows)
@@ -41,13 +42,13 @@ class Condition:
     def tags(self) -> list[str]:
         return sorted({tag for row in self.rows for tag in row.tags})
 
-    @property
+    @cached_property
     def nll(self) -> stats.Score | None:
         """The mean over the seeds that finished; None where none has."""
         values = [row.nll for row in self.rows if row.status == "finished" and row.nll is not None]
         return stats.mean_score(values, "nats/token") if values else None
 
-    @property
+    @cached_property
     def is_at_work(self) -> bool:
         return any(row.status == "running" for row in self.rows)
 

@@ -30,12 +30,12 @@ def show(request: Request) -> Response:
     store = site.catalog.store(name) if (name := parameter(request, "store")) else None
     mistake = ""
     try:
-        found = _found(site, query, store)
+        found = site.conditions(store) if not query.strip() else _found(site, query, store)
     except ValueError as error:
         found, mistake = [], str(error).replace("--filter", "a search for KEY=VALUE")
     group = group if (group := parameter(request, "group")) in GROUPS else ""
     sort = sort if (sort := parameter(request, "sort")) in SORTS else "recent"
-    found = _ordered(found, sort, group)
+    found = site.once(("ordered", query, name, sort, group, site.catalog.version), lambda: _ordered(found, sort, group))
     if parameter(request, "form") == "csv":
         return _csv(found)
     pages = max(1, -(-len(found) // ON_A_PAGE))
@@ -56,15 +56,13 @@ def show(request: Request) -> Response:
         mistake=mistake, group=group, sort=sort, groups=GROUPS, sorts=SORTS, key=key, keys_=measured or [key],
         stores=[each.name for each in site.catalog.stores() if each.kind != "trials"], root=site.root.name or ".",
         num_runs=sum(len(one.rows) for one in found), looks=curves.look(names), chosen=listed(request, "arms"),
-        at_work=sum(one.statuses.get("running", 0) for one in found),
+        at_work=sum(one.statuses["running"] for one in found if one.is_at_work),
         several=len({one.store.name for one in found}) > 1,
         tagged=any(one.tags for one in shown), several_corpora=len({one.rows[0].corpus for one in shown}) > 1,
     )
 
 
 def _found(site: Site, query: str, store: Folder | None) -> list[Condition]:
-    if not query.strip():
-        return site.conditions(store)
     return site.once(("found", query, store and store.name, site.catalog.version), lambda: _search(site, query, store))
 
 
