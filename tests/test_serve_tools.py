@@ -27,7 +27,8 @@ def test_calculators_give_what_the_commands_give(pages):
     assert "13 seeds of each arm" in words(pages.get("/tools/seeds?sd=0.002&difference=0.002"))
     assert "It cannot be true. exp(1.83) = 6.23" in words(pages.get("/tools/audit?row=loss=1.83, perplexity=3.8"))
     for address, mistake in (("units?value=x", "The value should be a number"), ("units?unit=miles", "Unknown unit"),
-                             ("plan?amount=1e40", "Flops must be at most"), ("plan?law=/etc/passwd", "No constants are called"),
+                             ("plan?amount=1e40", "Flops must be at most"),
+                             ("plan?law=/etc/passwd", "No constants are called"),
                              ("seeds?difference=0", "difference"), ("audit?row=a", "column=value")):
         page = pages.get(f"/tools/{address}")
         assert page.status_code == 200 and mistake in words(page), address
