@@ -1,20 +1,26 @@
 """How long `losslab runs list` and `losslab report` take on a store of many runs.
 
     python benchmarks/many_runs.py --runs 10000 --out benchmarks/results/many_runs.json
+    python benchmarks/many_runs.py --runs 10000 --serve --out benchmarks/results/serve_runs.json
 
 Makes finished runs with made-up scores in a temporary folder, lists them without and with an index, and writes the
-page of them. Run it on an idle machine.
+page of them. With --serve it measures the live page in their place: from the start of `losslab serve` to its first
+answer, and what an update costs the server while two of the runs train. Run it on an idle machine.
 """
 
 import argparse
+import contextlib
 import json
 import math
 import os
 import random
+import signal
+import statistics
 import subprocess
 import sys
 import tempfile
 import time
+import urllib.request
 from pathlib import Path
 
 from losslab import config as configuration
@@ -58,19 +64,77 @@ def seconds(*arguments: str) -> float:
     return time.perf_counter() - started
 
 
+def served_seconds(store: Path) -> float:
+    """From the start of a server to the end of its first page."""
+    started = time.perf_counter()
+    server = subprocess.Popen([sys.executable, "-m", "losslab.cli", "serve", str(store), "--port", "0", "--json"],
+                              stdout=subprocess.PIPE, text=True)
+    try:
+        said = "".join(iter(server.stdout.readline, "}\n")) + "}"
+        with urllib.request.urlopen(json.loads(said)["address"]) as answer:
+            answer.read()
+        return time.perf_counter() - started
+    finally:
+        server.send_signal(signal.SIGINT)
+        server.wait(30)
+
+
+def update_milliseconds(store: Path, updates: int = 40) -> dict[str, float]:
+    """Of an update of a page, for one browser: to notice it, and to make the page that is asked for then.
+
+    Returns:
+        medians by name of the page; `processor` is the time of the processor alone, to which other work adds nothing.
+    """
+    from starlette.testclient import TestClient
+
+    from losslab.serve import live
+    from losslab.serve.application import application
+
+    app = application(store)
+    site, pages = app.app.state.site, TestClient(app, base_url="http://127.0.0.1")
+    names = [f"cross_entropy-going-seed{seed}" for seed in (0, 1)]
+    base = configuration.to_dict(configuration.preset("tiny")) | {"loss": "squentropy"}
+    spec = {"version": "0.1.0", "condition": "a" * 12, "corpus": {"name": "tales", "digest": "c0ffee123456",
+            "tokenizer": "bytes"}, "objective": "squentropy", "losses": []}
+    asked = {"list": "/", "run": f"/runs/{names[0]}", "condition": f"/conditions/{spec['condition']}"}
+    with contextlib.ExitStack() as held:
+        for seed, name in enumerate(names):
+            records.create(store / name, spec | {"config": base | {"seed": seed}}, {})
+            held.enter_context(records.lock(store / name))
+        logs = [records.Log(store / name) for name in names]
+        found: dict[str, list[float]] = {}
+        for update in range(updates):
+            for log in logs:
+                log.write(step=update + 1, tokens=1024 * (update + 1), seconds=0.1 * update, **{"tune/nll": 2.0})
+            time.sleep(0.6)  # until the next look is due
+            for page, address in asked.items():
+                started, used = time.perf_counter(), time.process_time()
+                live.state(site, names, True)
+                assert pages.get(address).status_code == 200
+                found.setdefault(page, []).append(1000 * (time.perf_counter() - started))
+                found.setdefault(f"{page} processor", []).append(1000 * (time.process_time() - used))
+    return {name: round(statistics.median(values[5:]), 2) for name, values in found.items()}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=int, default=10_000)
     parser.add_argument("--no-report", action="store_true")
+    parser.add_argument("--serve", action="store_true")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         store = Path(folder) / "runs"
         make(store, options.runs)
-        found = {"runs": options.runs, "machine": machine.describe("cpu", "float32"), "cores": os.cpu_count(),
-                 "list_cold_seconds": seconds("runs", "list", str(store)),
-                 "list_warm_seconds": min(seconds("runs", "list", str(store)) for _ in range(3))}
-        if not options.no_report:
+        found = {"runs": options.runs, "machine": machine.describe("cpu", "float32"), "cores": os.cpu_count()}
+        cold = seconds("runs", "list", str(store))
+        if options.serve:
+            found |= {"serve_first_page_seconds": min(served_seconds(store) for _ in range(3)),
+                      "load_average": os.getloadavg()[0], "update_milliseconds": update_milliseconds(store)}
+        else:
+            found |= {"list_cold_seconds": cold,
+                      "list_warm_seconds": min(seconds("runs", "list", str(store)) for _ in range(3))}
+        if not (options.no_report or options.serve):
             found["report_seconds"] = seconds("report", str(store), "--out", f"{folder}/report.html")
     text = json.dumps(found, indent=1)
     print(text)

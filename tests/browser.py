@@ -56,14 +56,19 @@ class Browser:
         assert "exceptionDetails" not in found, found["exceptionDetails"]
         return found["result"].get("value")
 
-    def go(self, path):
-        """Open a file and wait until it is loaded."""
-        self.ask("Page.navigate", url=path.as_uri())
+    def go(self, place):
+        """Open a file, or an address, and wait until it is loaded."""
+        address = place if isinstance(place, str) else place.as_uri()
+        self.ask("Page.navigate", url=address)
+        self.until(f"location.href + document.readyState === {json.dumps(address + 'complete')}")
+
+    def until(self, script):
+        """Wait until an expression of JavaScript is true."""
         for _ in range(100 * SECONDS):
-            if self.run("location.href + document.readyState") == f"{path.as_uri()}complete":
+            if self.run(script):
                 return
             time.sleep(0.01)
-        pytest.fail(f"{path} is not loaded after {SECONDS} s")
+        pytest.fail(f"not true after {SECONDS} s: {script}")
 
     def key(self, key, code=None, number=0, text=None):
         """Press and let go of a key."""

@@ -13,7 +13,7 @@ from record_runs import RESULT, write_run
 
 from losslab import cli, records
 from losslab.cli import listing, showing
-from losslab.records import index
+from losslab.records import choosing, index
 
 
 def losslab(*arguments):
@@ -86,7 +86,7 @@ def test_what_is_no_column_or_filter_is_said(store, capsys):
 def test_a_narrow_terminal_cuts_the_loss_and_no_number():
     row = index.Row("runs/one-seed0", "finished", "cross_entropy + 0.0001*z_loss + 0.5*squentropy", 123456, "c" * 12,
                     "tales", "d", 1.23456, (), {"train.learning_rate": 0.002})
-    runs = [listing.values(row), listing.values(dataclasses.replace(row, settings={"train.learning_rate": 0.25}))]
+    runs = [choosing.values(row), choosing.values(dataclasses.replace(row, settings={"train.learning_rate": 0.25}))]
     wide, narrow, narrowest = (listing.table(runs, columns=n, colour=False).splitlines() for n in (None, 100, 40))
     assert "0.5*squentropy" in wide[1] and max(map(len, narrow)) == 100
     assert "cross_entr…squentropy" in narrow[1] and "runs/one-seed0" in narrow[1]

@@ -12,7 +12,7 @@ from losslab.anatomy import cost as costs
 from losslab.anatomy import minimizer, probe, shape
 from losslab.objective import Objective
 
-__all__ = ["Anatomy", "inspect"]
+__all__ = ["Anatomy", "inspect", "shapes"]
 
 
 @dataclass(frozen=True)
@@ -85,6 +85,22 @@ def inspect(objective: str | Objective, *, sizes: tuple[int, ...] = shape.SIZES,
         cost=costs.measure(objective) if measure and probe.runs_on(objective, costs.VOCAB_SIZE) else None,
         conventions=shape.CONVENTIONS | minimizer.CONVENTIONS | costs.CONVENTIONS,
     )
+
+
+def shapes(objective: str | Objective, *, sizes: tuple[int, ...] = shape.SIZES) -> dict:
+    """What of an anatomy takes no search: `loss`, `inspected`, `curves`, `left_out` and `untrained`, as `inspect` has
+    them.
+
+    Raises:
+        ValueError: as `inspect`.
+    """
+    asked = str(objective).strip()
+    objective, _ = _descendable(objective)
+    drawn, left_out = shape.drawable(objective, sizes)
+    return _jsonable({
+        "loss": asked, "inspected": str(objective), "left_out": left_out,
+        "curves": [shape.curve(objective, size) for size in drawn],
+        "untrained": [shape.untrained(objective, size) for size in sizes if probe.runs_on(objective, size, 16)]})
 
 
 def _descendable(objective: str | Objective) -> tuple[Objective, int]:

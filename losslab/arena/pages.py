@@ -160,10 +160,10 @@ def markdown(document: dict) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def html(document: dict) -> str:
+def html(document: dict, fill=page.filled) -> str:
     """The board as one page that loads nothing."""
-    return page.filled("arena.html.j2", document, {}, version=__version__, headline=headline(document),
-                       rows=table(document), remarks=remarks(document))
+    return fill("arena.html.j2", document, {}, version=__version__, headline=headline(document),
+                rows=table(document), remarks=remarks(document))
 
 
 def write(document: dict, path: str | Path) -> Path:

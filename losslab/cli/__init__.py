@@ -22,6 +22,7 @@ from losslab.cli import (  # noqa: F401  (each adds its commands)
     noise,
     records,
     scaling,
+    serving,
     studies,
     training,
     tuning,

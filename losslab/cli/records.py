@@ -63,10 +63,10 @@ def runs_list(store: Path = Path("runs"), *, sort: str | None = None,
         KEY=VALUE to keep the runs that have it, such as status=finished or learning_rate=0.002; may be repeated.
     """
     from losslab.cli import listing
-    from losslab.records import index
+    from losslab.records import choosing, index
 
     found = index.rows(store)
-    kept = listing.ordered(listing.select([listing.values(row) for row in found], filter), sort)
+    kept = choosing.ordered(choosing.select([choosing.values(row) for row in found], filter), sort)
     columns, colour = listing.terminal()
     if kept:
         text = listing.table(kept, columns=columns, colour=colour)

@@ -70,7 +70,7 @@ def rows(store: str | Path) -> list[Row]:
     free = itertools.count(max(settings, default=-1) + 1)
     entries, news = [], 0
     for name in found:
-        stamp = _stamp(place + name)
+        stamp = stamp_of(place + name)
         entry = known.get(os.fsencode(name))
         if entry is None or entry[1] != stamp:
             looked = _look(store / name)
@@ -86,9 +86,14 @@ def rows(store: str | Path) -> list[Row]:
     rows = [_row(place + name, entry[2:-1], settings[entry[-1]][1])
             for name, entry in zip(found, entries, strict=True)]
     if is_run(store):
-        looked = _look(store)
-        rows.insert(0, _row(str(store), list(looked.values())[:-1], looked["settings"]))
+        rows.insert(0, row(store))
     return rows
+
+
+def row(folder: str | Path) -> Row:
+    """One run as its folder tells it now, without the index; what cannot be read is said in `problem`."""
+    looked = _look(Path(folder))
+    return _row(str(folder), list(looked.values())[:-1], looked["settings"])
 
 
 FIELDS = ("loss", "seed", "condition", "corpus", "digest", "ended", "nll", "tags", "problem")
@@ -128,8 +133,8 @@ def flat(config: dict) -> dict:
     return {key: value for key, value in configuration.flatten(config).items() if key not in ("loss", "seed")}
 
 
-def _stamp(folder: str) -> str:
-    """Changes when a document of the run does."""
+def stamp_of(folder: str) -> str:
+    """Changes when a document of the run does; its log and its lock are none."""
     stamp = []
     for name in ("spec.json", "result.json", "tags.json"):
         try:

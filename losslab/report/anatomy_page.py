@@ -19,8 +19,8 @@ def write(found: dict, path: str | Path) -> Path:
     return page.save(path, html(found))
 
 
-def html(found: dict) -> str:
-    return page.filled(
+def html(found: dict, fill=page.filled) -> str:
+    return fill(
         "anatomy.html.j2", found, charts(found), version=__version__, titles=CHARTS,
         findings=Table((left("finding"), left("")), anatomy_text.findings(found)), proper=anatomy_text.proper(found),
         tables=[("where training ends", anatomy_text.ends(found)), *anatomy_text.tables(found)],

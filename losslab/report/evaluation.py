@@ -41,9 +41,9 @@ def write(document: dict, path: str | Path) -> Path:
     return page.save(path, html(document), markdown(document), document)
 
 
-def html(document: dict) -> str:
+def html(document: dict, fill=page.filled) -> str:
     """The page as text."""
-    return page.filled(
+    return fill(
         "evaluation.html.j2", document, evaluation_charts.charts(document), titles=evaluation_charts.TITLES,
         scores=scores(document), counted=counted(document), lede=lede(document), tables=tables(document),
     )

@@ -23,10 +23,10 @@ def write(document: dict, path: str | Path) -> Path:
     return page.save(path, html(document), markdown(document), document)
 
 
-def html(document: dict) -> str:
+def html(document: dict, fill=page.filled) -> str:
     """The page as text."""
-    return page.filled("evaluation_compare.html.j2", document, {}, lede=lede(document),
-                       scores=scores(document), differences=differences(document), verdicts=verdicts(document))
+    return fill("evaluation_compare.html.j2", document, {}, lede=lede(document),
+                scores=scores(document), differences=differences(document), verdicts=verdicts(document))
 
 
 def lede(document: dict) -> str:

@@ -20,10 +20,10 @@ def write(document: dict, path: str | Path) -> Path:
     return page.save(path, html(document), markdown(document), document)
 
 
-def html(document: dict) -> str:
+def html(document: dict, fill=page.filled) -> str:
     """The page as text."""
-    return page.filled("judgement.html.j2", document, {}, title=title(document), lede=lede(document),
-                       tables=tables(document), said=said(document), samples=document.get("samples", []))
+    return fill("judgement.html.j2", document, {}, title=title(document), lede=lede(document),
+                tables=tables(document), said=said(document), samples=document.get("samples", []))
 
 
 def title(document: dict) -> str:

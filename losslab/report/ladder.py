@@ -14,10 +14,10 @@ def write(document: dict, path: str | Path) -> Path:
     return page.save(path, html(document), markdown(document), document)
 
 
-def html(document: dict) -> str:
+def html(document: dict, fill=page.filled) -> str:
     """The page as text."""
     own = ladder_charts.charts(document)
-    return page.filled(
+    return fill(
         "scaling.html.j2", document, scaling_charts.charts(document) | own, version=__version__, lede=lede(document),
         headlines=scaling.headlines(document), sections=scaling.sections(document) + sections(document),
         titles=scaling_charts.titles(document) | ladder_charts.titles(document),

@@ -10,6 +10,15 @@ BAND = "max(width * 0.36, min(150, width * 0.44))"  # pixels of the names of arm
 FONT = "system-ui, sans-serif"
 SIGNED = "datum.value === 0 ? '0' : format(datum.value, '+~g')"
 BEYOND = 8.0  # an arm this many times further out than the one before it would flatten all others
+CONFIG = {
+    "background": "transparent", "font": FONT, "autosize": {"type": "fit-x", "contains": "padding"},
+    "view": {"stroke": None, "continuousWidth": 300, "continuousHeight": 300},
+    "axis": {
+        "domainColor": "var(--rule)", "gridColor": "var(--rule)", "tickColor": "var(--rule)",
+        "labelColor": "var(--muted)", "titleColor": "var(--muted)", "labelFontSize": 11.5, "titleFontSize": 12,
+        "titleFontWeight": "normal", "titlePadding": 10, "gridOpacity": 0.7, "labelFlush": False, "labelOverlap": True,
+    },
+}  # fmt: skip
 
 
 def styles(document: dict) -> dict[str, dict]:
@@ -101,15 +110,14 @@ def sized(chart, count: float, description: str):
 
 def plain(chart) -> dict:
     """The chart as a dictionary with the page's fonts and colors, and without the address of a schema."""
-    chart = chart.configure(background="transparent", font=FONT, autosize={"type": "fit-x", "contains": "padding"})
-    chart = chart.configure_view(stroke=None).configure_axis(
-        domainColor="var(--rule)", gridColor="var(--rule)", tickColor="var(--rule)", labelColor="var(--muted)",
-        titleColor="var(--muted)", labelFontSize=11.5, titleFontSize=12, titleFontWeight="normal", titlePadding=10,
-        gridOpacity=0.7, labelFlush=False, labelOverlap=True,
-    )
     spec = chart.to_dict()
     spec.pop("$schema", None)
-    return _printable(spec)
+    return finished(spec)
+
+
+def finished(spec: dict) -> dict:
+    """A specification with the page's fonts and colors."""
+    return _printable({**spec, "config": {**spec.get("config", {}), **CONFIG}})
 
 
 def _printable(part):

@@ -5,6 +5,7 @@ import functools
 import hashlib
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 from losslab import records
@@ -44,9 +45,15 @@ def page_at(path: str | Path) -> Path:
     return path if path.suffix.lower() in (".html", ".htm") else path.with_name(f"{path.name}.html")
 
 
-def html(document: dict) -> str:
-    """The page as text."""
-    return filled(
+def html(document: dict, fill: Callable | None = None) -> str:
+    """The page as text.
+
+    Args:
+        document: of a comparison.
+        fill: what makes a page of a template, the document, its charts and values; `filled`, a file that stands alone,
+            unless given.
+    """
+    return (fill or filled)(
         "page.html.j2", document, charts(document), headline=_headline(document["verdict"]),
         tables=arm_tables, tuning=tuning, match_table=match.table, signals=signals, summary=summary,
         published=published, fine_tuning=fine_tuning,
@@ -61,26 +68,27 @@ def filled(template: str, document: dict, drawn: dict[str, dict], **values) -> s
     from markupsafe import Markup
 
     style, script = (HERE / "page.css").read_text("utf-8"), (HERE / "page.js").read_text("utf-8")
-    bundle = _bundle() if drawn else ""
+    scripts = bundle() if drawn else ""
     policy = (
-        f"default-src 'none'; script-src {source_hash(bundle)} {source_hash(script)}; style-src {source_hash(style)}; "
+        f"default-src 'none'; script-src {source_hash(scripts)} {source_hash(script)}; style-src {source_hash(style)}; "
         "base-uri 'none'; form-action 'none'"
     )
     return environment().get_template(template).render(
         **{"version": document.get("version")} | values, document=document, policy=policy, words=words,
+        frame="frame.html.j2", alone=True,
         charts={name: Markup(still(spec)) for name, spec in drawn.items()},
-        style=Markup(style), script=Markup(script), bundle=Markup(bundle),
+        style=Markup(style), script=Markup(script), bundle=Markup(scripts),
         document_json=Markup(embedded(document)), charts_json=Markup(embedded(drawn)),
     )
 
 
 @functools.cache
-def environment():
-    """The templates, with the filters that they use."""
+def environment(*folders: Path):
+    """The templates, with the filters that they use; those in other folders, where they are given, come first."""
     import jinja2
 
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(HERE), autoescape=True, trim_blocks=True, lstrip_blocks=True,
+        loader=jinja2.FileSystemLoader([*folders, HERE]), autoescape=True, trim_blocks=True, lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
     environment.filters |= {"tied": _tied, "breakable": _breakable, "minus": _minus}
@@ -105,7 +113,7 @@ def _breakable(name: str):
 
 
 @functools.cache
-def _bundle() -> str:
+def bundle() -> str:
     """Vega, Vega-Lite and their embedder, once for all charts."""
     import vl_convert
 

@@ -22,9 +22,9 @@ def write(document: dict, path: str | Path) -> Path:
     return page.save(path, html(document), markdown(document), document)
 
 
-def html(document: dict) -> str:
+def html(document: dict, fill=page.filled) -> str:
     """The page as text."""
-    return page.filled(
+    return fill(
         "scaling.html.j2", document, scaling_charts.charts(document), version=__version__, lede=lede(document),
         headlines=headlines(document), sections=sections(document), titles=scaling_charts.titles(document),
         extrapolated=any(one["extrapolated"] for part in (document, *document.get("multipliers", ()))

@@ -21,9 +21,9 @@ def write(document: dict, path: str | Path) -> Path:
     return page.save(page.page_at(path), html(document), markdown(document), document)
 
 
-def html(document: dict) -> str:
+def html(document: dict, fill=page.filled) -> str:
     """The page as text."""
-    return page.filled(
+    return fill(
         "staged.html.j2", document, charts(document), title=document["name"], lede=lede(document),
         perplexities=perplexities(document), published=published(document), differences=differences(document),
         stages=stages(document), texts=texts(document), samples=samples(document), graded=graded(document),
