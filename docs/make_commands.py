@@ -14,8 +14,8 @@ COMMANDS = (
     "compare", "tune", "studies", "reproduce", "agreement", "ladder", "noise", "calibrate", "scaling fit",
     "scaling plan", "train", "finetune", "evaluate", "generate", "judge", "inspect", "losses", "lesson", "corpus",
     "report", "serve", "runs list", "runs show", "runs tag", "runs rm", "export", "import", "convert", "audit",
-    "arena new", "arena show", "arena edit", "arena undo", "arena check", "arena test", "arena submit", "arena log", "arena replay",
-    "arena board", "arena baselines", "arena verify", "arena search", "arena serve-mcp",
+    "arena new", "arena show", "arena edit", "arena undo", "arena check", "arena test", "arena submit", "arena log",
+    "arena replay", "arena board", "arena baselines", "arena verify", "arena search", "arena serve-mcp",
 )
 INTRODUCTION = """# Commands
 
