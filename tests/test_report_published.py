@@ -51,6 +51,7 @@ def test_an_arm_or_a_rate_at_which_nothing_was_learned_is_a_result(tmp_path):
                                                     "importance": {}},
                              "trials": [trial(6e-6, 5.7), trial(6e-4, nll), trial(6e-2, None)]}
              for run, nll in zip(made[::2], (1.5, 5.5, 5.6), strict=True)}
+    next(iter(tuned.values()))["trials"].append(trial(6e-1, 5.8))  # which the others did not try
     found = comparison.compare(made, tuned=tuned)
     said = [told for told in found.warnings if "learn" in told and "learned;" not in told]
     assert said == [
@@ -59,6 +60,8 @@ def test_an_arm_or_a_rate_at_which_nothing_was_learned_is_a_result(tmp_path):
         "token occurs",
         "at learning rate 0.06 no arm learned: no nll on tune is below 5.549, what it takes to know how often each "
         "token occurs, and 3 of 3 trials ended without one",
+        "at learning rate 0.6 the arm that tried it did not learn: no nll on tune is below 5.549, what it takes to "
+        "know how often each token occurs",
     ]
     document = report.document(found)
     assert {arm["name"]: arm["learned"] for arm in document["arms"]} == {

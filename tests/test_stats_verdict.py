@@ -11,7 +11,8 @@ from arms_by_hand import CE, seeded, shifted, within_binomial_error
 from hypothesis import given
 from hypothesis import strategies as st
 
-from losslab.stats import Score, compare, detectable_difference, holm, seeds_needed
+from losslab.stats import Score, compare, detectable_difference, holm, seeds_needed, verdict
+from losslab.stats.comparison import Terms
 
 
 def test_worse_reads_as_in_the_design():
@@ -157,3 +158,12 @@ def test_four_useless_arms_seldom_earn_a_verdict():
         alone += any(arm.difference and arm.difference.p_value < 0.05 for arm in result.arms)
     assert by_holm <= 0.05 * trials + 3 * math.sqrt(trials * 0.05 * 0.95)
     assert alone > 0.09 * trials  # without Holm the same arms would have
+
+
+def test_the_foot_of_a_table_plans_seeds_only_for_a_look_that_is_left():
+    known = dict(baseline="a", margin=0.002, alpha=0.05, unit="nats/token", higher_is_better=False, level=0.0167)
+    planned = verdict.note(Terms(**known, looks=2, next_level=0.0083), 3, 8)
+    assert "at the level 0.0083 of the next look, with power 0.9" in planned
+    last = verdict.note(Terms(**known, looks=3, next_level=0.0), 3, 16)
+    assert last.endswith("no look is left") and "seeds needed" not in last
+    assert "for a fresh comparison" in verdict.note(Terms(**known, looks=None, next_level=0.05), 3, 8)

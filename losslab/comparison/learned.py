@@ -44,12 +44,16 @@ def told(arms: Sequence[Arm], tuned: Mapping[str, Mapping]) -> list[str]:
     listed = names if len(names) <= MOST_NAMED else [*names[: MOST_NAMED - 1], f"{len(names) - MOST_NAMED + 1} others"]
     said = [f"{', '.join(listed)} did not learn: nll is not below {max(levels):.3f}, what it takes to know how often "
             "each token occurs"] if names else []
-    trials = [trial for found in tuned.values() for trial in found["trials"] if RATE in trial["settings"]]
-    rates = sorted({trial["settings"][RATE] for trial in trials})
+    trials = [(arm, trial) for arm, found in tuned.items() for trial in found["trials"] if RATE in trial["settings"]]
+    rates = sorted({trial["settings"][RATE] for _, trial in trials})
     for rate in rates:
-        at = [trial["tune_nll"] for trial in trials if trial["settings"][RATE] == rate]
+        here = [(arm, trial["tune_nll"]) for arm, trial in trials if trial["settings"][RATE] == rate]
+        at, tried = [value for _, value in here], len({arm for arm, _ in here})
         if all(value is None or value >= max(levels) for value in at):
             diverged = f", and {at.count(None)} of {len(at)} trials ended without one" if None in at else ""
-            said.append(f"at learning rate {rate:g} no arm learned: no nll on tune is below {max(levels):.3f}, what it "
+            some = f"none of the {tried} arms that tried it learned" if tried > 1 else (
+                "the arm that tried it did not learn")
+            who = "no arm learned" if tried == len(tuned) else some
+            said.append(f"at learning rate {rate:g} {who}: no nll on tune is below {max(levels):.3f}, what it "
                         f"takes to know how often each token occurs{diverged}")
     return said

@@ -170,11 +170,12 @@ def note(terms: Terms, num_tests: int, num_seeds: int) -> str:
         level = (f"; look {terms.looks}: p must be below {terms.level:.2g}, so that all looks together err in at most "
                  f"{100 * terms.alpha:.4g} %, and intervals hold over all looks")
         plan = f"the present seeds and more at the level {terms.next_level:.2g} of the next look"
-    return (
-        f"{covers}; {tests}{level}; equivalence within {terms.margin:g} by two one-sided tests at the same level; "
-        f"seeds needed are for {plan}, with power {POWER:g}, averaged over what these seeds leave unknown of the spread"
-        f"{shaky}"
-    )
+    is_last = terms.looks is not None and not terms.next_level
+    needed = "no look is left" if is_last else (
+        f"seeds needed are for {plan}, with power {POWER:g}, averaged over what these seeds leave unknown of the "
+        "spread")
+    equal = f"equivalence within {terms.margin:g} by two one-sided tests at the same level"
+    return f"{covers}; {tests}{level}; {equal}; {needed}{shaky}"
 
 
 def listed(names: Iterable) -> str:
