@@ -88,6 +88,7 @@ def test_there_are_forty_attacks_and_each_is_the_honest_file_with_something_in_i
         assert honest(text_of(name)) == text_of("honest") != text_of(name), name
 
 
+@pytest.mark.slow
 def test_what_an_attack_may_do_to_no_end_leaves_the_weights_and_the_host_as_they_are(twin, host, listening):
     port, heard = listening
     names = [name for name in SAME if name not in APART]

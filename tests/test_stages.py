@@ -121,6 +121,7 @@ def shipped(monkeypatch):
     monkeypatch.setattr(stages, "load", lambda name: SMALL)
 
 
+@pytest.mark.slow
 def test_the_contract_of_the_command(place, shipped, capsys, untimed, monkeypatch):
     arguments = ("reproduce", "story-gpt", "--scale", "smoke", "--corpus", "text.txt", "--data", "rows.json")
     assert losslab(*arguments, "--dry-run", "--json") == 0

@@ -30,6 +30,7 @@ def test_tasks_are_logged_while_training_and_change_nothing_else(place):
     assert not any("task/likelihood/nll_calibrated" in line for line in looking.log)  # the text is `tune`
 
 
+@pytest.mark.slow
 def test_a_task_that_cannot_be_run_is_said_once_and_the_run_goes_on(place):
     said = []
     record = experiment.run(change(evaluate=LOOKING | {"benchmarks": "nowhere"}), place / "run", tell=said.append)
@@ -37,6 +38,7 @@ def test_a_task_that_cannot_be_run_is_said_once_and_the_run_goes_on(place):
     assert len([line for line in said if "the task blimp is left out of this run: nowhere has none" in line]) == 1
 
 
+@pytest.mark.slow
 def test_a_task_that_fails_leaves_the_model_in_training(place, monkeypatch):
     def broken(name, model, *arguments):
         model.eval()
