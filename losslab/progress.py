@@ -107,7 +107,8 @@ class Lines:
         if self.state is None or now - self._reported >= self.every_seconds:
             self._quiet_since = now  # nothing was at work before
         self._reported = now
-        if self.state is None or self.state.what != what:
+        if self.state is None or self.state.what != what or done < self.state.done:
+            # other work, or the next of its kind
             self._begun, self._next = None, now if running else self._quiet_since + self.every_seconds
         if self._begun is None and done:
             self._begun = now, done  # what was done before, and the time until then, say nothing of the rate

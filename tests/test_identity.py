@@ -232,3 +232,10 @@ def test_runs_of_one_seed_of_weights_or_of_data_share_those_weights_or_batches(p
     for name, section in (("model.init_seed", {"model": {"init_seed": -1}}), ("data.seed", {"data": {"seed": 2**32}})):
         with pytest.raises(ValueError, match=f"{name} must be between 0"):
             override(SMALL, section)
+
+
+@pytest.mark.parametrize("numerics, dropout, says",
+                         [("fast", 0.1, True), ("fast", 0.0, False), ("reference", 0.1, False)])
+def test_what_dropout_draws_with_the_fast_numerics_belongs_to_the_identity(numerics, dropout, says):
+    config = override(preset("tiny"), {"train": {"numerics": numerics}, "model": {"dropout": dropout}})
+    assert ("dropout_bits" in identity(config, **TOLD)) == says

@@ -44,6 +44,15 @@ def test_what_was_done_before_is_not_the_rate_and_a_loop_need_not_know_what_it_c
     assert told == ["piqa: 3,600 of 7,200 requests, 200 requests/s, 18 s left"]
 
 
+def test_a_second_work_of_the_same_name_has_its_own_rate():
+    now, states = [0.0], []
+    tell = Lines(lambda text: None, clock=lambda: now[0])
+    tell.show = states.append
+    for now[0], done, total in [(1.0, 100, 1000), (9.0, 900, 1000), (100.0, 10, 50), (101.0, 20, 50)]:
+        tell("training", done, total, "tokens")
+    assert [state.per_second for state in states] == [0, 100, 0, 10] and states[-1].seconds_left == 3
+
+
 def test_training_is_told_from_the_start():
     told = []
     tell = Lines(told.append, clock=lambda: 0.0)

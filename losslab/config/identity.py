@@ -52,6 +52,8 @@ def identity(
     lowest = config.train.min_learning_rate  # as a rate, which earlier versions had as a setting
     if lowest != DEFAULTS["train.min_learning_rate"]:
         own["train.min_learning_rate"] = lowest
+    if config.train.numerics == "fast" and config.model.dropout:
+        own["dropout_bits"] = 16  # of each draw; a float's 24 before
     if config.seq_len == config.model.num_positions:  # said or not
         own.pop("train.seq_len", None)
     told = {"start": weights, "data.curriculum_model": reference}

@@ -62,7 +62,7 @@ class Head:
         apart = 0.0
         for column in heavy:
             apart += g.gather(1, column[:, None]).to(self.wide) * self.lm_head[column]
-            g.scatter_(1, column[:, None], 0.0)
+            g.index_put_((torch.arange(len(g)), column), g.new_zeros(()))  # scatter_ of bfloat16 copies all of g twice
         self.grad_hidden[at] = times_transposed(g, self.lm_head.t())
         self.grad_hidden[at] += apart
 

@@ -20,7 +20,7 @@ def numerics(name: str) -> Iterator[None]:
     - `reference`: what PyTorch does.
     - `fast`, on a CPU alone: in float32, `linear` by oneDNN, with twice the speed of MKL on a CPU that is not Intel's;
       under bfloat16, `attention` in float32, since PyTorch's own has a backward pass in bfloat16 that takes six times
-      as long, and is less exact.
+      as long, and is less exact; dropout draws 16 bits for each number, and attention with it has a kernel of its own.
     """
     token = _is_fast.set(name == "fast")
     try:
@@ -32,6 +32,11 @@ def numerics(name: str) -> Iterator[None]:
 def as_now() -> AbstractContextManager[None]:
     """The numerics that hold where this is called, to be used later."""
     return numerics("fast" if _is_fast.get() else "reference")
+
+
+def is_fast() -> bool:
+    """Whether the numerics are `fast`."""
+    return _is_fast.get()
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
@@ -50,18 +55,6 @@ def attention(q: Tensor, k: Tensor, v: Tensor, **options) -> Tensor:
         with torch.autocast("cpu", enabled=False):
             return F.scaled_dot_product_attention(q.float(), k.float(), v.float(), **options)
     return F.scaled_dot_product_attention(q.to(v.dtype), k.to(v.dtype), v, **options)
-
-
-def attention_by_hand(q: Tensor, k: Tensor, v: Tensor, factors: Tensor, mask: Tensor | None = None) -> Tensor:
-    """Attention whose weights are multiplied by `factors` `[batch, head, seq, seq]`, those of a dropout.
-
-    Args:
-        mask: bool `[batch, seq, seq]`, True where a token may attend; None: to itself and all before it.
-    """
-    seq = q.shape[2]
-    scores = q.to(v.dtype) @ k.to(v.dtype).mT / q.shape[-1] ** 0.5
-    seen = torch.ones(seq, seq, dtype=torch.bool, device=q.device).tril() if mask is None else mask[:, None]
-    return scores.masked_fill(~seen, -torch.inf).softmax(-1).to(v.dtype) * factors @ v
 
 
 class _ByOneDNN(torch.autograd.Function):

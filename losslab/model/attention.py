@@ -5,6 +5,7 @@ from torch import Tensor, nn
 
 from losslab.config import ModelConfig
 from losslab.kernels import products
+from losslab.kernels.attention import with_dropout
 from losslab.model import dropout, norms
 from losslab.model.cache import Cache
 from losslab.model.linear import Linear
@@ -42,13 +43,13 @@ class Attention(nn.Module):
         if cache is not None:
             k, v = cache.extend(layer, k, v)  # turned already: a key keeps its position
         p = self.dropout if self.training else 0.0
-        masks = dropout.current() if p else None
+        keep = dropout.kept((*q.shape[:3], k.shape[2]), p, self.place, q.device) if p else None
         past = k.shape[2] - seq
         if mask is None and past and seq > 1:  # several new tokens behind a cache: the causal mask is no longer square
             mask = torch.ones(1, seq, past + seq, dtype=torch.bool, device=x.device).tril(past)
-        if masks is not None:
+        if keep is not None:
             assert not past  # a model in training reads whole sequences
-            y = products.attention_by_hand(q, k, v, masks.factors(self.place, v.dtype), mask)
+            y = with_dropout(q, k, v, keep, dropout.scale(p), mask)
         elif mask is not None:
             y = products.attention(q, k, v, attn_mask=mask[:, None], dropout_p=p)
         else:

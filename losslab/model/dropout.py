@@ -1,6 +1,9 @@
-"""Dropout that several ranks draw as one process would: what a sequence loses does not depend on where it is computed.
+"""Dropout: how its masks are drawn, and that several ranks draw the same ones as one process would.
 
-In one process PyTorch draws the masks of a micro-batch from its one stream of random numbers, place by place. A rank
+With the numerics `fast`, on a CPU, 16 random bits decide over each number, so the probability is the nearest multiple
+of 2**-16. One step of the generator gives four such draws, where PyTorch takes one or more steps for each.
+
+In one process the masks of a micro-batch are drawn from one stream of random numbers, place by place. A rank
 that has some of the sequences draws the same masks, of all sequences of those micro-batches, and takes its rows. So
 each rank draws the masks of the whole batch, which is the cost: as many random numbers as one process, whatever the
 number of ranks. A second micro-batch in one process continues the stream of the first, so the numbers between are
@@ -9,6 +12,7 @@ drawn and dropped.
 For CPUs alone: on a GPU the fused kernels of attention draw inside, and no rank can tell what another one drew.
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -16,7 +20,28 @@ from contextvars import ContextVar
 import torch
 from torch import Tensor, nn
 
+from losslab.kernels import products
+
+STEPS_OF_P = 2**16  # with the numerics fast
 _masks: ContextVar["Masks | None"] = ContextVar("masks", default=None)
+
+
+def drawn(shape: Sequence[int], p: float, generator: torch.Generator | None = None) -> Tensor:
+    """Bool, True where a number is kept, from the CPU's generator or from this one, as the numerics have it."""
+    if not products.is_fast():
+        return torch.empty(shape, dtype=torch.bool).bernoulli_(1 - p, generator=generator)
+    count = math.prod(shape)
+    bits = torch.empty(-(-count // 4), dtype=torch.int64).random_(-(2**63), None, generator=generator)
+    return (bits.view(torch.int16)[:count] >= _steps(p) - STEPS_OF_P // 2).view(shape)
+
+
+def _steps(p: float) -> int:
+    return min(round(p * STEPS_OF_P), STEPS_OF_P - 1)
+
+
+def scale(p: float) -> float:
+    """By which what is kept is multiplied, so that the mean stays."""
+    return STEPS_OF_P / (STEPS_OF_P - _steps(p)) if products.is_fast() else 1 / (1 - p)
 
 
 class Masks:
@@ -36,8 +61,8 @@ class Masks:
         self.rows, self.micro_batch, self.places, self.p = rows, micro_batch, places, p
         self.own: Sequence[int] = range(rows)  # those that are computed now, in order
 
-    def factors(self, place: int, dtype: torch.dtype) -> Tensor:
-        """`[own rows, *shape]`: 0 where a number is dropped, otherwise 1 / (1 - p)."""
+    def kept(self, place: int) -> Tensor:
+        """Bool `[own rows, *shape]`: True where a number is kept."""
         pieces, wanted = [], list(self.own)
         while wanted:
             number = wanted[0] // self.micro_batch
@@ -45,7 +70,7 @@ class Masks:
             here = [row - first for row in wanted if row < first + self.micro_batch]
             pieces.append(self._drawn(number * len(self.places) + place)[here])
             wanted = wanted[len(here) :]
-        return torch.cat(pieces).to(dtype).div_(1 - self.p)
+        return torch.cat(pieces)
 
     def _drawn(self, index: int) -> Tensor:
         """`[micro-batch, *shape]` of bool: the draw with this number, after those before it."""
@@ -57,8 +82,7 @@ class Masks:
         number, place = divmod(index, len(self.places))
         count = min(self.micro_batch, self.rows - number * self.micro_batch)
         self._generator.set_state(self._states[index])
-        mask = torch.empty(count, *self.places[place], dtype=torch.bool)
-        mask.bernoulli_(1 - self.p, generator=self._generator)
+        mask = drawn((count, *self.places[place]), self.p, self._generator)
         if index == len(self._states) - 1:
             self._states.append(self._generator.get_state())
         return mask
@@ -79,6 +103,14 @@ def current() -> Masks | None:
     return _masks.get()
 
 
+def kept(shape: Sequence[int], p: float, place: int, device: torch.device) -> Tensor | None:
+    """What is kept at a place of a model in training; None where PyTorch draws, and drops, by itself."""
+    masks = _masks.get()
+    if masks is not None:
+        return masks.kept(place)
+    return drawn(shape, p) if products.is_fast() and device.type == "cpu" else None
+
+
 class Dropout(nn.Dropout):
     """`nn.Dropout` at one place of a model, numbered in the order of the forward pass.
 
@@ -92,7 +124,7 @@ class Dropout(nn.Dropout):
         self.place = place
 
     def forward(self, x: Tensor) -> Tensor:
-        masks = _masks.get()
-        if masks is None or not self.training or self.p == 0:
+        keep = kept(x.shape, self.p, self.place, x.device) if self.training and self.p > 0 else None
+        if keep is None:
             return super().forward(x)
-        return x * masks.factors(self.place, x.dtype)
+        return x * keep.to(x.dtype).mul_(scale(self.p))
