@@ -20,7 +20,7 @@ def numerics(name: str) -> Iterator[None]:
     - `reference`: what PyTorch does.
     - `fast`, on a CPU alone: in float32, `linear` by oneDNN, with twice the speed of MKL on a CPU that is not Intel's;
       under bfloat16, `attention` in float32, since PyTorch's own has a backward pass in bfloat16 that takes six times
-      as long, and is less exact; dropout draws 16 bits for each number, and attention with it has a kernel of its own.
+      as long, and is less exact; dropout draws 16 bits for each number, and attention with it is `kernels.attention`.
     """
     token = _is_fast.set(name == "fast")
     try:
