@@ -53,7 +53,7 @@ def identity(
     if lowest != DEFAULTS["train.min_learning_rate"]:
         own["train.min_learning_rate"] = lowest
     if config.train.numerics == "fast" and config.model.dropout:
-        own["dropout_bits"] = 16  # of each draw; earlier versions drew as PyTorch does
+        own["dropout_bits"] = 16  # of each draw; before, PyTorch drew
     if config.seq_len == config.model.num_positions:  # said or not
         own.pop("train.seq_len", None)
     told = {"start": weights, "data.curriculum_model": reference}

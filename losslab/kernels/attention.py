@@ -1,8 +1,8 @@
 """Causal attention with dropout on a CPU, where PyTorch's own has no fused kernel.
 
-PyTorch's attention is fused on a CPU only without dropout. With it, each step of the
-computation writes all scores of a layer to memory. Here a few heads at a time go through all steps while their scores are in the cache, and the backward pass
-computes them again from the queries and keys, so of the weights only what was dropped is kept, in a byte each.
+PyTorch's attention is fused on a CPU only without dropout. With it, each step of the computation writes all scores of a
+layer to memory. Here a few heads at a time go through all steps while their scores are in the cache, and the backward
+pass computes them again from the queries and keys, so of the weights only what was dropped is kept, in a byte each.
 """
 
 import math
