@@ -6,7 +6,7 @@ The shape of a preset with random weights, one text from one token on, the likel
 turns in one process; ratios are medians over rounds of times measured next to each other. Recomputing the context for
 every one of 512 tokens would take a quarter of an hour, so it is timed at lengths spread evenly over the text and
 multiplied; like the others it computes the logits of the last position alone. Writes
-benchmarks/results/generation.json. Ten minutes on two idle cores.
+benchmarks/results/generation_threadsN.json. Four minutes for each number of threads, on idle cores.
 """
 
 import argparse
@@ -25,7 +25,7 @@ from losslab.hub import layout
 from losslab.model import LanguageModel, initialized
 from losslab.tokenizer import Bytes
 
-RESULT = Path(__file__).parent / "results" / "generation.json"
+RESULTS = Path(__file__).parent / "results"
 VOCAB = 50257
 LENGTHS = 16  # at which recomputing is timed
 WARM_UP = 8  # tokens
@@ -45,7 +45,7 @@ def main() -> None:
     flags.add_argument("--num-tokens", type=int, default=512)
     flags.add_argument("--rounds", type=int, default=3)
     flags.add_argument("--size", default="gpt2")
-    flags.add_argument("--out", type=Path, default=RESULT)
+    flags.add_argument("--out", type=Path)
     asked = flags.parse_args()
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", torch.get_num_threads())))
     model, plain = (initialized(configuration.preset(asked.size).model, VOCAB, seed=0).eval() for _ in range(2))
@@ -62,8 +62,9 @@ def main() -> None:
             times[name].append(way(asked.num_tokens)[0])
         print(f"round {turn + 1}: " + "  ".join(f"{name} {times[name][-1]:.1f} s" for name in ways), flush=True)
     found = summary(times, asked)
-    asked.out.parent.mkdir(exist_ok=True)
-    asked.out.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    out = asked.out or RESULTS / f"generation_threads{torch.get_num_threads()}.json"
+    out.parent.mkdir(exist_ok=True)
+    out.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     print(json.dumps(found["ratios"], indent=1))
 
 
