@@ -15,6 +15,7 @@ KNOWN = {
     "tinystories": "roneneldan/TinyStories",
     "fineweb": "HuggingFaceFW/fineweb:sample-10BT",
     "fineweb-edu": "HuggingFaceFW/fineweb-edu:sample-10BT",
+    "climbmix": "karpathy/climbmix-400b-shuffle",  # ClimbMix (Diao et al. 2025) as text, as karpathy/nanochat reads it
     "openwebtext": "Skylion007/openwebtext",
 }
 OFFLINE = "or take `tales`, `pydoc` or the path of a text file or folder"

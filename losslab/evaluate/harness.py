@@ -5,18 +5,22 @@ import math
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from losslab.evaluate.requests import Request, answers
 from losslab.evaluate.requests import request as asked
-from losslab.evaluate.task import TaskResult
+from losslab.evaluate.task import Settings, TaskResult
 from losslab.generate import continuation
+from losslab.progress import counting
 from losslab.stats import Score
+from losslab.untrusted import one_line
 from losslab.words import extra
 
 MAX_GEN_TOKS = 256  # where a task does not say, as the harness's own models have it
 RESAMPLES = 1000  # of a bootstrapped error; the harness would take 100,000, for hours
 Progress = Callable[[int, int], None]
+OWN_TASKS = "LOSSLAB_LM_EVAL_TASKS"  # a folder of task files of one's own, which may run code
 SETTINGS = {"until", "max_gen_toks", "temperature", "do_sample", "top_k"}
 
 
@@ -34,6 +38,35 @@ def model(model, tokenizer, *, end_mark_first: bool = False, progress: Progress 
         ModuleNotFoundError: if the harness is not installed.
     """
     return _adapted(model, tokenizer, end_mark_first, progress)
+
+
+def task(name: str, model, tokenizer, settings: Settings) -> TaskResult:
+    """One task of the harness as a task of losslab: `lm_eval:NAME`.
+
+    Its data come from the hub, or from where the task files in the folder LOSSLAB_LM_EVAL_TASKS point.
+
+    Raises:
+        ModuleNotFoundError: if the harness is not installed.
+        ValueError: for a task that it does not know.
+        ConnectionError: if the hub is needed and out of reach.
+    """
+    own = os.environ.get(OWN_TASKS) or None
+    try:
+        found = run(
+            model, tokenizer, [name], include_path=own, limit=settings.limit,
+            end_mark_first=settings.prefix != "none",
+            progress=counting(settings.progress, f"lm_eval:{name}", "requests"),
+        )
+    except (ValueError, ModuleNotFoundError):
+        raise
+    except Exception as error:  # the libraries that fetch its data have exceptions of their own
+        where = f"the folder {own}" if own else "the hub"
+        raise ConnectionError(f"the data of the task {name} could not be read from {where} ({type(error).__name__}: "
+                              f"{one_line(str(error))}); connect to the network, or set {OWN_TASKS} to a folder of "
+                              "task files that point at local data") from None
+    whole = next(part for part in found.parts if part.name == name)
+    parts = [part for part in found.parts if part is not whole]
+    return replace(whole, name=f"lm_eval:{name}", parts=parts, notes=[found.name, *whole.notes])
 
 
 def run(

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from functools import partial
 
-from losslab.evaluate import core, lambada, likelihood, order, pairs, questions, wikitext
+from losslab.evaluate import core, harness, lambada, likelihood, order, pairs, questions, wikitext
 from losslab.evaluate.task import Settings, TaskResult
 from losslab.words import nearest
 
@@ -19,19 +19,20 @@ TASKS: dict[str, Callable[..., TaskResult]] = {  # of model, tokenizer and setti
     **{name: partial(questions.run, name=name) for name in questions.BENCHMARKS},
 }
 PREFIXED = ("lambada", *questions.BENCHMARKS)  # whose setting `prefix` is
+HARNESS = "lm_eval:"  # before the name of a task of lm-evaluation-harness: its definition, its data and its numbers
 
 
 def run(name: str, model, tokenizer, settings: Settings) -> TaskResult:
     """One task of a model.
 
     Args:
-        name: of `TASKS`.
+        name: of `TASKS`, or `lm_eval:` and the name of a task of lm-evaluation-harness.
         model: `model(tokens) -> hidden`, `model.logits(hidden)`, `model.config.num_positions`.
         tokenizer: the model's own.
         settings: where the texts are, how many items, what to tell.
 
     Raises:
-        ValueError: for a name that is none of `TASKS`.
+        ValueError: for a name of no task.
 
     Example:
         >>> import tempfile
@@ -45,19 +46,22 @@ def run(name: str, model, tokenizer, settings: Settings) -> TaskResult:
         >>> 5.4 < result.scores["nll"].value < 5.7  # about log 257
         True
     """
-    return TASKS[check(name)](model, tokenizer, settings)
+    if check(name).startswith(HARNESS):
+        return harness.task(name.removeprefix(HARNESS), model, tokenizer, settings)
+    return TASKS[name](model, tokenizer, settings)
 
 
 def check(name: str) -> str:
     """The name, if it is one of a task.
 
     Raises:
-        ValueError: for a name that is none of `TASKS`.
+        ValueError: for a name that is none of `TASKS`; the harness's own names are known once it runs.
 
     Example:
         >>> check("blimp")
         'blimp'
     """
-    if name not in TASKS:
-        raise ValueError(f"unknown task {name!r}{nearest(name, TASKS)}; the tasks are {', '.join(TASKS)}")
+    if name not in TASKS and not (name.startswith(HARNESS) and name != HARNESS):
+        raise ValueError(f"unknown task {name!r}{nearest(name, TASKS)}; the tasks are {', '.join(TASKS)}, and "
+                         f"{HARNESS}NAME for a task of lm-evaluation-harness")
     return name

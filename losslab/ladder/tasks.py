@@ -13,7 +13,7 @@ from losslab.ladder.rungs import Rung
 from losslab.progress import Progress, silent
 from losslab.study import Study
 
-ACCURACIES = ("accuracy", "core_v1", "core_v2", "short_seven")  # of which more is better
+ACCURACIES = ("accuracy", "core_v1", "core_v2", "short_seven", "acc", "acc_norm")  # of which more is better
 MOST_SAID = 3  # failures in full
 
 

@@ -14,6 +14,9 @@ from losslab import tokenizer as tokenizers
 from losslab.evaluate import harness
 from losslab.evaluate.document_scores import nll
 from losslab.evaluate.requests import Request, answers
+from losslab.evaluate.task import Settings
+from losslab.evaluate.tasks import check
+from losslab.evaluate.tasks import run as run_task
 
 
 @pytest.fixture
@@ -198,3 +201,32 @@ def test_an_unknown_task_is_refused_by_name(tasks):
     folder = tasks("text", [{"text": "a"}], **ROLLING)
     with pytest.raises(ValueError, match="has no task texd; it has text"):
         harness.run(uniform(), BYTES, ["texd"], include_path=folder)
+
+
+@inside
+def test_a_task_by_name_stands_next_to_ours(tasks, monkeypatch, benchmark_data):
+    """COPA by our rules and by the harness's: the same accuracy, through the one table of tasks."""
+    model = random_model(limit=256)
+    rows = copa_rows(benchmark_data / "hf_eval" / "copa.validation.jsonl.gz")
+    rows = [row | {"choices": [f" {choice}" for choice in row["choices"]]} for row in rows]  # as the harness's own COPA
+    monkeypatch.setenv(harness.OWN_TASKS, str(tasks("copa_rows", rows, **CHOICES)))
+    said = []
+    settings = Settings(benchmarks=benchmark_data, prefix="end-of-text", progress=lambda *told: said.append(told[:4]))
+    theirs = run_task("lm_eval:copa_rows", model, BYTES, settings)
+    ours = run_task("copa", model, BYTES, settings)
+    assert theirs.name == "lm_eval:copa_rows" and theirs.notes[0].startswith("lm-evaluation-harness 0.")
+    assert theirs.scores["acc"].value == ours.scores["accuracy_sum_prefix_end_of_text"].value
+    assert ("lm_eval:copa_rows", 200, 200, "requests") in said
+
+
+@inside
+def test_a_task_by_name_that_cannot_be_had_is_one_sentence(tasks, monkeypatch):
+    folder = tasks("text", [{"text": "a"}], **ROLLING)
+    monkeypatch.setenv(harness.OWN_TASKS, str(folder))
+    with pytest.raises(ValueError, match="has no task texd; it has text"):
+        run_task("lm_eval:texd", uniform(), BYTES, Settings())
+    (folder / "text.jsonl").unlink()
+    with pytest.raises(ConnectionError, match="the data of the task text could not be read from the folder"):
+        run_task("lm_eval:text", uniform(), BYTES, Settings())
+    with pytest.raises(ValueError, match="unknown task 'lm_eval:'.* and lm_eval:NAME for a task"):
+        check("lm_eval:")
