@@ -62,7 +62,10 @@ def ran(study, folder, **options):
                 records.write_result(at, {
                     "status": "finished", "step": 1, "num_steps": 1, "tokens": made.num_tokens,
                     "scores": {"nll": {"value": nll, "unit": "nats/token", **unit},
-                               "bits_per_byte": {"value": nll / math.log(2), "unit": "bits/byte", **unit}},
+                               "bits_per_byte": {"value": nll / math.log(2), "unit": "bits/byte", **unit},
+                               "bits_per_byte_with_eot": {"value": 1.1 * nll / math.log(2), "unit": "bits/byte",
+                                                          **unit}},
+                    "floor_bits_per_byte": 1.1 * 0.5 / math.log(2),  # the law's own floor, 1.1 tokens a byte
                     "model": {"num_params": known.num_params}})
     study.write(folder / "study.toml")
     labels = {run.condition: run.loss for run in records.find([folder])}

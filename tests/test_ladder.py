@@ -161,7 +161,9 @@ def test_the_document_and_the_table_of_a_ladder(trained, capsys):
         n, d = int(row["num_params"]), int(row["num_tokens"])
         assert int(row["flops_6nd"]) == 6 * n * d < int(row["flops_exact"])
         assert int(row["num_params_non_embedding"]) < int(row["num_params_with_head"]) <= n
+    assert found["floor"]["nll"] == pytest.approx(0.5)
     page = (trained / "runs/steps/report.html").read_text()
+    assert "entropy of the text, which no model goes below" in page
     assert "worth 1.3" in page.partition("</header>")[0] and "Verdicts of the rungs" in page
     assert losslab("scaling", "fit", "runs/steps/ladder.csv", "--arms", "arm", "--resamples", "0", "--json") == 0
     assert json.loads(capsys.readouterr().out)["objective"] == pytest.approx(found["objective"])

@@ -25,7 +25,8 @@ def document(
     Returns:
         the fit's keys, with `multipliers` where there are several arms; `name`, `question`, `params` (what N counts),
         `rate` (the rule), `rates` (arm -> its power law), `rungs` (verdicts), `rows` (the table), `together` (one for
-        each task score), `validation`, `decay`, `published`, `table` (its path), `warnings`, `version`, `command`.
+        each task score), `validation`, `floor`, `decay`, `published`, `table` (its path), `warnings`, `version`,
+        `command`.
     """
     fitted, said = _fit(study, ladder, rows, source, {
         "extrapolate": extrapolate, "resamples": resamples, "progress": progress})
@@ -37,7 +38,8 @@ def document(
         "rate": {"rule": ladder.rate, "formula": RATES[ladder.rate]},
         "rates": {name: law.to_dict() for name, law in laws.items()},
         "rungs": [_rung(rung, found) for rung, found in done], "rows": list(rows), "together": every,
-        "validation": spread, "decay": [one for rung, found in done for one in noise.decay(rung, found)],
+        "validation": spread, "floor": noise.floor(done),
+        "decay": [one for rung, found in done for one in noise.decay(rung, found)],
         "published": dict(study.published), "table": source, "version": __version__, "command": command,
         "warnings": list(dict.fromkeys([*fitted["warnings"], *said, *notes, *filter(None, doubts)])),
     }

@@ -1,4 +1,4 @@
-"""How far the validation set and the decay of the learning rate decide what a ladder says."""
+"""How far the validation set, its own entropy and the decay of the learning rate decide what a ladder says."""
 
 import math
 from collections.abc import Sequence
@@ -33,6 +33,23 @@ def validation(rung: Rung, found: Comparison) -> list[dict]:
     spread = float(np.std(values, ddof=1)) if len(values) > 1 else None
     return [{"rung": rung.name, "share": share, "documents": max(1, round(known[0][1] * share)),
              "stderr": error / math.sqrt(share), "seed_sd": spread} for share in SHARES]
+
+
+def floor(done: Sequence[tuple[Rung, Comparison]]) -> dict | None:
+    """What no model can go below: the entropy of an invented text, where it is known.
+
+    The floor of the text is in bits per byte, end marks included. The bits per byte and the nll of a run make nats per
+    token of it, the same number whichever run is taken.
+
+    Returns:
+        `nll` (nats/token), `bits_per_byte`; None for another text.
+    """
+    for run in (run for _, found in done for arm in found.arms for run in arm.finished):
+        known, nll, bits = (measured.known_floor(run), *(
+            measured.score(run, records.score_name([run], name)) for name in ("nll", "bits_per_byte_with_eot")))
+        if known and nll and bits:
+            return {"nll": known * nll / bits, "bits_per_byte": known}
+    return None
 
 
 def decay(rung: Rung, found: Comparison) -> list[dict]:

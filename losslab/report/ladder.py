@@ -51,6 +51,8 @@ def lede(document: dict) -> str:
 def sections(document: dict) -> list[tuple[str, Table]]:
     """Title and table of what a ladder has besides a fit."""
     found = [("verdicts of the rungs", _verdicts(document)), ("size and compute of the rungs", _rungs(document))]
+    if document["floor"]:
+        found.insert(0, ("the fitted E and the entropy of the text, which no model goes below", _floor(document)))
     if document["rates"]:
         found.append(("learning rates", _rates(document)))
     for one in document["together"]:
@@ -80,6 +82,17 @@ def _verdicts(document: dict) -> Table:
     return Table((name("rung"), name("loss", least=16), Column("nll", "nats/token"),
                   Column("difference [95 % interval]"), Column("p (Holm)"), Column("learning rate"), left("verdict")),
                  rows)
+
+
+def _floor(document: dict) -> Table:
+    truth, rows = document["floor"]["nll"], []
+    for arm, law in {document.get("baseline") or "all runs": document, **document.get("arms", {})}.items():
+        if (own := law.get("E")) is not None:
+            known = own.get("low") is not None
+            rows.append((arm, words.number(own["value"]), scaling.interval(own), words.number(truth),
+                         "–" if not known else "yes" if own["low"] <= truth <= own["high"] else "no"))
+    return Table((name("loss", least=16), Column("E", "nats/token"), Column("[95 %]"),
+                  Column("entropy", "nats/token"), left("interval holds it")), rows)
 
 
 def _rungs(document: dict) -> Table:
