@@ -1,5 +1,6 @@
 """The verbs of a submitter, as a program types them. What trains is replaced here, but for the slow tests."""
 
+import io
 import json
 import os
 import random
@@ -117,6 +118,16 @@ def test_an_edit_out_of_range_or_of_too_many_bytes_is_refused(capsys, place):
         found = arena(capsys, "edit", mine, *flags, code=2)
         assert found["status"] == "refused" and said in found["reason"]
     assert arena(capsys, "show", mine)["left"]["actions"] == 20
+
+
+def test_a_new_text_may_come_from_standard_input_and_may_begin_with_a_hyphen(capsys, place, monkeypatch):
+    mine = place / "mine"
+    arena(capsys, "new", "loss-laptop", mine)
+    monkeypatch.setattr("sys.stdin", io.StringIO("# one line\n"))
+    arena(capsys, "edit", mine, "--create", "--text", "-")
+    assert (mine / "loss.py").read_text() == "# one line\n"
+    arena(capsys, "edit", mine, "--insert", 1, "--text", "-1 + 1")
+    assert (mine / "loss.py").read_text() == "# one line\n-1 + 1\n"
 
 
 def test_a_transcript_is_played_again_in_a_new_workspace(capsys, place, untrained):

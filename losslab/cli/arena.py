@@ -16,7 +16,7 @@ arena_app = App(name="arena", help="Propose a loss for a challenge, and have it 
 app.command(arena_app)
 CODES = {"refused": USER_ERROR, "diverged": DIVERGED, "killed": RUNS_FAILED, "disqualified": RUNS_FAILED,
          "failed": RUNS_FAILED}
-Text = Annotated[str | None, Parameter(help="The new text; - reads it from standard input.")]
+Text = Annotated[str | None, Parameter(help="The new text; - reads it from standard input.", allow_leading_hyphen=True)]
 Flag = Annotated[bool, Parameter(negative="")]
 
 
