@@ -101,7 +101,7 @@ def test_a_gap_must_be_large_and_grow_by_more_than_batches_differ():
 
 
 def test_batches_that_only_differ_by_chance_hardly_ever_make_a_gap():
-    """1 of 100 runs at most: 20 looks, 2 batches before each, and no gap in truth; 20 of 400 with 3 standard errors."""
+    """2 of 100 runs at most: 20 looks, 2 batches before each, and no gap in truth; with 3 standard errors it is 5."""
     random = np.random.default_rng(0)
     found = [looked([2.0 - 0.02 * k for k in range(20)], batches=2.0 - 0.02 * np.arange(20)[:, None]
                     + 0.1 * random.normal(size=(20, 2))) for _ in range(400)]
