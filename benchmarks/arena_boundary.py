@@ -3,8 +3,9 @@
     python benchmarks/arena_boundary.py [--steps 40] [--rounds 9] [--tier bwrap]
 
 Rounds of a few updates are timed in turn in one process, each from the same weights; the ratio is that of the medians.
-The model is that of loss-laptop. Starting a jail and repeating calls come once a run, and are shown apart. Takes one to
-two minutes on an idle machine; `--rounds 2 --steps 5` shows that it runs.
+The model is that of loss-laptop. Starting a jail and repeating calls come once a run, and are shown apart. Writes
+benchmarks/results/arena_boundary.json. Takes one to two minutes on an idle machine; `--rounds 2 --steps 5 --out FILE`
+shows that it runs.
 """
 
 import argparse
@@ -27,6 +28,7 @@ from losslab.model import initialized
 from losslab.objective import Objective
 from losslab.training_loop import train
 
+RESULT = Path(__file__).parent / "results" / "arena_boundary.json"
 VOCAB = 257
 LOSS = "cross_entropy"
 
@@ -36,6 +38,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=40)
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--tier", default="")
+    parser.add_argument("--out", type=Path, default=RESULT)
     asked = parser.parse_args()
     torch.set_num_threads(1)
     laptop = challenge.read("loss-laptop")
@@ -73,12 +76,14 @@ def main() -> None:
     middle = {name: statistics.median(values) for name, values in taken.items()}
     steps = laptop.config.num_steps
     whole = (start + finish + steps * middle["jail"]) / (steps * middle["plain"])
-    print(json.dumps({
+    found = {
         "tier": one.tier, "milliseconds": {name: round(1e3 * value, 3) for name, value in middle.items()},
         "ratio_of_an_update": round(middle["jail"] / middle["plain"], 3), "seconds_to_start": round(start, 2),
         "seconds_to_repeat": round(finish, 2), "repeated": referee.repeated, "updates_of_a_run": steps,
         "ratio_of_training": round(whole, 3), "rounds": asked.rounds, "steps": asked.steps,
-    }, indent=1))
+    }
+    asked.out.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    print(json.dumps(found, indent=1))
 
 
 if __name__ == "__main__":
