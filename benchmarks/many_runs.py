@@ -91,13 +91,15 @@ def update_milliseconds(store: Path, updates: int = 40) -> dict[str, float]:
     from losslab.serve.application import application
 
     app = application(store)
-    site, pages = app.app.state.site, TestClient(app, base_url="http://127.0.0.1")
+    site = app.app.state.site
     names = [f"cross_entropy-going-seed{seed}" for seed in (0, 1)]
     base = configuration.to_dict(configuration.preset("tiny")) | {"loss": "squentropy"}
     spec = {"version": "0.1.0", "condition": "a" * 12, "corpus": {"name": "tales", "digest": "c0ffee123456",
             "tokenizer": "bytes"}, "objective": "squentropy", "losses": []}
     asked = {"list": "/", "run": f"/runs/{names[0]}", "condition": f"/conditions/{spec['condition']}"}
     with contextlib.ExitStack() as held:
+        # entered, so that one loop serves all: otherwise each request starts threads, which a server does not
+        pages = held.enter_context(TestClient(app, base_url="http://127.0.0.1"))
         for seed, name in enumerate(names):
             records.create(store / name, spec | {"config": base | {"seed": seed}}, {})
             held.enter_context(records.lock(store / name))

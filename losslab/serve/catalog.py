@@ -9,39 +9,20 @@ import os
 import threading
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 
 from losslab import records
 from losslab.records import index
 from losslab.records.index import Row
+from losslab.serve.folder import Folder
 from losslab.words import printable
 
 LEAST_SECONDS = 0.5  # between two looks at the disk
 MOST_DEPTH, MOST_FOLDERS = 4, 1_000  # of folders in folders
 SWEPT = 50  # runs that ended which are looked at again in one go
 NOT_ENTERED = ("checkpoint", "rows", "games")
-ENDED = ("finished", "diverged", "failed", "imported")
 KINDS = {"ladder.toml": "ladder", "stages.toml": "stages", "study.toml": "study"}
-
-
-@dataclass
-class Folder:
-    """A folder below the served one, which may hold runs."""
-
-    path: Path
-    name: str
-    """Relative to the served folder, with `/`; empty for that folder itself."""
-    depth: int
-    changed: int = -1
-    """When it last changed, in nanoseconds, as far as its entries are known; -1 before the first look."""
-    rows: dict[str, Row] = field(default_factory=dict)
-    """Name of a run folder -> its row."""
-    stamps: dict[str, str] = field(default_factory=dict)
-    inner: set[str] = field(default_factory=set)
-    """Names of folders in it that are no runs."""
-    kind: str = "store"
-    """`store`, `study`, `ladder` or `stages`; `trials` for those of tuning."""
 
 
 class Catalog:
@@ -62,8 +43,8 @@ class Catalog:
         self._lock = threading.RLock()
         self._folders: dict[str, Folder] = {}
         self._next, self._swept = 0.0, 0
-        self._ended: tuple[int, list[tuple[Folder, str]]] = -1, []
-        """The version for which the runs that ended are listed, and these."""
+        self._ended: list[tuple[Folder, str]] | None = None
+        """The runs that ended; None where they are to be listed anew."""
         _check(self.root)
         self._add(self.root, "", 0)
         self.refresh()
@@ -129,10 +110,10 @@ class Catalog:
         for name in folder.inner & self._new_runs(folder):  # its spec.json is written after the folder is made
             folder.inner.discard(name)
             self._folders.pop(_joined(folder.name, name), None)
+            self._ended = None
             self._read(folder, name)
-        for name, row in list(folder.rows.items()):
-            if row.status not in ENDED:
-                self._again(folder, name, row)
+        for name in sorted(folder.going):
+            self._again(folder, name, folder.rows[name])
 
     def _new_runs(self, folder: Folder) -> set[str]:
         return {name for name in folder.inner if records.is_run(folder.path / name)}
@@ -151,13 +132,15 @@ class Catalog:
                 rows = index.rows(folder.path)
             except ValueError:
                 rows = []
-            folder.rows = {os.path.basename(row.path): row for row in rows if row.path != str(folder.path)}
+            for row in rows:
+                if row.path != str(folder.path):
+                    folder.put(os.path.basename(row.path), row)
             self.version += bool(folder.rows)
         gone = folder.rows.keys() - names
         for name in gone:
-            del folder.rows[name]
-            folder.stamps.pop(name, None)
+            folder.take(name)
         self.version += bool(gone)
+        self._ended = None
         for name in names - folder.rows.keys() - folder.inner:
             if records.is_run(folder.path / name):
                 self._read(folder, name)
@@ -174,30 +157,36 @@ class Catalog:
         if folder.name:
             self._folders.pop(folder.name, None)
         else:
-            folder.rows, folder.changed = {}, -1
+            for name in list(folder.rows):
+                folder.take(name)
+            folder.changed = -1
+        self._ended = None
 
     def _read(self, folder: Folder, name: str) -> None:
         place = str(folder.path / name)
         folder.stamps[name] = index.stamp_of(place)
         row = index.row(place)
         if folder.rows.get(name) != row:
-            folder.rows[name] = row
-            self.version += 1
+            self._put(folder, name, row)
 
     def _again(self, folder: Folder, name: str, row: Row) -> None:
         stamp = index.stamp_of(row.path)
         if folder.stamps.get(name) != stamp:
             self._read(folder, name)
         elif not row.problem and (status := records.record.status_of(Path(row.path), {})) != row.status:
-            folder.rows[name] = replace(row, status=status)
-            self.version += 1
+            self._put(folder, name, replace(row, status=status))
+
+    def _put(self, folder: Folder, name: str, row: Row) -> None:
+        if folder.put(name, row):
+            self._ended = None
+        self.version += 1
 
     def _sweep(self) -> None:
         """Some of the runs that have ended, in turn: they may be tagged, or measured again."""
-        if self._ended[0] != self.version:
-            self._ended = self.version, [(folder, name) for folder in self._folders.values()
-                                         for name, row in folder.rows.items() if row.status in ENDED]
-        ended = self._ended[1]
+        if self._ended is None:
+            self._ended = [(folder, name) for folder in self._folders.values()
+                           for name in folder.rows if name not in folder.going]
+        ended = self._ended
         for i in range(min(SWEPT, len(ended))):
             folder, name = ended[(self._swept + i) % len(ended)]
             stamp = index.stamp_of(str(folder.path / name))

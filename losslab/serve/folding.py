@@ -10,7 +10,8 @@ from losslab import config as configuration
 from losslab import records, stats
 from losslab.records import Record
 from losslab.records.index import Row
-from losslab.serve.catalog import Folder, address
+from losslab.serve.catalog import address
+from losslab.serve.folder import Folder
 from losslab.serve.logs import Logs, Watched
 
 ORDER = ("running", "waiting", "stopped", "finished", "diverged", "failed", "imported", "unreadable")

@@ -9,7 +9,8 @@ from pathlib import Path
 from starlette.requests import Request
 
 from losslab.records.index import Row
-from losslab.serve.catalog import Catalog, Folder
+from losslab.serve.catalog import Catalog
+from losslab.serve.folder import Folder
 from losslab.serve.folding import Condition, fold
 from losslab.serve.frame import Gone
 from losslab.serve.logs import Logs

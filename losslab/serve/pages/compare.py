@@ -17,7 +17,7 @@ from losslab.comparison import Comparison
 from losslab.records import Record
 from losslab.report import page
 from losslab.serve import curves, frame
-from losslab.serve.catalog import Folder
+from losslab.serve.folder import Folder
 from losslab.serve.folding import Condition
 from losslab.serve.frame import Gone
 from losslab.serve.pages import runs as listing

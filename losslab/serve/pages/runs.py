@@ -14,7 +14,8 @@ from losslab.records import choosing
 from losslab.records.index import Row
 from losslab.report import words
 from losslab.serve import curves, folding, frame
-from losslab.serve.catalog import Folder, address
+from losslab.serve.catalog import address
+from losslab.serve.folder import Folder
 from losslab.serve.folding import Condition
 from losslab.serve.site import Site, listed, of, parameter
 

@@ -16,7 +16,7 @@ from losslab import untrusted
 from losslab.progress import duration
 from losslab.report import evaluation, judgement, ladder, page, staged
 from losslab.serve import frame
-from losslab.serve.catalog import Folder
+from losslab.serve.folder import Folder
 from losslab.serve.frame import Gone
 from losslab.serve.pages.run import documents
 from losslab.serve.site import of, parameter

@@ -12,7 +12,8 @@ from losslab import records, stats
 from losslab.records.index import Row
 from losslab.report import words
 from losslab.serve import curves, folding, frame
-from losslab.serve.catalog import Folder, address
+from losslab.serve.catalog import address
+from losslab.serve.folder import Folder
 from losslab.serve.frame import Gone
 from losslab.serve.site import Site, of, parameter
 from losslab.tables import Column, Table, left
