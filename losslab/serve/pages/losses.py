@@ -221,9 +221,10 @@ def _curve(found: dict, key: str, title: str) -> dict:
     y = {"field": "value", "type": "quantitative", "title": title, "axis": {"tickCount": 6, "format": "~g"}}
     tips = [{"field": "classes", "type": "nominal"}, {"field": "p", "type": "quantitative", "format": ".3f"},
             {"field": "value", "type": "quantitative", "format": ".4g", "title": title}]
-    color = {"field": "classes", "type": "nominal", "scale": scale, "legend": {
-        "orient": "top", "title": None, "labelColor": "var(--ink)", "symbolType": "stroke", "symbolStrokeWidth": 3}}
-    dash = {"field": "classes", "type": "nominal", "legend": None, "scale": {**scale, "range": [[], [6, 3], [2, 2]]}}
+    legend = {"orient": "top", "title": None, "labelColor": "var(--ink)", "symbolType": "stroke", "symbolStrokeWidth": 3}
+    classes = {"field": "classes", "type": "nominal", "legend": legend}  # one legend shows both color and dashes
+    color = {**classes, "scale": scale}
+    dash = {**classes, "scale": {**scale, "range": [[], [6, 3], [2, 2]]}}
     return frame.plain({
         "data": {"name": "rows"}, "datasets": {"rows": rows}, "width": "container", "height": 280,
         "description": f"{title} of {found['inspected']} against the probability of the right class, at "
