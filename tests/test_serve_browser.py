@@ -54,7 +54,7 @@ def test_a_visit(browser, store, address):
         browser.go(f"{address}/")
         drawn(browser, 1)
         browser.until("document.querySelector('.pulse').innerText === 'live'")
-        assert browser.run("document.querySelector('.status.running').innerText") == "running"
+        browser.until("document.querySelector('.status.running')?.innerText === 'running'")
         records.Log(store / "run", step=99).write(step=300, tokens=400, seconds=9.0, **{"tune/nll": 0.5})
         browser.until("document.querySelector('[data-chart=curves]').ariaLabel.includes('focal 0.5')")
     records.write_result(store / "run", scored(1.55))
@@ -66,7 +66,7 @@ def test_a_visit(browser, store, address):
     set_value(browser, "input[name=q]", "focal")  # what is chosen stays chosen when a search hides it
     browser.until("document.querySelectorAll('input[type=checkbox][name=arms]').length === 1")
     browser.run("document.querySelector('#compare button').click()")
-    browser.until("document.querySelector('h1').innerText.includes('squentropy is 0.1')")
+    browser.until("document.querySelector('h1')?.innerText.includes('squentropy is 0.1')")  # none while it loads
     drawn(browser, 4)
     assert (store / "looks.json").exists()
 
