@@ -90,6 +90,8 @@ def test_nothing_is_wider_than_a_phone(browser, address):
     for page in ("/", "/inspect?formula=focal", "/tools/plan", "/metrics", "/tuning"):
         browser.go(address + page)
         assert browser.run("document.documentElement.scrollWidth") == 390, page
+        tall = browser.run("[...document.querySelectorAll('.bar li a')].filter((one) => one.offsetHeight > 45).length")
+        assert tall == 0, f"{page}: a name in the navigation is broken in two lines"
     browser.screen(1180)
 
 
