@@ -3,6 +3,7 @@
 It speaks the browser's own protocol over two pipes: JSON, each message ended by a zero byte.
 """
 
+import base64
 import contextlib
 import json
 import os
@@ -76,6 +77,11 @@ class Browser:
         about |= {"text": text} if text else {}
         self.ask("Input.dispatchKeyEvent", type="keyDown" if text else "rawKeyDown", **about)
         self.ask("Input.dispatchKeyEvent", type="keyUp", **about)
+
+    def picture(self, quality=60):
+        """What the window shows, as WebP."""
+        shot = self.ask("Page.captureScreenshot", format="webp", quality=quality)
+        return base64.b64decode(shot["data"])
 
     def screen(self, width, height=900, *, phone=False, scheme="light"):
         self.ask("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=phone)

@@ -1,18 +1,22 @@
 """A served store for tests: run folders written by hand, and a client that asks as a browser on this machine does."""
 
+import contextlib
 import html
 import json
 import re
+import signal
+import threading
 
 import pytest
 from record_runs import RESULT, write_run
 
 pytest.importorskip("starlette", reason="the extra web is not installed: no starlette")
+pytest.importorskip("uvicorn", reason="the extra web is not installed: no uvicorn")
 pytest.importorskip("httpx2", reason="no httpx2 to ask a page with")
 
 from starlette.testclient import TestClient
 
-from losslab.serve.application import application
+from losslab.serve.application import Server, application, listening
 
 BASE = "http://127.0.0.1:8765"
 
@@ -33,6 +37,20 @@ def two_arms(store, seeds=4):
 
 def client(root, **options):
     return TestClient(application(root, **options), base_url=BASE, follow_redirects=False)
+
+
+@contextlib.contextmanager
+def served(root):
+    """The address of a server in another thread."""
+    waiting = listening("127.0.0.1", 0)
+    server = Server(application(root))
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [waiting]}, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{waiting.getsockname()[1]}"
+    finally:
+        server.handle_exit(signal.SIGINT, None)
+        thread.join(20)
 
 
 def words(answer):

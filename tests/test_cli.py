@@ -18,7 +18,7 @@ from forks import forking as forking
 from report_runs import unpaged as unpaged
 
 from losslab import comparison, machine, records
-from losslab.cli import training
+from losslab.cli import comparing
 
 pytestmark = pytest.mark.usefixtures("place")
 
@@ -92,7 +92,7 @@ def test_compare_prints_a_table_and_a_verdict_for_people(capsys, monkeypatch, st
 
 def test_a_dry_run_trains_nothing(monkeypatch, forking):
     printed = []
-    monkeypatch.setattr(training, "show", lambda document, text, as_json: printed.append((document, text)) or 0)
+    monkeypatch.setattr(comparing, "show", lambda document, text, as_json: printed.append((document, text)) or 0)
     assert losslab(*COMPARE, "--dry-run", "--seeds", "3") == 0
     ((estimate, text),) = printed
     assert estimate["runs"] == 6 and estimate["tokens"] == 6 * 640 and estimate["seconds"] > 0

@@ -9,7 +9,7 @@ from forks import forking as forking
 
 from losslab import records, running
 from losslab import study as studies
-from losslab.cli.training import _estimate_text
+from losslab.cli.comparing import _estimate_text
 from losslab.experiment import timing
 from losslab.running.estimate import parts
 from losslab.study import Arm, Study

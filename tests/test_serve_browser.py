@@ -1,40 +1,20 @@
 """The live page in a browser: a run ends, two conditions are compared, a slider moves; and axe-core finds nothing."""
 
-import contextlib
+import importlib.util
 import json
 import os
-import signal
-import threading
 from pathlib import Path
 
 import pytest
 from browser import CHROMIUM, opened
 from record_runs import write_run
-from serving import scored, two_arms
+from serving import scored, served, two_arms
 
 from losslab import records
-
-pytest.importorskip("uvicorn", reason="the extra web is not installed: no uvicorn")
-
-from losslab.serve.application import Server, application, listening
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(CHROMIUM is None, reason="no Chromium to open the page with")]
 ROOT = Path(__file__).parents[1]
 AXE = Path(os.environ.get("LOSSLAB_AXE") or ROOT / "node_modules/axe-core/axe.min.js")
-
-
-@contextlib.contextmanager
-def served(root):
-    """The address of a server in another thread."""
-    waiting = listening("127.0.0.1", 0)
-    server = Server(application(root))
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [waiting]}, daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{waiting.getsockname()[1]}"
-    finally:
-        server.handle_exit(signal.SIGINT, None)
-        thread.join(20)
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +54,7 @@ def test_a_visit(browser, store, address):
         browser.go(f"{address}/")
         drawn(browser, 1)
         browser.until("document.querySelector('.pulse').innerText === 'live'")
-        assert browser.run("document.querySelector('.status.running').innerText") == "running"
+        browser.until("document.querySelector('.status.running')?.innerText === 'running'")
         records.Log(store / "run", step=99).write(step=300, tokens=400, seconds=9.0, **{"tune/nll": 0.5})
         browser.until("document.querySelector('[data-chart=curves]').ariaLabel.includes('focal 0.5')")
     records.write_result(store / "run", scored(1.55))
@@ -86,7 +66,7 @@ def test_a_visit(browser, store, address):
     set_value(browser, "input[name=q]", "focal")  # what is chosen stays chosen when a search hides it
     browser.until("document.querySelectorAll('input[type=checkbox][name=arms]').length === 1")
     browser.run("document.querySelector('#compare button').click()")
-    browser.until("document.querySelector('h1').innerText.includes('squentropy is 0.1')")
+    browser.until("document.querySelector('h1')?.innerText.includes('squentropy is 0.1')")  # none while it loads
     drawn(browser, 4)
     assert (store / "looks.json").exists()
 
@@ -110,6 +90,8 @@ def test_nothing_is_wider_than_a_phone(browser, address):
     for page in ("/", "/inspect?formula=focal", "/tools/plan", "/metrics", "/tuning"):
         browser.go(address + page)
         assert browser.run("document.documentElement.scrollWidth") == 390, page
+        tall = browser.run("[...document.querySelectorAll('.bar li a')].filter((one) => one.offsetHeight > 45).length")
+        assert tall == 0, f"{page}: a name in the navigation is broken in two lines"
     browser.screen(1180)
 
 
@@ -126,3 +108,15 @@ def test_axe_finds_nothing(browser, address, store, scheme):
         browser.run(AXE.read_text(encoding="utf-8") + "; 0")
         found = browser.run("axe.run().then((one) => one.violations.map((v) => [v.id, v.nodes.map((n) => n.html)]))")
         assert found == [], page
+
+
+def test_the_pictures_of_the_documentation_can_be_made_again(browser, store, tmp_path):
+    spec = importlib.util.spec_from_file_location("make_screenshots", ROOT / "docs" / "make_screenshots.py")
+    made = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(made)
+    made.write(browser, store, tmp_path)
+    there = {file.name: file for file in (ROOT / "docs" / "images").glob("live-*")}
+    assert {file.name for file in tmp_path.iterdir()} == there.keys() and len(there) >= 3
+    for name, file in there.items():
+        assert file.stat().st_size < made.MOST_BYTES, name
+        assert f"](images/{name})" in (ROOT / "docs" / "live-page.md").read_text(encoding="utf-8")

@@ -14,7 +14,7 @@ from forks import forking as forking
 from report_runs import write_run
 
 from losslab import formula, lossfile, study
-from losslab.cli import studying, training
+from losslab.cli import comparing, studying
 from losslab.study import Arm, Study
 from losslab.study.conducting import thin
 from losslab.study.folder import begin
@@ -198,7 +198,7 @@ def test_a_study_that_cannot_be_run_is_not_begun(place, capsys):
 @pytest.mark.parametrize("store", [(), ("--store", "shared")])
 def test_a_study_that_is_saved_and_its_file_are_one_study_in_one_folder(place, capsys, monkeypatch, store):
     begun = []
-    monkeypatch.setattr(training, "conduct", lambda wanted, folder, **_: begun.append((wanted, folder)) or 0)
+    monkeypatch.setattr(comparing, "conduct", lambda wanted, folder, **_: begun.append((wanted, folder)) or 0)
     flags = ("cross_entropy", "--arm", "squentropy; train.learning-rate=2e-3", "--seeds", "2", "--corpus", "text.txt")
     assert losslab("compare", *flags, "--save", "my rates.toml", *store) == 0
     again = capsys.readouterr().err.partition("`")[2].partition("`")[0]

@@ -56,7 +56,7 @@ def test_the_best_the_baseline_and_the_worst_are_asked_again_under_other_setting
     values = {"cross_entropy": 2.0, "squentropy": 2.2, "brier": 1.9, "focal": 1.95, "mse": None, "spherical": 2.5}
     ran(tmp_path / "runs" / "first", values)
     folder = str(tmp_path / "runs" / "first")
-    with mock.patch("losslab.cli.training.conduct", return_value=0) as conducted:
+    with mock.patch("losslab.cli.comparing.conduct", return_value=0) as conducted:
         assert losslab("compare", folder, "--best", "2", "--recipe", "classic", "--save", "confirm.toml") == 0
     made = study.read("confirm.toml")
     assert conducted.call_args.args == (made, Path("runs/first-best"))

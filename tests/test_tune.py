@@ -20,7 +20,7 @@ from tuning import ARMS, QUICK, RATE
 from tuning import stub as stub
 
 from losslab import checkpoint, cli, records, study, tune
-from losslab.cli import training
+from losslab.cli import comparing
 from losslab.config import flatten, to_dict
 from losslab.corpus import Corpus
 from losslab.evaluate import nll
@@ -149,17 +149,17 @@ def test_what_will_be_searched_is_said_for_people_and_programs():
     space = {RATE: Range()}
     alike, apart = (tune.told(tune.searches(ARMS, Tuning(5, space), own=own)) for own in ({}, {"smoothed": {
         "epsilon": {"low": 0.1, "high": 0.2}}}))
-    (line,) = training._search_lines(alike)
+    (line,) = comparing._search_lines(alike)
     assert line == "learning_rate: ladder from 0.01 (first 0.0025, 0.01, 0.04); 5 trials each"
-    assert training._search_lines(apart)[1] == (
+    assert comparing._search_lines(apart)[1] == (
         "smoothed: learning_rate: ladder from 0.01 (first 0.0025, 0.01, 0.04); epsilon: ladder from 0.1 to 0.2 (first "
         f"{2**0.5 / 10:g}); 5 trials")
     assert alike[1] == {"arm": "smoothed", "method": "ladder", "trials": 5,
                         "settings": {RATE: {"first": [0.0025, 0.01, 0.04]}}}
     grid = tune.told(tune.searches(ARMS, Tuning(2, {"model.dropout": (0.0, 0.1, 0.2)})))
-    assert training._search_lines(grid) == ["model.dropout: grid of 3 values (first 0.1, 0); 2 trials each"]
+    assert comparing._search_lines(grid) == ["model.dropout: grid of 3 values (first 0.1, 0); 2 trials each"]
     assert grid[0]["settings"]["model.dropout"]["values"] == [0.0, 0.1, 0.2]
-    assert training._search_lines([]) == []
+    assert comparing._search_lines([]) == []
     with pytest.raises(ValueError, match="tuning of the arm 'plain': there is nothing to tune: the space is empty"):
         tune.searches(ARMS, Tuning(5), own={"smoothed": {"epsilon": {}}})
 

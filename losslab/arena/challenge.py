@@ -9,7 +9,7 @@ from pathlib import Path
 from losslab import config as configuration
 from losslab import formula
 from losslab.arena import tiers
-from losslab.arena.overrides import OVERRIDES, ranges
+from losslab.arena.overrides import ranges, settings
 from losslab.config import ExperimentConfig
 from losslab.config.loading import read_table
 from losslab.config.numbers import shown
@@ -99,25 +99,7 @@ class Challenge:
         Raises:
             ValueError: naming what may not be set, or is out of range.
         """
-        for key, value in given.items():
-            if key not in self.overrides:
-                may = ", ".join(self.overrides) or "nothing"
-                raise ValueError(f"CONFIG_OVERRIDES sets {shown(key)}{nearest(str(key), self.overrides)}; in "
-                                 f"{self.name} it may set {may}")
-            low, high = self.overrides[key]
-            if type(value) not in (int, float) or not low <= value <= high:
-                raise ValueError(f"CONFIG_OVERRIDES sets {key} to {shown(value)}; it must be between {low:g} and "
-                                 f"{high:g}")
-        train = self.config.train
-        found = {OVERRIDES[key]: float(value) for key, value in given.items()}
-        if "warmup_steps" in found:
-            found["warmup_steps"] = int(found["warmup_steps"])
-        peak = found.get("learning_rate", train.learning_rate)
-        if "min_lr" in given:
-            found["min_learning_rate_ratio"] = min(1.0, given["min_lr"] / peak)
-        elif "learning_rate" in given:  # the end of the schedule stays where it was, as in the published task
-            found["min_learning_rate_ratio"] = min(1.0, train.learning_rate * train.min_learning_rate_ratio / peak)
-        return found
+        return settings(given, self.overrides, self.config.train, self.name)
 
 
 def _unlike(values: dict, usual: dict) -> dict:

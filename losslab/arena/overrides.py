@@ -5,6 +5,7 @@ import math
 import re
 
 from losslab.config.numbers import shown
+from losslab.words import nearest
 
 # what a submitter may set, in the words of the published task -> the field it sets
 OVERRIDES = {"learning_rate": "learning_rate", "weight_decay": "weight_decay", "warmup_iters": "warmup_steps",
@@ -53,3 +54,32 @@ def ranges(values, source: str) -> dict:
                 and 0 <= value[0] <= value[1] < math.inf):
             raise ValueError(f"overrides.{key} in {source} must be [lowest, highest], got {shown(value)}")
     return {key: [float(end) for end in value] for key, value in values.items()}
+
+
+def settings(given: dict, allowed: dict, train, name: str) -> dict:
+    """Fields of training from what a loss file sets.
+
+    Args:
+        given: what the file sets.
+        allowed: what the challenge `name` lets it set: setting -> (lowest, highest).
+        train: the training that is changed.
+
+    Raises:
+        ValueError: naming what may not be set, or is out of range.
+    """
+    for key, value in given.items():
+        if key not in allowed:
+            raise ValueError(f"CONFIG_OVERRIDES sets {shown(key)}{nearest(str(key), allowed)}; in {name} it may set "
+                             f"{', '.join(allowed) or 'nothing'}")
+        low, high = allowed[key]
+        if type(value) not in (int, float) or not low <= value <= high:
+            raise ValueError(f"CONFIG_OVERRIDES sets {key} to {shown(value)}; it must be between {low:g} and {high:g}")
+    found = {OVERRIDES[key]: float(value) for key, value in given.items()}
+    if "warmup_steps" in found:
+        found["warmup_steps"] = int(found["warmup_steps"])
+    peak = found.get("learning_rate", train.learning_rate)
+    if "min_lr" in given:
+        found["min_learning_rate_ratio"] = min(1.0, given["min_lr"] / peak)
+    elif "learning_rate" in given:  # the end of the schedule stays where it was, as in the published task
+        found["min_learning_rate_ratio"] = min(1.0, train.learning_rate * train.min_learning_rate_ratio / peak)
+    return found

@@ -11,6 +11,7 @@ from losslab.cli import (  # noqa: F401  (each adds its commands)
     arena_boards,
     calibrate,
     claims,
+    comparing,
     exchange,
     family,
     finetuning,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from losslab import config as configuration
 from losslab import tables
-from losslab.cli.speech import OK, score_text, show, tell, wrapped
+from losslab.cli.speech import score_text, show, tell
 from losslab.comparison import Comparison
 from losslab.progress import duration
 from losslab.records import Record, files
@@ -246,16 +246,3 @@ def _number(value) -> str:
 
 def _plain(value):
     return list(value) if isinstance(value, tuple) else value
-
-
-def planned(made, json: bool) -> int:
-    """Shows the plan of one run."""
-    from losslab import parallel
-    from losslab.experiment import fitting
-
-    if parallel.rank() == 0:
-        found = fitting.told(made.config, made.corpus.tokenizer.vocab_size)
-        document = {"steps": made.num_steps, "tokens": made.num_tokens, "memory": found}
-        show(document, "\n".join([f"run:     {made.num_steps:,} steps, {made.num_tokens:,} tokens",
-                                  wrapped(f"memory:  {fitting.text(found)}", " " * 9)]), json)
-    return OK

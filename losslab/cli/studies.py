@@ -8,11 +8,11 @@ from cyclopts import Parameter
 
 from losslab.cli import ladder, staging
 from losslab.cli.application import app
+from losslab.cli.comparing import conduct
 from losslab.cli.executing import Where
 from losslab.cli.flags import Corpus, Json, Start, Threads, Whole, given, workers_of
 from losslab.cli.speech import show, tell, wrapped
 from losslab.cli.staging import Stages
-from losslab.cli.training import conduct
 from losslab.tables import Column, Table, left, name
 from losslab.words import printable
 

@@ -61,8 +61,8 @@ def _curve(found: dict, key: str, title: str):
     y = alt.Y("shown:Q", title=title)
     base = alt.Chart(alt.InlineData(values=rows))
     line = base.mark_line(strokeWidth=2).encode(
-        x=x, y=y, color=_colored("classes", names, [1, 2, 3], "stroke"),
-        strokeDash=alt.StrokeDash("classes:N", legend=None, scale=alt.Scale(domain=names, range=[[], [6, 3], [2, 2]])))
+        x=x, y=y, color=_colored("classes", names, [1, 2, 3], "stroke"), strokeDash=alt.StrokeDash(
+            "classes:N", legend=_legend("stroke"), scale=alt.Scale(domain=names, range=[[], [6, 3], [2, 2]])))
     # points that nobody sees answer the pointer anywhere near the line
     touch = base.mark_point(size=60, filled=True, opacity=0).encode(x=x, y=y, tooltip=tips)
     return alt.layer(line, touch).properties(
@@ -95,7 +95,13 @@ def _bars(found: dict, shown: list[dict]):
 def _colored(field: str, names: list[str], arms: list[int], symbol: str):
     import altair as alt
 
-    legend = alt.Legend(orient="top", title=None, labelColor="var(--ink)", labelFontSize=12, symbolType=symbol,
-                        symbolStrokeWidth=3)
     scale = alt.Scale(domain=names, range=[f"var(--arm-{arm})" for arm in arms[:len(names)]])
-    return alt.Color(f"{field}:N", scale=scale, legend=legend)
+    return alt.Color(f"{field}:N", scale=scale, legend=_legend(symbol))
+
+
+def _legend(symbol: str):
+    """The same for the color and the dashes of a line: so it is one legend, and shows both."""
+    import altair as alt
+
+    return alt.Legend(orient="top", title=None, labelColor="var(--ink)", labelFontSize=12, symbolType=symbol,
+                      symbolStrokeWidth=3)

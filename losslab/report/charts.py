@@ -214,9 +214,9 @@ def _against_tokens(document: dict, rows: list[dict], title: str, description: s
     seen = [row["tokens"] for row in rows]
     scale = alt.Scale(type="log", nice=False) if max(seen) > 10 * min(seen) else alt.Scale(zero=False, nice=False)
     x = alt.X("tokens:Q", title="training tokens", scale=scale, axis=alt.Axis(format="~s", tickCount=5))
-    labels = {"format": "~g"} if domain is None else {"labelExpr": marks.SIGNED}
+    labels = marks.NUMBER if domain is None else marks.SIGNED
     scale = alt.Scale(zero=False, domain=domain or alt.Undefined, nice=domain is None)
-    y = alt.Y("mean:Q", title=title, scale=scale, axis=alt.Axis(tickCount=6, **labels))
+    y = alt.Y("mean:Q", title=title, scale=scale, axis=alt.Axis(tickCount=6, labelExpr=labels))
     base, clip = alt.Chart(alt.InlineData(values=rows)), domain is not None
     tips = [alt.Tooltip("loss:N"), alt.Tooltip("tokens:Q", format=",d"),
             *(alt.Tooltip(f"{key}:Q", format=".4f") for key in ("mean", "low", "high"))]

@@ -8,6 +8,7 @@ COLORS = 6  # --arm-1 ... --arm-6; the baseline is --arm-0, in ink
 ROW = 46  # pixels of one arm
 BAND = "max(width * 0.36, min(150, width * 0.44))"  # pixels of the names of arms; on a phone nearly half
 FONT = "system-ui, sans-serif"
+NUMBER = "format(datum.value, '~g')"  # as a format of the axis, ~g would keep too few digits: 1e+1 for 10
 SIGNED = "datum.value === 0 ? '0' : format(datum.value, '+~g')"
 BEYOND = 8.0  # an arm this many times further out than the one before it would flatten all others
 CONFIG = {

@@ -64,7 +64,7 @@ def chart(found: Sequence[dict], key: str, names: Sequence[str], *, height: int 
          "scale": {"type": "log", "nice": False} if log else {"zero": False, "nice": False}}
     unit = UNITS.get(key.rpartition("/")[2], "")
     y = {"field": "value", "type": "quantitative", "title": f"{key}, {unit}" if unit else key,
-         "scale": {"zero": False}, "axis": {"tickCount": 6, "format": "~g"}}
+         "scale": {"zero": False}, "axis": {"tickCount": 6, "labelExpr": marks.NUMBER}}
     tips = [{"field": "loss", "type": "nominal"}, {"field": "seed", "type": "nominal"},
             {"field": "tokens", "type": "quantitative", "format": ",d"},
             {"field": "value", "type": "quantitative", "format": ".4f", "title": key}]

@@ -19,7 +19,7 @@ from starlette.responses import Response
 
 from losslab import formula
 from losslab.formula import Call, Formula
-from losslab.report import anatomy_page
+from losslab.report import anatomy_page, marks
 from losslab.serve import frame
 from losslab.serve.frame import Gone
 from losslab.serve.site import of, parameter
@@ -218,12 +218,14 @@ def _curve(found: dict, key: str, title: str) -> dict:
     scale = {"domain": names, "range": [f"var(--arm-{number})" for number in (1, 2, 3)][: len(names)]}
     x = {"field": "p", "type": "quantitative", "title": "P(correct)", "scale": {"domain": [0, 1]},
          "axis": {"tickCount": 5}}
-    y = {"field": "value", "type": "quantitative", "title": title, "axis": {"tickCount": 6, "format": "~g"}}
+    y = {"field": "value", "type": "quantitative", "title": title, "axis": {"tickCount": 6, "labelExpr": marks.NUMBER}}
     tips = [{"field": "classes", "type": "nominal"}, {"field": "p", "type": "quantitative", "format": ".3f"},
             {"field": "value", "type": "quantitative", "format": ".4g", "title": title}]
-    color = {"field": "classes", "type": "nominal", "scale": scale, "legend": {
-        "orient": "top", "title": None, "labelColor": "var(--ink)", "symbolType": "stroke", "symbolStrokeWidth": 3}}
-    dash = {"field": "classes", "type": "nominal", "legend": None, "scale": {**scale, "range": [[], [6, 3], [2, 2]]}}
+    legend = {"orient": "top", "title": None, "labelColor": "var(--ink)", "symbolType": "stroke",
+              "symbolStrokeWidth": 3}
+    classes = {"field": "classes", "type": "nominal", "legend": legend}  # one legend shows both color and dashes
+    color = {**classes, "scale": scale}
+    dash = {**classes, "scale": {**scale, "range": [[], [6, 3], [2, 2]]}}
     return frame.plain({
         "data": {"name": "rows"}, "datasets": {"rows": rows}, "width": "container", "height": 280,
         "description": f"{title} of {found['inspected']} against the probability of the right class, at "

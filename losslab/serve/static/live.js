@@ -78,10 +78,7 @@ function renew(page) {
     if (focus) document.getElementById(focus)?.focus();
   }
   if (page.title) document.title = page.title;
-  if (page.body.dataset.watch !== document.body.dataset.watch) {
-    page.body.dataset.watch ? (document.body.dataset.watch = page.body.dataset.watch) : delete document.body.dataset.watch;
-    watch();
-  }
+  watchAs(page);
   drawAll(page);
   tick();
   tables();
@@ -121,9 +118,8 @@ async function again(address = location.href) {
       now.replaceWith(document.adoptNode(next));
       document.getElementById("charts").textContent = page.getElementById("charts")?.textContent || "{}";
       document.title = page.title;
-      page.body.dataset.watch ? (document.body.dataset.watch = page.body.dataset.watch) : delete document.body.dataset.watch;
       views.clear();
-      watch(); drawAll(document); forms(); tables();
+      watchAs(page); drawAll(document); forms(); tables();
     }
     return;
   }
@@ -144,9 +140,16 @@ function watch() {
   const address = document.body.dataset.watch;
   if (!address) return;
   source = new EventSource(address);
-  source.onopen = () => say("live");
+  source.onopen = () => { say("live"); later(); }; // nobody was told of what changed since the page was made
   source.onerror = () => say("not live: the server does not answer");
   source.onmessage = () => later();
+}
+
+function watchAs(page) {
+  const next = page.body.dataset.watch;
+  if (next === document.body.dataset.watch) return;
+  next ? (document.body.dataset.watch = next) : delete document.body.dataset.watch;
+  watch();
 }
 
 // at most once a second, and only where somebody looks
