@@ -52,6 +52,7 @@ def inputs(material: Path, folder: Path, count: int, seed: int, workers: int, te
     context = multiprocessing.get_context("spawn")
     outcomes: collections.Counter = collections.Counter()
     findings: list[faults_inputs.Finding] = []
+    subjects: dict[str, collections.Counter] = {}
     running: dict = {}
 
     def start(worker: int, first: int) -> None:
@@ -67,9 +68,9 @@ def inputs(material: Path, folder: Path, count: int, seed: int, workers: int, te
     while running:
         for pipe in multiprocessing.connection.wait(list(running), timeout=5):
             try:
-                number, what, finding = pipe.recv()
+                number, subject, what, finding = pipe.recv()
             except EOFError:
-                number, what, finding = running[pipe][2], "died", None
+                number, subject, what, finding = running[pipe][2], "", "died", None
             running[pipe][2:] = [number if number is not None else running[pipe][2], time.monotonic()]
             if what == "done":
                 running.pop(pipe)[0].join()
@@ -82,6 +83,7 @@ def inputs(material: Path, folder: Path, count: int, seed: int, workers: int, te
                 start(worker, last + workers)
             elif what != "begun":
                 outcomes[what] += 1
+                subjects.setdefault(subject, collections.Counter())[what] += 1
                 findings += [finding] if finding else []
                 tell("inputs", sum(outcomes.values()), count)
         for pipe, (process, worker, last, heard) in list(running.items()):
@@ -92,7 +94,7 @@ def inputs(material: Path, folder: Path, count: int, seed: int, workers: int, te
                 outcomes["hang"] += 1
                 start(worker, last + workers)
     return {"inputs": sum(outcomes.values()), "seed": seed, "outcomes": dict(outcomes),
-            "by_key": _grouped(findings), "subjects": len(faults_inputs.SUBJECTS)}  # fmt: skip
+            "by_key": _grouped(findings), "subjects": len(faults_inputs.SUBJECTS), "by_subject": subjects}  # fmt: skip
 
 
 def _grouped(findings: list[faults_inputs.Finding]) -> list[dict]:
@@ -123,12 +125,12 @@ def main() -> int:
         folder = Path(name)
         with faults_material.cache(folder / "cache"):
             if given.input is not None or given.flip is not None:
-                return _again(folder, given)
+                return _again(folder, given, tell)
+            material = _material(folder, tell) if given.inputs or given.flips else folder
             if given.inputs:
-                material = _material(folder)
                 kept["inputs"] = inputs(material, folder, given.inputs, given.seed, given.workers, tell)
             if given.flips:
-                bench = _flips(folder, given.seed)
+                bench = faults_flips.Flips(material, folder / "bench", given.seed)
                 kept["flips"] = flips(bench, given.flips, tell)
             if given.kills:
                 (folder / "kills").mkdir()
@@ -140,17 +142,11 @@ def main() -> int:
     return _complain(kept)
 
 
-def _flips(folder: Path, seed: int) -> faults_flips.Flips:
-    """A study with a cache that nothing else is in."""
-    (folder / "flips").mkdir()
-    with faults_material.cache(folder / "flips-cache"):
-        store = faults_material.study(folder / "flips")
-        return faults_flips.Flips(store, folder / "flips-cache", folder / "bench", seed)
-
-
-def _material(folder: Path) -> Path:
+def _material(folder: Path, tell) -> Path:
+    """Every kind of file, and every kind of work, done."""
     (folder / "material").mkdir()
-    return faults_material.everything(folder / "material")
+    faults_material.everything(folder / "material")
+    return faults_flips.make(folder / "material", tell=tell)
 
 
 def _complain(found: dict) -> int:
@@ -171,12 +167,12 @@ def _complain(found: dict) -> int:
     return code
 
 
-def _again(folder: Path, given) -> int:
+def _again(folder: Path, given, tell) -> int:
     """One input or flip once more; the bent files stay where the last line says."""
+    material = _material(folder, tell)
     if given.flip is not None:
-        print(_flips(folder, given.seed).run(given.flip))
+        print(faults_flips.Flips(material, folder / "bench", given.seed).run(given.flip))
         return 0
-    material = _material(folder)
     place = Path(tempfile.mkdtemp(prefix="losslab-input-"))
     subject, bent, file = faults_inputs.Bench(material, place, given.seed).bend(given.input)
     kept = place.with_name(f"{place.name}-kept")

@@ -37,8 +37,8 @@ def test_mutated_inputs_end_in_a_result_or_one_sentence(files, tmp_path):
     bench = inputs.Bench(files, tmp_path / "bench", seed=1)
     with material.cache(tmp_path / "cache"):
         found = [bench.run(number) for number in range(INPUTS)]
-    assert not [finding for _, finding in found if finding]
-    outcomes = [outcome for outcome, _ in found]
+    assert not [finding for *_, finding in found if finding]
+    outcomes = [outcome for _, outcome, _ in found]
     assert min(outcomes.count("read"), outcomes.count("refused")) > INPUTS / 10  # neither all good nor all bad
 
 
@@ -61,7 +61,7 @@ def test_what_is_looked_for_is_found(files, tmp_path, monkeypatch):
         subject = inputs.Subject("any", "spec", "spec.toml", mutate.raw, lambda folder, file, read=read: read())
         monkeypatch.setattr(inputs, "SUBJECTS", (subject,))
         monkeypatch.setattr(inputs, "LIMIT_SECONDS", 0.1 if kind == "hang" else 60)
-        assert inputs.Bench(files, tmp_path, seed=0).run(0)[0] == kind
+        assert inputs.Bench(files, tmp_path, seed=0).run(0)[1] == kind
 
 
 def test_no_flip_changes_a_verdict_in_silence(files, tmp_path):

@@ -41,7 +41,7 @@ def write_row(board: Board, value: dict) -> None:
 
 def rows(board: Board) -> list[dict]:
     """Every row that was written, ended and withdrawn ones too, in the order of their names."""
-    return [files.read_sealed(path, FORMAT) for path in sorted((board.path / "rows").glob("*.json"))]
+    return [files.read_sealed(path, FORMAT, always=True) for path in sorted((board.path / "rows").glob("*.json"))]
 
 
 def has_row(board: Board, name: str) -> bool:
@@ -59,7 +59,7 @@ def free_name(board: Board, name: str) -> str:
 def withdraw(board: Board, name: str) -> bool:
     """Mark a row as withdrawn; whether it was not before."""
     try:
-        value = files.read_sealed(_place(board, name), FORMAT)
+        value = files.read_sealed(_place(board, name), FORMAT, always=True)
     except FileNotFoundError:
         return False
     if value["status"] != "finished":

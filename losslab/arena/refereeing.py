@@ -63,6 +63,7 @@ def _run(
     found = {seed: kept for seed in seeds if (kept := _kept(places[seed])) is not None}
     todo = [seed for seed in seeds if seed not in found]
     running: dict[int, _Run] = {}
+    lost: set[int] = set()
     try:
         while todo or running:
             while todo and len(running) < (workers or machine.cores()):
@@ -72,6 +73,11 @@ def _run(
                 if (ended := one.ended()) is None:
                     continue
                 running.pop(seed).close()
+                if ended.pop("unanswered", False) and seed not in lost:  # killed, such as for want of memory
+                    tell(f"{entry.formula}: {ended['reason']}; it is started once more")
+                    lost.add(seed)
+                    todo.insert(0, seed)
+                    continue
                 found[seed] = ended
                 tell(f"{entry.formula}: {len(found)} of {len(seeds)} seeds, {ended['status']}"
                      + (f": {ended['reason']}" if ended["reason"] else ""))
@@ -115,7 +121,7 @@ def _held(folder: Path, tell: Callable[[str], None]) -> Iterator[None]:
 
 def _kept(place: Path) -> dict | None:
     try:
-        return files.read_sealed(place.with_suffix(".json"), 1)
+        return files.read_sealed(place.with_suffix(".json"), 1, always=True)
     except (FileNotFoundError, ValueError):
         return None
 
@@ -151,7 +157,7 @@ class _Run:
         except ValueError:
             said = (self.room / "said").read_text("utf-8", "replace").strip().splitlines()
             why = f"the process of the host ended ({said[-1] if said else ''}; code {self.process.returncode})"
-            return {"status": "failed", "reason": one_line(why)}
+            return {"status": "failed", "reason": one_line(why), "unanswered": True}
 
     def close(self) -> None:
         processes.end(self.process)

@@ -12,7 +12,7 @@ from losslab import comparison, records
 from losslab.comparison import Comparison
 from losslab.study import folder as folders
 from losslab.study import match
-from losslab.study.file import Study, read
+from losslab.study.file import Study
 
 ARMS = "arms.json"
 FORMAT = 1
@@ -96,10 +96,10 @@ def again(
     Raises:
         ValueError: for a damaged file, or where nothing has run.
     """
-    study, runs = read(Path(folder) / folders.NAME), records.find([folder])
+    study, runs = folders.kept(folder), records.find([folder])
     margin = study.margin if margin is None else margin
     try:
-        kept = records.files.read_sealed(Path(folder) / ARMS, FORMAT)
+        kept = records.files.read_sealed(Path(folder) / ARMS, FORMAT, always=True)
         arms, command = list(map(_checked, kept["arms"])), kept["command"]
     except FileNotFoundError:
         tell(f"{folder} does not say which runs are which arm of its study, so its labels and its tuning are left out; "
