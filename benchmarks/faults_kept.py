@@ -149,12 +149,12 @@ def graded(file: Path, said: list[str]):
 
 def game(file: Path, said: list[str]):
     """The ledger of a workspace, what is left, the texts, the board, and the runs that need not be made again."""
-    from losslab.arena import board, refereeing, tuning, workspace
+    from losslab.arena import board, refereeing, workspace
 
     with workspace.opened("mine", said.append) as found:
         told = {"entries": found.ledger.entries, "left": found.left(), "challenge": found.challenge.to_dict(),
                 "texts": [found.text(sha256) for sha256 in found.history()], "secret": found.board.secret,
-                "board": board.document(found.board), "settings": tuning.settings(found.board)}
+                "board": board.document(found.board)}
         again = workspace.Ledger(found.ledger.folder).entries
         assert again == told["entries"], "what was mended is not what was read"
         runs = {path.relative_to(found.board.path): refereeing._kept(path)

@@ -78,12 +78,12 @@ def check_seal(raw: bytes) -> None:
 
 
 def _line(item: tuple[str, object]) -> str:
-    """`learning_rate = { low = 0.001, high = 0.01 }`: a setting and its range in one line."""
+    """`learning_rate = { low = 0.001, high = 0.01 }`: a setting and its range in one line, tables in it, too."""
     import tomli_w
 
     key, value = item
     if not isinstance(value, Mapping):
         return tomli_w.dumps({key: value})
-    inside = ", ".join(tomli_w.dumps({name: one}).strip() for name, one in value.items())
+    inside = ", ".join(_line(inner).strip() for inner in value.items())
     name = tomli_w.dumps({key: 0}).rpartition(" = ")[0]
     return f"{name} = {{ {inside} }}\n" if inside else f"{name} = {{}}\n"
