@@ -82,7 +82,10 @@ def _transcript(folder: Path, file: Path) -> None:
 
 def _request(folder: Path, file: Path) -> None:
     """A request of a browser, or of somebody who is none."""
-    found = json.loads(file.read_bytes())
+    try:
+        found = json.loads(file.read_bytes())
+    except ValueError:
+        return
     if not isinstance(found, dict) or not all(isinstance(found.get(key), str) for key in ("method", "url", "body")):
         return
     headers = found.get("headers")

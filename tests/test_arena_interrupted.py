@@ -63,6 +63,29 @@ def test_a_test_and_a_submission_that_were_broken_off_are_gone_on_with_for_free(
                                                                    "tested", "submitted"]
 
 
+@pytest.mark.parametrize("deaths", [1, 2])
+def test_a_process_of_the_host_that_is_killed_is_started_once_more(made, monkeypatch, deaths):
+    started, told = [], []
+
+    class Dead(refereeing._Run):
+        def __init__(self, board, entry, seed, split, place):
+            started.append(seed)
+            place.parent.mkdir(parents=True, exist_ok=True)
+
+        def ended(self):
+            if len(started) <= deaths:
+                return {"status": "failed", "reason": "the process of the host ended (; code -9)", "unanswered": True}
+            return {"status": "finished", "reason": "", "scores": {}}
+
+        def close(self):
+            pass
+
+    monkeypatch.setattr(refereeing, "_Run", Dead)
+    found = refereeing.run(made.board, refereeing.Entry("cross_entropy"), [7], "tune", tell=told.append)
+    assert started == [7, 7] and "it is started once more" in told[0]
+    assert found[7]["status"] == ("finished" if deaths == 1 else "failed") and "unanswered" not in found[7]
+
+
 def test_the_tools_need_their_package_a_challenge_and_a_folder(capsys, place, monkeypatch):
     from losslab.cli import main
 
