@@ -18,6 +18,7 @@ from losslab.untrusted import one_line
 
 WORKER = "losslab.arena.worker"
 GRACE_SECONDS = 900.0  # beyond the wall time of a run: starting, repeating calls, measuring
+LEAVE_SECONDS = 60.0
 MOST_BYTES = 1_000_000  # of an answer
 
 
@@ -119,6 +120,19 @@ def _held(folder: Path, tell: Callable[[str], None]) -> Iterator[None]:
         yield
 
 
+def _left(place: Path) -> None:
+    """Wait until the worker of a command that was killed has left the folder, which it does once it sees that.
+
+    Raises:
+        records.StoreBusy: where it does not.
+    """
+    deadline = time.monotonic() + LEAVE_SECONDS
+    while records.is_locked(place):
+        if time.monotonic() > deadline:
+            raise records.StoreBusy(f"{place} is in use by another losslab; wait for it")
+        time.sleep(0.1)
+
+
 def _kept(place: Path) -> dict | None:
     try:
         return files.read_sealed(place.with_suffix(".json"), 1, always=True)
@@ -130,6 +144,7 @@ class _Run:
     """One worker, watched."""
 
     def __init__(self, board: Board, entry: Entry, seed: int, split: str, place: Path):
+        _left(place)
         if place.exists():  # broken off: what a jail was asked then is not known any more
             shutil.rmtree(place)
         place.parent.mkdir(parents=True, exist_ok=True)
