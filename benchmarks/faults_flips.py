@@ -89,10 +89,13 @@ class Flips:
 
 
 def make(folder: Path, names=None, tell=lambda what, done, total: None) -> Path:
-    """The folders of all makers, or of those named."""
-    chosen = [name for name in MAKERS if names is None or name in names]
+    """The folders of all makers, or of those named; one that is there stays as it is."""
+    chosen = [name for name in MAKERS if (names is None or name in names) and not (folder / name).is_dir()]
     for number, name in enumerate(chosen):
-        tell("what is flipped", number, len(chosen))
-        with places.quickly(), material.cache(folder / name / "cache"):
-            MAKERS[name](folder / name)
+        tell("what is bent", number, len(chosen))
+        shutil.rmtree(folder / "making", ignore_errors=True)
+        with places.quickly(), material.cache(folder / "making" / "cache"):
+            MAKERS[name](folder / "making" / name)
+        shutil.move(folder / "making" / "cache", folder / "making" / name / "cache")
+        shutil.move(folder / "making" / name, folder / name)
     return folder

@@ -25,10 +25,9 @@ MOST_TROUBLES = 20
 
 @dataclass(frozen=True)
 class Kill:
-    """One kill: of which work, after how long, of which process, and in which phase."""
+    """One kill: after how long, of which process, and in which phase."""
 
     number: int
-    work: str
     seconds: float
     victim: str  # command, child, all
     during: str
@@ -36,11 +35,11 @@ class Kill:
 
 @dataclass
 class Outcome:
-    """What the killed works came to."""
+    """What the kills of one work came to."""
 
     kills: list[Kill] = field(default_factory=list)
-    studies: int = 0  # works that were carried to their end
-    differing: int = 0  # of them, those that came to something else
+    ends: int = 0  # how often the work was carried to its end
+    differing: int = 0  # of these, those that came to something else
     hangs: int = 0
     waits: int = 0  # times that a command was refused because what the killed one had started was still at work
     again: int = 0  # what was paid for twice, at most one for each kill
@@ -52,49 +51,47 @@ class Outcome:
 
 def run(
     folder: Path, kills: int, seed: int, tell: Callable[[str, int, int], None], *, works: Sequence[Work] = WORKS,
-) -> Outcome:
-    """Works in `folder`, killed `kills` times in all, each by its share."""
-    outcome, whole = Outcome(), sum(work.share for work in works)
-    last = done = 0
+    keep: Callable[[str, Outcome], None] = lambda name, outcome: None,
+) -> dict[str, Outcome]:
+    """Works in `folder`, each killed by its share of `kills`; `keep` is given the outcome of each when it is there."""
+    found, whole = {}, sum(work.share for work in works)
     for work in works:
-        done += work.share
-        last, before = round(kills * done / whole), last
-        if last > before:
-            _killed(folder / work.name.replace(" ", "-"), work, outcome, before, last, seed,
-                    lambda number: tell("kills", number, kills))  # fmt: skip
-    return outcome
+        place, count = folder / work.name.replace(" ", "-"), max(1, round(kills * work.share / whole))
+        found[work.name] = _killed(place, work, count, seed, tell)
+        keep(work.name, found[work.name])
+        shutil.rmtree(place)
+    return found
 
 
-def _killed(
-    folder: Path, work: Work, outcome: Outcome, first: int, last: int, seed: int, tell: Callable[[int], None],
-) -> None:
-    """Kills `first` to `last` of one work."""
-    rng = random.Random(f"{seed}/kills/{work.name}")
-    work.begin(folder / "given")
-    shutil.copytree(folder / "given", folder / "undisturbed")
+def _killed(place: Path, work: Work, kills: int, seed: int, tell: Callable[[str, int, int], None]) -> Outcome:
+    """One work, killed so often."""
+    rng, outcome = random.Random(f"{seed}/kills/{work.name}"), Outcome()
+    work.begin(place / "given")
+    shutil.copytree(place / "given", place / "undisturbed")
     before, seconds = work.spent(), []
     for number in range(len(work.commands)):
         begun = time.monotonic()
-        with _command(folder / "undisturbed", work, number) as process:
+        with _command(place / "undisturbed", work, number) as process:
             if process.wait(LIMIT_SECONDS):
-                raise RuntimeError(f"{work.name} failed undisturbed: {_said(folder / 'undisturbed')}")
+                raise RuntimeError(f"{work.name} failed undisturbed: {_said(place / 'undisturbed')}")
         seconds.append(time.monotonic() - begun)
-    truth, cost = work.came(folder / "undisturbed"), work.spent() - before
-    while len(outcome.kills) < last:
-        place, before, hit = folder / "killed", work.spent(), len(outcome.kills)
-        shutil.rmtree(place, ignore_errors=True)
-        shutil.copytree(folder / "given", place)
+        tell(f"{work.name}, undisturbed", number + 1, len(work.commands))
+    truth, cost = work.came(place / "undisturbed"), work.spent() - before
+    while len(outcome.kills) < kills and len(outcome.troubles) < MOST_TROUBLES:
+        at, before, hit = place / "killed", work.spent(), len(outcome.kills)
+        shutil.rmtree(at, ignore_errors=True)
+        shutil.copytree(place / "given", at)
         for number in range(len(work.commands)):
-            _until_done(place, work, number, outcome, last, rng, seconds[number], tell)
-        outcome.studies += 1
+            _until_done(at, work, number, outcome, kills, rng, seconds[number], tell)
+        outcome.ends += 1
         again, hit = work.spent() - before - cost, len(outcome.kills) - hit
         outcome.again += max(0, again)
         if again > hit:
-            outcome.troubles.append(f"{work.name}: {again} paid for again after {hit} kills")
-        if (found := _came(work, place)) != truth:
+            outcome.troubles.append(f"{again} paid for again after {hit} kills")
+        if (found := _came(work, at)) != truth:
             outcome.differing += 1
-            kill = outcome.kills[-1] if outcome.kills else None
-            outcome.troubles.append(f"{work.name}, last {kill}: {difference(truth, found)}")
+            outcome.troubles.append(f"last {outcome.kills[-1:]}: {difference(truth, found)}")
+    return outcome
 
 
 def _came(work: Work, place: Path):
@@ -105,7 +102,7 @@ def _came(work: Work, place: Path):
 
 
 def _until_done(
-    place: Path, work: Work, command: int, outcome: Outcome, last: int, rng: random.Random, seconds: float, tell,
+    place: Path, work: Work, command: int, outcome: Outcome, kills: int, rng: random.Random, seconds: float, tell,
 ) -> None:
     """A command again and again; killed each time while kills are left, then to its end."""
     begun = time.monotonic()
@@ -114,13 +111,13 @@ def _until_done(
             number = len(outcome.kills)
             wait, victim = rng.uniform(0, seconds), rng.choice(("command", "child", "all"))
             code = None
-            if number < last:
+            if number < kills:
                 try:
                     code = process.wait(wait)
                 except subprocess.TimeoutExpired:
                     if hit := _kill(process.pid, victim, rng, work.spares):
-                        outcome.kills.append(Kill(number, work.name, wait, victim, hit))
-                        tell(number + 1)
+                        outcome.kills.append(Kill(number, wait, victim, hit))
+                        tell(f"kills of {work.name}", number + 1, kills)
             try:
                 code = process.wait(LIMIT_SECONDS) if code is None else code
             except subprocess.TimeoutExpired:
@@ -133,11 +130,9 @@ def _until_done(
         if code == 2 and "in use by another losslab" in said and time.monotonic() - begun < LIMIT_SECONDS:
             outcome.waits += 1  # what the killed command had started is still at work
             time.sleep(1)
-        elif code > 0 and not (code == 6 and number < last):
-            outcome.troubles.append(f"{work.name}: exit code {code} after kill {number}: {said.splitlines()[-1:]}")
-            if len(outcome.troubles) > MOST_TROUBLES:
-                raise RuntimeError(f"too much fails: {outcome.troubles}")
-            if code != 6:
+        elif code > 0 and not (code == 6 and number < kills):
+            outcome.troubles.append(f"exit code {code} after kill {number}: {said.splitlines()[-1:]}")
+            if code != 6 or len(outcome.troubles) > MOST_TROUBLES:
                 return
 
 

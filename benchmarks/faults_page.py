@@ -56,12 +56,14 @@ def cheats_table() -> str:
 def table(found: dict) -> str:
     """What came of kills, flips and mutated inputs."""
     rows = ["| fault | how many | what came of it |", "|---|---|---|"]
-    if kills := found.get("kills"):
-        whom = _counts([kill["victim"] for kill in kills["kills"]])
-        rows.append(f"| SIGKILL at a random moment ({whom}) | {len(kills['kills']):,} in {kills['studies']} works of "
-                    f"{len({kill['work'] for kill in kills['kills']})} kinds | {kills['differing']} works that came to "
-                    f"something else, {kills['hangs']} hangs; {kills['again']} answers of a judge paid for again, at "
-                    "most one for each kill |")  # fmt: skip
+    if works := found.get("kills"):
+        every = [kill for came in works.values() for kill in came["kills"]]
+        ends, differing, hangs, again = (sum(came[key] for came in works.values())
+                                         for key in ("ends", "differing", "hangs", "again"))  # fmt: skip
+        rows.append(f"| SIGKILL at a random moment ({_counts([kill['victim'] for kill in every])}) | {len(every):,} in "
+                    f"{len(works)} kinds of work, each done {ends / len(works):.1f} times | {differing} of {ends} came "
+                    f"to something else, {hangs} hangs; {again} answers of a judge paid for again, at most one for "
+                    "each kill |")  # fmt: skip
     if flips := found.get("flips"):
         came = flips["outcomes"]
         rows.append(f"| bits turned over in a file of a run, a study, a ledger or the cache | {flips['flips']:,} | "
@@ -74,11 +76,11 @@ def table(found: dict) -> str:
                     f"{came.get('traceback', 0)} tracebacks, {came.get('hang', 0)} hangs, {wrong} unclear sentences; "
                     f"{came.get('refused', 0):,} refused, {came.get('read', 0):,} read |")  # fmt: skip
     text = "\n".join(rows)
-    if kills:
-        text += "\n\n| work | kills | the kills met |\n|---|---|---|"
-        for work in dict.fromkeys(kill["work"] for kill in kills["kills"]):
-            own = [kill for kill in kills["kills"] if kill["work"] == work]
-            text += f"\n| {work} | {len(own)} | {'; '.join(sorted({kill['during'] for kill in own}))} |"
+    if works:
+        text += "\n\n| work | kills | done | otherwise | the kills met |\n|---|---|---|---|---|"
+        for name, came in works.items():
+            met = "; ".join(sorted({kill["during"] for kill in came["kills"]}))
+            text += f"\n| {name} | {len(came['kills'])} | {came['ends']} | {came['differing']} | {met} |"
     if flips:
         text += "\n\n| file | flips | said | same or repaired | silent |\n|---|---|---|---|---|"
         for name, came in flips["by_file"].items():

@@ -125,6 +125,20 @@ def test_a_damaged_row_is_put_back_and_not_removed():
         boards.document(made)
 
 
+def test_a_row_that_was_bent_with_its_sum_is_a_sentence():
+    made, whole = home.board(ASKED), row("mine", [2.9, 3.0])
+    boards.write_row(made, row("cross_entropy", [3.0, 3.1], kind="baseline"))
+    for changed, said in (
+            (whole | {"runs": {"1": {"weights": "w"}}}, "a run in it has no scores"), (whole | {"runs": {}}, "no run"),
+            (whole | {"lines": None}, "its lines should be a number"), (whole | {"name": 3}, "should be a text"),
+            (whole | {"rungs": [{"rung": 2}]}, "a rung in it is none"), (whole | {"visible": []}, "should be a table")):
+        home.files.write_sealed(made.path / "rows" / "mine.json", changed)
+        with pytest.raises(ValueError, match=f"mine.json is damaged .*{said}.*put back a copy of it"):
+            boards.document(made)
+    boards.write_row(made, {key: value for key, value in whole.items() if key != "searched"})
+    assert [one["name"] for one in boards.document(made)["rows"]][:2] == ["mine", "cross_entropy"]
+
+
 def test_rows_keep_their_names_apart_and_a_withdrawn_one_stays_counted():
     made = home.board(ASKED)
     boards.write_row(made, row("cross_entropy", [3.0, 3.1, 3.2], kind="baseline"))

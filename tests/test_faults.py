@@ -97,6 +97,6 @@ def test_killed_work_comes_to_the_same(tmp_path):
     words = ("compare", "cross_entropy", "mse", "--seeds", "1", "--store", "store", "--workers", "2", *material.SMALL)
     small = works.Work("a study", places.losses, (words,), works.study)
     with material.cache(tmp_path / "cache"):
-        outcome = kills.run(tmp_path, KILLS, 1, lambda *_: None, works=(small,))
-    assert len(outcome.kills) == KILLS and outcome.studies
+        outcome = kills.run(tmp_path, KILLS, 1, lambda *_: None, works=(small,))["a study"]
+    assert len(outcome.kills) == KILLS and outcome.ends
     assert (outcome.differing, outcome.hangs, outcome.again, outcome.troubles) == (0, 0, 0, [])

@@ -55,7 +55,7 @@ def test_a_turned_digit_in_the_settings_of_a_trial_is_said(stub, monkeypatch):
     tune.tune({"plain": QUICK}, tuning, "study", tell=said.append)
     assert not said
     path, other = Path("study/trials/journal.log"), f"{first:.12g}"[:-1] + "9"
-    path.write_text(path.read_text().replace(f'"param_value_internal": {first!r}', f'"param_value_internal": {other}'))
+    path.write_text(path.read_text().replace(f'"param_value_internal":{first!r}', f'"param_value_internal":{other}'))
     found = tune.tune({"plain": QUICK}, tuning, "study", tell=said.append)
     assert found["plain"].trials[1].settings[RATE] == float(other) != first
     assert f"trial 1 of plain was run as trials/run-{first}, and its settings are now those of run-{other}" in said[0]
