@@ -18,7 +18,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import faults_mutate as mutate
-from faults_subjects import SUBJECTS, Sentence, Subject, Terminal, check_sentence
+import faults_pages
+import faults_studies
+import faults_subjects
+from faults_subjects import Sentence, Subject, Terminal, check_sentence
+
+SUBJECTS = (*faults_subjects.SUBJECTS, *faults_studies.SUBJECTS, *faults_pages.SUBJECTS)
 
 LIMIT_SECONDS = 60
 LIMIT_BYTES = 4 * 2**30  # of memory that one input allocates; more counts as an attack on memory
@@ -69,8 +74,8 @@ class Bench:
             reseal(file)
         return subject, place, file
 
-    def run(self, number: int) -> tuple[str, Finding | None]:
-        """How input `number` ended: `read` or `refused`, or with a finding."""
+    def run(self, number: int) -> tuple[str, str, Finding | None]:
+        """The subject of input `number`, and how it ended: `read` or `refused`, or with a finding."""
         subject, place, file = self.bend(number)
         outcome, kind, error = "read", "", None
         signal.signal(signal.SIGALRM, _too_long)
@@ -94,9 +99,9 @@ class Bench:
         finally:
             signal.setitimer(signal.ITIMER_REAL, 0)
         if error is None:
-            return outcome, None
+            return subject.name, outcome, None
         said = f"{type(error).__name__}: {str(error)[:400]!r}"
-        return kind, Finding(number, subject.name, kind, said, _where(error))
+        return subject.name, kind, Finding(number, subject.name, kind, said, _where(error))
 
 
 def _too_long(*_) -> None:
@@ -113,7 +118,9 @@ def _where(error: BaseException) -> str:
 
 def reseal(file: Path) -> None:
     """Make the sums around `file` fit again, as someone would who bent it on purpose."""
+    from losslab.records import index
     from losslab.records.files import checksum
+    from losslab.study import toml
 
     manifest, result = file.with_name("manifest.json"), file.with_name("result.json")
     try:
@@ -125,6 +132,13 @@ def reseal(file: Path) -> None:
             data, found = file.read_bytes(), json.loads(result.read_bytes())
             found["log"] = {"lines": data.count(b"\n"), "sha256": hashlib.sha256(data).hexdigest()}
             result.write_bytes(mutate.dumps(found | {"checksum": checksum(found)}))
+        if file.suffix == ".toml":
+            text = file.read_text("utf-8")
+            if f"\n{toml.SEAL}" in text:
+                file.write_text(toml.sealed(text.rpartition(toml.SEAL)[0]), "utf-8")
+        if file.suffix == ".sqlite":
+            data = file.read_bytes()[: -index.DIGEST_BYTES]
+            file.write_bytes(data + hashlib.sha256(data).digest())
         found = json.loads(file.read_bytes()) if file.suffix == ".json" else None
         if isinstance(found, dict) and "checksum" in found:
             file.write_bytes(mutate.dumps(found | {"checksum": checksum(found)}))
@@ -144,8 +158,8 @@ def work(connection, material: str, folder: str, seed: int, numbers: range) -> N
     sys.stdin = open(os.devnull, encoding="utf-8")
     bench = Bench(Path(material), Path(folder) / "bench", seed)
     for count, number in enumerate(numbers):
-        connection.send((number, "begun", None))
+        connection.send((number, "", "begun", None))
         connection.send((number, *bench.run(number)))
         if count % 100 == 0:
             shutil.rmtree(f"{folder}/cache", ignore_errors=True)
-    connection.send((None, "done", None))
+    connection.send((None, "", "done", None))

@@ -56,14 +56,17 @@ def cheats_table() -> str:
 def table(found: dict) -> str:
     """What came of kills, flips and mutated inputs."""
     rows = ["| fault | how many | what came of it |", "|---|---|---|"]
-    if kills := found.get("kills"):
-        whom = _counts([kill["victim"] for kill in kills["kills"]])
-        rows.append(f"| SIGKILL at a random moment ({whom}) | {len(kills['kills']):,} in {kills['studies']} studies | "
-                    f"{kills['differing']} runs with other weights or scores, {kills['failed']} left failed, "
-                    f"{kills['hangs']} hangs |")  # fmt: skip
+    if works := found.get("kills"):
+        every = [kill for came in works.values() for kill in came["kills"]]
+        ends, differing, hangs, again = (sum(came[key] for came in works.values())
+                                         for key in ("ends", "differing", "hangs", "again"))  # fmt: skip
+        rows.append(f"| SIGKILL at a random moment ({_counts([kill['victim'] for kill in every])}) | {len(every):,} in "
+                    f"{len(works)} kinds of work, each done {ends / len(works):.1f} times | {differing} of {ends} came "
+                    f"to something else, {hangs} hangs; {again} answers of a judge paid for again, at most one for "
+                    "each kill |")  # fmt: skip
     if flips := found.get("flips"):
         came = flips["outcomes"]
-        rows.append(f"| bits turned over in a file of a run, a checkpoint or the cache | {flips['flips']:,} | "
+        rows.append(f"| bits turned over in a file of a run, a study, a ledger or the cache | {flips['flips']:,} | "
                     f"{came.get('silent', 0)} silent changes, {came.get('traceback', 0)} tracebacks; "
                     f"{came.get('said', 0)} said, {came.get('same', 0)} without any effect or repaired |")  # fmt: skip
     if inputs := found.get("inputs"):
@@ -73,14 +76,21 @@ def table(found: dict) -> str:
                     f"{came.get('traceback', 0)} tracebacks, {came.get('hang', 0)} hangs, {wrong} unclear sentences; "
                     f"{came.get('refused', 0):,} refused, {came.get('read', 0):,} read |")  # fmt: skip
     text = "\n".join(rows)
-    if kills:
-        during = sorted({kill["during"] for kill in kills["kills"]})
-        text += f"\n\nThe kills met: {'; '.join(during)}."
+    if works:
+        text += "\n\n| work | kills | done | otherwise | the kills met |\n|---|---|---|---|---|"
+        for name, came in works.items():
+            met = "; ".join(sorted({kill["during"] for kill in came["kills"]}))
+            text += f"\n| {name} | {len(came['kills'])} | {came['ends']} | {came['differing']} | {met} |"
     if flips:
         text += "\n\n| file | flips | said | same or repaired | silent |\n|---|---|---|---|---|"
         for name, came in flips["by_file"].items():
             text += (f"\n| `{name}` | {sum(came.values())} | {came.get('said', 0)} | {came.get('same', 0)} | "
                      f"{came.get('silent', 0) + came.get('traceback', 0)} |")  # fmt: skip
+    if inputs:
+        text += "\n\n| input | how many | refused | read | wrong |\n|---|---|---|---|---|"
+        for name, came in sorted(inputs["by_subject"].items()):
+            good = came.get("refused", 0), came.get("read", 0)
+            text += f"\n| {name} | {sum(came.values())} | {good[0]} | {good[1]} | {sum(came.values()) - sum(good)} |"
     return text
 
 

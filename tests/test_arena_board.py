@@ -81,6 +81,64 @@ def test_the_seeds_of_a_board_are_committed_to_and_shown_when_it_closes():
         _ = home.opened(made.path).secret
 
 
+def test_a_board_of_which_a_bit_turned_is_damaged_and_has_no_other_budget():
+    path = home.board(ASKED).path / "board.json"
+    for old, new in (('"tests": 3', '"tests": 7'), ('"closed": false', '"closed": true'), ('"margin"', '"nargin"')):
+        whole = path.read_text()
+        assert old in whole
+        path.write_text(whole.replace(old, new))
+        with pytest.raises(ValueError, match="board.json is damaged .* put back a copy of it$"):
+            home.board(ASKED)
+        path.write_text(whole)
+    earlier = json.loads(path.read_text())  # as an earlier losslab wrote it
+    del earlier["format"], earlier["checksum"]
+    path.write_text(json.dumps(earlier))
+    assert home.board(ASKED).challenge == ASKED
+    earlier["challenge"]["budget"]["tests"] = None
+    path.write_text(json.dumps(earlier))
+    with pytest.raises(ValueError, match="budget.tests in the board must be a whole number above 0, got None"):
+        home.board(ASKED)
+
+
+def test_a_board_that_was_being_made_when_its_process_was_killed_is_made_anew(monkeypatch):
+    write = home.files.write_whole
+
+    def killed(path, data):
+        if path.name == "board.json":
+            raise KeyboardInterrupt
+        write(path, data)
+
+    monkeypatch.setattr(home.files, "write_whole", killed)
+    with pytest.raises(KeyboardInterrupt):
+        home.board(ASKED)
+    monkeypatch.undo()
+    assert home.board(ASKED, fresh=True).number == 1
+    assert [path.name for path in home.folder().iterdir() if path.is_dir()] == [home.board(ASKED).path.name]
+
+
+def test_a_damaged_row_is_put_back_and_not_removed():
+    made = home.board(ASKED)
+    boards.write_row(made, row("mine", [2.9, 3.0, 3.15]))
+    path = made.path / "rows" / "mine.json"
+    path.write_text(path.read_text().replace("checksum", "checksun").replace("2.9", "2.8"))
+    with pytest.raises(ValueError, match="its checksum is missing.; put back a copy of it: a board counts every entry"):
+        boards.document(made)
+
+
+def test_a_row_that_was_bent_with_its_sum_is_a_sentence():
+    made, whole = home.board(ASKED), row("mine", [2.9, 3.0])
+    boards.write_row(made, row("cross_entropy", [3.0, 3.1], kind="baseline"))
+    for changed, said in (
+            (whole | {"runs": {"1": {"weights": "w"}}}, "a run in it has no scores"), (whole | {"runs": {}}, "no run"),
+            (whole | {"lines": None}, "its lines should be a number"), (whole | {"name": 3}, "should be a text"),
+            (whole | {"rungs": [{"rung": 2}]}, "a rung in it is none"), (whole | {"visible": []}, "should be a table")):
+        home.files.write_sealed(made.path / "rows" / "mine.json", changed)
+        with pytest.raises(ValueError, match=f"mine.json is damaged .*{said}.*put back a copy of it"):
+            boards.document(made)
+    boards.write_row(made, {key: value for key, value in whole.items() if key != "searched"})
+    assert [one["name"] for one in boards.document(made)["rows"]][:2] == ["mine", "cross_entropy"]
+
+
 def test_rows_keep_their_names_apart_and_a_withdrawn_one_stays_counted():
     made = home.board(ASKED)
     boards.write_row(made, row("cross_entropy", [3.0, 3.1, 3.2], kind="baseline"))

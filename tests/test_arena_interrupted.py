@@ -1,11 +1,15 @@
 """Two at once in the arena, and what was broken off."""
 
+import json
+import threading
+
 import pytest
 from arena_places import made as made
 from arena_places import place as place
 from test_arena_game import LOSS, arena, arena_refuses
 from test_arena_game import untrained as untrained
 
+from losslab import processes, records
 from losslab.arena import game, ledger, refereeing, verbs, workspace
 
 
@@ -61,6 +65,51 @@ def test_a_test_and_a_submission_that_were_broken_off_are_gone_on_with_for_free(
         game.may_submit(workspace.seen(mine), 2)
     assert [one["verb"] for one in verbs.log(mine)["entries"]] == ["new", "test", "tested", "submit", "edit", "test",
                                                                    "tested", "submitted"]
+
+
+@pytest.mark.parametrize("deaths", [1, 2])
+def test_a_process_of_the_host_that_is_killed_is_started_once_more(made, monkeypatch, deaths):
+    started, told = [], []
+
+    class Dead(refereeing._Run):
+        def __init__(self, board, entry, seed, split, place):
+            started.append(seed)
+            place.parent.mkdir(parents=True, exist_ok=True)
+
+        def ended(self):
+            if len(started) <= deaths:
+                return {"status": "failed", "reason": "the process of the host ended (; code -9)", "unanswered": True}
+            return {"status": "finished", "reason": "", "scores": {}}
+
+        def close(self):
+            pass
+
+    monkeypatch.setattr(refereeing, "_Run", Dead)
+    found = refereeing.run(made.board, refereeing.Entry("cross_entropy"), [7], "tune", tell=told.append)
+    assert started == [7, 7] and "it is started once more" in told[0]
+    assert found[7]["status"] == ("finished" if deaths == 1 else "failed") and "unanswered" not in found[7]
+
+
+def test_a_run_begins_when_the_worker_of_a_killed_command_has_left_its_folder(place, monkeypatch):
+    monkeypatch.setattr(refereeing, "LEAVE_SECONDS", 0.3)
+    with records.lock(place / "run"):
+        with pytest.raises(records.StoreBusy, match="run is in use by another losslab; wait for it"):
+            refereeing._left(place / "run")
+        releasing = threading.Timer(0.1, (place / "run" / ".lock").unlink)
+        releasing.start()
+        refereeing._left(place / "run")
+        releasing.join()
+
+
+def test_a_worker_ends_when_its_command_was_killed(place, made):
+    request = {"challenge": made.challenge.to_dict(), "formula": "cross_entropy", "files": {}, "overrides": {},
+               "seed": 1, "split": "tune", "folder": str(place / "run"), "tiers": ["landlock"]}
+    process = processes.start(processes.ordinary(refereeing.WORKER), json.dumps(request), place / "out", place / "said")
+    try:
+        process.request.close()  # as the system does when the command ends
+        assert process.wait(120) == 1 and (place / "out").read_bytes() == b"" and not (place / "run").exists()
+    finally:
+        processes.end(process)
 
 
 def test_the_tools_need_their_package_a_challenge_and_a_folder(capsys, place, monkeypatch):

@@ -1,6 +1,7 @@
 """A small part of benchmarks/faults.py: mutated inputs, flipped bytes, kills, each met with a sentence or the truth."""
 
 import importlib.util
+import shutil
 import signal
 import sys
 from pathlib import Path
@@ -20,25 +21,31 @@ def load(name):
     return sys.modules[name]
 
 
-mutate, material, subjects, inputs, flips, kills = map(load, (
-    "faults_mutate", "faults_material", "faults_subjects", "faults_inputs", "faults_flips",
-    "faults_kills"))  # fmt: skip
+NAMES = ("mutate", "material", "places", "works", "asked", "kept", "subjects", "studies", "pages", "inputs", "flips",
+         "kills")
+mutate, material, places, works, _, kept, subjects, _, _, inputs, flips, kills = (load(f"faults_{name}")
+                                                                                 for name in NAMES)  # fmt: skip
+QUICK = ("plans", "served", "an index", "a judgement", "fine-tuning")  # what is made in seconds
 
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory):
-    """One of every kind of file, and the cache of the study among them."""
+    """One of every kind of file that takes seconds."""
     folder = tmp_path_factory.mktemp("files")
-    with material.cache(folder / "cache"):
-        yield material.everything(folder, with_file=False)
+    with material.cache(folder / "runs" / "cache"), pytest.MonkeyPatch.context() as patch:
+        material.everything(folder, with_file=False)
+        shutil.copytree(folder / "store", folder / "runs" / "store")
+        flips.make(folder, QUICK)
+        patch.setattr(inputs, "SUBJECTS", tuple(each for each in inputs.SUBJECTS if (folder / each.root).is_dir()))
+        yield folder
 
 
 def test_mutated_inputs_end_in_a_result_or_one_sentence(files, tmp_path):
     bench = inputs.Bench(files, tmp_path / "bench", seed=1)
     with material.cache(tmp_path / "cache"):
         found = [bench.run(number) for number in range(INPUTS)]
-    assert not [finding for _, finding in found if finding]
-    outcomes = [outcome for outcome, _ in found]
+    assert not [finding for *_, finding in found if finding]
+    outcomes = [outcome for _, outcome, _ in found]
     assert min(outcomes.count("read"), outcomes.count("refused")) > INPUTS / 10  # neither all good nor all bad
 
 
@@ -61,19 +68,35 @@ def test_what_is_looked_for_is_found(files, tmp_path, monkeypatch):
         subject = inputs.Subject("any", "spec", "spec.toml", mutate.raw, lambda folder, file, read=read: read())
         monkeypatch.setattr(inputs, "SUBJECTS", (subject,))
         monkeypatch.setattr(inputs, "LIMIT_SECONDS", 0.1 if kind == "hang" else 60)
-        assert inputs.Bench(files, tmp_path, seed=0).run(0)[0] == kind
+        assert inputs.Bench(files, tmp_path, seed=0).run(0)[1] == kind
 
 
 def test_no_flip_changes_a_verdict_in_silence(files, tmp_path):
-    bench = flips.Flips(files / "store", files / "cache", tmp_path, seed=1)
+    bench = flips.Flips(files, tmp_path, seed=1)
     found = [bench.run(number) for number in range(FLIPS)]
     assert not [flip for flip in found if flip.outcome in ("silent", "traceback")]
     assert any(flip.outcome == "said" for flip in found)
 
 
+def test_a_silent_change_is_found(tmp_path):
+    """The harness itself: a file of which nobody compares a sum."""
+    (tmp_path / "made" / "plain" / "cache").mkdir(parents=True)
+    (tmp_path / "made" / "plain" / "note.txt").write_text("a" * 99)
+    kind = kept.Kept("{}", "plain", "note.txt", lambda file, said: {"text": file.read_bytes().decode("latin-1")})
+    found = flips.Flips(tmp_path / "made", tmp_path / "bench", seed=1, kept=(kind,)).run(0)
+    assert (found.file, found.outcome) == ("note.txt", "silent") and "change /text: 'aaa" in found.said
+
+
+def test_what_a_kill_changed_is_found():
+    assert works.difference({"a": [1, {"b": 2}]}, {"a": [1, {"b": 3}]}) == "/a/1/b: '2' became '3'"
+    assert works.difference({"a": 1}, {"a": 1, "c": 2}) == "/c: 'None' became '2'"
+
+
 @pytest.mark.slow
-def test_a_killed_study_ends_in_the_same_bits(tmp_path):
+def test_killed_work_comes_to_the_same(tmp_path):
+    words = ("compare", "cross_entropy", "mse", "--seeds", "1", "--store", "store", "--workers", "2", *material.SMALL)
+    small = works.Work("a study", places.losses, (words,), works.study)
     with material.cache(tmp_path / "cache"):
-        outcome = kills.run(tmp_path, KILLS, 1, lambda *_: None, study=("cross_entropy", "mse", "--seeds", "1"))
-    assert len(outcome.kills) == KILLS and outcome.studies
-    assert (outcome.differing, outcome.failed, outcome.hangs, outcome.troubles) == (0, 0, 0, [])
+        outcome = kills.run(tmp_path, KILLS, 1, lambda *_: None, works=(small,))["a study"]
+    assert len(outcome.kills) == KILLS and outcome.ends
+    assert (outcome.differing, outcome.hangs, outcome.again, outcome.troubles) == (0, 0, 0, [])

@@ -91,6 +91,21 @@ def test_before_is_measured_once_for_all_seeds(made, monkeypatch):
     assert not experiment.fine_tuning.requests(Experiment(off)) and Experiment(off).condition == tuned.condition
 
 
+def test_scores_of_the_start_of_which_a_digit_changed_are_measured_again(made, monkeypatch):
+    folder, _, tuned, _ = made
+    monkeypatch.chdir(folder)
+    place = experiment.fine_tuning._place(Experiment(TUNED))
+    whole = place.read_bytes()
+    digits = str(tuned.result["fine_tuning"]["new"]["before"]["nll"]["value"]).encode()
+    try:
+        for changed in (whole.replace(digits, b"9" + digits[1:]), b"{}", whole.replace(b"checksum", b"checksun")):
+            place.write_bytes(changed)
+            asked = experiment.fine_tuning.requests(Experiment(dataclasses.replace(TUNED, seed=5)))
+            assert [one["as"] for one in asked] == ["before", "old_after"]
+    finally:
+        place.write_bytes(whole)
+
+
 def test_an_old_text_that_is_gone_is_a_sentence_and_no_failure(made, monkeypatch):
     folder, _, _, _ = made
     monkeypatch.chdir(folder)

@@ -60,6 +60,10 @@ def test_another_model_or_another_option_is_asked_anew_and_a_damaged_answer_too(
         found = run(Asking(endpoint(stub), Cache(tmp_path, told.append)), TINYSTORIES, TASKS[:1])
         assert len(stub.requests) == 8 and found[0].grades["plot"] == 5
         assert "cannot be read and is asked for again" in told[0]
+        for file in tmp_path.rglob("*.json"):  # turned bits in the name of the checksum, and in the grades
+            file.write_bytes(file.read_bytes().replace(b"checksum", b"checksun").replace(b"Plot: 5", b"Plot: 7"))
+        found = run(Asking(endpoint(stub), Cache(tmp_path, told.append)), TINYSTORIES, TASKS[:1])
+        assert len(stub.requests) == 10 and found[0].grades["plot"] == 5 and "its checksum is missing" in told[-1]
 
 
 def test_prose_and_refusals_are_failures_that_were_paid(tmp_path):

@@ -1,9 +1,11 @@
 """runs list, show, rm, tag: what people read of a store, what programs read, and an index that may be anything."""
 
 import dataclasses
+import hashlib
 import json
 import os
 import sqlite3
+import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -178,9 +180,12 @@ def test_the_index_says_what_the_folders_say_and_follows_them(store, monkeypatch
 
 def forged(path, statement):
     """An index with another content, as somebody else may leave one."""
+    path.write_bytes(path.read_bytes()[: -index.DIGEST_BYTES])
     with sqlite3.connect(path) as database:
         database.execute(statement)
     database.close()
+    data = path.read_bytes()
+    path.write_bytes(data + hashlib.sha256(data).digest())
 
 
 @pytest.mark.parametrize("damage", [
@@ -200,6 +205,16 @@ def test_any_index_that_cannot_be_believed_is_made_again(store, monkeypatch, dam
     damage(store / index.NAME)
     assert index.rows("store") == fresh == index.rows("store")
     assert (store / "report.html").read_text() == ""
+
+
+def test_no_turned_bit_of_an_index_is_another_score(store, monkeypatch):
+    monkeypatch.setattr(index, "WORTH_KEEPING", 1)
+    fresh = index.rows("store")
+    whole = (store / index.NAME).read_bytes()
+    at = whole.index(struct.pack(">d", next(row.nll for row in fresh if row.nll)))  # as SQLite keeps a number
+    for place in (at + 1, at + 7, len(whole) - 1, 20):
+        (store / index.NAME).write_bytes(whole[:place] + bytes([whole[place] ^ 2]) + whole[place + 1 :])
+        assert index.rows("store") == fresh
 
 
 def test_a_store_whose_index_cannot_be_kept_is_listed_all_the_same(store, monkeypatch):

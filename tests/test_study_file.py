@@ -94,6 +94,13 @@ def test_a_file_with_everything_is_read_as_it_says(tmp_path):
         tmp_path / "again.toml").read_text()
 
 
+def test_settings_to_tune_may_be_named_by_tables_in_tables_and_are_written_so_that_they_can_be_read(tmp_path):
+    space = "[tune]\ntrials = 3\nspace.train.learning_rate = {}\nspace.train.batch_size = [4, 8]\n"
+    found = study.read(put(tmp_path, space + ARM))
+    found.write(tmp_path / "again.toml")
+    assert study.read(tmp_path / "again.toml") == found
+
+
 def test_an_arm_may_have_a_recipe_of_its_own(tmp_path):
     arms = ["[[arm]]\nloss = 'cross_entropy'\n", "[[arm]]\nloss = 'cross_entropy'\nlabel = 'new'\nrecipe = 'modern'\n"]
     found = study.read(put(tmp_path, "preset = 'char'\n" + "".join(arms)))

@@ -4,6 +4,7 @@ import json
 import os
 import shlex
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -110,6 +111,22 @@ def test_a_damaged_study_file_is_one_sentence_and_stays(tmp_path, damage):
                                          "copy of it, or begin anew under another --name or --store$"):
         begin(tmp_path, BEGUN)
     assert os.path.lexists(tmp_path / "study.toml")
+
+
+def test_a_turned_bit_in_the_margin_of_a_study_is_said_and_no_other_verdict(tmp_path):
+    begin(tmp_path, replace(BEGUN, margin=0.004))
+    path = tmp_path / "study.toml"
+    whole = path.read_text()
+    assert study.folder.kept(tmp_path).margin == 0.004 and study.read(path).margin == 0.004
+    for changed in (whole.replace("0.004", "0.006"), whole.replace("sha256", "sha257").replace("0.004", "0.006"),
+                    whole.removesuffix("\n") + " "):
+        path.write_text(changed)
+        for read in (partial(begin, study=BEGUN), study.again, study.folder.kept):
+            with pytest.raises(ValueError, match="it does not fit the checksum in its last line; take that line away "
+                                                 "if you changed it yourself"):
+                read(tmp_path)
+    path.write_text(changed.rpartition("#")[0])  # as an earlier losslab wrote it, or after a change by hand
+    assert study.folder.kept(tmp_path).margin == 0.004
 
 
 def test_too_few_seeds_for_so_many_arms_is_said_before_anything_is_spent():

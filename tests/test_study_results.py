@@ -96,6 +96,24 @@ def test_the_command_the_function_and_the_report_of_a_study_write_the_same(train
     assert other["baseline"] == "cross_entropy" and other["margin"] == 0.01 and other["arms"][0]["tuned"]
 
 
+def test_arms_of_a_study_that_were_bent_with_their_sum_are_a_sentence(trained, monkeypatch):
+    monkeypatch.setattr("losslab.tune.tune", as_tuned)
+    monkeypatch.setattr("losslab.tune.searches", lambda *_, **__: [])
+    study.conduct(RATES, "runs/rates")
+    path = Path("runs/rates/arms.json")
+    whole = json.loads(path.read_text())
+    assert study.again("runs/rates")[0].tuned
+    for bend in (lambda arm: arm["tuned"]["trials"][0].pop("settings"), lambda arm: arm["tuned"].update(tuning=None),
+                 lambda arm: arm["tuned"]["trials"][0]["settings"].update({"train.learning_rate": "fast"}),
+                 lambda arm: arm.update(tuned=["abc"]), lambda arm: arm.update(cost="dear"),
+                 lambda arm: arm["tuned"]["tuning"].update(sensitivity={"2": []})):
+        changed = json.loads(json.dumps(whole))
+        bend(changed["arms"][0])
+        records.files.write_sealed(path, changed)
+        with pytest.raises(ValueError, match="arms.json does not hold the arms of a study; take it away, and `losslab"):
+            study.again("runs/rates")
+
+
 def test_an_arm_that_is_added_is_said_and_belongs_to_the_family(trained, capsys):
     one = '[[arm]]\nloss = "{}"\n'
     Path("rates.toml").write_text("seeds = 2\n" + one.format("cross_entropy") + one.format("squentropy"))

@@ -45,6 +45,22 @@ def test_a_trial_of_a_dead_process_is_taken_over_after_the_stated_time(stub):
     assert alive.is_over and dead.is_over and len(alive.trials()) == 4
 
 
+def test_a_turned_digit_in_the_settings_of_a_trial_is_said(stub, monkeypatch):
+    def named(self, settings, configs, arms):
+        return [replace(one, runs=(f"trials/run-{one.settings[RATE]}",)) for one in parabola(settings, configs)]
+
+    monkeypatch.setattr(Runner, "run", named)
+    tuning, said = Tuning(3, {RATE: Range(1e-4, 1e-1)}, method="random"), []
+    first = tune.tune({"plain": QUICK}, tuning, "study")["plain"].trials[1].settings[RATE]
+    tune.tune({"plain": QUICK}, tuning, "study", tell=said.append)
+    assert not said
+    path, other = Path("study/trials/journal.log"), f"{first:.12g}"[:-1] + "9"
+    path.write_text(path.read_text().replace(f'"param_value_internal":{first!r}', f'"param_value_internal":{other}'))
+    found = tune.tune({"plain": QUICK}, tuning, "study", tell=said.append)
+    assert found["plain"].trials[1].settings[RATE] == float(other) != first
+    assert f"trial 1 of plain was run as trials/run-{first}, and its settings are now those of run-{other}" in said[0]
+
+
 class Payload:
     def __reduce__(self):
         return os.mkdir, ("executed",)

@@ -3,12 +3,14 @@
 import re
 import time
 from collections.abc import Iterable
+from pathlib import Path
 
 import losslab
 from losslab import stats
 from losslab.arena import editing, ladder, refereeing, scoring
 from losslab.arena.home import Board
 from losslab.arena.refereeing import Entry
+from losslab.arena.rows import not_a_row
 from losslab.records import files
 from losslab.stats.inference import holm, paired_p
 
@@ -41,7 +43,7 @@ def write_row(board: Board, value: dict) -> None:
 
 def rows(board: Board) -> list[dict]:
     """Every row that was written, ended and withdrawn ones too, in the order of their names."""
-    return [files.read_sealed(path, FORMAT) for path in sorted((board.path / "rows").glob("*.json"))]
+    return [_read(path) for path in sorted((board.path / "rows").glob("*.json"))]
 
 
 def has_row(board: Board, name: str) -> bool:
@@ -59,13 +61,25 @@ def free_name(board: Board, name: str) -> str:
 def withdraw(board: Board, name: str) -> bool:
     """Mark a row as withdrawn; whether it was not before."""
     try:
-        value = files.read_sealed(_place(board, name), FORMAT)
+        value = _read(_place(board, name))
     except FileNotFoundError:
         return False
     if value["status"] != "finished":
         return False
     write_row(board, value | {"status": "withdrawn"})
     return True
+
+
+def _read(path: Path) -> dict:
+    """A row as it was written.
+
+    Raises:
+        ValueError: for a damaged one; `FileNotFoundError` where there is none.
+    """
+    value = files.read_sealed(path, FORMAT, always=True)
+    if why := not_a_row(value):
+        raise files.damaged(path, why)
+    return value
 
 
 def _place(board: Board, name: str):

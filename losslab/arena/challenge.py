@@ -150,10 +150,14 @@ def parse(name: str, values: dict) -> Challenge:
         ValueError: naming what cannot be.
     """
     values, source = dict(values), f"{name}.toml"
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,60}", name):
-        raise ValueError(f"{shown(name)} cannot be the name of a challenge; it takes letters, digits, - and _")
     budget = _budget(values.pop("budget", {}), source)
-    config = configured(values, budget.tokens, source)
+    return _built(name, configured(values, budget.tokens, source), budget, values, source)
+
+
+def _built(name: str, config: ExperimentConfig, budget: Budget, values: dict, source: str) -> Challenge:
+    """A challenge whose other fields are `values`, all of them checked."""
+    if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,60}", name):
+        raise ValueError(f"{shown(name)} cannot be the name of a challenge; it takes letters, digits, - and _")
     known = {each.name for each in fields(Challenge)} - {"name", "config", "budget"}
     for key in values:
         if key not in known:
@@ -173,11 +177,15 @@ def configured(values: dict, tokens: int, source: str):
     return configuration.override(config, {"train": {"num_tokens": tokens}}, source=source)
 
 
-def from_dict(values: dict) -> Challenge:
-    """A challenge from what `to_dict` gave."""
-    config = configuration.from_dict(values["config"], "the board")
-    lists = {key: tuple(values[key]) for key in LISTS if key in values}
-    return Challenge(**{**values, **lists, "config": config, "budget": Budget(**values["budget"])})
+def from_dict(values: dict, source: str = "the board") -> Challenge:
+    """A challenge from what `to_dict` gave.
+
+    Raises:
+        ValueError: naming what cannot be.
+    """
+    values = dict(values)
+    config = configuration.from_dict(values.pop("config", None), source)
+    return _built(values.pop("name", None), config, _budget(values.pop("budget", {}), source), values, source)
 
 
 def _budget(values: dict, source: str) -> Budget:

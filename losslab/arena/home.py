@@ -9,6 +9,7 @@ import hashlib
 import json
 import os
 import secrets
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from losslab.arena.challenge import Challenge
 from losslab.lossfile import allowed
 from losslab.records import files
 
+FORMAT = 2  # of board.json; 1 had no checksum
 LOWEST_SEED, HIGHEST_SEED = 10_000, 999_999  # trials of tuning have those above
 
 
@@ -56,7 +58,7 @@ class Board:
 
     def close(self) -> None:
         """No more submissions; the seeds are no secret any longer."""
-        _write(self.path / "board.json", _about(self) | {"closed": True, "secret": self.secret})
+        files.write_sealed(self.path / "board.json", _about(self) | {"closed": True, "secret": self.secret})
 
 
 def committed(secret: dict) -> str:
@@ -90,11 +92,18 @@ def opened(path: Path) -> Board:
         ValueError: for a folder that holds none, or a damaged one.
     """
     try:
-        about = files.parse(files.read_bytes(path / "board.json"))
-        challenge = challenges.from_dict(about["challenge"])
-        return Board(path, challenge, about["number"], about["commitment"], about["closed"])
-    except (OSError, KeyError, TypeError) as error:
-        raise ValueError(f"{path} holds no board that can be read ({error}); put back a copy of board.json") from None
+        about = files.read_sealed(path / "board.json", FORMAT)
+    except FileNotFoundError:
+        raise ValueError(f"{path} holds no board; put back a copy of its board.json") from None
+    number, commitment, closed = (about.get(name) for name in ("number", "commitment", "closed"))
+    if type(number) is not int or not isinstance(commitment, str) or not isinstance(closed, bool):
+        raise files.damaged(path / "board.json", "it does not say its number, its commitment and whether it is closed")
+    if not isinstance(asked := about.get("challenge"), dict):
+        raise files.damaged(path / "board.json", "it does not say its challenge")
+    try:
+        return Board(path, challenges.from_dict(asked), number, commitment, closed)
+    except ValueError as error:
+        raise files.damaged(path / "board.json", str(error)) from None
 
 
 def _place(challenge: Challenge, number: int) -> Path:
@@ -108,18 +117,18 @@ def _made(challenge: Challenge, number: int) -> Board:
               "nonce": secrets.token_hex(16)}
     place = _place(challenge, number)
     made = Board(place, challenge, number, committed(secret), False)
+    for left in place.parent.glob(f".{place.name}.*"):  # by a process that was killed here
+        shutil.rmtree(left)
+    half = place.with_name(f".{place.name}.{secrets.token_hex(4)}")
     for name in ("runs", "rows", "games"):
-        (place / name).mkdir(parents=True, exist_ok=True, mode=0o700)
-    _write(place / "secret.json", secret)
-    os.chmod(place / "secret.json", 0o600)
-    _write(place / "board.json", _about(made))
+        (half / name).mkdir(parents=True, mode=0o700)
+    files.write_whole(half / "secret.json", json.dumps(secret, indent=1).encode() + b"\n")
+    os.chmod(half / "secret.json", 0o600)
+    files.write_sealed(half / "board.json", _about(made))
+    os.rename(half, place)  # whole or not at all: a folder without its board.json could never be opened
     return made
 
 
 def _about(board: Board) -> dict:
-    return {"challenge": board.challenge.to_dict(), "number": board.number, "commitment": board.commitment,
-            "closed": board.closed}
-
-
-def _write(path: Path, value: dict) -> None:
-    files.write_whole(path, json.dumps(value, indent=1).encode() + b"\n")
+    return {"format": FORMAT, "challenge": board.challenge.to_dict(), "number": board.number,
+            "commitment": board.commitment, "closed": board.closed}

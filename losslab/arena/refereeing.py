@@ -18,6 +18,7 @@ from losslab.untrusted import one_line
 
 WORKER = "losslab.arena.worker"
 GRACE_SECONDS = 900.0  # beyond the wall time of a run: starting, repeating calls, measuring
+LEAVE_SECONDS = 60.0
 MOST_BYTES = 1_000_000  # of an answer
 
 
@@ -63,6 +64,7 @@ def _run(
     found = {seed: kept for seed in seeds if (kept := _kept(places[seed])) is not None}
     todo = [seed for seed in seeds if seed not in found]
     running: dict[int, _Run] = {}
+    lost: set[int] = set()
     try:
         while todo or running:
             while todo and len(running) < (workers or machine.cores()):
@@ -72,6 +74,11 @@ def _run(
                 if (ended := one.ended()) is None:
                     continue
                 running.pop(seed).close()
+                if ended.pop("unanswered", False) and seed not in lost:  # killed, such as for want of memory
+                    tell(f"{entry.formula}: {ended['reason']}; it is started once more")
+                    lost.add(seed)
+                    todo.insert(0, seed)
+                    continue
                 found[seed] = ended
                 tell(f"{entry.formula}: {len(found)} of {len(seeds)} seeds, {ended['status']}"
                      + (f": {ended['reason']}" if ended["reason"] else ""))
@@ -113,9 +120,22 @@ def _held(folder: Path, tell: Callable[[str], None]) -> Iterator[None]:
         yield
 
 
+def _left(place: Path) -> None:
+    """Wait until the worker of a command that was killed has left the folder, which it does once it sees that.
+
+    Raises:
+        records.StoreBusy: where it does not.
+    """
+    deadline = time.monotonic() + LEAVE_SECONDS
+    while records.is_locked(place):
+        if time.monotonic() > deadline:
+            raise records.StoreBusy(f"{place} is in use by another losslab; wait for it")
+        time.sleep(0.1)
+
+
 def _kept(place: Path) -> dict | None:
     try:
-        return files.read_sealed(place.with_suffix(".json"), 1)
+        return files.read_sealed(place.with_suffix(".json"), 1, always=True)
     except (FileNotFoundError, ValueError):
         return None
 
@@ -124,6 +144,7 @@ class _Run:
     """One worker, watched."""
 
     def __init__(self, board: Board, entry: Entry, seed: int, split: str, place: Path):
+        _left(place)
         if place.exists():  # broken off: what a jail was asked then is not known any more
             shutil.rmtree(place)
         place.parent.mkdir(parents=True, exist_ok=True)
@@ -151,7 +172,7 @@ class _Run:
         except ValueError:
             said = (self.room / "said").read_text("utf-8", "replace").strip().splitlines()
             why = f"the process of the host ended ({said[-1] if said else ''}; code {self.process.returncode})"
-            return {"status": "failed", "reason": one_line(why)}
+            return {"status": "failed", "reason": one_line(why), "unanswered": True}
 
     def close(self) -> None:
         processes.end(self.process)

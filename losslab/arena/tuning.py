@@ -14,7 +14,7 @@ def settings(board: Board, tell: Callable[[str], None] = lambda text: None) -> d
     """The best of the trials on the visible seeds; found once for a board, and kept with it."""
     path = board.path / "cross_entropy.json"
     try:
-        return files.read_sealed(path, 1)["settings"]
+        return files.read_sealed(path, 1, always=True)["settings"]
     except FileNotFoundError:
         pass
     tried = []

@@ -7,6 +7,7 @@ this process starts; weights, optimizer, data, seeds and the number of updates a
 import json
 import os
 import sys
+import threading
 import time
 from dataclasses import asdict
 from pathlib import Path
@@ -18,11 +19,15 @@ from losslab.arena.jail import Ended, Jail, Limits
 from losslab.arena.jailed import Jailed, Referee, submission
 from losslab.arena.memory import Layout
 
+WATCH_SECONDS = 0.5
 KEPT_COSTS = ("train_seconds", "loss_seconds", "cross_entropy_seconds", "tokens_per_second")
 
 
 def main() -> int:
     request = json.loads(sys.stdin.buffer.readline())
+    if processes.parent_is_gone():
+        return 1
+    threading.Thread(target=_end_with_the_parent, daemon=True).start()
     answer = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     try:
@@ -36,6 +41,13 @@ def main() -> int:
     json.dump(found, answer)
     answer.flush()
     return 0
+
+
+def _end_with_the_parent() -> None:
+    """A run whose command was killed is made anew, in the same folder; this one must not write there meanwhile."""
+    while not processes.parent_is_gone():
+        time.sleep(WATCH_SECONDS)
+    os._exit(1)
 
 
 def run(request: dict) -> dict:

@@ -117,7 +117,7 @@ def _sha256(path: Path) -> str:
 def _read(file: Path) -> dict | None:
     """What is kept in `file`; None where there is nothing, or not what was written."""
     try:
-        return files.read_sealed(file, FORMAT)["found"]
+        return files.read_sealed(file, FORMAT, always=True)["found"]
     except (ValueError, OSError, KeyError):
         return None
 

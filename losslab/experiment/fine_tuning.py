@@ -3,9 +3,7 @@
 The evaluator measures all of it. What the weights of the start score is the same for every seed and arm, so it is kept.
 """
 
-import json
 import math
-import os
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,7 +13,7 @@ from losslab.config import digest
 from losslab.corpus import Corpus, disk
 from losslab.experiment.plan import Experiment
 
-FORMAT = 1  # of what is kept
+FORMAT = 2  # of what is kept; 1 had no checksum
 BEFORE, OLD_AFTER, OLD_BEFORE = "before", "old_after", "old_before"
 
 
@@ -105,10 +103,10 @@ def _place(experiment: Experiment) -> Path:
 
 def _kept(experiment: Experiment) -> dict:
     """Scores of the start that were kept; empty where there are none that can be read."""
+    stride = experiment.config.evaluate.stride
     try:
-        known = json.loads(_place(experiment).read_text(encoding="utf-8"))
-        return known if math.isfinite(known["nll" if not experiment.config.evaluate.stride else
-                                            f"nll_stride_{experiment.config.evaluate.stride}"]["value"]) else {}
+        known = records.files.read_sealed(_place(experiment), FORMAT, always=True)["scores"]
+        return known if math.isfinite(known[f"nll_stride_{stride}" if stride else "nll"]["value"]) else {}
     except (OSError, ValueError, KeyError, TypeError):
         return {}
 
@@ -117,6 +115,4 @@ def _keep(experiment: Experiment, scores: dict) -> None:
     place = _place(experiment)
     with suppress(OSError):  # they are measured again
         place.parent.mkdir(parents=True, exist_ok=True)
-        partial = place.with_name(f".{place.name}.{os.getpid()}")
-        partial.write_text(json.dumps(scores), encoding="utf-8")
-        partial.replace(place)
+        records.files.write_sealed(place, {"format": FORMAT, "scores": scores})

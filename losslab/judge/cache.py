@@ -35,7 +35,7 @@ class Cache:
     def read(self, name: str) -> dict | None:
         """The document; None where there is none, or not what was written."""
         try:
-            return files.read_sealed(self._path(name), FORMAT)["found"]
+            return files.read_sealed(self._path(name), FORMAT, always=True)["found"]
         except FileNotFoundError:
             return None
         except (ValueError, OSError, KeyError) as error:

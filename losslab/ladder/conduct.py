@@ -165,7 +165,7 @@ def estimated(
 def _kept_rates(at: Path) -> Mapping[str, float]:
     """The rates that a rung was begun with; nothing where it was not."""
     try:
-        begun = studies.read(at / studies.folder.NAME)
+        begun = studies.folder.kept(at)
     except (ValueError, OSError):
         return {}
     return {name: config.train.learning_rate for name, config in begun.configs.items()}

@@ -53,7 +53,7 @@ def begin(folder: str | Path, study: Study) -> str:
     """
     whole, path = continued(folder, study), Path(folder) / NAME
     if _begun(path) != whole:
-        whole.write(path)
+        whole.write(path, sealed=True)
     more = [growth(replace(study, ladder={}), replace(whole, ladder={}))]
     asked, kept = (_rungs(each.ladder) for each in (study, whole))
     more.append(", ".join(f"{name} at {ratio:g} tokens per parameter" for name, ratio in kept if

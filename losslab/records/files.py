@@ -26,9 +26,12 @@ def damaged(path: Path, why: str) -> ValueError:
         "looks.json": "put back a copy of it, or begin anew in another store: without it no error rate can be kept",
         "arms.json": "remove this file, and `losslab compare` of the study writes it again",
         "tags.json": "remove this file; only the tags are lost",
+        "board.json": "put back a copy of it",
+        "cross_entropy.json": "remove this file, and its settings are searched again",
     }
-    return ValueError(printable(f"{path} is damaged ({why}); "
-                                f"{remedies.get(path.name, 'remove the run folder and run it again')}"))
+    usual = ("put back a copy of it: a board counts every entry" if path.parent.name == "rows" else
+             "remove the run folder and run it again")
+    return ValueError(printable(f"{path} is damaged ({why}); {remedies.get(path.name, usual)}"))
 
 
 # --- opening -----------------------------------------------------------------------------------
@@ -175,8 +178,13 @@ def write_sealed(path: str | Path, value: dict) -> None:
     write_json(path, plain | {"checksum": checksum(plain)})
 
 
-def read_sealed(path: Path, newest: int) -> dict:
+def read_sealed(path: Path, newest: int, *, always: bool = False) -> dict:
     """The document at `path`, whole, as it was written; its checksum is compared and left out.
+
+    Args:
+        path: of the document.
+        newest: the largest format that is read.
+        always: whether such documents have had a checksum in every format; those of runs have one from format 2 on.
 
     Raises:
         FileNotFoundError: if there is none.
@@ -200,7 +208,7 @@ def read_sealed(path: Path, newest: int) -> dict:
     if version > newest:
         raise ValueError(printable(f"{path.parent} was written by a newer losslab (run format {version}, this one "
                                    f"reads up to {newest}); update losslab to read it"))
-    if version >= 2 and "checksum" not in value:
+    if (always or version >= 2) and "checksum" not in value:
         raise damaged(path, "its checksum is missing")
     if "checksum" in value and value.pop("checksum") != checksum(value):
         raise damaged(path, "its checksum does not fit what it says")

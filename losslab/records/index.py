@@ -3,9 +3,11 @@
 The index is read by lists alone, never by a verdict or by `records.read`. It is made from the folders whenever it is
 missing, damaged or of another version, and a store where it cannot be written is read without it. It is read and
 written as one plain file and worked on in memory, so no journal that somebody put in the same folder is ever followed.
+Its last bytes are the sha256 of all before: SQLite itself would read a turned bit of a score as another score.
 """
 
 import contextlib
+import hashlib
 import itertools
 import json
 import os
@@ -27,6 +29,7 @@ except ImportError:  # a Python built without it: stores are read from their fol
 NAME = ".index.sqlite"
 WORTH_KEEPING = 50  # runs read anew; a small store is left as it is
 MOST_BYTES = 512 << 20
+DIGEST_BYTES = 32
 UNREADABLE = "unreadable"
 SCHEMA = (
     "CREATE TABLE settings (id INTEGER PRIMARY KEY, named TEXT)",
@@ -153,7 +156,10 @@ def _load(path: Path) -> tuple[dict, dict]:
     if sqlite3 is None:
         return {}, {}
     try:
-        data = files.read_bytes(path, MOST_BYTES)
+        raw = files.read_bytes(path, MOST_BYTES)
+        data = raw[:-DIGEST_BYTES]
+        if hashlib.sha256(data).digest() != raw[-DIGEST_BYTES:]:
+            return {}, {}
         with contextlib.closing(sqlite3.connect(":memory:")) as index:
             index.deserialize(data)
             index.execute("PRAGMA trusted_schema=OFF")
@@ -194,6 +200,7 @@ def _save(path: Path, entries, settings: dict) -> None:
                               [(number, text) for number, (text, _) in settings.items() if number in used])
             index.executemany(f"INSERT INTO runs VALUES ({', '.join('?' * len(KINDS))})", entries)
             index.commit()
-            files.write_whole(path, index.serialize())
+            data = index.serialize()
+            files.write_whole(path, data + hashlib.sha256(data).digest())
     except (OSError, ValueError, sqlite3.Error):
         pass  # a store that cannot be written, or a name that is no text: read from its folders again

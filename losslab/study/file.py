@@ -189,8 +189,8 @@ class Study:
         told = {key: value for key, value in told.items() if value != {}}
         return dict(sorted(told.items(), key=lambda item: isinstance(item[1], dict))) | {"arm": arms}  # tables last
 
-    def write(self, path: str | Path) -> None:
-        """Write the study as TOML, whole or not at all; `read` gives an equal one.
+    def write(self, path: str | Path, *, sealed: bool = False) -> None:
+        """Write the study as TOML, whole or not at all; `read` gives an equal one. `sealed`: with a checksum.
 
         Raises:
             ValueError: for a place that cannot be written.
@@ -200,7 +200,8 @@ class Study:
         path = Path(path)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            records.files.write_whole(path, toml.text(self.to_dict()).encode())
+            text = toml.text(self.to_dict())
+            records.files.write_whole(path, (toml.sealed(text) if sealed else text).encode())
         except OSError as error:
             raise ValueError(f"cannot write the study {path}: {error.strerror}; give a writable place") from None
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from losslab import records
 from losslab.records.looks import NAME as LOOKS
+from losslab.study import toml
 from losslab.study.file import Study, read
 from losslab.study.growing import difference, growth, joined
 
@@ -50,7 +51,7 @@ def begin(folder: str | Path, study: Study) -> str:
     begun, whole = as_begun(Path(folder) / NAME), continued(folder, study)
     path = Path(folder) / NAME
     if begun != whole:
-        whole.write(path)
+        whole.write(path, sealed=True)
     if begun is None or not is_used(folder):
         return ""
     at = "" if Path(folder) == Path("runs", study.name) else f" --store {folder}"
@@ -81,6 +82,17 @@ def _is_trained(run: Path) -> bool:
         return True
 
 
+def kept(folder: str | Path) -> Study:
+    """The study that a folder keeps.
+
+    Raises:
+        ValueError: for a damaged file.
+        OSError: where there is none.
+    """
+    path = Path(folder) / NAME
+    return as_begun(path) or read(path)  # which says that there is none
+
+
 def as_begun(
     path: Path, *, what: str = "study", anew: str = "another --name", check: Callable[[Study], object] = lambda _: None,
 ) -> Study | None:
@@ -93,6 +105,7 @@ def as_begun(
         return None
     try:
         found = read(path)
+        toml.check_seal(path.read_bytes())
         check(found)
         return found
     except (ValueError, OSError) as error:

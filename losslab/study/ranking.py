@@ -9,7 +9,7 @@ from losslab import records
 from losslab.config.numbers import shown
 from losslab.stats.agreement import agreement
 from losslab.study import folder as folders
-from losslab.study.file import Study, read
+from losslab.study.file import Study
 
 SEEDS = 4  # of a study that is made of the best
 
@@ -61,7 +61,7 @@ def best(folder: str | Path, count: int) -> Study:
     Raises:
         ValueError: for a folder that is none, or fewer than 1 or more arms than it has.
     """
-    ranked, begun = ranking(folder), read(Path(folder) / folders.NAME)
+    ranked, begun = ranking(folder), folders.kept(folder)
     others = [name for name in ranked.nll if name != ranked.baseline]
     if not 1 <= count <= len(others):
         raise ValueError(f"--best takes how many of the {len(others)} arms of {folder} that have a mean, besides the "

@@ -4,6 +4,7 @@ What a page needs besides runs is which condition is which arm, what tuning foun
 study with its own folder keeps that in `arms.json`, from before the first run on.
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -12,11 +13,12 @@ from losslab import comparison, records
 from losslab.comparison import Comparison
 from losslab.study import folder as folders
 from losslab.study import match
-from losslab.study.file import Study, read
+from losslab.study.file import Study
 
 ARMS = "arms.json"
 FORMAT = 1
 PAGE = "report.html"
+NUMBERS = ("train.learning_rate", "train.num_tokens")  # settings of trials that are drawn, or compared
 
 
 def keep(
@@ -96,17 +98,19 @@ def again(
     Raises:
         ValueError: for a damaged file, or where nothing has run.
     """
-    study, runs = read(Path(folder) / folders.NAME), records.find([folder])
+    study, runs = folders.kept(folder), records.find([folder])
     margin = study.margin if margin is None else margin
     try:
-        kept = records.files.read_sealed(Path(folder) / ARMS, FORMAT)
+        kept = records.files.read_sealed(Path(folder) / ARMS, FORMAT, always=True)
         arms, command = list(map(_checked, kept["arms"])), kept["command"]
+        if not isinstance(command, str | None):
+            raise TypeError
     except FileNotFoundError:
         tell(f"{folder} does not say which runs are which arm of its study, so its labels and its tuning are left out; "
              f"`losslab compare {folder}/{folders.NAME} --store {folder}` adds them")
         found = comparison.judged(runs, folder, baseline=baseline, margin=margin, tell=tell)
         return replace(found, name=study.name, question=study.question), None
-    except (LookupError, TypeError):
+    except (LookupError, TypeError, AttributeError, OverflowError):
         raise ValueError(f"{Path(folder) / ARMS} does not hold the arms of a study; take it away, and `losslab compare "
                          f"{folder}/{folders.NAME} --store {folder}` writes it again") from None
     baseline = baseline or study.reference
@@ -133,5 +137,41 @@ def _of(runs: Sequence, conditions: Sequence[str], seeds: Sequence[int]) -> list
 
 
 def _checked(arm: Mapping) -> dict:
-    return {"name": str(arm["name"]), "condition": str(arm["condition"]), "tuned": dict(arm["tuned"]),
-            "cost": arm["cost"], "equal": arm["equal"]}
+    """An arm of `arms.json`, which may come from somebody else; an error of Python's for what no arm is."""
+    found = {"name": str(arm["name"]), "condition": str(arm["condition"]), "tuned": _table(arm["tuned"]),
+             "cost": arm["cost"], "equal": arm["equal"]}
+    is_cost = found["cost"] is None or _is_number(found["cost"]) and found["cost"] > 0
+    if not (is_cost and isinstance(found["equal"], str | None)) or found["tuned"] and not _is_tuned(found["tuned"]):
+        raise TypeError
+    return found
+
+
+def _is_tuned(found: Mapping) -> bool:
+    """Whether it is what `tune.Tuned.to_dict` gives, as far as pages rely on it."""
+    told = found["tuning"]
+    return (_is_settings(found["tuned"]) and all(map(_is_trial, found["trials"])) and isinstance(told["method"], str)
+            and isinstance(told["edge"], bool) and (told["chosen_again"] is None or _is_number(told["chosen_again"]))
+            and all(isinstance(each, str | None) or _is_number(each) for each in _table(told["sensitivity"]).values())
+            and all(map(_is_number, _table(told["importance"]).values())))
+
+
+def _is_trial(trial: Mapping) -> bool:
+    return (_is_settings(trial["settings"]) and trial["status"] in ("finished", "diverged", "failed")
+            and (trial["tune_nll"] is None or _is_number(trial["tune_nll"])))
+
+
+def _is_settings(found: Mapping) -> bool:
+    """Numbers, texts, switches, lists of numbers; rates and horizons are numbers."""
+    return all(_is_number(value) or key not in NUMBERS and (
+        isinstance(value, str | bool) or isinstance(value, list) and all(map(_is_number, value)))
+        for key, value in _table(found).items())
+
+
+def _table(found: object) -> dict:
+    if not isinstance(found, dict):
+        raise TypeError
+    return found
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

@@ -9,6 +9,7 @@ import importlib.util
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 from losslab.config import ExperimentConfig, digest, flatten, to_dict
 from losslab.tune.arms import Search, holds
@@ -16,6 +17,7 @@ from losslab.tune.choice import Trial
 from losslab.tune.journal import Journal
 from losslab.tune.space import Choice, applied
 from losslab.tune.trials import Runner
+from losslab.words import printable
 
 METHODS = ("grid", "random", "tpe")
 BEAT_SECONDS = 5.0
@@ -152,7 +154,15 @@ class _Study:
         with self.journal.understood():
             ended = sorted(self._states(TrialState.COMPLETE), key=lambda trial: trial.number)[: self.wanted]
         settings = [self.settings(trial) for trial in ended]
-        return self.runner.run(settings, [applied(self.config, each) for each in settings], [self.name] * len(settings))
+        found = self.runner.run(settings, [applied(self.config, each) for each in settings],
+                                [self.name] * len(settings))
+        for trial, result in zip(ended, found, strict=True):
+            then, now = trial.user_attrs.get("runs"), [Path(run).name for run in result.runs]
+            if isinstance(then, list) and [Path(str(run)).name for run in then] != now:
+                self.runner.tell(printable(
+                    f"trial {trial.number} of {self.name} was run as {', '.join(map(str, then))}, and its settings are "
+                    f"now those of {', '.join(now)}: the journal is damaged, or somebody changed it"))
+        return found
 
     def _known(self, trial) -> dict[str, object]:
         """What a trial says of its settings, so far as it lies in the space: the journal may say anything."""
