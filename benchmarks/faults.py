@@ -11,6 +11,7 @@ any part leaves its figures as they are. Exit code 1 where a fault was not met a
 
 import argparse
 import collections
+import contextlib
 import json
 import multiprocessing
 import multiprocessing.connection
@@ -107,14 +108,15 @@ def _grouped(findings: list[faults_inputs.Finding]) -> list[dict]:
 
 
 def flips(bench: faults_flips.Flips, count: int, tell) -> dict:
-    """`count` flips, one after the other."""
+    """`count` flips, one after the other; Ctrl-C ends them, and those that were done count."""
     found = []
-    for number in range(count):
-        found.append(bench.run(number))
-        tell("flips", number + 1, count)
+    with contextlib.suppress(KeyboardInterrupt):
+        for number in range(count):
+            found.append(bench.run(number))
+            tell("flips", number + 1, count)
     table = {kind: dict(collections.Counter(f.outcome for f in found if f.file == kind))
              for kind in sorted({f.file for f in found})}  # fmt: skip
-    return {"flips": count, "seed": bench.seed, "outcomes": dict(collections.Counter(f.outcome for f in found)),
+    return {"flips": len(found), "seed": bench.seed, "outcomes": dict(collections.Counter(f.outcome for f in found)),
             "by_file": table, "wrong": [asdict(f) for f in found if f.outcome in ("silent", "traceback")]}  # fmt: skip
 
 

@@ -134,7 +134,7 @@ def game(folder: Path) -> dict:
     """The entries of the ledger and the rows of the board."""
     (game_folder,) = (folder / "host").glob("*/games/*")
     lines = (game_folder / "ledger.jsonl").read_text(encoding="utf-8").splitlines()
-    entries = [{key: value for key, value in entry.items() if key not in ("time", "chain")}
+    entries = [{key: value for key, value in entry.items() if key not in ("time", "chain", "repeated")}
                for entry in map(json.loads, lines)]  # fmt: skip
     rows = {path.name: [_json(path)[key] for key in ("status", "sha256", "lines", "visible")] +
             [[run["scores"], run["weights"]] for run in _json(path)["runs"].values()]

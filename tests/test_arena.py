@@ -57,6 +57,7 @@ def test_the_challenges_that_come_with_losslab_are_read_and_survive_json():
     ("budget = { test = 3 }", "unknown field budget.test in x.toml; did you mean tests?"),
     ("budget = { tests = -1 }", "budget.tests in x.toml must be a whole number above 0, got -1"),
     ("overrides = { lr = [0, 1] }", "overrides in x.toml is a table of ranges for learning_rate"),
+    (f"overrides = {{ learning_rate = [0, {10**400}] }}", "overrides.learning_rate in x.toml must be [lowest, highest"),
     ("[[rungs]]\npreset = 'tiny'", "rung 2 of x.toml needs tokens, a whole number above 0, got None"),
     ("colour = 3", "unknown field 'colour' in x.toml"),
     ("size = 'tiny'\npreset = 'tiny'", "preset"),

@@ -140,7 +140,7 @@ def test_a_transcript_is_played_again_in_a_new_workspace(capsys, place, untraine
     found = arena(capsys, "replay", place / "log.json", place / "two")
     assert found["same"] and [one["test"] for one in found["tests"]] == [1, 2]
     assert (place / "two" / "loss.py").read_text() == (place / "one" / "loss.py").read_text()
-    for entry in ({"verb": "edit"}, {"verb": "new", "text": {}, "after": ""}, {"verb": "new", "text": "\ud800"}):
+    for entry in ({"verb": "edit"}, {"verb": "new", "text": {}, "after": ""}):
         (place / "log.json").write_text(json.dumps({"challenge": "loss-laptop", "entries": [entry]}))
         assert arena_refuses(capsys, "replay", place / "log.json", place / "three").endswith(
             "is no transcript; `losslab arena log DIR --json` prints one")

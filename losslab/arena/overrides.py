@@ -1,7 +1,6 @@
 """What a loss file may set of the recipe: `CONFIG_OVERRIDES`, a literal dictionary that is read and never run."""
 
 import ast
-import math
 import re
 
 from losslab.config.numbers import shown
@@ -12,6 +11,8 @@ OVERRIDES = {"learning_rate": "learning_rate", "weight_decay": "weight_decay", "
              "min_lr": "min_learning_rate_ratio", "grad_clip": "grad_clip"}
 LITERAL = re.compile(r"^CONFIG_OVERRIDES\s*=\s*(\{[^{}]*\})", re.MULTILINE)
 MOST_LITERAL = 2_000  # letters of that dictionary
+
+MOST = 1e300  # a whole number beyond it is no float
 
 
 def overrides_in(source: str) -> dict:
@@ -33,7 +34,7 @@ def overrides_in(source: str) -> dict:
         if len(found[1]) > MOST_LITERAL:
             raise ValueError
         values = ast.literal_eval(found[1])
-        if not all(type(value) in (int, float) and math.isfinite(value) for value in values.values()):
+        if not all(type(value) in (int, float) and abs(value) <= MOST for value in values.values()):
             raise ValueError
         return values
     except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError, OverflowError, AttributeError):
@@ -51,7 +52,7 @@ def ranges(values, source: str) -> dict:
         raise ValueError(f"overrides in {source} is a table of ranges for {', '.join(OVERRIDES)}, got {shown(values)}")
     for key, value in values.items():
         if not (isinstance(value, list) and len(value) == 2 and all(type(end) in (int, float) for end in value)
-                and 0 <= value[0] <= value[1] < math.inf):
+                and 0 <= value[0] <= value[1] <= MOST):
             raise ValueError(f"overrides.{key} in {source} must be [lowest, highest], got {shown(value)}")
     return {key: [float(end) for end in value] for key, value in values.items()}
 

@@ -52,7 +52,7 @@ def _read(path: Path) -> tuple[list[dict], object]:
     entries, name = found.get("entries"), found.get("challenge")
     try:
         good = entries[0]["verb"] == "new" and all(_is_entry(entry) for entry in entries)
-    except (TypeError, KeyError, IndexError, AttributeError, UnicodeEncodeError):
+    except (TypeError, KeyError, IndexError, AttributeError):
         good = False
     if not good or not isinstance(name, str):
         raise ValueError(f"{path} is no transcript; `losslab arena log DIR --json` prints one")
