@@ -2,11 +2,11 @@
 
     python benchmarks/update_profile.py [--size char] [--recipe classic] [--threads 1]
 
-The same update as in benchmarks/nanogpt_char.py. Its operators are timed by PyTorch's profiler and put into groups; their
-sum is scaled to the time without a profiler. The roof is the time of the matrix
-products of all linear layers alone, forward and both gradients, at the same shapes with their results written to memory
-that is there, by the faster of the two libraries (MKL, oneDNN). Writes
-benchmarks/results/update_profile_SIZE_threadsN.json. One minute on an idle machine.
+The same update as in benchmarks/nanogpt_char.py. Its operators are timed by PyTorch's profiler and put into groups;
+their sum is scaled to the time without a profiler. The roof is the time of the matrix products of all linear layers
+alone, forward and both gradients, at the same shapes with their results written to memory that is there, by the faster
+of the two libraries (MKL, oneDNN). Writes benchmarks/results/update_profile_SIZE_threadsN.json. One minute on an idle
+machine.
 """
 
 import argparse
