@@ -20,8 +20,8 @@ TINY = (*FAST, "--data.max-bytes", "100_000")
 FILE = re.compile(r"(?:[\w./-]+/)?([\w-]+\.(?:py|toml|csv|jsonl?|txt|ya?ml))")
 
 
-def folder(at: Path, benchmarks: Path, run: Path | None = None) -> Path:
-    """Everything of FILES that a command reads, and where `run` is given the runs that stand for a reader's."""
+def folder(at: Path, benchmarks: Path, runs: tuple[Path, Path] | None = None) -> Path:
+    """Everything of FILES that a command reads, and where two `runs` are given those that stand for a reader's."""
     shutil.copy(ROOT / "examples" / "margin.py", at / "my_loss.py")
     (at / "study.toml").write_text(blocks("guide.md", "toml")[0])
     (at / "spec.toml").write_text(blocks("train.md", "toml")[0])
@@ -33,8 +33,10 @@ def folder(at: Path, benchmarks: Path, run: Path | None = None) -> Path:
     (at / "prompts.yaml").write_text("- Once upon a time\n- The cat\n")
     (at / "names.txt").write_text("emma\nольга\nanna\nada\n")
     (at / "FOLDER").symlink_to(benchmarks)
-    for name in ("RUN", "RUN1", "RUN2", "OTHER", "runs/RUN", "runs/OTHER", "runs/BASE") if run else ():
-        shutil.copytree(run, at / name)
+    for run, names in zip(runs or (), (("RUN", "RUN1", "runs/RUN", "runs/BASE"), ("RUN2", "OTHER", "runs/OTHER")),
+                          strict=False):
+        for name in names:
+            shutil.copytree(run, at / name)
     return at
 
 

@@ -84,21 +84,22 @@ def test_what_takes_no_training_runs(tmp_path, monkeypatch, capsys):
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    """A run of the reader's."""
-    at = tmp_path_factory.mktemp("reader") / "run"
-    long = ["256" if before == "--model.num-positions" else word
+def runs(tmp_path_factory):
+    """Two runs of the reader's, of two seeds: what compares them takes no run twice."""
+    at = tmp_path_factory.mktemp("reader")
+    long = ["512" if before == "--model.num-positions" else word
             for before, word in zip(("", *FAST), FAST, strict=False)]
     small_run = ("train", "--corpus", "tales", "--num-tokens", "2k", "--data.max-bytes", "100_000", *long)
-    assert losslab(*small_run, "--out", str(at)) == 0  # its context has room for the sentences of a benchmark
-    return at
+    for seed in "01":  # their context has room for the sentences of a benchmark, and for an instruction
+        assert losslab(*small_run, "--seed", seed, "--out", str(at / seed)) == 0
+    return at / "0", at / "1"
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("page", sorted({page for page, _ in SHOWN} - APART))
-def test_the_commands_of_a_page_run_one_after_the_other(page, tmp_path, monkeypatch, capsys, run, benchmark_data):
+def test_the_commands_of_a_page_run_one_after_the_other(page, tmp_path, monkeypatch, capsys, runs, benchmark_data):
     monkeypatch.chdir(tmp_path)
-    folder(tmp_path, benchmark_data, run)
+    folder(tmp_path, benchmark_data, runs)
     asked = [arguments for arguments in commands(page) if not reason(arguments)]
     if not asked:
         pytest.skip("each of its commands is run by the tests that NOT_HERE names")
