@@ -96,6 +96,7 @@ def make(folder: Path, names=None, tell=lambda what, done, total: None) -> Path:
         shutil.rmtree(folder / "making", ignore_errors=True)
         with places.quickly(), material.cache(folder / "making" / "cache"):
             MAKERS[name](folder / "making" / name)
-        shutil.move(folder / "making" / "cache", folder / "making" / name / "cache")
+        if (folder / "making" / "cache").is_dir():
+            shutil.move(folder / "making" / "cache", folder / "making" / name / "cache")
         shutil.move(folder / "making" / name, folder / name)
     return folder
