@@ -114,10 +114,18 @@ def flips(bench: faults_flips.Flips, count: int, tell) -> dict:
         for number in range(count):
             found.append(bench.run(number))
             tell("flips", number + 1, count)
-    table = {kind: dict(collections.Counter(f.outcome for f in found if f.file == kind))
-             for kind in sorted({f.file for f in found})}  # fmt: skip
-    return {"flips": len(found), "seed": bench.seed, "outcomes": dict(collections.Counter(f.outcome for f in found)),
-            "by_file": table, "wrong": [asdict(f) for f in found if f.outcome in ("silent", "traceback")]}  # fmt: skip
+    return {"seed": bench.seed, "by_file": {kind: dict(collections.Counter(f.outcome for f in found if f.file == kind))
+                                            for kind in sorted({f.file for f in found})},
+            "wrong": [asdict(f) for f in found if f.outcome in ("silent", "traceback")]}  # fmt: skip
+
+
+def joined(before: dict, now: dict) -> dict:
+    """Flips of some kinds of files, next to those of others that were done before."""
+    kinds = before.get("by_file", {}) | now["by_file"]
+    wrong = [flip for flip in before.get("wrong", []) if flip["file"] not in now["by_file"]] + now["wrong"]
+    every = sum((collections.Counter(came) for came in kinds.values()), collections.Counter())
+    return {"flips": every.total(), "seed": now["seed"], "outcomes": dict(every),
+            "by_file": dict(sorted(kinds.items())), "wrong": wrong}  # fmt: skip
 
 
 def main() -> int:
@@ -133,16 +141,21 @@ def main() -> int:
             if given.inputs:
                 _keep(kept, inputs=inputs(material, folder, given.inputs, given.seed, given.workers, tell))
             if given.flips:
-                bench = faults_flips.Flips(material, folder / "bench", given.seed)
-                _keep(kept, flips=flips(bench, given.flips, tell))
+                kinds = tuple(kind for kind in faults_flips.KEPT if _is_asked(kind.kind, given))
+                bench = faults_flips.Flips(material, folder / "bench", given.seed, kinds)
+                _keep(kept, flips=joined(kept.get("flips", {}) if given.only else {}, flips(bench, given.flips, tell)))
             if given.kills:
-                works = [work for work in faults_kills.WORKS if given.only in work.name]
+                works = [work for work in faults_kills.WORKS if _is_asked(work.name, given)]
                 kept["kills"] = kept.get("kills", {}) if given.only else {}
                 faults_kills.run(folder / "kills", given.kills, given.seed, tell, works=works,
                                  keep=lambda name, outcome: _keep(kept, kills=kept["kills"] | {
                                      name: outcome.to_dict()}))  # fmt: skip
     print(faults_page.table(kept))
     return _complain(kept)
+
+
+def _is_asked(name: str, given) -> bool:
+    return not given.only or any(part in name for part in given.only.split(","))
 
 
 def _keep(kept: dict, **found: dict) -> None:
@@ -171,7 +184,7 @@ def _complain(found: dict) -> int:
     for flip in found.get("flips", {}).get("wrong", []):
         code = 1
         print(f"{flip['file']}: {flip['outcome']}: {flip['said']}\n        {again} --flip {flip['number']} --seed "
-              f"{found['flips']['seed']}")  # fmt: skip
+              f"{found['flips']['seed']} (and --only, where it was given)")  # fmt: skip
     for work, came in found.get("kills", {}).items():
         for trouble in came["troubles"]:
             code = 1
@@ -184,7 +197,8 @@ def _again(folder: Path, given, tell) -> int:
     """One input or flip once more; the bent files stay where the last line says."""
     material = _material(folder, given, tell)
     if given.flip is not None:
-        print(faults_flips.Flips(material, folder / "bench", given.seed).run(given.flip))
+        kinds = tuple(kind for kind in faults_flips.KEPT if _is_asked(kind.kind, given))
+        print(faults_flips.Flips(material, folder / "bench", given.seed, kinds).run(given.flip))
         return 0
     place = Path(tempfile.mkdtemp(prefix="losslab-input-"))
     subject, bent, file = faults_inputs.Bench(material, place, given.seed).bend(given.input)
@@ -203,7 +217,7 @@ def _arguments():
     for name, default in (("kills", 100), ("flips", 1000), ("inputs", 20_000), ("seed", 0), ("workers", 2)):
         parser.add_argument(f"--{name}", type=int, default=default)
     parser.add_argument("--material", type=Path, help="where what is bent is made, or was made before")
-    parser.add_argument("--only", default="", help="kill this work alone; the figures of others stay as they are")
+    parser.add_argument("--only", default="", help="works or files with one of these in their names; others stay")
     parser.add_argument("--input", type=int, help="do this one input again")
     parser.add_argument("--flip", type=int, help="do this one flip again")
     return parser.parse_args()

@@ -94,9 +94,9 @@ def make(folder: Path, names=None, tell=lambda what, done, total: None) -> Path:
     for number, name in enumerate(chosen):
         tell("what is bent", number, len(chosen))
         shutil.rmtree(folder / "making", ignore_errors=True)
-        (folder / "making" / "cache").mkdir(parents=True)  # not every work has a use for one
         with places.quickly(), material.cache(folder / "making" / "cache"):
             MAKERS[name](folder / "making" / name)
-        shutil.move(folder / "making" / "cache", folder / "making" / name / "cache")
+        if (folder / "making" / "cache").is_dir():
+            shutil.move(folder / "making" / "cache", folder / "making" / name / "cache")
         shutil.move(folder / "making" / name, folder / name)
     return folder
