@@ -70,7 +70,7 @@ def corpus(file: Path, said: list[str]) -> dict:
     from losslab import records
     from losslab.corpus import Corpus
 
-    run = "tuned" if Path("tuned").is_dir() else min(path for path in Path("store").iterdir() if path.is_dir())
+    run = "tuned" if Path("tuned").is_dir() else min(Path("store").glob("*/spec.json")).parent
     found = Corpus.open(records.read(run).config.data, progress=lambda what, done, total: None)
     with contextlib.suppress(AttributeError):
         found.verify()
