@@ -84,7 +84,7 @@ def _request(folder: Path, file: Path) -> None:
     """A request of a browser, or of somebody who is none."""
     try:
         found = json.loads(file.read_bytes())
-    except ValueError:
+    except (ValueError, RecursionError):  # it is the file, and not a request, that is nested too deeply
         return
     if not isinstance(found, dict) or not all(isinstance(found.get(key), str) for key in ("method", "url", "body")):
         return

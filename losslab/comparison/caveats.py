@@ -88,7 +88,7 @@ def _unlike_machines(arms: Arms) -> list[str]:
     for name, runs in arms.items():
         for run in runs:
             kinds = [run.environment.get("processor"), *str(run.environment.get("continued_on", "")).split("; ")]
-            kind = ", then ".join(filter(None, kinds))
+            kind = ", then ".join(one for one in kinds if isinstance(one, str) and one)
             if kind:
                 where.setdefault(kind, {}).setdefault(name, []).append(run.seed)
                 seeds.setdefault(run.seed, set()).add(kind)
