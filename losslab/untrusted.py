@@ -5,6 +5,7 @@ system refuses. A link, a pipe or a device in the place of a file is refused bef
 """
 
 import json
+import math
 import os
 import stat
 from pathlib import Path
@@ -129,6 +130,16 @@ def parse_json(raw: bytes, source: str) -> object:
     except ValueError as error:
         raise ValueError(one_line(f"{source} is not readable JSON: {error}")) from None
     return found
+
+
+def is_number(value: object) -> bool:
+    """Whether a value of such a document is a finite number; True and False are none.
+
+    Example:
+        >>> is_number(1), is_number(0.5), is_number(True), is_number("1"), is_number(float("inf"))
+        (True, True, False, False, False)
+    """
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def one_line(text: str, most: int = 400) -> str:

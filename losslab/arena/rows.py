@@ -1,7 +1,8 @@
 """What a row of a board holds, checked when it is read: a board that somebody bent is a sentence."""
 
-import math
 from collections.abc import Mapping
+
+from losslab.untrusted import is_number
 
 TEXTS = ("name", "kind", "formula", "source", "sha256", "digest", "status", "reason", "tier", "submitted", "losslab")
 KINDS = {"overrides": dict, "visible": dict, "runs": dict, "lines": int, "searched": int, "rungs": list}
@@ -17,7 +18,7 @@ def not_a_row(row: Mapping) -> str:
     for key, kind in KINDS.items():
         if type(row.get(key)) is not kind:
             return f"its {key} should be {CALLED[kind]}"
-    if not all(map(_is_number, row["overrides"].values())):
+    if not all(map(is_number, row["overrides"].values())):
         return "its overrides should be numbers"
     if not all(seed.isdecimal() and len(seed) < 20 and _is_run(run) for seed, run in row["runs"].items()):
         return "a run in it has no scores, cost or weights"
@@ -35,11 +36,11 @@ def _is_run(run: object) -> bool:
         return False
     scores, cost = run.get("scores"), run.get("cost")
     return (isinstance(scores, dict) and all(map(_is_score, scores.values())) and isinstance(cost, dict)
-            and _is_number(cost.get("train_seconds")) and all(map(_is_number, cost.values())))
+            and is_number(cost.get("train_seconds")) and all(map(is_number, cost.values())))
 
 
 def _is_score(score: object) -> bool:
-    return isinstance(score, dict) and _is_number(score.get("value")) and isinstance(score.get("unit"), str)
+    return isinstance(score, dict) and is_number(score.get("value")) and isinstance(score.get("unit"), str)
 
 
 def _is_rung(rung: object) -> bool:
@@ -48,8 +49,4 @@ def _is_rung(rung: object) -> bool:
     if type(rung.get("rung")) is not int or type(rung.get("tokens")) is not int:
         return False
     difference = rung.get("difference", {"value": 0.0})
-    return isinstance(difference, dict) and _is_number(difference.get("value"))
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return isinstance(difference, dict) and is_number(difference.get("value"))

@@ -13,10 +13,11 @@ from losslab.records import Record
 from losslab.stats import Score, holm, mean_score
 from losslab.stats import compare as compare_seeds
 
-# of a task's scores those that are questions; the other normalizers and perplexities are on the pages of single runs
+# of a task's scores those that are questions; the other normalizers and perplexities are on the pages of single runs;
+# the last two are names of lm-evaluation-harness
 QUESTIONS = ("nll", "nll_per_word", "bits_per_byte", "accuracy", "accuracy_sum", "accuracy_per_character", "core_v1",
              "core_v2", "short_seven", "pages_bits_per_byte", "stream_bits_per_byte",
-             "acc", "acc_norm")  # fmt: skip  # the last two are the harness's names
+             "acc", "acc_norm")  # fmt: skip
 MARGINS = {"nats/token": 0.002, "nats/word": 0.01, "bits/byte": 0.001}  # what would matter; of accuracies 0.01
 
 

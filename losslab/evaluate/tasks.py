@@ -46,9 +46,8 @@ def run(name: str, model, tokenizer, settings: Settings) -> TaskResult:
         >>> 5.4 < result.scores["nll"].value < 5.7  # about log 257
         True
     """
-    if check(name).startswith(HARNESS):
-        return harness.task(name.removeprefix(HARNESS), model, tokenizer, settings)
-    return TASKS[name](model, tokenizer, settings)
+    task = TASKS.get(check(name)) or partial(harness.task, name.removeprefix(HARNESS))
+    return task(model, tokenizer, settings)
 
 
 def check(name: str) -> str:

@@ -14,6 +14,7 @@ from pathlib import Path
 from losslab.records import files
 from losslab.records.record import Record
 from losslab.stats.looks import Judged, Look, next_level
+from losslab.untrusted import is_number
 
 NAME = "looks.json"
 FORMAT = 2  # 1 had conditions and seeds alone
@@ -126,7 +127,7 @@ def _is_ledger(row: object) -> bool:
 
 def _is_look(row: object) -> bool:
     arms = row.get("arms") if isinstance(row, dict) else None
-    return (isinstance(arms, dict) and all(map(_is_judged, arms.values())) and _is_number(row.get("level"))
+    return (isinstance(arms, dict) and all(map(_is_judged, arms.values())) and is_number(row.get("level"))
             and 0 < row["level"] <= ALPHA)
 
 
@@ -134,10 +135,10 @@ def _is_judged(judged: object) -> bool:
     if not isinstance(judged, dict) or judged.keys() != Judged.__dataclass_fields__.keys():
         return False
     low, high, within = judged["low"], judged["high"], judged["within"]
-    known = _is_number(low) and _is_number(high) and low <= high or low is None and high is None
+    known = is_number(low) and is_number(high) and low <= high or low is None and high is None
     return (known and _are_seeds(judged["seeds"]) and isinstance(judged["results"], str)
-            and isinstance(judged["shown"], bool) and _is_number(judged["p_holm"])
-            and 0 <= judged["p_holm"] <= 1 and (within is None or _is_number(within) and within > 0))
+            and isinstance(judged["shown"], bool) and is_number(judged["p_holm"])
+            and 0 <= judged["p_holm"] <= 1 and (within is None or is_number(within) and within > 0))
 
 
 def _is_earlier(row: object) -> bool:
@@ -148,7 +149,3 @@ def _is_earlier(row: object) -> bool:
 
 def _are_seeds(seeds: object) -> bool:
     return isinstance(seeds, list) and all(type(seed) is int for seed in seeds)
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

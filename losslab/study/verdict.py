@@ -4,7 +4,6 @@ What a page needs besides runs is which condition is which arm, what tuning foun
 study with its own folder keeps that in `arms.json`, from before the first run on.
 """
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +13,7 @@ from losslab.comparison import Comparison
 from losslab.study import folder as folders
 from losslab.study import match
 from losslab.study.file import Study
+from losslab.untrusted import is_number
 
 ARMS = "arms.json"
 FORMAT = 1
@@ -140,7 +140,7 @@ def _checked(arm: Mapping) -> dict:
     """An arm of `arms.json`, which may come from somebody else; an error of Python's for what no arm is."""
     found = {"name": str(arm["name"]), "condition": str(arm["condition"]), "tuned": _table(arm["tuned"]),
              "cost": arm["cost"], "equal": arm["equal"]}
-    is_cost = found["cost"] is None or _is_number(found["cost"]) and found["cost"] > 0
+    is_cost = found["cost"] is None or is_number(found["cost"]) and found["cost"] > 0
     if not (is_cost and isinstance(found["equal"], str | None)) or found["tuned"] and not _is_tuned(found["tuned"]):
         raise TypeError
     return found
@@ -150,20 +150,20 @@ def _is_tuned(found: Mapping) -> bool:
     """Whether it is what `tune.Tuned.to_dict` gives, as far as pages rely on it."""
     told = found["tuning"]
     return (_is_settings(found["tuned"]) and all(map(_is_trial, found["trials"])) and isinstance(told["method"], str)
-            and isinstance(told["edge"], bool) and (told["chosen_again"] is None or _is_number(told["chosen_again"]))
-            and all(isinstance(each, str | None) or _is_number(each) for each in _table(told["sensitivity"]).values())
-            and all(map(_is_number, _table(told["importance"]).values())))
+            and isinstance(told["edge"], bool) and (told["chosen_again"] is None or is_number(told["chosen_again"]))
+            and all(isinstance(each, str | None) or is_number(each) for each in _table(told["sensitivity"]).values())
+            and all(map(is_number, _table(told["importance"]).values())))
 
 
 def _is_trial(trial: Mapping) -> bool:
     return (_is_settings(trial["settings"]) and trial["status"] in ("finished", "diverged", "failed")
-            and (trial["tune_nll"] is None or _is_number(trial["tune_nll"])))
+            and (trial["tune_nll"] is None or is_number(trial["tune_nll"])))
 
 
 def _is_settings(found: Mapping) -> bool:
     """Numbers, texts, switches, lists of numbers; rates and horizons are numbers."""
-    return all(_is_number(value) or key not in NUMBERS and (
-        isinstance(value, str | bool) or isinstance(value, list) and all(map(_is_number, value)))
+    return all(is_number(value) or key not in NUMBERS and (
+        isinstance(value, str | bool) or isinstance(value, list) and all(map(is_number, value)))
         for key, value in _table(found).items())
 
 
@@ -171,7 +171,3 @@ def _table(found: object) -> dict:
     if not isinstance(found, dict):
         raise TypeError
     return found
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
