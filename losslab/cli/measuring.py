@@ -167,12 +167,12 @@ def task_names(text: str) -> list[str] | None:
 
 
 def _check_prefix(prefix: str, names: list[str]) -> None:
-    from losslab.evaluate.tasks import PREFIXED, Settings
+    from losslab.evaluate.tasks import HARNESS, PREFIXED, Settings
 
     Settings(prefix=prefix)
-    if prefix != "none" and not set(names) & set(PREFIXED):
+    if prefix != "none" and not any(name in PREFIXED or name.startswith(HARNESS) for name in names):
         raise ValueError(
-            f"--prefix {prefix} changes nothing of {', '.join(names)}; it is a setting of {', '.join(PREFIXED)}"
+            f"--prefix {prefix} changes nothing of {', '.join(names)}; it is a setting of {', '.join(PREFIXED)} and {HARNESS}NAME"
         )
 
 

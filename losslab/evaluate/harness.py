@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from losslab.evaluate.requests import Request, answers
+from losslab.evaluate.requests import Request, answers, prefix_note, prefixed
 from losslab.evaluate.requests import request as asked
 from losslab.evaluate.task import Settings, TaskResult
 from losslab.generate import continuation
@@ -50,7 +50,7 @@ def task(name: str, model, tokenizer, settings: Settings) -> TaskResult:
         ValueError: for a task that it does not know.
         ConnectionError: if the hub is needed and out of reach.
     """
-    own = os.environ.get(OWN_TASKS) or None
+    own = own_tasks()
     try:
         found = run(
             model, tokenizer, [name], include_path=own, limit=settings.limit,
@@ -66,7 +66,23 @@ def task(name: str, model, tokenizer, settings: Settings) -> TaskResult:
                               "task files that point at local data") from None
     whole = next(part for part in found.parts if part.name == name)
     parts = [part for part in found.parts if part is not whole]
-    return replace(whole, name=f"lm_eval:{name}", parts=parts, notes=[found.name, *whole.notes])
+    first = [] if settings.prefix == "none" else [prefix_note(name, settings.prefix)]
+    return replace(whole, name=f"lm_eval:{name}", parts=parts, notes=[found.name, *whole.notes, *first],
+                   scores=prefixed(whole.scores, settings.prefix))
+
+
+def own_tasks() -> Path | None:
+    """The user's folder of task files; None: the harness's own tasks."""
+    return Path(found) if (found := os.environ.get(OWN_TASKS)) else None
+
+
+def version() -> str:
+    """Of the harness that is installed.
+
+    Raises:
+        ModuleNotFoundError: if there is none.
+    """
+    return _library().__version__
 
 
 def run(
@@ -105,9 +121,9 @@ def run(
             model=_adapted(model, tokenizer, end_mark_first, progress), tasks=list(tasks), task_manager=manager,
             num_fewshot=num_fewshot, limit=limit or None, bootstrap_iters=RESAMPLES, log_samples=False, **seeds,
         )
-    version = f"lm-evaluation-harness {lm_eval.__version__}"
+    about = f"lm-evaluation-harness {version()}"
     parts = [_part(name, found, limit) for name in found["results"]]
-    return TaskResult(version, {}, {"tasks": len(parts)}, parts=parts, is_evidence=not limit)
+    return TaskResult(about, {}, {"tasks": len(parts)}, parts=parts, is_evidence=not limit)
 
 
 def _part(name: str, found: dict, limit: int) -> TaskResult:

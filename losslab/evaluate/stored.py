@@ -12,7 +12,7 @@ import torch
 from losslab import __version__, checkpoint, untrusted
 from losslab.corpus import Corpus
 from losslab.corpus.disk import root
-from losslab.evaluate import tasks
+from losslab.evaluate import harness, tasks
 from losslab.evaluate.paired import outcomes
 from losslab.evaluate.sharing import Ranks
 from losslab.evaluate.task import Settings
@@ -79,6 +79,8 @@ def _key(name: str, path: Path, record: Record, settings: Settings, device: str)
         "seq_len": settings.seq_len, "evaluate": asdict(settings.evaluate), "torch": torch.__version__, "code": _code(),
         "benchmarks": _listing(settings.benchmarks), "text": settings.text and _sha256(settings.text),
     }
+    if name.startswith(tasks.HARNESS):
+        rules["harness"], rules["tasks"] = harness.version(), _listing(harness.own_tasks())
     if name in OF_A_TEXT and settings.data is not None:
         from losslab import tokenizer as tokenizers
 

@@ -11,8 +11,9 @@ import torch
 from scipy import stats as scipy_stats
 
 from losslab import checkpoint, config, records, tokenizer
-from losslab.evaluate import arms, paired, stored, tasks
+from losslab.evaluate import arms, harness, paired, stored, tasks
 from losslab.evaluate.core import SHORT, STANDARD
+from losslab.evaluate.task import TaskResult
 from losslab.evaluate.tasks import Settings
 from losslab.model import initialized
 from losslab.report import evaluation_compare
@@ -204,6 +205,24 @@ def test_stored_results_are_used_until_weights_settings_or_data_change(make, tmp
     with open(tmp_path / "bench" / "piqa.validation.jsonl", "a") as file:
         file.write(json.dumps(PIQA[0]) + "\n")
     assert not stored.run("piqa", record, make.settings(record))["is_stored"] and len(counted) == 6
+
+
+def test_a_stored_result_of_the_harness_is_of_its_version_and_of_ones_own_tasks(make, tmp_path, monkeypatch):
+    monkeypatch.setattr(harness, "task", lambda name, *rest: TaskResult(f"lm_eval:{name}", {}, {}))
+    monkeypatch.setattr(harness, "version", lambda: "1")
+    record = make("focal", 0)
+
+    def is_stored():
+        return stored.run("lm_eval:own", record, make.settings(record))["is_stored"]
+
+    assert not is_stored() and is_stored()
+    monkeypatch.setenv(harness.OWN_TASKS, str(tmp_path / "own"))
+    (tmp_path / "own").mkdir()
+    assert not is_stored() and is_stored()
+    (tmp_path / "own" / "own.yaml").write_text("task: own")
+    assert not is_stored() and is_stored()
+    monkeypatch.setattr(harness, "version", lambda: "2")
+    assert not is_stored() and is_stored()
 
 
 def test_weights_that_are_not_those_that_were_measured_are_refused(make):

@@ -215,7 +215,9 @@ def test_a_task_by_name_stands_next_to_ours(tasks, monkeypatch, benchmark_data):
     theirs = run_task("lm_eval:copa_rows", model, BYTES, settings)
     ours = run_task("copa", model, BYTES, settings)
     assert theirs.name == "lm_eval:copa_rows" and theirs.notes[0].startswith("lm-evaluation-harness 0.")
-    assert theirs.scores["acc"].value == ours.scores["accuracy_sum_prefix_end_of_text"].value
+    name = "prefix_end_of_text"
+    assert theirs.scores[f"acc_{name}"].value == ours.scores[f"accuracy_sum_{name}"].value
+    assert "the end mark stands before every text" in theirs.notes[-1]
     assert ("lm_eval:copa_rows", 200, 200, "requests") in said
 
 
