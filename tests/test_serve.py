@@ -60,6 +60,9 @@ def test_a_run_that_begins_grows_and_goes_is_seen(store):
     records.write_result(store / "new", scored(1.25))
     found.refresh(now=True)
     assert found.run("new")[1].nll == 1.25
+    records.tag(store / "new", ["late"])  # ended runs are looked at again, too
+    found.refresh(now=True)
+    assert found.run("new")[1].tags == ("late",)
     shutil.rmtree(store / "new")
     found.refresh(now=True)
     assert found.run("new") is None and len(list(found.rows())) == 8

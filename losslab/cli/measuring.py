@@ -172,7 +172,8 @@ def _check_prefix(prefix: str, names: list[str]) -> None:
     Settings(prefix=prefix)
     if prefix != "none" and not any(name in PREFIXED or name.startswith(HARNESS) for name in names):
         raise ValueError(
-            f"--prefix {prefix} changes nothing of {', '.join(names)}; it is a setting of {', '.join(PREFIXED)} and {HARNESS}NAME"
+            f"--prefix {prefix} changes nothing of {', '.join(names)}; it is a setting of {', '.join(PREFIXED)} and "
+            f"{HARNESS}NAME"
         )
 
 
