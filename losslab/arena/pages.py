@@ -96,7 +96,7 @@ def statement(board) -> str:
 def table(document: dict) -> Table:
     """The rows of a board."""
     metrics = [metric for metric in document["statement"]["hidden"] if metric != "nll"]
-    columns = (Column("rank"), name("loss", least=16), Column("difference [95 % interval]", "nats/token"),
+    columns = (name("loss", least=16), Column("rank"), Column("difference [95 % interval]", "nats/token"),
                Column("p (Holm)"), left("verdict"), Column("nll"), *map(Column, metrics), Column("cost"),
                Column("lines"), Column("score"), left("jail"))
     return Table(columns, [_cells(one, metrics) for one in document["rows"]])
@@ -105,11 +105,11 @@ def table(document: dict) -> Table:
 def _cells(one: dict, metrics: list[str]) -> tuple[str, ...]:
     if one["rank"] is None:
         blank = ("–",) * (len(metrics) + 4)
-        return ("–", one["name"], "–", "–", one["verdict"], *blank, "")
+        return (one["name"], "–", "–", "–", one["verdict"], *blank, "")
     usual = one["name"] == "cross_entropy"
     score = one.get("published_score")
     return (
-        f"{one['rank']}{'=' * one['tied']}", one["name"], "–" if usual else words.difference(one["difference"]),
+        one["name"], f"{one['rank']}{'=' * one['tied']}", "–" if usual else words.difference(one["difference"]),
         "–" if usual else words.p_value(one["p_value"]), "no difference shown" if one["verdict"] == "open" else
         one["verdict"], *(words.score(one["metrics"].get(metric), n=False) for metric in ("nll", *metrics)),
         words.ratio(one["cost"]["time_ratio"]), str(one["lines"]), "–" if score is None else f"{score:.2f}",
