@@ -77,7 +77,7 @@ def test_two_seeds_say_in_the_sentence_how_little_they_are():
     )
     assert "CAUTION" in compare({"A": {1: 3.0, 2: 3.1}, "B": {1: 3.0, 2: 3.1 + 1e-6}}, "A").verdict  # equivalent
     few, enough = (compare({"A": seeded(range(n)), "B": seeded([1.01 * x + 1 for x in range(n)])}, "A") for n in (5, 6))
-    assert "CAUTION" not in few.verdict and "from 6 on their signs alone could have p < 0.05" in few.note
+    assert "CAUTION" not in few.verdict and "signs of fewer than 6 differences alone cannot give p < 0.05" in few.note
     assert "signs" not in enough.note
 
 

@@ -160,8 +160,8 @@ def note(terms: Terms, num_tests: int, num_seeds: int) -> str:
     tests = f"verdicts follow Holm's p over {num_tests} arms" if num_tests > 1 else "one test, so Holm's p is its own"
     few = firm_from(terms.alpha)
     shaky = (
-        f"; p and intervals take differences for normal, which fewer than {few} seeds cannot show: from {few} on "
-        f"their signs alone could have p < {terms.alpha:g}" if 2 <= num_seeds < few else ""
+        f"; p and intervals assume normally distributed differences, since the signs of fewer than {few} differences "
+        f"alone cannot give p < {terms.alpha:g}" if 2 <= num_seeds < few else ""
     )
     covers = f"{100 * (1 - terms.alpha):.4g} % t intervals over paired seeds, not adjusted for several arms"
     if terms.looks is None:
