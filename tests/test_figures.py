@@ -86,6 +86,17 @@ def test_the_numbers_have_all_their_digits(document):
     assert float(worst["low"]) < 0.02 < float(worst["high"]) and worst["outcome"] == "worse"
 
 
+def test_the_name_of_a_loss_is_no_formula_of_a_spreadsheet(document):
+    score = {"value": -0.5, "stderr": 0.1, "n": 4, "unit": "=2"}
+    odd = [arm | {"name": f"{sign}HYPERLINK(A1)", "scores": arm["scores"] | {f"{sign}1": score}}
+           for arm, sign in zip(document["arms"], "=@-", strict=True)]
+    stranger = document | {"arms": odd, "baseline": odd[0]["name"]}
+    texts = [numbers.csv(stranger), *(table.csv() for table in figures.tables(stranger).values())]
+    cells = [cell for text in texts for row in csv.reader(io.StringIO(text)) for cell in row]
+    assert {"'=HYPERLINK(A1)", "'@HYPERLINK(A1)", "'-HYPERLINK(A1)", "'=1", "-0.5"} <= {*cells}
+    assert not [cell for cell in cells if cell[:1] in ("=", "@") or cell.startswith("-HYPER")]
+
+
 def test_the_methods_name_every_figure_and_leave_none_open(document):
     told = methods.markdown(document)
     for figure in ("`squentropy`", "c0ffee", "842,496 parameters", "4 seeds an arm", "512,000 training tokens",
