@@ -5,6 +5,7 @@ import json
 import re
 import subprocess
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -81,22 +82,16 @@ def test_compare_takes_a_study_file_an_arm_and_one_loss(asked):
     assert asked.study.seeds == tuple(range(7)) and asked.folder.name == "elsewhere" and asked.options["trusted"] == ()
     ll.compare("focal")
     assert [arm.loss for arm in asked.study.arms] == ["focal"] and asked.study.seeds == (0, 1, 2, 3, 4)
+    ll.compare(Path("asked.toml"), store=Path("there"), race=range(2, 5), trust=None, corpus=None)
+    assert asked.folder == Path("there") and asked.study.race == (2, 3, 4) and asked.options["trusted"] == ()
 
 
-@pytest.mark.parametrize(("losses", "options", "says"), [
-    (["squentropi"], {}, "unknown loss 'squentropi'; did you mean squentropy?"),
-    (["mse", "mse"], {}, "are the same; leave one out"),
-    (["mse", "study.toml"], {}, "study.toml is a study, which has its own arms; give it alone, or name losses alone"),
-    (["mse"], {"seeds": 0}, "seeds in compare"), (["mse"], {"seeds": "5"}, "seeds in compare is a number of seeds"),
-    (["mse"], {"preset": "tinny"}, "did you mean tiny?"), (["mse"], {"baseline": "brier"}, "is no arm"),
-    (["mse"], {"settings": {"train.learning_rat": 1}}, "learning_rate"), (["mse", 3], {}, "got an object of type int"),
-    (["mse"], {"trust": ["ab" * 32]}, "trust goes with a study file"), (["mse"], {"margin": 0}, "margin must be more"),
-    ([lambda prediction: prediction.nll], {}, "a lambda has no name"),
-])
-def test_what_cannot_be_compared_is_one_sentence(tmp_path, monkeypatch, losses, options, says):
-    monkeypatch.chdir(tmp_path)
-    assert says in refused(ll.compare, losses, progress=False, **options)
-    assert not list(tmp_path.glob("runs/*-seed*"))
+def test_a_path_is_a_loss_file(asked):
+    path = Path(ll.loss_file(steep))
+    ll.compare([path], corpus=Path("texts"), race=[], tune={})
+    assert [arm.loss for arm in asked.study.arms] == [str(path)] and asked.study.settings == {}
+    assert asked.study.corpus == "texts" and asked.study.race == () and asked.study.tune == {}
+    assert ll.inspect(path, measure=False).proper is False
 
 
 @pytest.mark.slow
