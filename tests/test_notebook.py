@@ -12,7 +12,7 @@ import pytest
 import torch
 from experiments import small_text
 from record_runs import refused
-from report_runs import three_arms, write_run
+from report_runs import Page, three_arms, write_run
 
 import losslab as ll
 from losslab import checkpoint, study, tune
@@ -20,6 +20,7 @@ from losslab import tokenizer as tokenizers
 from losslab.config import ModelConfig
 from losslab.model import initialized
 from losslab.notebook import comparing, watching
+from losslab.notebook.shown import drawing
 from losslab.progress import Running
 
 
@@ -134,6 +135,10 @@ def test_a_comparison_shows_itself_without_scripts(store):
     assert "<script" not in shown and "<style" not in shown and shown.count("<table") == 1
     image = base64.b64decode(re.search(r"data:image/svg\+xml;base64,([^\"]+)", shown)[1]).decode()
     assert image.startswith("<svg") and "var(" not in image and "squentropy" in image
+    (described,) = [attributes["alt"] for attributes, _ in Page(shown).all("img")]
+    assert described.startswith("Difference in nll from cross_entropy, with 95 % intervals, best first. cross_")
+    spec = {"description": '"><script>', "config": {"axis": {}}, "mark": "bar"}
+    assert Page(drawing(spec, legend=False)).all("img")[0][0]["alt"] == '"><script>'
 
 
 def test_a_comparison_is_saved_as_a_page_and_refuses_other_suffixes(store, tmp_path, monkeypatch):
@@ -181,6 +186,8 @@ def test_a_loaded_model_writes_scores_and_says_what_it_expects(tmp_path):
 def test_a_function_is_inspected_under_its_name():
     found = ll.inspect(steep, measure=False)
     assert (found.loss, found.inspected, found.proper, found.scored_alone) == ("steep", "steep", False, True)
+    alts = [attributes["alt"] for attributes, _ in Page(found._repr_html_()).all("img")]
+    assert len(alts) > 1 and all("of steep" in alt for alt in alts)
     assert "finding" in found._repr_html_() and repr(found) == "<Anatomy of steep>" and "steep" in str(found)
     assert found.chart("gradient").to_dict()["width"] == 640 and "this loss has value" in refused(found.chart, "no")
 
