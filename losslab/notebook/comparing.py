@@ -55,10 +55,10 @@ def compare(
         running.Stopped: after an interrupt, once every run is saved; called again, it continues.
     """
     with watching(progress) as (watcher, tell):
-        values = checked.texts(
+        values = _terms(seeds, margin, race, final, tune)
+        values |= checked.texts(
             corpus=corpus, preset=preset, size=size, recipe=recipe, tokenizer=tokenizer, start=start,
             baseline=baseline, match=match, name=name, question=question)
-        values |= _terms(seeds, margin, race, final, tune)
         told = checks.table(settings, "settings", "compare") | checked.texts(**{"train.device": device})
         if num_tokens is not None:
             told["train.num_tokens"] = num_tokens
@@ -73,7 +73,8 @@ def compare(
         return Comparison.of(found)
 
 
-def _terms(seeds, margin, race, final, tune) -> dict[str, object]:
+def _terms(seeds: object, margin: float | None, race: object, final: object,
+           tune: str | Mapping[str, object] | None) -> dict[str, object]:
     """The fields of a study that are no texts, of those that are given: a 0 is, and nothing (None, (), "") is not."""
     found: dict[str, object] = {}
     if seeds is not None:
@@ -89,14 +90,14 @@ def _terms(seeds, margin, race, final, tune) -> dict[str, object]:
     return found
 
 
-def _listed(losses: Loss | Sequence[Loss]) -> list[Loss]:
+def _listed(losses: Loss | Sequence[Loss]) -> list[str | Callable | Arm]:
     every = list(losses) if isinstance(losses, Sequence) and not isinstance(losses, str | bytes) else [losses]
     if not every:
         raise ValueError('compare takes at least one loss, such as compare(["cross_entropy", "squentropy"]); got none')
     return [os.fspath(each) if isinstance(each, os.PathLike) else each for each in every]
 
 
-def _asked(given: Sequence[Loss], values: Mapping[str, object], settings: Mapping[str, object],
+def _asked(given: Sequence[str | Callable | Arm], values: Mapping[str, object], settings: Mapping[str, object],
            tell: Tell) -> tuple[Study, bool]:
     """The study, and whether a file says it."""
     files = [each for each in given if isinstance(each, str) and each.endswith(".toml")]
@@ -107,7 +108,7 @@ def _asked(given: Sequence[Loss], values: Mapping[str, object], settings: Mappin
     return studies.of_losses((), arms=[_arm(each, tell) for each in given], values=values, settings=settings), False
 
 
-def _arm(loss: Loss, tell: Tell) -> Arm:
+def _arm(loss: str | Callable | Arm, tell: Tell) -> Arm:
     if isinstance(loss, Arm):
         return loss
     if not isinstance(loss, str):

@@ -9,13 +9,13 @@ from losslab.config.numbers import MAX_MARGIN, MAX_WORKERS, check, shown
 SHA256 = re.compile("[0-9a-fA-F]{64}")
 
 
-def texts(**values: object) -> dict[str, object]:
+def texts(**values: object) -> dict[str, str]:
     """The texts and paths that are given: None and an empty text say nothing.
 
     Raises:
         ValueError: naming the value that is no text.
     """
-    found: dict[str, object] = {}
+    found: dict[str, str] = {}
     for name, value in values.items():
         value = os.fspath(value) if isinstance(value, os.PathLike) else value
         if value is not None and not isinstance(value, str):

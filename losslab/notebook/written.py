@@ -9,6 +9,7 @@ import dis
 import functools
 import types
 from collections.abc import Mapping
+from typing import Any
 
 from losslab.config.numbers import shown
 from losslab.words import printable
@@ -107,7 +108,7 @@ def _equal(one: object, other: object, seen: set) -> bool:
         _equal(part, its, seen) for part, its in zip(parts, others, strict=True))
 
 
-def _parts(value) -> list | None:
+def _parts(value: Any) -> list | None:
     """What a value is made of, down to what can be compared; None where that is not known."""
     if isinstance(value, list | tuple):
         return list(value)
