@@ -1,4 +1,6 @@
-"""Text from files (names, paths, errors, samples) shown as text and nothing else: on a terminal, in Markdown, in LaTeX.
+"""Text from files (names, paths, errors, samples) shown as text and nothing else.
+
+On a terminal, in Markdown, in LaTeX, in a spreadsheet.
 """
 
 import re
@@ -15,6 +17,10 @@ LATEX = {
     "≥": r"$\geq$", "…": r"\dots{}", **{sign: f"\\{sign}" for sign in "&%$#_"},
 }  # brackets and stars would be arguments of the end of a row; a quotation mark is a command of some languages
 LATEX_CODE = LATEX | {"'": r"\textquotesingle{}", "`": r"\textasciigrave{}", "−": "-", "-": "-{}"}  # -- would be a dash
+NUMBER = r"[+-]?\d[\d,]*(\.\d+)?(e[+-]?\d+)?"
+# what a spreadsheet takes for a formula, and the numbers that begin with a sign, too: alone, or with their error
+COMPUTED = re.compile(r"[\t\r\n]|\s*[=+\-@＝＋－＠]")
+MEASURED = re.compile(rf"{NUMBER}( ?%)?( ± {NUMBER})?( \[{NUMBER}, {NUMBER}\])?( \(n=\d+\))?", re.ASCII)
 SAFE = re.compile(r"[\w .,:;()=+*/\-\"'^%@]+")  # nothing here ends inline code, opens a tag or parts a table
 
 
@@ -72,3 +78,18 @@ def latex(text) -> str:
 def latex_code(text) -> str:
     """The same in the typewriter face, sign by sign, for a name or a formula."""
     return rf"\texttt{{{''.join(LATEX_CODE.get(sign, sign) for sign in plain(text))}}}"
+
+
+def cell(value):
+    r"""A cell of comma-separated values: text that a spreadsheet would compute has a ' before it, by which it is text.
+
+    A number stays as it is, also one with its error or its interval; so does what is no text. Lines end in \n.
+
+    Example:
+        >>> cell("=1+1"), cell("-1+1"), cell("-0.5"), cell("+0.0017 [-0.0044, 0.0079]"), cell(-0.5)
+        ("'=1+1", "'-1+1", '-0.5', '+0.0017 [-0.0044, 0.0079]', -0.5)
+    """
+    if not isinstance(value, str):
+        return value
+    mark = "'" if COMPUTED.match(value) and not MEASURED.fullmatch(value) else ""
+    return mark + re.sub("\r\n?", "\n", value)  # Python's writer leaves a \r bare, and the rest would be a row

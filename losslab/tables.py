@@ -8,6 +8,7 @@ import io
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
+from losslab import escaping
 from losslab.escaping import code, escape, latex, latex_code
 from losslab.words import both_ends, printable, width
 
@@ -120,10 +121,10 @@ class Table:
                           r"\end{tabular}"])
 
     def csv(self) -> str:
-        """Comma-separated values, the heading first; a cell is quoted where it has to be."""
+        """Comma-separated values, the heading first; a cell is quoted where it has to be, and none is a formula."""
         out = io.StringIO()
         rows = [[column.heading for column in self.columns], *([_joined(cell) for cell in row] for row in self.rows)]
-        csv.writer(out, lineterminator="\n").writerows(rows)
+        csv.writer(out, lineterminator="\n").writerows(map(escaping.cell, row) for row in rows)
         return out.getvalue()
 
 

@@ -8,6 +8,7 @@ import pytest
 from commands import losslab, refuses
 from hypothesis import given
 from hypothesis import strategies as st
+from record_runs import refused
 from report_runs import described, three_arms, write_run
 
 from losslab import escaping
@@ -86,6 +87,17 @@ def test_the_numbers_have_all_their_digits(document):
     assert float(worst["low"]) < 0.02 < float(worst["high"]) and worst["outcome"] == "worse"
 
 
+def test_the_name_of_a_loss_is_no_formula_of_a_spreadsheet(document):
+    score = {"value": -0.5, "stderr": 0.1, "n": 4, "unit": "=2"}
+    odd = [arm | {"name": f"{sign}HYPERLINK(A1)", "scores": arm["scores"] | {f"{sign}1": score}}
+           for arm, sign in zip(document["arms"], "=@-", strict=True)]
+    stranger = document | {"arms": odd, "baseline": odd[0]["name"]}
+    texts = [numbers.csv(stranger), *(table.csv() for table in figures.tables(stranger).values())]
+    cells = [cell for text in texts for row in csv.reader(io.StringIO(text)) for cell in row]
+    assert {"'=HYPERLINK(A1)", "'@HYPERLINK(A1)", "'-HYPERLINK(A1)", "'=1", "-0.5"} <= {*cells}
+    assert not [cell for cell in cells if cell[:1] in ("=", "@") or cell.startswith("-HYPER")]
+
+
 def test_the_methods_name_every_figure_and_leave_none_open(document):
     told = methods.markdown(document)
     for figure in ("`squentropy`", "c0ffee", "842,496 parameters", "4 seeds an arm", "512,000 training tokens",
@@ -116,6 +128,62 @@ def test_a_file_in_the_place_of_the_folder_is_one_sentence(tmp_path, monkeypatch
     assert refuses(capsys, "report", "store", "--figures", "paper.pdf") == (
         "error: paper.pdf is a file, and figures are many files; give a folder, such as paper-figures")
     assert not (tmp_path / "report.html").exists()
+
+
+def no_folder(tmp_path):
+    (tmp_path / "afile").write_text("")
+    return "afile/sub/figs", "because afile is a file; give another folder"
+
+
+def a_folder_for_a_file(tmp_path):
+    (tmp_path / "figs" / "arms.csv").mkdir(parents=True)
+    return "figs", "figs/arms.csv is no plain file, and a figure would be written there; take it away"
+
+
+def a_link_for_a_file(tmp_path):
+    (tmp_path / "figs").mkdir()
+    (tmp_path / "figs" / "tuning.svg").symlink_to(tmp_path / "mine.svg")
+    return "figs", "figs/tuning.svg is no plain file"
+
+
+def files_of_somebody(tmp_path):
+    (tmp_path / "figs").mkdir()
+    (tmp_path / "figs" / "settings.md").write_text("mine")
+    return "figs", "figs/settings.md would be written over, and figs is no folder of earlier figures; give"
+
+
+@pytest.mark.parametrize("made", [no_folder, a_folder_for_a_file, a_link_for_a_file, files_of_somebody])
+def test_a_place_that_cannot_be_written_is_refused_before_anything(tmp_path, monkeypatch, capsys, made):
+    monkeypatch.chdir(tmp_path)
+    write_run(tmp_path / "store", "cross_entropy", 0)
+    folder, says = made(tmp_path)
+    before = sorted(tmp_path.rglob("*"))
+    assert says in refuses(capsys, "report", "store", "--figures", folder)
+    assert sorted(tmp_path.rglob("*")) == before  # no page, and no look is counted
+
+
+@pytest.mark.parametrize("closed", ["", "figs", "figs/arms.csv"])
+def test_what_is_not_writable_is_refused(tmp_path, monkeypatch, closed):
+    monkeypatch.setattr(figures.os, "access", lambda path, mode: path != tmp_path / closed)
+    if closed:
+        (tmp_path / "figs").mkdir()
+        for file in (*figures.ALWAYS, "arms.csv"):
+            (tmp_path / "figs" / file).write_text("")
+    assert f"{tmp_path / closed} is not writable for you" in refused(figures.place, tmp_path / "figs")
+
+
+def test_earlier_figures_are_replaced_and_nothing_else(document, tmp_path, monkeypatch):
+    monkeypatch.setattr(figures, "charts", lambda document: {})
+    first = figures.write(document, tmp_path / "figs")
+    for file in ("tuning.csv", "tuning.svg", "curves.png", "notes.txt", "tuning.pdf"):
+        (tmp_path / "figs" / file).write_text("old")
+    assert figures.write(document, tmp_path / "figs") == first
+    kept = {file.name for file in (tmp_path / "figs").iterdir()}
+    assert kept == {file.name for file in first} | {"notes.txt", "tuning.pdf"}
+
+
+def test_every_figure_is_named(document):
+    assert {*charts(document)} <= {*figures.CHARTS} and {*figures.tables(document)} <= {*figures.TABLES}
 
 
 @pytest.mark.slow

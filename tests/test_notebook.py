@@ -5,13 +5,14 @@ import json
 import re
 import subprocess
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 import torch
 from experiments import small_text
 from record_runs import refused
-from report_runs import three_arms, write_run
+from report_runs import Page, three_arms, write_run
 
 import losslab as ll
 from losslab import checkpoint, study, tune
@@ -19,6 +20,7 @@ from losslab import tokenizer as tokenizers
 from losslab.config import ModelConfig
 from losslab.model import initialized
 from losslab.notebook import comparing, watching
+from losslab.notebook.shown import drawing
 from losslab.progress import Running
 
 
@@ -81,22 +83,16 @@ def test_compare_takes_a_study_file_an_arm_and_one_loss(asked):
     assert asked.study.seeds == tuple(range(7)) and asked.folder.name == "elsewhere" and asked.options["trusted"] == ()
     ll.compare("focal")
     assert [arm.loss for arm in asked.study.arms] == ["focal"] and asked.study.seeds == (0, 1, 2, 3, 4)
+    ll.compare(Path("asked.toml"), store=Path("there"), race=range(2, 5), trust=None, corpus=None)
+    assert asked.folder == Path("there") and asked.study.race == (2, 3, 4) and asked.options["trusted"] == ()
 
 
-@pytest.mark.parametrize(("losses", "options", "says"), [
-    (["squentropi"], {}, "unknown loss 'squentropi'; did you mean squentropy?"),
-    (["mse", "mse"], {}, "are the same; leave one out"),
-    (["mse", "study.toml"], {}, "study.toml is a study, which has its own arms; give it alone, or name losses alone"),
-    (["mse"], {"seeds": 0}, "seeds in compare"), (["mse"], {"seeds": "5"}, "seeds in compare is a number of seeds"),
-    (["mse"], {"preset": "tinny"}, "did you mean tiny?"), (["mse"], {"baseline": "brier"}, "is no arm"),
-    (["mse"], {"settings": {"train.learning_rat": 1}}, "learning_rate"), (["mse", 3], {}, "got an object of type int"),
-    (["mse"], {"trust": ["ab" * 32]}, "trust goes with a study file"), (["mse"], {"margin": 0}, "margin must be more"),
-    ([lambda prediction: prediction.nll], {}, "a lambda has no name"),
-])
-def test_what_cannot_be_compared_is_one_sentence(tmp_path, monkeypatch, losses, options, says):
-    monkeypatch.chdir(tmp_path)
-    assert says in refused(ll.compare, losses, progress=False, **options)
-    assert not list(tmp_path.glob("runs/*-seed*"))
+def test_a_path_is_a_loss_file(asked):
+    path = Path(ll.loss_file(steep))
+    ll.compare([path], corpus=Path("texts"), race=[], tune={})
+    assert [arm.loss for arm in asked.study.arms] == [str(path)] and asked.study.settings == {}
+    assert asked.study.corpus == "texts" and asked.study.race == () and asked.study.tune == {}
+    assert ll.inspect(path, measure=False).proper is False
 
 
 @pytest.mark.slow
@@ -139,6 +135,10 @@ def test_a_comparison_shows_itself_without_scripts(store):
     assert "<script" not in shown and "<style" not in shown and shown.count("<table") == 1
     image = base64.b64decode(re.search(r"data:image/svg\+xml;base64,([^\"]+)", shown)[1]).decode()
     assert image.startswith("<svg") and "var(" not in image and "squentropy" in image
+    (described,) = [attributes["alt"] for attributes, _ in Page(shown).all("img")]
+    assert described.startswith("Difference in nll from cross_entropy, with 95 % intervals, best first. cross_")
+    spec = {"description": '"><script>', "config": {"axis": {}}, "mark": "bar"}
+    assert Page(drawing(spec, legend=False)).all("img")[0][0]["alt"] == '"><script>'
 
 
 def test_a_comparison_is_saved_as_a_page_and_refuses_other_suffixes(store, tmp_path, monkeypatch):
@@ -186,6 +186,8 @@ def test_a_loaded_model_writes_scores_and_says_what_it_expects(tmp_path):
 def test_a_function_is_inspected_under_its_name():
     found = ll.inspect(steep, measure=False)
     assert (found.loss, found.inspected, found.proper, found.scored_alone) == ("steep", "steep", False, True)
+    alts = [attributes["alt"] for attributes, _ in Page(found._repr_html_()).all("img")]
+    assert len(alts) > 1 and all("of steep" in alt for alt in alts)
     assert "finding" in found._repr_html_() and repr(found) == "<Anatomy of steep>" and "steep" in str(found)
     assert found.chart("gradient").to_dict()["width"] == 640 and "this loss has value" in refused(found.chart, "no")
 

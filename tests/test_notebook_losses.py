@@ -13,6 +13,7 @@ from record_runs import refused
 from torch.nn.functional import softplus
 
 from losslab import Objective, Prediction, loss_file
+from losslab.notebook import written
 from losslab.notebook.functions import source
 
 WEIGHT, SCALES = 0.25, (1.0, -2.0)
@@ -111,3 +112,84 @@ def test_a_module_that_workers_do_not_see_is_refused(tmp_path, monkeypatch):
         "import helpers_of_mine\n\ndef half(prediction):\n    return prediction.nll * helpers_of_mine.HALF\n")
     half = importlib.import_module("loss_of_mine").half
     assert "half uses the module helpers_of_mine, which the processes that train do not see" in refused(source, half)
+
+
+# --- what is written is what runs --------------------------------------------------------------
+
+def defined(folder, monkeypatch, text, name="margin"):
+    """A function of a file, as a cell would define it: with all that the file does after it."""
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    monkeypatch.syspath_prepend(folder)
+    (folder / "cells_of_mine.py").write_text(text)
+    monkeypatch.delitem(sys.modules, "cells_of_mine", raising=False)
+    return getattr(importlib.import_module("cells_of_mine"), name)
+
+
+KEEPS = """import functools
+def scaled(by):
+    def decorator(function):
+        @functools.wraps(function)
+        def inner(prediction):
+            return by * function(prediction)
+        return inner
+    return decorator
+"""
+PLAIN = "def margin(prediction, *, weight=1.0):\n    return prediction.nll * weight\n"
+CHANGED = "margin is not what its source makes, for it was changed or wrapped since; write what wraps it as a decorator"
+
+
+@pytest.mark.parametrize(("text", "says"), [
+    ("W = 1.0\ndef margin(prediction, *, weight=W):\n    return prediction.nll * weight\nW = 5.0\n",
+     "the default of weight in margin is weight=1.0, and its source makes it weight=5.0 today; run its cell again"),
+    (PLAIN + "margin.__kwdefaults__ = {'weight': 7.0}\n", "is weight=7.0, and its source makes it weight=1.0 today"),
+    (PLAIN + "margin.__kwdefaults__ = None\n", "is none, and its source makes it weight=1.0 today"),
+    ("W = [1.0]\ndef margin(prediction, weight=W[0] + 1):\n    return prediction.nll * weight\nW[0] = 2.0\n",
+     "is weight=2.0, and its source makes it weight=3.0 today"),
+    ("W = 1.0\ndef part(nll, weight=W):\n    return nll * weight\nW = 5.0\n"
+     "def margin(prediction):\n    return part(prediction.nll)\n",
+     "the default of weight in part is weight=1.0, and its source makes it weight=5.0 today"),
+    (KEEPS + "W = 1.0\n@scaled(W)\ndef margin(prediction):\n    return prediction.nll\nW = 5.0\n",
+     "a decorator of margin keeps 1.0, and its source makes it 5.0 today; run its cell again"),
+    (KEEPS + PLAIN + "margin = scaled(2.0)(margin)\n", CHANGED),
+    (KEEPS + "@scaled(2.0)\n" + PLAIN + "margin = margin.__wrapped__\n", CHANGED),
+    (PLAIN + "margin.width = 3.0\n", "margin has other attributes than its source gives it, such as 'width'; make it"),
+    ("def part(nll):\n    return nll\nold = part\ndef part(nll):\n    return -nll\n"
+     "def margin(prediction):\n    return part(prediction.nll) + old(prediction.nll)\n", "part is not what its source"),
+    ("def margin(prediction):\n    return margin(prediction)\nother = margin\ndef margin(prediction):\n    return 1\n",
+     None),
+])
+def test_what_runs_otherwise_than_it_is_written_is_refused(tmp_path, monkeypatch, text, says):
+    if says is None:
+        other = defined(tmp_path, monkeypatch, text, "other")
+        assert "margin uses margin, which is no longer this function" in refused(source, other)
+    else:
+        assert says in refused(source, defined(tmp_path, monkeypatch, text))
+
+
+@pytest.mark.parametrize("text", [
+    KEEPS + "W = 1.0\n@scaled(W)\ndef margin(prediction):\n    return prediction.nll\n",
+    "import torch\nF = 3.0\n@torch.no_grad()\ndef margin(prediction):\n    return prediction.nll * F\n",
+    "import math\nimport torch\ndef margin(prediction, *, at=torch.ones(2), of=math.exp, to=(float('nan'), -0.0)):\n"
+    "    return prediction.nll * at[0]\n",
+    "W = 1.0\ndef margin(prediction, *, weight=W):\n    return prediction.nll * weight * V\nV = 2.0\nV = 3.0\n",
+    "from __future__ import annotations\ndef margin(prediction: Prediction) -> float:\n    try:\n"
+    "        return max(each for each in [1.0])\n    except ValueError:\n        return 1\nPrediction = 1\n",
+])
+def test_what_runs_as_it_is_written_is_taken(tmp_path, monkeypatch, text):
+    assert "def margin(prediction" in source(defined(tmp_path, monkeypatch, text))
+
+
+@pytest.mark.parametrize(("before", "after"), [
+    ("    if prediction:\n        a = 1\n        b = 2\n    return a + b\n",
+     "    if prediction:\n        a = 1\n    b = 2\n    return a + b\n"),
+    ("    try:\n        a = f(1)\n        b = f(2)\n    except ValueError:\n        return 0\n    return a + b\n",
+     "    try:\n        a = f(1)\n    except ValueError:\n        return 0\n    b = f(2)\n    return a + b\n"),
+])
+def test_lines_that_only_moved_are_another_code(before, after):
+    codes = [compile(f"def loss(prediction):\n{text}", "loss", "exec").co_consts[0] for text in (before, after)]
+    assert written.same_code(codes[0], codes[0]) and not written.same_code(*codes)
+
+
+def test_arguments_of_another_kind_are_another_code():
+    codes = [compile(f"def loss({taken}): return a", "loss", "exec").co_consts[0] for taken in ("a, b", "a, *, b")]
+    assert not written.same_code(*codes)

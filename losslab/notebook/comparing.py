@@ -1,15 +1,18 @@
 """`compare` from Python: the same names as on the command line, and the same study behind them."""
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from losslab import study as studies
+from losslab.config.numbers import shown
+from losslab.notebook import given as checked
 from losslab.notebook.compared import Comparison
 from losslab.notebook.functions import loss_file
 from losslab.notebook.watching import Tell, watching
 from losslab.study import Arm, Study, checks
 
-Loss = str | Callable | Arm
+Loss = str | os.PathLike | Callable | Arm
 
 
 def compare(
@@ -52,34 +55,49 @@ def compare(
         running.Stopped: after an interrupt, once every run is saved; called again, it continues.
     """
     with watching(progress) as (watcher, tell):
-        values = _given(
+        values = _terms(seeds, margin, race, final, tune)
+        values |= checked.texts(
             corpus=corpus, preset=preset, size=size, recipe=recipe, tokenizer=tokenizer, start=start,
-            baseline=baseline, match=match, name=name, question=question, final=final, race=tuple(race),
-            tune=_tuning(tune) if tune else {})
-        if seeds is not None:
-            values["seeds"] = checks.seeds(list(seeds) if isinstance(seeds, Sequence) else seeds, "seeds", "compare")
-        if margin is not None:
-            values["margin"] = margin
-        told = dict(settings) | _given(**{"train.num_tokens": num_tokens, "train.device": device})
+            baseline=baseline, match=match, name=name, question=question)
+        told = checks.table(settings, "settings", "compare") | checked.texts(**{"train.device": device})
+        if num_tokens is not None:
+            told["train.num_tokens"] = num_tokens
+        hashes, place = checked.hashes(trust), checked.texts(store=store).get("store")
+        checked.processes(workers, threads)
         asked, from_file = _asked(_listed(losses), values, told, tell)
-        if trust and not from_file:
+        if hashes and not from_file:
             raise ValueError("trust goes with a study file: a loss file that you name here is run because you name it")
         found = studies.conduct(
-            asked, Path(store) if store else Path("runs", asked.name), workers=workers, threads=threads,
-            trusted=tuple(trust) if from_file else None, tell=tell, progress=watcher)
+            asked, Path(place) if place else Path("runs", asked.name), workers=workers, threads=threads,
+            trusted=hashes if from_file else None, tell=tell, progress=watcher)
         return Comparison.of(found)
 
 
-def _listed(losses: Loss | Sequence[Loss]) -> list[Loss]:
-    return list(losses) if isinstance(losses, Sequence) and not isinstance(losses, str) else [losses]
+def _terms(seeds: object, margin: float | None, race: object, final: object,
+           tune: str | Mapping[str, object] | None) -> dict[str, object]:
+    """The fields of a study that are no texts, of those that are given: a 0 is, and nothing (None, (), "") is not."""
+    found: dict[str, object] = {}
+    if seeds is not None:
+        found["seeds"] = checks.seeds(checked.listed(seeds), "seeds", "compare")
+    if margin is not None:
+        found["margin"] = checked.margin(margin)
+    if race is not None and (looks := checks.whole_numbers(checked.listed(race), "race", "compare")):
+        found["race"] = looks
+    if checks.switch(final, "final", "compare"):
+        found["final"] = True
+    if tune is not None and tune != "" and tune != {}:
+        found["tune"] = _tuning(tune)
+    return found
 
 
-def _given(**values: object) -> dict[str, object]:
-    """Those that say something."""
-    return {name: value for name, value in values.items() if value}
+def _listed(losses: Loss | Sequence[Loss]) -> list[str | Callable | Arm]:
+    every = list(losses) if isinstance(losses, Sequence) and not isinstance(losses, str | bytes) else [losses]
+    if not every:
+        raise ValueError('compare takes at least one loss, such as compare(["cross_entropy", "squentropy"]); got none')
+    return [os.fspath(each) if isinstance(each, os.PathLike) else each for each in every]
 
 
-def _asked(given: Sequence[Loss], values: Mapping[str, object], settings: Mapping[str, object],
+def _asked(given: Sequence[str | Callable | Arm], values: Mapping[str, object], settings: Mapping[str, object],
            tell: Tell) -> tuple[Study, bool]:
     """The study, and whether a file says it."""
     files = [each for each in given if isinstance(each, str) and each.endswith(".toml")]
@@ -90,7 +108,7 @@ def _asked(given: Sequence[Loss], values: Mapping[str, object], settings: Mappin
     return studies.of_losses((), arms=[_arm(each, tell) for each in given], values=values, settings=settings), False
 
 
-def _arm(loss: Loss, tell: Tell) -> Arm:
+def _arm(loss: str | Callable | Arm, tell: Tell) -> Arm:
     if isinstance(loss, Arm):
         return loss
     if not isinstance(loss, str):
@@ -106,4 +124,7 @@ def _arm(loss: Loss, tell: Tell) -> Arm:
 def _tuning(asked: str | Mapping[str, object]) -> dict[str, object]:
     from losslab.tune import Tuning
 
+    if not isinstance(asked, str | Mapping):
+        raise ValueError(f"tune in compare is a text, such as \"learning_rate=5\", or the table of a study file; got "
+                         f"{shown(asked)}")
     return Tuning.parse(asked).to_dict() if isinstance(asked, str) else dict(asked)

@@ -7,7 +7,6 @@ reason.
 
 import ast
 import builtins
-import dis
 import hashlib
 import inspect
 import symtable
@@ -18,9 +17,10 @@ import types
 from collections.abc import Callable
 from pathlib import Path
 
+from losslab.notebook import written
+
 FOLDER = Path("runs", "losses")  # the same for every store: the path of a loss file is a part of the name of its runs
 MOST_LETTERS = 10_000  # of a constant
-CALLING = ("PUSH_NULL", "PRECALL", "EXTENDED_ARG", "CACHE", "NOP")  # steps of Python that a method call has or has not
 
 
 def loss_file(function: Callable) -> str:
@@ -59,7 +59,9 @@ def source(function: Callable) -> str:
     parts.add(function.__name__, function)
     head = f'"""The loss {function.__name__}, as it was defined in Python."""'
     blocks = [head, "\n".join(sorted(parts.imports)), "\n".join(parts.constants)]
-    return "\n\n".join(filter(None, blocks)) + "".join(f"\n\n\n{each}" for each in parts.functions) + "\n"
+    text = "\n\n".join(filter(None, blocks)) + "".join(f"\n\n\n{each}" for each in parts.functions) + "\n"
+    written.check(function.__name__, text, parts.known)
+    return text
 
 
 class _Parts:
@@ -94,9 +96,13 @@ class _Parts:
 
     def _add_function(self, name: str, function: types.FunctionType) -> None:
         text = _text(function)
+        names = inspect.unwrap(function).__globals__  # a wrapper's own may be those of another module
         for used in _names(text):
-            if used in function.__globals__:
-                self.add(used, function.__globals__[used])
+            if used == function.__name__:
+                if names.get(used) is not function:
+                    raise ValueError(f"{used} uses {used}, which is no longer this function; run its cell again")
+            elif used in names:
+                self.add(used, names[used])
             elif not hasattr(builtins, used):
                 raise ValueError(f"{function.__name__} uses {used}, which is not defined; define it, and run the cell "
                                  f"of {function.__name__} again")
@@ -122,31 +128,13 @@ def _text(function: types.FunctionType) -> str:
         raise ValueError(f"the source of {name} cannot be read, so it could not be recorded; define it by def in a "
                          "notebook cell or a file") from None
     codes = [const for const in made.co_consts if isinstance(const, types.CodeType) and const.co_name == name]
-    if not any(_same(code, inner.__code__) for code in codes):
+    if not any(written.same_code(code, inner.__code__) for code in codes):
         raise ValueError(f"the source of {name} is not what was defined, for it was changed since; run its cell again")
     return text
 
 
-def _same(one: types.CodeType, other: types.CodeType) -> bool:
-    """Whether two codes do the same, wherever they stand in a file."""
-    inner, others = ([const for const in code.co_consts if isinstance(const, types.CodeType)] for code in (one, other))
-    return (_steps(one) == _steps(other) and one.co_varnames == other.co_varnames and len(inner) == len(others)
-            and all(map(_same, inner, others)))
-
-
-def _steps(code: types.CodeType) -> list[tuple[str, str]]:
-    """What a code does; how it calls is left out, since that depends on where its modules were imported."""
-    steps = []
-    for step in dis.get_instructions(code):
-        if step.opname not in CALLING:
-            has_place = step.opcode in dis.hasjrel or step.opcode in dis.hasjabs
-            value = "" if has_place or isinstance(step.argval, types.CodeType) else repr(step.argval)
-            steps.append((step.opname.replace("LOAD_METHOD", "LOAD_ATTR"), value))
-    return steps
-
-
 def _names(text: str) -> list[str]:
-    """The names that a text looks up in its module: also those of defaults, annotations and decorators."""
+    """The names that a text looks up in its module: also those of defaults, annotations and decorators, and its own."""
     found: dict[str, None] = {}
 
     def walk(table: symtable.SymbolTable, top: bool) -> None:
@@ -158,8 +146,7 @@ def _names(text: str) -> list[str]:
 
     table = symtable.symtable(text, "loss", "exec")
     walk(table, True)
-    return [name for name in found if name not in {symbol.get_name() for symbol in table.get_symbols()
-                                                   if symbol.is_assigned()}]
+    return list(found)
 
 
 # --- what it uses ------------------------------------------------------------------------------

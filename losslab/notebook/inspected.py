@@ -1,5 +1,6 @@
 """What a loss is, in Python: the findings of `losslab inspect`, as an object that a notebook shows."""
 
+import os
 import tempfile
 from collections.abc import Callable
 from dataclasses import fields, replace
@@ -70,7 +71,7 @@ class Anatomy(anatomy.Anatomy):
                           *(shown.drawing(spec, legend=False) for spec in self._specs.values())])
 
 
-def inspect(loss: str | Callable, *, measure: bool = True) -> Anatomy:
+def inspect(loss: str | os.PathLike | Callable, *, measure: bool = True) -> Anatomy:
     """Find out what a loss is: its minimizer and bias, curves, convexity, cost; nothing is trained.
 
     Args:
@@ -80,6 +81,7 @@ def inspect(loss: str | Callable, *, measure: bool = True) -> Anatomy:
     Raises:
         ValueError: in one sentence, for a formula that cannot be read, a loss that fails, or a function without source.
     """
+    loss = os.fspath(loss) if isinstance(loss, os.PathLike) else loss
     if isinstance(loss, str):
         return Anatomy.of(anatomy.inspect(loss, measure=measure))
     text, name = source(loss), loss.__name__

@@ -25,12 +25,14 @@ def table(made: Table, label: str) -> str:
 
 
 def drawing(spec: dict[str, Any], *, legend: bool) -> str:
-    """A chart of a page as an image: its colors are its own, and it stands on white."""
+    """A chart of a page as an image that says what it shows: its colors are its own, and it stands on white."""
+    from markupsafe import escape
+
     from losslab.report import figures
 
     drawn = figures.figure(spec, legend=legend)
     data = base64.b64encode(figures.svg(drawn).encode()).decode()
-    return f'<img alt="" src="data:image/svg+xml;base64,{data}">'
+    return f'<img alt="{escape(spec["description"])}" src="data:image/svg+xml;base64,{data}">'
 
 
 def chart(spec: dict[str, Any], *, legend: bool) -> "altair.TopLevelMixin":

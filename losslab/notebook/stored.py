@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, overload
 
 from losslab import comparison, records
 from losslab.config import flatten
-from losslab.notebook import shown
+from losslab.notebook import given, shown
 from losslab.notebook.compared import Comparison
 from losslab.records import Record
 from losslab.tables import Column, Table, left, name
@@ -102,15 +102,17 @@ class Runs(Sequence[Record]):
             margin: the difference in nats/token that would matter; that of the study, or 0.002.
 
         Raises:
-            ValueError: without a run, or for a baseline that is no arm.
+            ValueError: without a run, for a baseline that is no arm, or a margin that is none.
         """
+        asked = None if margin is None else given.margin(margin)
+        margin = MARGIN if asked is None else asked
         if records.is_run(self.store) or len(self) < len(records.folders(self.store)):
-            return Comparison.of(comparison.compare(self, baseline=baseline, margin=margin or MARGIN))
+            return Comparison.of(comparison.compare(self, baseline=baseline, margin=margin))
         if (self.store / "study.toml").is_file():
             from losslab import study
 
-            return Comparison.of(study.again(self.store, baseline=baseline, margin=margin)[0])
-        return Comparison.of(comparison.judged(self, self.store, baseline=baseline, margin=margin or MARGIN))
+            return Comparison.of(study.again(self.store, baseline=baseline, margin=asked)[0])
+        return Comparison.of(comparison.judged(self, self.store, baseline=baseline, margin=margin))
 
     def __repr__(self) -> str:
         return f"<{len(self)} run{'s' * (len(self) != 1)} of {self.store}>"

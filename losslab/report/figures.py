@@ -1,6 +1,7 @@
 """A document as files for a paper: each chart as SVG and PNG, each table as CSV, Markdown and LaTeX, and the words."""
 
 import copy
+import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,6 +16,10 @@ from losslab.tables import Table, left, name
 WIDTH = 640  # pixels of a chart in SVG
 SCALE = 2  # pixels of a PNG for one of the SVG: 370 an inch over a column of 3.5 inches
 BOOKTABS = "% Goes into a table or table*; the preamble takes \\usepackage{booktabs}.\n"
+CHARTS = ("differences", "curves", "gaps", "finals", "speed", "perplexities", "tuning")  # all that there may be
+TABLES = ("arms", "every-arm", "seeds", "scores", "costs", "curves", "perplexities", "signals", "settings", "matching",
+          "published", "tuning", "trials", "fine-tuning")
+ALWAYS = ("numbers.csv", "verdict.txt", "METHODS.md")  # a folder with all three has figures
 WITH_LEGEND = ("curves", "gaps", "perplexities", "tuning")  # the others name each arm next to its mark
 
 
@@ -23,17 +28,17 @@ def write(document: dict, folder: str | Path) -> list[Path]:
 
     Args:
         document: of `report.document`.
-        folder: files of earlier figures in it are written over.
+        folder: earlier figures in it are replaced; those that this comparison does not have are taken away.
 
     Returns:
         the files: `NAME.svg` and `NAME.png` of each chart; `NAME.csv`, `NAME.md` and `NAME.tex` of each table;
         `numbers.csv`, `verdict.txt` and `METHODS.md`.
 
     Raises:
-        ValueError: for a folder that cannot be written, such as the path of a file.
+        ValueError: as for `place`.
     """
     folder = place(folder)
-    files: dict[str, str | bytes] = {}
+    files: dict[str, str | bytes] = dict.fromkeys(ALWAYS, "")  # written first: they say whose the others are
     for chart, spec in charts(document).items():
         drawn = figure(spec, legend=chart in WITH_LEGEND)
         files |= {f"{chart}.svg": svg(drawn), f"{chart}.png": png(drawn)}
@@ -42,8 +47,12 @@ def write(document: dict, folder: str | Path) -> list[Path]:
                   f"{stem}.tex": f"{BOOKTABS}{table.latex()}\n"}
     files |= {"numbers.csv": numbers.csv(document), "verdict.txt": f"{plain(document['verdict'])}\n",
               "METHODS.md": methods.markdown(document)}
+    assert files.keys() <= {*names()}, "a chart or table that no list names would stay in the folder"
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        for file in names():
+            if file not in files:
+                (folder / file).unlink(missing_ok=True)
         for file, text in files.items():
             (folder / file).write_bytes(text if isinstance(text, bytes) else text.encode())
     except OSError as error:
@@ -52,16 +61,41 @@ def write(document: dict, folder: str | Path) -> list[Path]:
 
 
 def place(folder: str | Path) -> Path:
-    """The folder of figures.
+    """The folder of figures, as far as can be known before anything is computed: all files can be written there.
 
     Raises:
-        ValueError: where it is a file.
+        ValueError: for the path of a file, or below one; a folder that cannot be written; or one with files of the
+            names of figures that losslab did not write.
     """
     folder = Path(folder)
-    if folder.exists() and not folder.is_dir():
+    nearest = next((path for path in (folder, *folder.parents) if os.path.lexists(path)), Path())
+    if nearest == folder and not os.path.isdir(folder):
         raise ValueError(f"{folder} is a file, and figures are many files; give a folder, such as "
                          f"{folder.stem}-figures")
+    if not os.path.isdir(nearest):
+        raise ValueError(f"the figures cannot be written into {folder}, because {nearest} is a file; give another "
+                         "folder")
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        raise ValueError(f"the figures cannot be written into {folder}, because {nearest} is not writable for you; "
+                         "give another folder")
+    there = [file for file in names() if os.path.lexists(folder / file)]
+    for file in there:
+        if os.path.islink(folder / file) or not os.path.isfile(folder / file):
+            raise ValueError(f"{folder / file} is no plain file, and a figure would be written there; take it away, or "
+                             "give another folder")
+        if not os.access(folder / file, os.W_OK):
+            raise ValueError(f"{folder / file} is not writable for you, and a figure would be written there; take it "
+                             "away, or give another folder")
+    if there and not {*ALWAYS} <= {*there}:
+        raise ValueError(f"{folder / there[0]} would be written over, and {folder} is no folder of earlier figures; "
+                         f"give another folder, such as {folder / 'figures'}")
     return folder
+
+
+def names() -> list[str]:
+    """Every file that figures may have."""
+    return [*ALWAYS, *(f"{stem}.{form}" for stem in CHARTS for form in ("svg", "png")),
+            *(f"{stem}.{form}" for stem in TABLES for form in ("csv", "md", "tex"))]
 
 
 def tables(document: dict) -> dict[str, Table]:

@@ -3,6 +3,8 @@
 import csv as files
 import io
 
+from losslab.escaping import cell
+
 
 def rows(document: dict) -> list[dict[str, object]]:
     """A dictionary of plain values for each arm, in the order of the document, all with the same keys.
@@ -29,9 +31,7 @@ def _row(arm: dict, scores: list[str], baseline: str) -> dict[str, object]:
 
 
 def csv(document: dict) -> str:
-    """The rows as comma-separated values, every digit of them."""
+    """The rows as comma-separated values, every digit of them; a name of somebody's is no formula."""
     out, found = io.StringIO(), rows(document)
-    writer = files.DictWriter(out, list(found[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(found)
+    files.writer(out, lineterminator="\n").writerows(map(cell, row) for row in [found[0], *map(dict.values, found)])
     return out.getvalue()

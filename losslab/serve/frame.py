@@ -18,7 +18,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
 from losslab import __version__
-from losslab.escaping import CONTROL_IN_LINES
+from losslab.escaping import CONTROL_IN_LINES, cell
 from losslab.report import marks, page, words
 
 HERE = Path(__file__).parent
@@ -148,7 +148,7 @@ def data(spec: dict) -> str:
 
 def as_cell(value):
     """A value of a CSV file: a text that a spreadsheet would compute is marked as text."""
-    return f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t") else value
+    return cell(value)
 
 
 def _values(part):
