@@ -81,6 +81,8 @@ def test_a_port_in_use_and_an_open_address_without_a_token(tmp_path, capsys, mon
     assert "give another one with --port" in capsys.readouterr().err
     assert losslab("serve", str(store), "--host", "0.0.0.0") == 2
     assert "LOSSLAB_TOKEN" in capsys.readouterr().err
+    assert losslab("serve", str(store), "--name", "http://lab.example.org:80") == 2
+    assert "--name takes a name alone" in capsys.readouterr().err
 
 
 def test_a_chart_is_given_as_data(pages):
