@@ -125,7 +125,7 @@ def test_a_stream_tells_of_changes_and_of_nothing_else(store):
                 records.Log(store / "run", step=99).write(step=50, tokens=60, seconds=2.0)
             site.is_closing = len(looks) == 40
 
-        return [(len(looks), text) async for text in live.events(site, ["run"], False, sleep=sleep)]
+        return [(len(looks), text) async for text in live.events(site, live.Watch(["run"]), sleep=sleep)]
 
     said = asyncio.run(listen())
     assert said[:2] == [(0, "retry: 3000\n\n"), (3, "data: 1\n\n")]
