@@ -55,7 +55,7 @@ def test_a_search_of_many_words_reads_each_run_once(store, monkeypatch):
     assert "4 runs" in words(pages.get("/", params={"q": "squent finished s q u " + "e " * 500}))
     assert len(read) == len(set(read)) == 8
     page = pages.get("/", params={"q": " ".join(map(str, range(31)))})
-    assert page.status_code == 200 and "a search has at most 30 words here, got 31; leave some out" in words(page)
+    assert page.status_code == 200 and "A search has at most 30 words here, got 31; leave some out" in words(page)
 
 
 def test_a_run_that_begins_grows_and_goes_is_seen(store):

@@ -109,7 +109,8 @@ def _range(call: Call, name: str, start: float) -> tuple[float, float]:
     size = abs(start) or 4.0
     tried = (4 * size, 2 * size, 1.0, 1.5 * size, size)
     high = next((value for value in tried if start <= value <= LARGEST and takes(value)), size)
-    low = next((value for value in (-max(high, size) if start < 0 else 0.0, start / 100, start / 2) if takes(value)), start)
+    tried = (-max(high, size) if start < 0 else 0.0, start / 100, start / 2)
+    low = next((value for value in tried if takes(value)), start)
     if low < high:
         return low, high
     around = max(1.0, abs(start) / 2)  # 1 more is the same number where that is large
