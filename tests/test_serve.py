@@ -10,6 +10,7 @@ from serving import charts, client, scored, two_arms, words
 
 from losslab import comparison, records, report
 from losslab.serve import catalog, live, logs
+from losslab.serve.pages import runs
 from losslab.serve.site import Site
 
 
@@ -45,6 +46,16 @@ def test_words_and_settings_find_runs_and_a_wrong_one_is_said(store):
     lines = pages.get("/?q=seed=2&form=csv").text.splitlines()
     assert [line.split(",")[4] for line in lines] == ["seed", "2", "2"]
     assert '<th scope="rowgroup" colspan="7">squentropy</th>' in pages.get("/?group=loss").text
+
+
+def test_a_search_of_many_words_reads_each_run_once(store, monkeypatch):
+    pages, read = client(store), []
+    text = runs._text
+    monkeypatch.setattr(runs, "_text", lambda folder, row: read.append(row.path) or text(folder, row))
+    assert "4 runs" in words(pages.get("/", params={"q": "squent finished s q u " + "e " * 500}))
+    assert len(read) == len(set(read)) == 8
+    page = pages.get("/", params={"q": " ".join(map(str, range(31)))})
+    assert page.status_code == 200 and "A search has at most 30 words here, got 31; leave some out" in words(page)
 
 
 def test_a_run_that_begins_grows_and_goes_is_seen(store):
@@ -125,7 +136,7 @@ def test_a_stream_tells_of_changes_and_of_nothing_else(store):
                 records.Log(store / "run", step=99).write(step=50, tokens=60, seconds=2.0)
             site.is_closing = len(looks) == 40
 
-        return [(len(looks), text) async for text in live.events(site, ["run"], False, sleep=sleep)]
+        return [(len(looks), text) async for text in live.events(site, live.Watch(["run"]), sleep=sleep)]
 
     said = asyncio.run(listen())
     assert said[:2] == [(0, "retry: 3000\n\n"), (3, "data: 1\n\n")]

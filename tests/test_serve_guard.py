@@ -9,6 +9,7 @@ import pytest
 from record_runs import spec, write_run
 from report_runs import Page
 from serving import BASE, client, scored, two_arms, words
+from starlette.websockets import WebSocketDisconnect
 
 from losslab import records
 from losslab.serve import guard
@@ -80,6 +81,41 @@ def test_nothing_is_changed_unless_that_was_allowed_and_asked_for_here(store):
     assert tagged.status_code == 303 and records.read(store / "a0").tags == ("good", "kept")
     assert pages.post("/runs/a0", data=asked, headers=here).status_code == 303
     assert not (store / "a0").exists() and "There is no run a0" in words(pages.get("/runs/a0"))
+
+
+def test_the_forms_work_in_a_browser_also_in_one_that_hides_where_its_user_comes_from(store):
+    pages = client(store, allow_writes=True)
+    page = pages.get("/runs/a0")
+    assert page.headers["referrer-policy"] == "same-origin"  # with no-referrer every browser says `Origin: null`
+    asked = {"form_key": re.search(r'name="form_key" value="([^"]+)"', page.text)[1], "do": "tag", "add": "good"}
+    hidden = {"origin": "null", "sec-fetch-mode": "navigate", "sec-fetch-dest": "document"}
+    for headers in (hidden, hidden | {"sec-fetch-site": "none"}, hidden | {"sec-fetch-site": "cross-site"}):
+        assert pages.post("/runs/a0", data=asked, headers=headers).status_code == 403
+    own = hidden | {"sec-fetch-site": "same-origin"}
+    assert pages.post("/runs/a0", data=asked | {"form_key": "guessed"}, headers=own).status_code == 403
+    assert records.read(store / "a0").tags == ()
+    assert pages.post("/runs/a0", data=asked, headers=own).status_code == 303
+    assert records.read(store / "a0").tags == ("good",)
+
+
+def test_a_web_socket_is_closed(store):
+    with pytest.raises(WebSocketDisconnect) as closed, client(store).websocket_connect("/live"):
+        pass
+    assert closed.value.code == guard.NO_SOCKETS
+
+
+@pytest.mark.parametrize(("name", "hint"), [
+    ("lab.example.org:8080", "; give lab.example.org"), ("http://lab.example.org:80/x", "; give lab.example.org"),
+    ("lab.example.org/runs", "; give lab.example.org"), ("two words", ""), ("", "")])
+def test_a_name_is_a_name_alone(name, hint):
+    with pytest.raises(ValueError, match="a name alone, such as lab.example.org, without http") as refusal:
+        guard.check_name(name)
+    assert str(refusal.value).endswith(hint) and "; give" in hint or "; give" not in str(refusal.value)
+
+
+def test_names_that_are_names():
+    assert [guard.check_name(name) for name in ("Lab.Example.org", "10.0.0.7", "[::1]", "fe80::1", "my_box")] == [
+        "lab.example.org", "10.0.0.7", "::1", "fe80::1", "my_box"]
 
 
 def test_no_path_leads_out_of_what_is_listed(store):

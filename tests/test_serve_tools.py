@@ -1,14 +1,17 @@
 """The live page's calculators and losses say what the command line says; a store that is none is refused."""
 
 import json
+import math
 import socket
+from urllib.parse import urlencode
 
 import pytest
 from commands import losslab
 from serving import charts, client, two_arms, words
 
+from losslab.grammar import parse
 from losslab.scaling import plan
-from losslab.serve import catalog
+from losslab.serve import catalog, sliders
 from losslab.units import convert as units
 
 
@@ -29,6 +32,10 @@ def test_calculators_give_what_the_commands_give(pages):
     for address, mistake in (("units?value=x", "The value should be a number"), ("units?unit=miles", "Unknown unit"),
                              ("plan?amount=1e40", "Flops must be at most"),
                              ("plan?law=/etc/passwd", "No constants are called"),
+                             ("plan?device=h100&devices=1.9", "Devices should be a whole number, such as 8"),
+                             ("seeds?level=1e-320", "The level must be at least 1e-06"),
+                             ("seeds?level=0.6", "The level must be at most 0.5"),
+                             ("seeds?power=0.9999999999999999", "The power must be at most 0.9999"),
                              ("seeds?difference=0", "difference"), ("audit?row=a", "column=value")):
         page = pages.get(f"/tools/{address}")
         assert page.status_code == 200 and mistake in words(page), address
@@ -43,6 +50,43 @@ def test_a_slider_draws_the_loss_that_inspect_finds(pages):
     rows = charts(page)["value"]["datasets"]["rows"]
     assert [row["value"] for row in rows if row["classes"] == "27 classes"] == wanted["value"]
     assert "takes a gamma of at least 0" in words(pages.get("/inspect?formula=focal&0.gamma=-1"))
+
+
+@pytest.mark.parametrize(("formula", "said"), [
+    ("power(1e308)", "cross_entropy + power(1e+308) has a gradient that is not finite"),
+    ("power(-1)", "power takes a positive alpha, got -1"),
+    ("focal(gamma=1.7e308)", "has a gradient that is not finite")])
+def test_of_numbers_that_it_does_not_take_a_loss_says_so_itself(pages, formula, said):
+    page = pages.get("/inspect", params={"formula": formula})
+    assert page.status_code == 200 and said in words(page).replace("_ ", "_")
+
+
+def test_sliders_of_the_largest_and_the_smallest_numbers(monkeypatch):
+    monkeypatch.setattr(sliders, "drawn", lambda text: {"x": float(text.rpartition("=")[2].rstrip(")"))})
+    for start in (1.7e308, -1.7e308, 1e300, 1e-323, 5, 0, 2.5):
+        text = f"power({start!r})"
+        (one,) = sliders.of(parse(text), parse(text))
+        assert math.isfinite(one.low) and math.isfinite(one.high) and one.low < one.high and one.step > 0, start
+        assert one.low <= start <= one.high
+
+    def refuses(text):
+        raise ValueError(text)
+
+    monkeypatch.setattr(sliders, "drawn", refuses)  # around a number that is not taken there is a way, too
+    sliders._range.cache_clear()
+    (one,) = sliders.of(parse("power(1e308)"), parse("power(1e308)"))
+    assert one.low < 1e308 < one.high
+    sliders._range.cache_clear()
+
+
+def test_a_transform_alone_is_offered_with_a_loss(pages):
+    for formula, meant in (("softcap(15)", "softcap(15) | cross_entropy"),
+                           ("softcap(15) + focal", "softcap(15) | focal"),
+                           ("temperature(2) | softcap(15)", "temperature(2) | softcap(15) | cross_entropy")):
+        page = pages.get("/inspect", params={"formula": formula})
+        said = words(page).replace("_ ", "_")
+        assert page.status_code == 400 and f"and a loss follows it behind a bar: {meant}" in said
+        assert f'href="/inspect?{urlencode({"formula": meant})}"' in page.text
 
 
 @pytest.mark.parametrize("formula", ["my_loss.py", "/tmp/x.py:f", 'file("x.py")', "__import__('os')", "focall",
@@ -81,6 +125,8 @@ def test_a_port_in_use_and_an_open_address_without_a_token(tmp_path, capsys, mon
     assert "give another one with --port" in capsys.readouterr().err
     assert losslab("serve", str(store), "--host", "0.0.0.0") == 2
     assert "LOSSLAB_TOKEN" in capsys.readouterr().err
+    assert losslab("serve", str(store), "--name", "http://lab.example.org:80") == 2
+    assert "--name takes a name alone" in capsys.readouterr().err
 
 
 def test_a_chart_is_given_as_data(pages):

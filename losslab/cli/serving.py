@@ -47,7 +47,7 @@ def serve(
                                   ) from None
     token = os.environ.get(guard.TOKEN, "")
     guard.check(host, token)
-    names = (*guard.LOOPBACK, *(each.lower() for each in (host, *name)))
+    names = (*guard.LOOPBACK, host.lower(), *map(guard.check_name, name))
     page = application.application(store, names=names, token=token, allow_writes=allow_writes)
     waiting = application.listening(host, int(port))
     place = waiting.getsockname()[1]

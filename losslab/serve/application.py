@@ -38,7 +38,7 @@ def application(root: str | Path, *, names: tuple[str, ...] = guard.LOOPBACK, to
         Route("/runs/{address:path}", run.show, methods=["GET"]),
         Route("/runs/{address:path}", run.change, methods=["POST"]),
         Route("/logs/{address:path}", run.log),
-        Route("/conditions/{key}", condition.show),
+        Route("/conditions/{key:path}", condition.show),
         Route("/compare", compare.show),
         Route("/studies/{store:path}", compare.study),
         Route("/documents/{name}", stored.of_run),
@@ -73,7 +73,9 @@ def _file(request: Request) -> Response:
 
 
 def _gone(request: Request, error: Gone) -> Response:
-    return frame.fill(request, draws=False, status=error.status)("gone.html.j2", {}, {}, sentence=str(error))
+    choices = [(text, frame.address_with(request, values)) for text, values in error.choices]
+    return frame.fill(request, draws=False, status=error.status)(
+        "gone.html.j2", {}, {}, sentence=str(error), choices=choices)
 
 
 def _mistake(request: Request, error: ValueError) -> Response:

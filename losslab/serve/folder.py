@@ -5,6 +5,7 @@ from pathlib import Path
 
 from losslab.records.index import Row
 
+SERVED = "."  # the name, in an address, of the served folder itself
 ENDED = ("finished", "diverged", "failed", "imported")
 
 
@@ -40,3 +41,8 @@ class Folder:
         del self.rows[name]
         self.going.discard(name)
         self.stamps.pop(name, None)
+
+
+def spoken(folder: Folder) -> str:
+    """The name of a store in an address; an empty one would say that none is named."""
+    return folder.name or SERVED

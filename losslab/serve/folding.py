@@ -11,7 +11,7 @@ from losslab import records, stats
 from losslab.records import Record
 from losslab.records.index import Row
 from losslab.serve.catalog import address
-from losslab.serve.folder import Folder
+from losslab.serve.folder import Folder, spoken
 from losslab.serve.logs import Logs, Watched
 
 ORDER = ("running", "waiting", "stopped", "finished", "diverged", "failed", "imported", "unreadable")
@@ -32,6 +32,16 @@ class Condition:
     @cached_property
     def addresses(self) -> list[str]:
         return [address(self.store, row) for row in self.rows]
+
+    @property
+    def place(self) -> str:
+        """The store with the condition, which other stores may hold, too."""
+        return f"{spoken(self.store)}/{self.key}"
+
+    @cached_property
+    def names(self) -> tuple[str, str, str]:
+        """What an address may call it."""
+        return self.key, self.name, self.place
 
     @cached_property
     def statuses(self) -> dict[str, int]:

@@ -8,6 +8,7 @@ import math
 import re
 import subprocess
 import sys
+from collections.abc import Sequence
 from functools import cache
 from importlib import metadata
 from pathlib import Path
@@ -37,11 +38,12 @@ class Gone(Exception):
     Args:
         sentence: for the reader.
         status: of the answer.
+        choices: what may have been meant: a text, and the values of the query that say it.
     """
 
-    def __init__(self, sentence: str, status: int = 404):
+    def __init__(self, sentence: str, status: int = 404, choices: Sequence[tuple[str, dict[str, str]]] = ()):
         super().__init__(sentence)
-        self.status = status
+        self.status, self.choices = status, choices
 
 
 def fill(request: Request, *, draws: bool = True, **more):
@@ -53,19 +55,31 @@ def fill(request: Request, *, draws: bool = True, **more):
     Args:
         request: that is answered.
         draws: whether a chart is given where the address asks for it.
-        more: values of the frame: `section` (an address of the navigation), `watch` (addresses of runs), `status`.
+        more: values of the frame: `section` (an address of the navigation), `watch` (addresses of runs), `lists`
+            (whether any change is one of the page), `waits` (names of stores) and `ends`, as `live.Watch` has them,
+            `status`.
     """
     def filled(template: str, document: dict, drawn: dict[str, dict], **values) -> Response:
         if draws and (asked := request.query_params.get("draw")):
             return drawing(asked, drawn)
         text = environment().get_template(template).render(
-            {"section": "", "watch": [], "trail": [], **more, "version": __version__, **values}, document=document,
-            words=words, charts={name: _still(request, name, spec) for name, spec in drawn.items()},
+            {"section": "", "trail": [], "live": _live(**more), **more, "version": __version__, **values},
+            document=document, words=words,
+            charts={name: _still(request, name, spec) for name, spec in drawn.items()},
             charts_json=Markup(page.embedded(drawn)), frame="live.html.j2", alone=False, here=quote(request.url.path),
             navigation=NAVIGATION, form_key=request.scope.get("losslab.form_key", ""), assets=assets(),
         )
         return HTMLResponse(text.encode("utf-8", "replace"), more.get("status", 200))
     return filled
+
+
+def _live(watch: Sequence[str] = (), lists: bool = False, waits: Sequence[str] = (), ends: bool = False, **_) -> str:
+    """The address of the stream of a page; nothing where nothing of it changes by itself."""
+    if not (watch or lists or waits):
+        return ""
+    query = [("runs", ",".join(watch)), *([("all", 1)] if lists else []), *(("store", name) for name in waits),
+             *([("end", 1)] if ends else [])]
+    return f"/live?{urlencode(query)}"
 
 
 @cache
@@ -90,8 +104,13 @@ def _still(request: Request, name: str, spec: dict) -> Markup:
 
 
 def draw_address(request: Request, name: str) -> str:
-    query = [(key, value) for key, value in request.query_params.multi_items() if key != "draw"]
-    return f"{quote(request.url.path)}?{urlencode([*query, ('draw', name)])}"
+    return address_with(request, {"draw": name})
+
+
+def address_with(request: Request, values: dict[str, str]) -> str:
+    """The address that is answered, with other values of its query."""
+    query = [pair for pair in request.query_params.multi_items() if pair[0] not in values and pair[0] != "draw"]
+    return f"{quote(request.url.path)}?{urlencode([*query, *values.items()])}"
 
 
 # --- what is taken along -----------------------------------------------------------------------

@@ -6,20 +6,28 @@ cookie is set or read: a token, where one is set, is what a browser asks its use
 """
 
 import base64
+import contextlib
 import hmac
+import ipaddress
+import re
 import secrets
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import PlainTextResponse
 
+from losslab.config.numbers import shown
+
 TOKEN = "LOSSLAB_TOKEN"  # the environment variable; on a command line others could read it
 LEAST_TOKEN = 12  # characters
+NO_SOCKETS = 1008  # the code of a WebSocket that is closed for a rule
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
+PLAIN = re.compile(r"[\w-]+(\.[\w-]+)*\.?")  # a name of a machine
 POLICY = ("default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; connect-src 'self'; "
           "form-action 'self'; base-uri 'none'; frame-ancestors 'none'")
+# with no-referrer a browser would name no origin for the forms of this page either
 HEADERS = {
-    "x-content-type-options": "nosniff", "referrer-policy": "no-referrer", "cross-origin-opener-policy": "same-origin",
+    "x-content-type-options": "nosniff", "referrer-policy": "same-origin", "cross-origin-opener-policy": "same-origin",
     "cross-origin-resource-policy": "same-origin", "cache-control": "no-store",
 }  # fmt: skip
 
@@ -40,10 +48,11 @@ class Guard:
         """What a form of a page sends along: another site cannot know it."""
 
     async def __call__(self, scope, receive, send):
-        if scope["type"] != "http":
-            if scope["type"] == "lifespan":
-                await self.app(scope, receive, send)
-            return
+        if scope["type"] == "lifespan":
+            return await self.app(scope, receive, send)
+        if scope["type"] == "websocket":  # a server calls it a fault where nothing is answered
+            await receive()
+            return await send({"type": "websocket.close", "code": NO_SOCKETS})
         headers = Headers(scope=scope)
         refused = self.refusal(scope["method"], headers)
         scope["losslab.form_key"] = self.form_key if self.allow_writes else ""
@@ -78,10 +87,18 @@ class Guard:
             return None
         if method != "POST" or not self.allow_writes:
             return _refused(405, "this page only shows; `losslab serve --allow-writes` lets it tag and remove runs")
-        origin = headers.get("origin", "")
-        if named(urlsplit(origin).netloc) != host or urlsplit(origin).netloc != headers.get("host"):
+        if not _is_own(headers.get("origin", ""), headers.get("host", ""), site):
             return _refused(403, "only a form of this page may change anything")
         return None
+
+
+def _is_own(origin: str, host: str, site: str) -> bool:
+    """Whether a form was sent by a page of this server.
+
+    A browser that is set to hide where its user comes from says `null`; then it must say itself that it is this site.
+    The key in the form is asked for in either case.
+    """
+    return site == "same-origin" if origin == "null" else bool(host) and urlsplit(origin).netloc == host
 
 
 def named(host: str) -> str:
@@ -114,6 +131,24 @@ def check(host: str, token: str) -> None:
         raise ValueError(f"--host {host} can be reached from other machines, and no token is set; put one into the "
                          f"environment variable {TOKEN}, or leave --host out and use a tunnel such as "
                          "ssh -L 8765:localhost:8765")
+
+
+def check_name(name: str) -> str:
+    """A name by which browsers call this machine, as it is compared.
+
+    Raises:
+        ValueError: for an address or a name with a port, which no request would ever fit.
+    """
+    name = name.strip().lower()
+    bare = name[1:-1] if name.startswith("[") and name.endswith("]") else name
+    with contextlib.suppress(ValueError):
+        return str(ipaddress.ip_address(bare))
+    if not name or not PLAIN.fullmatch(name):
+        inner = named(name.partition("://")[2].partition("/")[0] if "://" in name else name.partition("/")[0])
+        hint = f"; give {inner}" if PLAIN.fullmatch(inner) else ""
+        raise ValueError(f"--name takes a name alone, such as lab.example.org, without http:// and without a port; got "
+                         f"{shown(name)}{hint}")
+    return name
 
 
 def _refused(status: int, sentence: str) -> PlainTextResponse:

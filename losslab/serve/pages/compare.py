@@ -16,36 +16,35 @@ from losslab import comparison, records, report
 from losslab.comparison import Comparison
 from losslab.records import Record
 from losslab.report import page
-from losslab.serve import curves, frame
-from losslab.serve.folder import Folder
+from losslab.serve import frame
+from losslab.serve.folder import Folder, spoken
 from losslab.serve.folding import Condition
 from losslab.serve.frame import Gone
-from losslab.serve.pages import runs as listing
-from losslab.serve.site import Site, listed, of, parameter
+from losslab.serve.pages import waiting
+from losslab.serve.site import Site, arms, of, parameter
 
 MARGIN = 0.002  # nats/token, as of `losslab report`
 MOST_ARMS = 100
-AT_WORK = ("running", "waiting")
 
 
 def show(request: Request) -> Response:
     """The page of the conditions that the address names."""
-    site, keys = of(request), listed(request, "arms")
+    site, keys = of(request), arms(request)
     if not keys:
         raise Gone("choose the conditions to compare in the list of runs: tick them, and press Compare", 400)
     if len(keys) > MOST_ARMS:
         raise Gone(f"a page compares at most {MOST_ARMS} conditions, got {len(keys)}", 400)
     site.catalog.refresh(now=True)  # a run that began this moment is not to be looked past
-    chosen = site.chosen(keys, parameter(request, "store"))
-    if reason := _not_yet(request, chosen):
-        return waiting(request, site, chosen, reason)
+    chosen = site.chosen(keys, site.store(parameter(request, "store")))
+    if why := waiting.reason(request, chosen):
+        return waiting.show(request, site, chosen, why)
     margin = _margin(parameter(request, "margin"))
     baseline = parameter(request, "baseline")
     key = ("compare", tuple((one.store.name, one.key) for one in chosen), baseline, margin, site.catalog.version)
     document = site.once(key, lambda: _document(chosen, baseline, margin))
-    arms = [(one.key, one.name) for one in chosen]
-    return page.html(document, frame.fill(request, section="/", arms=arms, baseline_asked=baseline,
-                                          margin_asked=margin, compares=True))
+    return page.html(document, frame.fill(
+        request, section="/", arms=[(one.key, one.name) for one in chosen], kept=_kept(request, site, chosen),
+        baseline_asked=baseline, margin_asked=margin, compares=True, **waiting.ends(chosen)))
 
 
 def study(request: Request) -> Response:
@@ -58,44 +57,30 @@ def study(request: Request) -> Response:
     chosen = site.conditions(folder)
     if not chosen:
         raise Gone(f"no run of the study {name[:80]} has begun; its runs will be in the list of runs")
-    if reason := _not_yet(request, chosen):
-        return waiting(request, site, chosen, reason)
+    if why := waiting.reason(request, chosen):
+        return waiting.show(request, site, chosen, why)
     document = site.once(("study", name, site.catalog.version), lambda: _of_study(folder))
-    return page.html(document, frame.fill(request, section="/", trail=[(name or folder.path.name, request.url.path)]))
+    return page.html(document, frame.fill(request, section="/", trail=[(name or folder.path.name, request.url.path)],
+                                          **waiting.ends(chosen)))
 
 
-def _not_yet(request: Request, chosen: Sequence[Condition]) -> str:
-    """Why no verdict is shown now; nothing where one may be."""
-    if any(records.is_locked(one.store.path) for one in chosen):
-        return ("another losslab is at work in this store. It says the verdict when it ends, and this page shows it "
-                "then")
-    site = request.headers.get("sec-fetch-site", "none")
-    if request.method == "HEAD" or site in ("cross-site", "same-site"):
-        return "you came here from another site"
-    going = sum(row.status in AT_WORK for one in chosen for row in one.rows)
-    if going and parameter(request, "look") != "now":
-        return f"{going} of the runs are not over. The verdict comes when they are"
-    return ""
-
-
-def waiting(request: Request, site: Site, chosen: Sequence[Condition], reason: str) -> Response:
-    """The curves without a verdict, while runs train."""
-    key = parameter(request, "key") or "tune/nll"
-    rows, names = curves.rows(chosen, site.logs, key), [one.name for one in chosen[: curves.MOST_ARMS]]
-    watch = [place for one in chosen for place, row in zip(one.addresses, one.rows, strict=True) if
-             row.status in (*AT_WORK, "stopped")]
-    locked = any(records.is_locked(one.store.path) for one in chosen)
-    return frame.fill(request, section="/", watch=watch[: listing.MOST_WATCHED])(
-        "waiting.html.j2", {}, {"curves": curves.chart(rows, key, names)} if rows else {}, reason=reason, key=key,
-        rows=[listing._row(one, site) for one in chosen], looks=curves.look(names), may_look=not locked,
-        arms=[one.key for one in chosen])
+def _kept(request: Request, site: Site, chosen: Sequence[Condition]) -> list[tuple[str, str]]:
+    """What the form for another baseline or margin sends along: the same arms of the same store, looked at alike."""
+    stores = list(dict.fromkeys(spoken(one.store) for one in chosen))
+    found = [("arms", one.key if len(stores) == 1 else one.place) for one in chosen]
+    if len(stores) == 1 and (site.has_several or parameter(request, "store")):
+        found.append(("store", stores[0]))
+    if parameter(request, "look"):
+        found.append(("look", parameter(request, "look")))
+    return found
 
 
 def _document(chosen: Sequence[Condition], baseline: str, margin: float) -> dict:
     """What a page says of the comparison; a new look is noted in the store."""
-    names = {one.name: one.key for one in chosen} | {one.key: one.key for one in chosen}
+    names = {name: one.key for one in chosen for name in one.names}
     if baseline and baseline not in names:
-        raise Gone(f"the baseline {baseline[:80]} is none of the chosen conditions; they are {', '.join(names)}"[:400])
+        known = ", ".join(one.name for one in chosen)
+        raise Gone(f"the baseline {baseline[:80]} is none of the chosen conditions; they are {known[:300]}")
     baseline = names.get(baseline) or None
     found = [_read(row.path) for one in chosen for row in one.rows if not row.problem]
     unread = [row.problem for one in chosen for row in one.rows if row.problem]

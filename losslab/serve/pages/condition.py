@@ -9,6 +9,7 @@ from losslab import records, signals
 from losslab.progress import duration
 from losslab.report import words
 from losslab.serve import curves, folding, frame
+from losslab.serve.folder import spoken
 from losslab.serve.folding import Condition
 from losslab.serve.site import Site, of, parameter
 
@@ -19,8 +20,7 @@ MOST_SAMPLES = 4
 def show(request: Request) -> Response:
     """The page of the condition at this address."""
     site, key = of(request), request.path_params["key"]
-    chosen = site.chosen([key], parameter(request, "store"))
-    one = chosen[0]
+    one, *elsewhere = site.same(key, site.store(parameter(request, "store")))
     lines = {row.path: site.logs.lines(row.path) for row in one.rows}
     measured = curves.keys(line for each in lines.values() for line in each)
     asked = parameter(request, "key")
@@ -33,7 +33,8 @@ def show(request: Request) -> Response:
     return frame.fill(request, section="/", watch=watch)(
         "condition.html.j2", {}, {"curve": curves.chart(rows, asked or "tune/nll", [one.name])} if rows else {},
         one=one, key=asked or "tune/nll", keys_=measured or ["tune/nll"], statuses=one.statuses,
-        nll=words.score(one.nll.to_dict()) if one.nll else "", elsewhere=[other for other in chosen[1:]],
+        nll=words.score(one.nll.to_dict()) if one.nll else "", elsewhere=elsewhere, store=spoken(one.store),
+        several=site.has_several,
         runs=[_run(row, place, lines[row.path]) for row, place in zip(one.rows, one.addresses, strict=True)],
         events=sorted(events, reverse=True)[:MOST_SHOWN], num_events=len(events), samples=_samples(site, one))
 

@@ -7,9 +7,7 @@ elsewhere, is refused here.
 import ast
 import inspect
 import math
-import threading
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cache
 from importlib import resources
 from urllib.parse import urlencode
@@ -20,31 +18,14 @@ from starlette.responses import Response
 from losslab import formula
 from losslab.formula import Call, Formula
 from losslab.report import anatomy_page, marks
-from losslab.serve import frame
+from losslab.serve import frame, sliders
 from losslab.serve.frame import Gone
 from losslab.serve.site import of, parameter
 from losslab.words import nearest
 
-SIZES = (27, 4_096)  # classes of the curves that follow a slider; the whole anatomy has GPT-2's vocabulary, too
 LONGEST, MOST_TERMS, MOST_ITEMS = 300, 8, 16
 TERM_WEIGHT = 1e-4  # of a term that is no loss alone
 FOLDERS = {"loss": "losslab.losses", "transform": "losslab.transforms"}
-_one_at_a_time = threading.Lock()  # what is computed takes a core
-
-
-@dataclass(frozen=True)
-class Slider:
-    """A number of a formula that can be moved."""
-
-    key: str
-    """`0.gamma` for a parameter of the first term, `1.weight` for the weight of the second."""
-    title: str
-    value: float
-    low: float
-    high: float
-    step: float
-    scale: str = "linear"
-    """`log`: low, high and step are of the logarithm to base 10."""
 
 
 def family(request: Request) -> Response:
@@ -82,12 +63,14 @@ def show(request: Request) -> Response:
     """The curves of a formula, with a slider for each number in it."""
     text = parameter(request, "formula") or "focal"
     parsed = _parsed(text)
-    moved = _moved(parsed, request.query_params)
+    moved = sliders.moved(parsed, request.query_params)
     mistake, found = "", None
     try:
-        found = of(request).once(("curves", str(moved)), lambda: _drawn(str(moved)))
-    except (ValueError, ArithmeticError, RuntimeError) as error:
-        mistake = str(error)
+        found = of(request).once(("curves", str(moved)), lambda: sliders.drawn(str(moved)))
+    except ArithmeticError as error:
+        mistake = f"{moved} cannot be computed with these numbers ({error})"
+    except (ValueError, RuntimeError) as error:
+        mistake = _said(moved) or str(error)
     if found and parameter(request, "whole"):
         whole = of(request).once(("anatomy", str(moved)), lambda: _whole(str(moved)))
         return anatomy_page.html(whole, frame.fill(request, section="/losses", trail=[
@@ -95,9 +78,20 @@ def show(request: Request) -> Response:
     drawn = {key: _curve(found, key, title) for key, title in (
         ("value", "value"), ("gradient_norm", "norm of the gradient"))} if found and found["curves"] else {}
     return frame.fill(request, section="/losses", trail=[("Losses", "/losses")])(
-        "inspect.html.j2", {}, drawn, formula=text, moved=str(moved), sliders=_sliders(parsed, moved), mistake=mistake,
-        found=found, names=[str(call) for _, call in moved.terms],
+        "inspect.html.j2", {}, drawn, formula=text, moved=str(moved), sliders=sliders.of(parsed, moved),
+        mistake=mistake, found=found, names=[str(call) for _, call in moved.terms],
         docs=[(call.name, inspect.getdoc(formula.load("losslab.losses", call.name))) for _, call in moved.terms])
+
+
+def _said(asked: Formula) -> str:
+    """What terms say of their numbers themselves; alone they are refused for being no whole loss, which is no news."""
+    if any(_read("losslab.losses", call.name)[1] == "whole" for _, call in asked.terms):
+        return ""
+    try:
+        sliders.drawn(str(replace(asked, terms=((1.0, Call("cross_entropy")), *asked.terms))))
+    except (ValueError, RuntimeError, ArithmeticError) as error:
+        return str(error)
+    return ""
 
 
 def _parsed(text: str) -> Formula:
@@ -114,6 +108,8 @@ def _parsed(text: str) -> Formula:
     except ValueError as error:
         raise Gone(str(error), 400) from None
     transforms = formula.names("losslab.transforms")
+    if (misplaced := [call for _, call in parsed.terms if call.name in transforms]):
+        _offer(parsed, misplaced)
     every = [(call, known) for _, call in parsed.terms] + [(call, transforms) for call in parsed.transforms]
     for call, names in every:
         if call.name not in names:
@@ -127,86 +123,20 @@ def _parsed(text: str) -> Formula:
     return parsed
 
 
-# --- sliders -----------------------------------------------------------------------------------
-
-def _numbers(call: Call) -> dict[str, float]:
-    """The parameters of a call that are numbers, with their values."""
-    parameters = list(inspect.signature(formula.load("losslab.losses", call.name)).parameters.values())[1:]
-    given = dict(zip((each.name for each in parameters), call.positional, strict=False)) | dict(call.keywords)
-    found = {each.name: given.get(each.name, each.default) for each in parameters}
-    return {name: value for name, value in found.items()
-            if isinstance(value, int | float) and not isinstance(value, bool)}
-
-
-def _moved(parsed: Formula, query: Mapping[str, str]) -> Formula:
-    """The formula with the numbers that the address gives."""
-    terms = []
-    for number, (weight, call) in enumerate(parsed.terms):
-        weight = _given(query, f"{number}.weight", weight)
-        own = {name: _given(query, f"{number}.{name}", value) for name, value in _numbers(call).items()
-               if f"{number}.{name}" in query}
-        if own:
-            parameters = list(inspect.signature(formula.load("losslab.losses", call.name)).parameters)[1:]
-            kept = dict(zip(parameters, call.positional, strict=False)) | dict(call.keywords) | own
-            call = Call(call.name, (), tuple(kept.items()))
-        terms.append((weight, call))
-    return replace(parsed, terms=tuple(terms))
-
-
-def _given(query: Mapping[str, str], key: str, value: float) -> float:
-    try:
-        found = float(query.get(key, value))
-    except ValueError:
-        return value
-    if not math.isfinite(found):
-        return value
-    return round(found) if isinstance(value, int) and found == round(found) else found
-
-
-def _sliders(parsed: Formula, moved: Formula) -> list[Slider]:
-    found = []
-    for number, ((weight, call), (now, other)) in enumerate(zip(parsed.terms, moved.terms, strict=True)):
-        if len(parsed.terms) > 1 and weight > 0 and number:
-            found.append(Slider(f"{number}.weight", f"weight of {call.name}", now, -6, 1, 0.05, "log"))
-        values = _numbers(other)
-        for name, start in _numbers(call).items():
-            low, high = _range(call, name, start)
-            step = 1 if isinstance(start, int) and start == 0 else 10 ** math.floor(math.log10((high - low) / 100))
-            found.append(Slider(f"{number}.{name}", f"{name} of {call.name}", values[name], low, high, step))
-    return found
-
-
-@cache
-def _range(call: Call, name: str, start: float) -> tuple[float, float]:
-    """From 0 to four times the value, or as far as the loss takes it."""
-    def takes(value: float) -> bool:
-        kept = {key: each for key, each in (*_numbers(call).items(), *call.keywords)} | {name: value}
-        try:
-            _drawn(str(Formula(((1.0, Call("cross_entropy")), (1.0, Call(call.name, (), tuple(kept.items())))), ())))
-        except (ValueError, ArithmeticError, RuntimeError):
-            return False
-        return True
-
-    size = abs(start) or 4.0
-    tried = (4 * size, 2 * size, 1.0, 1.5 * size, size)
-    high = next((value for value in tried if value >= start and takes(value)), size)
-    low = next((value for value in (-high if start < 0 else 0.0, start / 100, start / 2) if takes(value)), start)
-    return (low, high) if low < high else (start - 1, start + 1)
+def _offer(parsed: Formula, misplaced: list[Call]) -> None:
+    """Say that a transform is no loss, and which formula has it where it belongs."""
+    rest = tuple(term for term in parsed.terms if term[1] not in misplaced) or ((1.0, Call("cross_entropy")),)
+    meant = str(replace(parsed, terms=rest, transforms=(*parsed.transforms, *misplaced)))
+    raise Gone(f"{misplaced[0].name} is a transform of the logits, and a loss follows it behind a bar: {meant}", 400,
+               [(meant, {"formula": meant})])
 
 
 # --- what is computed --------------------------------------------------------------------------
 
-def _drawn(text: str) -> dict:
-    from losslab import anatomy
-
-    with _one_at_a_time:
-        return anatomy.shapes(text, sizes=SIZES)
-
-
 def _whole(text: str) -> dict:
     from losslab import anatomy
 
-    with _one_at_a_time:
+    with sliders.one_at_a_time:
         return anatomy.inspect(text, measure=False).to_dict()
 
 

@@ -3,7 +3,7 @@
 import json
 import os
 from pathlib import Path
-from urllib.parse import parse_qsl, quote
+from urllib.parse import parse_qsl, quote, urlencode
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
@@ -14,6 +14,7 @@ from losslab import records, signals
 from losslab.progress import duration
 from losslab.report import words
 from losslab.serve import curves, folding, frame
+from losslab.serve.folder import Folder, spoken
 from losslab.serve.frame import Gone
 from losslab.serve.site import Site, of, parameter
 from losslab.tables import Column, Table, left
@@ -39,7 +40,7 @@ def show(request: Request) -> Response:
     events = signals.events(lines)
     drawn = {f"curve-{number}": curves.single(lines, key, record.loss) for number, key in enumerate(wanted)}
     going = record.status in ("running", "waiting", "stopped")
-    return frame.fill(request, section="/", watch=[place] if going else [], trail=[(record.loss, _condition(record))])(
+    return frame.fill(request, section="/", watch=[place] if going else [], trail=_trail(folder, record))(
         "run.html.j2", {}, drawn, run=record, place=place, store=folder.name, progress=progress,
         left=duration(max(1.0, progress.seconds_left)) if progress.seconds_left else "", steps=steps,
         rate=words.number(progress.tokens_per_second, 3), key=parameter(request, "key"), keys_=measured, wanted=wanted,
@@ -49,14 +50,18 @@ def show(request: Request) -> Response:
         samples=record.result.get("samples", []), losses=record.spec.get("losses", []), tags=record.tags,
         error=record.result.get("error", ""), diverged=record.result.get("diverged", {}),
         damage=record.log_damage if record.status in ("finished", "diverged") else "",
-        others=[(site_row.seed, address) for one in site.chosen([record.condition], folder.name)
+        others=[(site_row.seed, address) for one in site.chosen([record.condition], folder)
                 for site_row, address in zip(one.rows, one.addresses, strict=True)] if folder.kind != "trials" else [],
         documents=documents(Path(row.path)), allow_writes=site.allow_writes, condition=record.condition,
     )
 
 
-def _condition(record) -> str:
-    return f"/conditions/{record.condition}"
+def _trail(folder: Folder, record) -> list[tuple[str, str]]:
+    """Where the page stands: below its condition in its store; a trial, which no verdict knows, below its tuning."""
+    store = urlencode({"store": spoken(folder)})
+    if folder.kind == "trials":
+        return [("Tuning", f"/tuning?{store}")]
+    return [(record.loss, f"/conditions/{quote(record.condition, safe='')}?{store}")]
 
 
 def _num_steps(record, row) -> int:

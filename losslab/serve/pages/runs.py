@@ -1,6 +1,7 @@
 """The first page: all runs folded by condition, found by words and settings, with the curves of the first of them."""
 
 import csv
+import hashlib
 import io
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,11 +16,13 @@ from losslab.records.index import Row
 from losslab.report import words
 from losslab.serve import curves, folding, frame
 from losslab.serve.catalog import address
-from losslab.serve.folder import Folder
+from losslab.serve.folder import Folder, spoken
 from losslab.serve.folding import Condition
-from losslab.serve.site import Site, listed, of, parameter
+from losslab.serve.frame import Gone
+from losslab.serve.site import Site, arms, of, parameter
 
 ON_A_PAGE = 50
+MOST_TERMS = 30  # of a search
 MOST_WATCHED = 60  # runs of which a page is told that they go on
 SORTS = {"recent": "at work first", "name": "name", "nll": "nll", "seeds": "number of runs", "store": "store"}
 GROUPS = {"": "nothing", "store": "store", "loss": "loss", "corpus": "corpus", "status": "status"}
@@ -28,10 +31,14 @@ GROUPS = {"": "nothing", "store": "store", "loss": "loss", "corpus": "corpus", "
 def show(request: Request) -> Response:
     """The page; as a CSV file where the address asks for one."""
     site, query = of(request), parameter(request, "q")
-    store = site.catalog.store(name) if (name := parameter(request, "store")) else None
-    mistake = ""
+    name, store, mistake = parameter(request, "store"), None, ""
     try:
+        store = site.store(name)
         found = site.conditions(store) if not query.strip() else _found(site, query, store)
+    except Gone as error:  # for a table, no file at all says it better than an empty one
+        if parameter(request, "form") == "csv":
+            raise
+        found, mistake = [], str(error)
     except ValueError as error:
         found, mistake = [], str(error).replace("--filter", "a search for KEY=VALUE")
     group = group if (group := parameter(request, "group")) in GROUPS else ""
@@ -53,12 +60,12 @@ def show(request: Request) -> Response:
              row.status not in ("finished", "diverged", "failed", "imported")]
     return frame.fill(request, section="/", watch=watch[:MOST_WATCHED], lists=True)(
         "runs.html.j2", {}, {"curves": curves.chart(rows, key, names)} if rows else {},
-        rows=[_row(one, site) for one in shown], total=len(found), pages=pages, page=number, query=query, store=name,
+        rows=[line(one, site) for one in shown], total=len(found), pages=pages, page=number, query=query, store=name,
         mistake=mistake, group=group, sort=sort, groups=GROUPS, sorts=SORTS, key=key, keys_=measured or [key],
-        stores=[each.name for each in site.catalog.stores() if each.kind != "trials"], root=site.root.name or ".",
-        num_runs=sum(len(one.rows) for one in found), looks=curves.look(names), chosen=listed(request, "arms"),
+        stores=[spoken(each) for each in site.catalog.stores() if each.kind != "trials"], root=site.root.name or ".",
+        num_runs=sum(len(one.rows) for one in found), looks=curves.look(names), chosen=arms(request),
         at_work=sum(one.statuses["running"] for one in found if one.is_at_work),
-        several=len({one.store.name for one in found}) > 1,
+        several=site.has_several,
         tagged=any(one.tags for one in shown), several_corpora=len({one.rows[0].corpus for one in shown}) > 1,
     )
 
@@ -69,16 +76,22 @@ def _found(site: Site, query: str, store: Folder | None) -> list[Condition]:
 
 def _search(site: Site, query: str, store: Folder | None) -> list[Condition]:
     """The conditions of which a run has every word, and every KEY=VALUE."""
-    terms = query.split()
+    terms = list(dict.fromkeys(query.split()))
+    if len(terms) > MOST_TERMS:
+        raise ValueError(f"a search has at most {MOST_TERMS} words here, got {len(terms)}; leave some out")
     plain = [term.lower() for term in terms if "=" not in term]
     rows = list(site.catalog.rows(None if store is None else [store]))
     if plain:
-        rows = [(folder, row) for folder, row in rows if all(word in _text(folder, row) for word in plain)]
+        rows = [(folder, row) for folder, row in rows if _has(_text(folder, row), plain)]
     if filters := [term for term in terms if "=" in term]:
         known = [choosing.values(row) for _, row in rows]
         kept = {id(one) for one in choosing.select(known, filters)}
         rows = [pair for pair, one in zip(rows, known, strict=True) if id(one) in kept]
     return folding.fold(rows)
+
+
+def _has(text: str, every: Sequence[str]) -> bool:
+    return all(word in text for word in every)
 
 
 def _text(folder: Folder, row: Row) -> str:
@@ -102,21 +115,27 @@ def _group(one: Condition, group: str) -> str:
             "status": next(iter(one.statuses), "")}[group]
 
 
-def _row(one: Condition, site: Site) -> dict:
+def line(one: Condition, site: Site) -> dict:
     """What the table says of a condition."""
     going = [row for row in one.rows if row.status == "running"]
     logged = {row.path: site.logs.lines(row.path) for row in going}
     told = [folding.progress(logged[row.path], folding.num_steps(row)) for row in going]
     left = [each.seconds_left for each in told if each.seconds_left is not None]
     return {
-        "key": one.key, "name": one.name, "store": one.store.name, "corpus": one.rows[0].corpus or "",
-        "statuses": one.statuses, "seeds": len(one.rows), "nll": words.score(one.nll.to_dict()) if one.nll else "–",
+        "key": one.key, "name": one.name, "store": spoken(one.store), "place": one.place, "id": _short(one.place),
+        "corpus": one.rows[0].corpus or "", "statuses": one.statuses,
+        "seeds": len(one.rows), "nll": words.score(one.nll.to_dict()) if one.nll else "–",
         "share": sum(each.share for each in told) / len(told) if told else None,
         "left": duration(max(1.0, max(left))) if left else "", "tags": one.tags,
         "problem": next((row.problem for row in one.rows if row.problem), ""),
         "signs": list(dict.fromkeys(event.kind for lines in logged.values() for event in signals.events(lines))),
         "loss": one.rows[0].loss, "status": next(iter(one.statuses), ""),
     }
+
+
+def _short(place: str) -> str:
+    """A name of an element: what is of two stores has two, and none has a blank."""
+    return hashlib.sha256(place.encode("utf-8", "replace")).hexdigest()[:16]
 
 
 def _csv(found: Sequence[Condition]) -> Response:

@@ -6,7 +6,7 @@ import re
 from starlette.requests import Request
 from starlette.responses import Response
 
-from losslab.config.numbers import shown, whole
+from losslab.config.numbers import check, shown, whole
 from losslab.progress import duration
 from losslab.report import words
 from losslab.scaling import plan as plans
@@ -25,6 +25,8 @@ RATIOS = {"bytes_per_token": "bytes per token", "tokens_per_word": "tokens per w
           "characters_per_byte": "characters per byte"}
 START = {"flops": "FLOPs", "params": "parameters", "tokens": "tokens"}
 MOST_PAIRS = 40
+LEVELS = (1e-6, 0.5)  # of a test that somebody would make; beyond, the search for seeds takes seconds
+MOST_POWER = 0.9999
 
 
 def show(request: Request) -> Response:
@@ -67,7 +69,7 @@ def _plan(given: dict) -> dict:
     law = given.get("law") or plans.DEFAULT
     if law not in NAMED:  # a name, never a file of this machine
         raise ValueError(f"no constants are called {shown(law)}; there are {', '.join(NAMED)}")
-    machine = plans.machine(given.get("device") or None, devices=int(number("devices", given.get("devices") or "1")),
+    machine = plans.machine(given.get("device") or None, devices=_count("devices", given.get("devices") or "1"),
                             utilization=number("utilization", given.get("utilization") or f"{plans.UTILIZATION}"),
                             price=number("price", given["price"]) if given.get("price") else None,
                             ) if given.get("device") else None
@@ -92,6 +94,8 @@ def _seeds(given: dict) -> dict:
     sd = number("the spread", given.get("sd") or "0.004")
     difference = number("the difference", given.get("difference") or "0.005")
     alpha, power = (number(key, given.get(key) or usual) for key, usual in (("level", "0.05"), ("power", "0.9")))
+    check("the level", alpha, *LEVELS)
+    check("the power", power, 0.0, MOST_POWER, "more takes ever more seeds")
     needed = seeds_needed(sd, difference, alpha, power)
     counts = sorted({n for n in (2, 3, 4, 5, 8, 10, 16, 20, needed) if 2 <= n <= 100_000})
     rows = [(f"{n:,}", words.number(detectable_difference(sd, n, alpha=alpha, power=power), 3)) for n in counts]
@@ -111,6 +115,13 @@ def _audit(given: dict) -> dict:
         row[key.strip()] = value.strip()
     table = claims.table([row], source="the row")
     return {"findings": audits.audit(table.claims), "notes": table.notes, "text": text}
+
+
+def _count(what: str, text: str) -> int:
+    value = number(what, text)
+    if value != int(value):
+        raise ValueError(f"{what} should be a whole number, such as 8, and is {shown(text)}")
+    return int(value)
 
 
 def number(what: str, text: str) -> float:

@@ -140,7 +140,8 @@ function watch() {
   const address = document.body.dataset.watch;
   if (!address) return;
   source = new EventSource(address);
-  source.onopen = () => { say("live"); later(); }; // nobody was told of what changed since the page was made
+  const counted = address.includes("end=1"); // to ask for such a page is a look: it does so when its runs are over
+  source.onopen = () => { say("live"); if (!counted) later(); }; // nobody was told of what changed since it was made
   source.onerror = () => say("not live: the server does not answer");
   source.onmessage = () => later();
 }
@@ -203,11 +204,11 @@ function unscaled(slider, value) {
 function tick() {
   const form = document.getElementById("compare");
   if (!form) return;
-  const boxes = new Map([...form.querySelectorAll("input[type=checkbox][name=arms]")].map((box) => [box.value, box]));
-  for (const [value, box] of boxes) box.checked = chosen.has(value);
+  const boxes = [...form.querySelectorAll("input[type=checkbox][name=arms]")], shown = new Set(boxes.map((box) => box.value));
+  for (const box of boxes) box.checked = chosen.has(box.value);
   form.querySelectorAll("input[type=hidden][name=arms]").forEach((one) => one.remove());
   for (const value of chosen) {
-    if (boxes.has(value)) continue;
+    if (shown.has(value)) continue;
     const hidden = Object.assign(document.createElement("input"), { type: "hidden", name: "arms", value });
     form.append(hidden);
   }
