@@ -35,7 +35,7 @@ NOT_HERE = {  # why a command is run neither here nor in the slow lane
     "generate RUN --chat": "a conversation; tests/test_cli_generate.py leads one",
     "runs rm": "it would remove the run of the other commands",
     "ladder": "tests/test_ladder.py climbs one",
-    "scaling fit runs/ladder": "tests/test_ladder.py has the folder of one",
+    "scaling fit runs/ladder": "tests/test_scaling_folders.py runs it in the folder of one",
     "serve": "it answers until it is stopped; tests/test_serve_browser.py visits it",
     "lesson --page": "tests/test_lesson_page.py opens it in a browser",
 }

@@ -66,7 +66,8 @@ def executor(
     if workers is not None:
         workers_of(workers)
     if where.executor == "local":
-        yield workers or _at_once(device, where.per_device or 1), None
+        at_once = _at_once(device, where.per_device or 1) if where.per_device or workers is None else 0
+        yield workers or at_once, None
         return
     if dry_run:
         raise ValueError(f"--dry-run times updates on this machine, and --executor {where.executor} computes on "

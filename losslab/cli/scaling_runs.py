@@ -1,7 +1,8 @@
 """The runs that `scaling fit` reads, the fit that was asked for, and a plan as a document and as text."""
 
+from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from losslab.cli.speech import wrapped
@@ -15,14 +16,22 @@ from losslab.scaling.table import Runs
 from losslab.tables import Column, Table, left
 
 WANTED = {"other": ("other_nll",), "repeated": ("unique_tokens",)}
+LADDER, TABLE = "ladder.toml", "ladder.csv"  # which `losslab.ladder` keeps in its folder; importing it loads torch
+
+
+@dataclass(frozen=True)
+class OfFolder(Runs):
+    """Runs of a folder, which says what they are compared with."""
+
+    baseline: str | None = None
 
 
 def read(path: Path, columns: str | None, arms: str | None, form: str, tell: Callable[[str], None]) -> Runs:
-    """The runs of a table, or of a folder of runs.
+    """The runs of a table, of the folder of a ladder, or of a folder of runs.
 
     Raises:
         OSError: if the table cannot be opened.
-        ValueError: for what is no table of runs, and flags that do not go with a folder.
+        ValueError: for what is no table of runs, a folder without runs that ended, and flags that do not go with one.
     """
     names = tables.columns(columns)
     if not path.is_dir():
@@ -31,34 +40,80 @@ def read(path: Path, columns: str | None, arms: str | None, form: str, tell: Cal
         if arms is not None:
             return tables.read(path, names | {"arm": arms}, wanted=("arm",), welcome=("seed",))
         return tables.read(path, names, wanted=WANTED.get(form, ()))
+    is_ladder = (path / LADDER).is_file()
     if columns or arms or form in WANTED:
+        such = f", such as {path / TABLE}" if is_ladder else ""
         raise ValueError(f"{path} is a folder of runs, whose sizes, tokens and losses are known; --columns, --arms and "
-                         f"--form {' or '.join(WANTED)} go with a table")
-    return _of_runs(path, tell)
+                         f"--form {' or '.join(WANTED)} go with a table{such}")
+    found = _of_ladder(path) if is_ladder else _of_runs(path, tell)
+    if not found.arms or form == "law":
+        return found
+    each = list(found.by_arm())
+    return _noted(found, f"these are runs of {len(each)} arms ({', '.join(each)}), and --form {form} fits all of them "
+                         "together; --form law fits each apart")
+
+
+def _noted(runs: Runs, *notes: str) -> Runs:
+    return replace(runs, notes=(*runs.notes, *notes))
+
+
+def _of_ladder(folder: Path) -> Runs:
+    """The rungs that are done, with arms, parameters and baseline as the ladder has them."""
+    from losslab.ladder import settings
+    from losslab.study.folder import as_begun
+
+    study, path = as_begun(folder / LADDER, what="ladder", anew="another name"), folder / TABLE
+    ladder = settings.of(study)
+    if not path.is_file():
+        raise ValueError(f"no rung of the ladder {folder} is done: {TABLE} is written after each of them; the same "
+                         "`losslab ladder` goes on with it")
+    names = {"num_params": settings.COUNTS[ladder.params][0]}
+    found = tables.read(path, names, wanted=("arm", "seed"))
+    done = {*tables.read(path, names | {"arm": "rung"}, wanted=("arm",)).arms}
+    every = sum(len(ladder.budgets(size)) for size in ladder.sizes)
+    if len(done) < every:
+        found = _noted(found, f"{len(done)} of the {every} rungs of this ladder are in its table; the same `losslab "
+                              "ladder` goes on with it")
+    if len(found.by_arm()) < 2:
+        return replace(found, arms=(), seeds=())
+    return OfFolder(**vars(found), baseline=study.reference)
 
 
 def _of_runs(folder: Path, tell: Callable[[str], None]) -> Runs:
     from losslab import records
-    from losslab.comparison.measured import num_params
+    from losslab.comparison.measured import num_params, score
 
     found = records.find([folder])
-    rows, lost, texts = [], 0, set()
-    for run in found:
-        size, tokens = num_params(run), run.result.get("tokens")
-        if run.status != "finished" or not size or not tokens or "nll" not in run.scores:
-            lost += 1
-            continue
-        texts.add((run.spec["corpus"].get("digest"), run.spec["corpus"].get("tokenizer")))
-        rows.append({"num_params": size, "num_tokens": tokens, "nll": run.scores["nll"]["value"], "arm": run.loss,
-                     "seed": run.seed})
-    if lost:
-        tell(f"note: {lost} of {len(found)} runs of {folder} have not finished, and are left out")
-    several = len({row["arm"] for row in rows}) > 1
-    read = tables.from_rows(rows, wanted=("arm", "seed") if several else (), source=str(folder))
-    if len(texts) < 2:
-        return read
-    return replace(read, notes=(*read.notes, f"these runs have {len(texts)} corpora or tokenizers, and nll of unlike "
-                                             "texts follows no common law"))
+    ended = [run for run in found if run.status == "finished"]
+    measured = [run for run in ended if num_params(run) and run.result.get("tokens")
+                and score(run, records.score_name([run], "nll")) is not None]
+    if not found:
+        raise ValueError(f"{folder} holds no run; give the folder of a ladder or a study, such as runs/NAME, or a "
+                         "table of runs")
+    if not measured:
+        raise ValueError(f"none of the {len(found)} runs of {folder} has finished with an nll, so there is nothing to "
+                         "fit")
+    if lost := Counter(run.status for run in found if run.status != "finished"):
+        told = ", ".join(f"{count} {status}" for status, count in lost.items())
+        tell(f"note: {lost.total()} of {len(found)} runs of {folder} have not finished ({told}), and are left out")
+    if without := len(ended) - len(measured):
+        tell(f"note: {without} of {len(found)} runs of {folder} finished without a finite nll, or do not say their "
+             "parameters and tokens, and are left out")
+    names, notes = records.labels_over_sizes(measured)
+    scores = {run.path: records.score_name([run], "nll") for run in measured}
+    rows = [{"num_params": num_params(run), "num_tokens": run.result["tokens"], "nll": score(run, scores[run.path]),
+             "arm": names[run.condition], "seed": run.seed} for run in measured]
+    texts = {(run.spec["corpus"].get("digest"), run.spec["corpus"].get("tokenizer")) for run in measured}
+    for many_of, what, whose in ((texts, "corpora or tokenizers", "texts"),
+                                 ({*scores.values()}, "kinds of nll", "evaluation windows")):
+        if len(many_of) > 1:
+            notes.append(f"these runs have {len(many_of)} {what}, and nll of unlike {whose} follows no common law")
+    arms = list(dict.fromkeys(row["arm"] for row in rows))
+    if len(arms) < 2:
+        return _noted(tables.from_rows(rows, source=str(folder)), *notes)
+    plain = next((names[run.condition] for run in measured if run.loss == "cross_entropy"), None)
+    return _noted(OfFolder(**vars(tables.from_rows(rows, wanted=("arm", "seed"), source=str(folder))),
+                           baseline=records.baseline(arms, plain)), *notes)
 
 
 def fitted(
@@ -88,8 +143,10 @@ def fitted(
         if drop_highest:
             raise ValueError("--drop-highest takes runs from all arms alike, and so not the same rungs of each; take "
                              "outliers out of the table where there are arms")
-        return many.fit(runs, baseline, budgets=budgets, extrapolate=extrapolate, resamples=resamples,
-                        progress=progress)
+        baseline = baseline or getattr(runs, "baseline", None)
+        found = many.fit(runs, baseline, budgets=budgets, extrapolate=extrapolate, resamples=resamples,
+                         progress=progress)  # whose warnings are those of the baseline's law, where it has one
+        return found | {"warnings": list(dict.fromkeys([*runs.notes, *found["warnings"]]))}
     return documents.law(fits.fit(runs, drop_highest=drop_highest, resamples=resamples, progress=progress), budgets)
 
 

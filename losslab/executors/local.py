@@ -24,10 +24,19 @@ def at_once(device: str, per_device: int = 1) -> int:
     Args:
         device: of the runs; `auto` is a GPU where there is one.
         per_device: runs that share a GPU.
+
+    Raises:
+        ValueError: for runs that are to share a GPU where they have none.
     """
     if device in ("auto", "cuda") and (found := gpus()):
         return len(found) * per_device
-    return per_device if device.startswith("cuda:") else WORKERS
+    if device.startswith("cuda:"):
+        return per_device
+    if per_device > 1:
+        where = "this machine has none" if device in ("auto", "cuda") else f"train.device is {device}"
+        raise ValueError(f"--per-device {per_device} is how many runs share a GPU (cuda), and {where}; leave it out, "
+                         "and --workers says how many runs are computed at once")
+    return WORKERS
 
 
 class Places:

@@ -3,8 +3,10 @@
 import contextlib
 import os
 import socket
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future
+from queue import SimpleQueue
 
 from losslab.words import printable
 
@@ -19,13 +21,44 @@ class RayExecutor(Executor):
     Args:
         cpus: cores that each run takes.
         gpus: GPUs, or the share of one, that each run takes.
+        most: runs that Ray is given at once; 0 for all of them.
     """
 
-    def __init__(self, cpus: float, gpus: float = 0.0):
+    def __init__(self, cpus: float, gpus: float = 0.0, most: int = 0):
         self.cpus, self.gpus = cpus, gpus
+        self._waiting: SimpleQueue[_Task | None] = SimpleQueue()
+        self._room = threading.Semaphore(most) if most else None
+        self._is_open = True
+        if most:  # what Ray calls when a task has ended may not call Ray, so a thread of its own does
+            threading.Thread(target=self._feed, daemon=True).start()
 
     def submit(self, function: Callable[[str], str], /, *texts: str) -> Future:
-        return self._remote(function, texts, num_cpus=self.cpus, num_gpus=self.gpus)
+        task = self._task(function, texts, num_cpus=self.cpus, num_gpus=self.gpus)
+        if self._room is None:
+            task.begin()
+        else:
+            self._waiting.put(task)
+        return task
+
+    def close(self) -> None:
+        """What has not begun does not begin any more."""
+        self._is_open = False
+        self._waiting.put(None)
+        if self._room is not None:
+            self._room.release()
+
+    def _feed(self) -> None:
+        while (task := self._waiting.get()) is not None:
+            if self._is_open:
+                self._room.acquire()
+            if not self._is_open:
+                task.cancel()
+                continue
+            task.add_done_callback(lambda _: self._room.release())  # also of one that was cancelled while it waited
+            try:
+                task.begin()
+            except Exception as error:  # of Ray: whoever waits for the task is told
+                task.set_exception(error)
 
     def everywhere(self, function: Callable[[str], str], *texts: str) -> list[Future]:
         """The function once on each machine that could get a run."""
@@ -39,24 +72,37 @@ class RayExecutor(Executor):
             raise ValueError(f"no machine of the Ray cluster has {self.cpus:g} cores"
                              f"{f' and {self.gpus:g} GPUs' if self.gpus else ''} for a run; give fewer --threads, or "
                              "add machines")
-        return [self._remote(function, texts, num_cpus=0, num_gpus=min(self.gpus, PROBE_SHARE),
-                             scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=False)) for node in able]
+        tasks = [self._task(function, texts, num_cpus=0, num_gpus=min(self.gpus, PROBE_SHARE),
+                            scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=False)) for node in able]
+        for task in tasks:
+            task.begin()
+        return tasks
 
-    def _remote(self, function, texts, **options) -> Future:
+    def _task(self, function, texts, **options) -> "_Task":
         import ray
 
-        reference = ray.remote(max_retries=RETRIES, retry_exceptions=False, **options)(function).remote(*texts)
-        future = _Task(reference)
-        reference.future().add_done_callback(future.follow)
-        return future
+        return _Task(lambda: ray.remote(max_retries=RETRIES, retry_exceptions=False, **options)(function).remote(
+            *texts))
 
 
 class _Task(Future):
-    """The future of a task, which Ray is told of where it is cancelled."""
+    """The future of a task, which Ray is told of where it is cancelled.
 
-    def __init__(self, reference):
+    Args:
+        start: hands the task to Ray, and gives its reference.
+    """
+
+    def __init__(self, start: Callable[[], object]):
         super().__init__()
-        self._reference = reference
+        self._start, self._reference, self._lock = start, None, threading.Lock()
+
+    def begin(self) -> None:
+        """Hand the task to Ray, unless it was cancelled."""
+        with self._lock:
+            if self.cancelled():
+                return
+            self._reference = self._start()
+        self._reference.future().add_done_callback(self.follow)
 
     def follow(self, done: Future) -> None:
         """Take over how the task ended."""
@@ -69,6 +115,9 @@ class _Task(Future):
 
     def cancel(self) -> bool:
         """Ask Ray to drop the task, or to interrupt it; it ends by itself then, and the future with it."""
+        with self._lock:
+            if self._reference is None:
+                return super().cancel()
         import ray
 
         ray.cancel(self._reference, force=False)
@@ -78,6 +127,13 @@ class _Task(Future):
 @contextlib.contextmanager
 def opened(address: str = "", *, device: str, workers: int, threads: int, per_device: int) -> Iterator[RayExecutor]:
     """A connection to the cluster at `address`, or to one that Ray starts on this machine and that ends with it.
+
+    Args:
+        address: HOST:PORT, or `auto`.
+        device: of the runs; those of `cpu` take no GPU.
+        workers: the most runs that Ray has at once; 0 for as many as it finds room for.
+        threads: cores of each run.
+        per_device: runs that share one GPU.
 
     Raises:
         ValueError: in one sentence, for an address that does not answer, or GPUs that nobody has.
@@ -105,7 +161,16 @@ def opened(address: str = "", *, device: str, workers: int, threads: int, per_de
         if device == "cuda" and not there:
             raise ValueError("train.device is cuda, and no machine of the Ray cluster has a GPU; use cpu, or start "
                              "machines with `ray start --num-gpus`")
-        yield RayExecutor(cores, 1 / per_device if there and device != "cpu" else 0.0)
+        takes_gpu = there and device != "cpu"
+        if per_device > 1 and not takes_gpu:
+            why = "train.device is cpu" if device == "cpu" else "no machine of the Ray cluster has one"
+            raise ValueError(f"--per-device {per_device} is how many runs share a GPU, and {why}; leave it out, and "
+                             "--workers says how many runs are computed at once")
+        executor = RayExecutor(cores, 1 / per_device if takes_gpu else 0.0, workers)
+        try:
+            yield executor
+        finally:
+            executor.close()
     finally:
         ray.shutdown()
 

@@ -14,13 +14,13 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import Executor, Future
+from concurrent.futures import Executor, Future, InvalidStateError
 from pathlib import Path
 
+from losslab.executors import slurm_options
 from losslab.words import printable
 
 TIMEOUTS = 1_000  # that one run may have, since each continues where the one before stopped
-MINUTES = 60  # of a job, unless said
 POLL_SECONDS = 2.0
 MISSING = 5  # looks at the queue without a job, before it counts as over
 UNFINISHED = ("stopped", "waiting")  # of a run
@@ -37,6 +37,7 @@ class SlurmExecutor(Executor):
     def __init__(self, engine):
         self.engine = engine
         self.submitted: list = []  # the jobs of the last batch, as submitit has them
+        self.took_jobs = self.lost_jobs = False  # of all that were submitted
         self._watched: list[tuple[object, Future]] = []  # jobs that are not over
         self._batch: list[tuple[object, Future]] | None = None
         self._lock, self._thread = threading.Lock(), None
@@ -67,6 +68,7 @@ class SlurmExecutor(Executor):
     def _watch(self, jobs: list[tuple[object, Future]]) -> None:
         with self._lock:
             self._watched += jobs
+            self.took_jobs = self.took_jobs or bool(jobs)
             if self._thread is None and self._watched:
                 self._thread = threading.Thread(target=self._follow, daemon=True)
                 self._thread.start()
@@ -74,24 +76,59 @@ class SlurmExecutor(Executor):
     def _follow(self) -> None:
         """Tell the futures how their jobs ended, until there are none.
 
-        A job has ended when its answer is there, or when it is no longer in the queue; the accounting of SLURM, which
-        submitit would ask, is not everywhere.
+        Whoever waits for a future waits for this thread, so an error in it is what all of them are told.
         """
         missing: dict = {}
-        while True:
+        try:
+            while self._look(missing):
+                time.sleep(POLL_SECONDS)
+        except Exception as error:
             with self._lock:
-                jobs = list(self._watched)
-                if not jobs:
-                    self._thread = None
-                    return
-            queue = _queue()
-            for job, future in jobs:
-                missing[job] = 0 if queue is None or job.job_id in queue else missing.get(job, 0) + 1
-                if future.done() or job.paths.result_pickle.exists() or missing[job] > MISSING:
-                    with self._lock:
-                        self._watched.remove((job, future))
-                    _settle(job, future)
-            time.sleep(POLL_SECONDS)
+                left, self._watched, self._thread = self._watched, [], None
+            self.lost_jobs = True
+            for _, future in left:
+                with contextlib.suppress(InvalidStateError):  # it is over, or was cancelled just now
+                    future.set_exception(RuntimeError(f"nobody follows its job any more: {error!r}"))
+
+    def _look(self, missing: dict) -> bool:
+        """Settle the futures whose jobs have ended; whether there are others.
+
+        A job has ended when its answer is there, or when it was not in the queue for some looks, counted in `missing`:
+        the accounting of SLURM, which submitit would ask, is not everywhere.
+        """
+        with self._lock:
+            jobs = list(self._watched)
+            if not jobs:
+                self._thread = None
+                return False
+        queue = _queue()
+        for job, future in jobs:
+            missing[job] = 0 if queue is None or job.job_id in queue else missing.get(job, 0) + 1
+            answered = _has_answered(job)
+            if future.done() or answered or missing[job] > MISSING:
+                self._settle(job, future, answered)
+                with self._lock:
+                    self._watched.remove((job, future))
+        return True
+
+    def _settle(self, job, future: Future, answered: bool) -> None:
+        """Tell a future how its job ended.
+
+        Without an answer submitit is not asked for it: it would wait for what the accounting says, for ever where there
+        is none.
+        """
+        if future.done() or not future.set_running_or_notify_cancel():
+            return
+        error: Exception = RuntimeError(f"job {job.job_id} of SLURM ended without an answer; its log is "
+                                        f"{job.paths.stderr}")
+        if answered:
+            try:
+                future.set_result(job.result())
+                return
+            except Exception as raised:  # by the function, or by the job that ran it
+                error = raised
+        self.lost_jobs = True  # before anybody is told, so that the log is kept
+        future.set_exception(error)
 
 
 class Requeued:
@@ -158,13 +195,10 @@ def _queue() -> dict[str, str] | None:
     return dict(line.split()[:2] for line in done.stdout.splitlines() if line.strip())
 
 
-def _settle(job, future: Future) -> None:
-    if future.done() or not future.set_running_or_notify_cancel():
-        return
-    try:
-        future.set_result(job.result())
-    except Exception as error:  # of the function, or of the job that ran it
-        future.set_exception(error)
+def _has_answered(job) -> bool:
+    with contextlib.suppress(OSError):  # a network file system shows new files in a folder that was touched
+        job.paths.folder.chmod(job.paths.folder.stat().st_mode)
+    return job.paths.result_pickle.exists()
 
 
 @contextlib.contextmanager
@@ -192,30 +226,25 @@ def opened(
     if shutil.which("sbatch") is None or shutil.which("srun") is None:
         raise ValueError("there is no SLURM on this machine: sbatch and srun are not found; run this where you submit "
                          "your jobs, or leave out --executor slurm")
-    store = Path(store).absolute()
-    store.mkdir(parents=True, exist_ok=True)
-    # of a new name: in a folder that others can write, what lies there already could be read as an answer
-    folder = Path(tempfile.mkdtemp(prefix=".slurm-", dir=store))
-    engine = submitit.SlurmExecutor(folder=folder, max_num_timeout=TIMEOUTS)
-    asked = {"job_name": "losslab", "time": MINUTES, "cpus_per_task": max(1, threads), **_typed(options)}
+    asked = {"job_name": "losslab", "time": slurm_options.MINUTES, "cpus_per_task": max(1, threads),
+             **slurm_options.typed(options)}
     if workers:
         asked["array_parallelism"] = workers
     if device == "cuda" and not any("gpu" in name or name == "gres" for name in asked):
         asked["gpus_per_node"] = 1
+    store = Path(store).absolute()
+    store.mkdir(parents=True, exist_ok=True)
+    # of a new name: in a folder that others can write, what lies there already could be read as an answer
+    folder = Path(tempfile.mkdtemp(prefix=".slurm-", dir=store))
+    executor = None
     try:
-        engine.update_parameters(**asked)
-    except ValueError as error:
-        known = ", ".join(sorted(engine._valid_parameters() - {"map_count", "command"}))
-        raise ValueError(printable(f"an option of --executor slurm is not known ({str(error).splitlines()[0]}); there "
-                                   f"are {known}")) from None
-    yield SlurmExecutor(engine)
-    shutil.rmtree(folder, ignore_errors=True)  # not after an error: its logs say why
-
-
-def _typed(options: Mapping[str, str]) -> dict[str, object]:
-    """Options as submitit takes them: numbers as numbers, and of `time` whole minutes."""
-    found = {name.replace("-", "_"): int(value) if value.isdigit() else value for name, value in options.items()}
-    if not isinstance(found.get("time", 1), int) or found.get("time") == 0:
-        raise ValueError(f"the option time is a number of minutes, got {found['time']!r}; a job that is out of time "
-                         "continues in the queue")
-    return found
+        engine = submitit.SlurmExecutor(folder=folder, max_num_timeout=TIMEOUTS)
+        slurm_options.ask(engine, asked)
+        executor = SlurmExecutor(engine)
+        yield executor
+    except BaseException:
+        if executor is None or not executor.took_jobs:  # else its logs say why, and jobs may still run
+            shutil.rmtree(folder, ignore_errors=True)
+        raise
+    if not executor.lost_jobs:
+        shutil.rmtree(folder, ignore_errors=True)

@@ -10,7 +10,7 @@ when they are read. Who can write a folder can also write its checksums, so they
 
 from losslab.records.arms import baseline, score_name
 from losslab.records.files import write_json
-from losslab.records.labels import labels
+from losslab.records.labels import labels, labels_over_sizes
 from losslab.records.locks import StoreBusy, is_locked, lock
 from losslab.records.looks import looks, note_look
 from losslab.records.record import FORMAT, STATUSES, Record, find, folders, is_run, place, read
@@ -28,6 +28,6 @@ from losslab.records.writing import (
 
 __all__ = [
     "FORMAT", "STATUSES", "Log", "Record", "StoreBusy", "baseline", "check_removable", "create", "find", "folders",
-    "is_locked", "is_run", "labels", "lock", "looks", "note_environment", "note_look", "place", "read", "remove",
-    "restore", "score_name", "tag", "update", "write_json", "write_result",
+    "is_locked", "is_run", "labels", "labels_over_sizes", "lock", "looks", "note_environment", "note_look", "place",
+    "read", "remove", "restore", "score_name", "tag", "update", "write_json", "write_result",
 ]

@@ -188,7 +188,7 @@ def find(paths: Iterable[str | Path]) -> list[Record]:
             raise ValueError(printable(f"{path} does not exist; give a run folder or a store of runs"))
         found += map(read, folders(path))
         if not found:
-            readable = (inner for inner in sorted(path.iterdir()) if os.access(inner / ".", os.R_OK))
+            readable = (inner for inner in sorted(path.iterdir()) if os.path.isdir(inner) and os.access(inner, os.R_OK))
             if (store := next((inner for inner in readable if names(inner)), None)):
                 told = f"{path} holds no run, but {store} holds {len(names(store))}; give that store"
                 raise ValueError(printable(told))
