@@ -133,7 +133,7 @@ def test_tables_that_cannot_be_compared():
                       some.arms * 2, some.seeds * 2), "baseline", laws=KNOWN)
     apart = Runs(np.where(np.array(some.arms) == "baseline", 1, 3) * some.num_params, some.num_tokens, some.nll,
                  some.arms, some.seeds)
-    assert "share no size" in refused(compare, apart, "baseline", laws=KNOWN)
+    assert "shares no size" in compare(apart, "baseline", laws=KNOWN)[0].reason
     assert "did you mean baseline?" in refused(arms.fit, some, "basline")
     assert "the baseline  and an arm" in refused(compare, runs(), "")
 

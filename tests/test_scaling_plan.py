@@ -35,6 +35,19 @@ def test_time_and_money():
     assert all(one.source and 1e13 < one.peak < 1e16 for one in plans.DEVICES.values())
 
 
+def test_devices_that_cannot_hold_the_model():
+    """7e9 parameters take 112 GB: 2 devices of 80 GB hold them, 1 does not, and of 24 GB it takes 5."""
+    def said(device, devices):
+        found = plans.plan(EPOCH, num_params=7e9, on=plans.machine(device, devices=devices))
+        return " ".join(plans.warnings(found))
+
+    assert "takes 16 bytes each, 112 GB" in said("h100", 1) and "1 x h100 has 80 GB: 2 devices" in said("h100", 1)
+    assert said("h100", 2) == said("l4", 5) == "" and "4 x l4 have 96 GB: 5 devices" in said("l4", 4)
+    unknown = plans.machine(None, peak=1e12)
+    assert unknown.memory is None and not plans.warnings(plans.plan(EPOCH, num_params=7e9, on=unknown))
+    assert all(1e10 < one.memory < 1e12 for one in plans.DEVICES.values())
+
+
 def test_a_decade_beyond_the_runs_is_marked_and_more_is_refused():
     low, high = EPOCH.flops
     assert [plans.plan(EPOCH, flops=c).extrapolated for c in (low, high, 9.9 * high, low / 9.9)] == [
@@ -55,6 +68,8 @@ def test_the_law_of_a_file(tmp_path):
     found = plans.plan(own, flops=1e30)
     assert found.ratio == pytest.approx(plans.plan(EPOCH, flops=1e30, extrapolate=True).ratio)
     assert "does not say between which computes" in plans.warnings(found)[0]
+    written = json.loads(json.dumps(own.to_dict(), allow_nan=False))
+    assert written["fitted_to_flops"] is None and plans.from_document(written, "again").flops == own.flops
     path.write_text(json.dumps(law | {"fitted_from_flops": 1e10, "fitted_to_flops": 1e13}))
     assert "beyond the runs of" in refused(plans.plan, plans.constants(str(path)), flops=1e19)
     for change, sentence in (({"A": 0}, "needs it above 0"), ({"beta": None}, "has no number for beta"),

@@ -21,6 +21,7 @@ def written(tmp_path, text, name="runs.csv"):
 
 @pytest.mark.parametrize("text", [
     GOOD, "\ufeff" + GOOD, GOOD.replace(",", ";"), GOOD.replace(",", "\t"), GOOD.replace(",", " | "),
+    HEAD + GOOD.removeprefix(HEAD).replace("\n", ", ,\n"),
     GOOD.replace("\n", "\r\n"), GOOD.replace("\n", "\n\n"), GOOD.replace(",", ", "),
     '"num_params","note","num_tokens","nll"\n1e4,"a, b",2e5,5.5\n2e4,,4e5,5\n1e6,"""",2e7,3.25\n',
 ])  # fmt: skip
@@ -74,6 +75,8 @@ def test_columns_by_other_names_and_tokens_from_compute(tmp_path):
     names = table.columns("num_params=Model Size, flops=C, nll=loss")
     found = table.read(written(tmp_path, "Model Size,C,loss,num_tokens\n1e4,6e10,3,7\n"), names)
     assert found.num_tokens.tolist() == [1e6] and found.flops.tolist() == pytest.approx([6e10])
+    wrong = written(tmp_path, "N,C,nll,num_tokens\n1e6,1e15,3,7\n")
+    assert "has no column Cx; did you mean C?" in refused(table.read, wrong, table.columns("num_params=N,flops=Cx"))
     for text, sentence in (("nll", "takes pairs"), ("nl=x", "did you mean nll?"), ("nll=a,nll=b", "nll twice"),
                            ("nll=", "takes pairs")):
         assert sentence in refused(table.columns, text)

@@ -3,12 +3,15 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from losslab.config import PRESETS, SIZES, ExperimentConfig
 from losslab.config.numbers import shown
 from losslab.corpus import Corpus
 from losslab.ladder import rates
 from losslab.ladder.settings import COUNTS, Ladder, Size, of
 from losslab.progress import Progress, silent
+from losslab.scaling import design
 from losslab.scaling.counts import Counts, counts
 from losslab.study import Study, checks
 from losslab.study.names import names_of
@@ -98,10 +101,15 @@ def notes(found: list[Rung]) -> list[str]:
                     f"{most.epochs:.3g} times), and a law takes tokens as new ones; a larger corpus or data.max_bytes "
                     "keeps them so")
     sizes, tokens = {rung.counts.num_params for rung in found}, {rung.counts.num_tokens for rung in found}
-    if len(found) < 6 or len(sizes) < 3 or len(tokens) < 3 or len({rung.asked for rung in found}) < 2:
+    trained = np.array([rung.counts.num_tokens for rung in found])
+    fitted = trained / np.array([rung.ratio for rung in found])  # N as the ladder counts it
+    if (len(found) < design.LEAST_RUNS or len(sizes) < design.LEAST_SIZES or len(tokens) < design.LEAST_SIZES
+            or len({rung.asked for rung in found}) < 2 or design.off_line(fitted, trained)[0] < design.LEAST_FACTOR):
         said.append(f"{len(sizes)} sizes with {len(found)} rungs carry no law of size and data, and no forecast by "
-                    "one: it takes 3 sizes and 3 numbers of tokens, at more than one tokens_per_param")
-    return said
+                    "one: it takes 3 sizes and 3 numbers of tokens that are not one power of the sizes, so at more "
+                    "than one tokens_per_param")
+        return said
+    return said + design.doubts(fitted, trained)
 
 
 def _rung(study: Study, ladder: Ladder, size: Size, asked: float, own: Mapping[str, ExperimentConfig], vocab_size: int,

@@ -11,7 +11,7 @@ from losslab.scaling.law import Law
 from losslab.scaling.multiplier import Multiplier
 from losslab.scaling.powers import PowerLaw
 from losslab.scaling.repeated import Repeated
-from losslab.scaling.table import Runs
+from losslab.scaling.runs import Runs
 from losslab.scaling.terms import DELTA
 from losslab.scaling.worth import DECADE, Worth, beyond, power
 
@@ -25,12 +25,37 @@ RESAMPLED = ("runs were drawn with replacement and refitted {} times; the ends a
              "interval at 95 %, and hold where the law does")
 
 
-def refuse_far(budgets: Sequence[float], lowest: float, highest: float, extrapolate: bool) -> None:
-    """Raise for a budget more than a decade beyond the runs, unless extrapolation was asked for."""
-    far = [flops for flops in budgets if beyond(flops, lowest, highest) == "far"]
+def refuse_far(budgets: Sequence[float], lowest: float, highest: float, extrapolate: bool, *, unit: str = "FLOP",
+               runs: str = "the runs") -> None:  # fmt: skip
+    """Raise for a budget more than a decade beyond the runs, unless extrapolation was asked for.
+
+    Args:
+        budgets: computes, or other resources.
+        lowest, highest: of the runs.
+        extrapolate: whether it was asked for.
+        unit: of all of these.
+        runs: what the runs are called in the sentence.
+    """
+    far = [amount for amount in budgets if beyond(amount, lowest, highest) == "far"]
     if far and not extrapolate:
-        raise ValueError(f"{power(far[0])} FLOP lie more than a decade beyond the runs ({lowest:.2g} to {highest:.2g} "
-                         "FLOP); --extrapolate forecasts there all the same")
+        raise ValueError(f"{power(far[0])} {unit} lie more than a decade beyond {runs} ({lowest:.2g} to {highest:.2g} "
+                         f"{unit}); --extrapolate forecasts there all the same")
+
+
+def refuse_losses(found: PowerLaw, values: Sequence[float], extrapolate: bool) -> None:
+    """Raise for values of another loss at its floor or below, where nothing is defined, or far beyond the runs.
+
+    The law is a power of the distance from the floor, so that a decade is one of that distance.
+    """
+    x, floor = found.x, found.x0
+    if low := [value for value in values if value <= floor]:
+        raise ValueError(f"the other loss {low[0]:g} is not above its floor {floor:.5g} (x0), where the law has no "
+                         f"value; the runs have {x.min():.5g} to {x.max():.5g}")
+    far = [value for value in values if beyond(value - floor, x.min() - floor, x.max() - floor) == "far"]
+    if far and not extrapolate:
+        raise ValueError(f"the other loss {far[0]:g} lies, measured from its floor {floor:.5g}, more than a decade "
+                         f"beyond the runs ({x.min():.5g} to {x.max():.5g} nats per token); --extrapolate forecasts "
+                         "there all the same")
 
 
 def default_budgets(lowest: float, highest: float) -> list[float]:
@@ -45,7 +70,7 @@ def law(found: fits.Fit, budgets: Sequence[float] | None = None) -> dict:
     lowest, highest = found.flops
     asked = default_budgets(lowest, highest) if budgets is None else sorted(budgets)
     grid = np.geomspace(lowest, max([DECADE * highest, *asked]), CURVE)
-    return {
+    return _plain({
         "form": "law", "formula": FORMS["law"], "source": found.runs.source,
         **{name: found.interval(lambda one, name=name: getattr(one, name)) for name in fits.NAMES},
         **_about(found.runs, found.objective, found.residuals, found.draws is not None and len(found.draws.E)),
@@ -57,7 +82,7 @@ def law(found: fits.Fit, budgets: Sequence[float] | None = None) -> dict:
         "forecasts": [_optimum(found, flops) for flops in asked],
         "frontier": [one for flops in grid if (one := _optimum(found, float(flops)))["nll"] is not None],
         "warnings": list(found.warnings) + _flagged(asked, lowest, highest),
-    }
+    })
 
 
 def _about(runs: Runs, objective: float, residuals: np.ndarray, resamples: int) -> dict:
@@ -117,11 +142,11 @@ def power_law(found: PowerLaw, runs: Runs, form: str, budgets: Sequence[float] |
         return lambda constants: np.exp(np.minimum(constants[1], 700.0)) if index == 1 else constants[index]
 
     def point(x: float) -> dict:
-        how = beyond(x, low, high) if not found.rises else "" if low <= x <= high else "outside"
+        how = beyond(x - found.x0, low - found.x0, high - found.x0)  # x0 is 0 for a resource
         return {"x": float(x), "extrapolated": how, "nll": found.forecast(x)}
 
     other = found.without_smallest
-    return {
+    return _plain({
         "form": form, "formula": FORMS[form] if found.constants > 2 else FORMS[form].replace("E + ", ""),
         "source": runs.source, "over": found.over,
         **{name: found.interval(ask(index)) for name, index in names},
@@ -132,14 +157,15 @@ def power_law(found: PowerLaw, runs: Runs, form: str, budgets: Sequence[float] |
             "exponent": other.exponent, "objective": other.objective},
         "forecasts": [point(x) for x in asked], "curve": [point(float(x)) for x in grid],
         "warnings": list(found.warnings),
-    }  # fmt: skip
+    })  # fmt: skip
 
 
 def isoflop(found: IsoFlop, budgets: Sequence[float] | None = None) -> dict:
     """The document of parabolas at equal compute; the best split is forecast a decade beyond them unless asked."""
     runs = found.runs
-    asked = budgets or [DECADE * max((one.flops for one in found.counted), default=1.0)]
-    return {
+    ahead = DECADE * max((one.flops for one in found.counted), default=1.0)
+    asked = [ahead] if budgets is None else [one.flops for one in found.budgets]
+    return _plain({
         "form": "isoflop", "formula": FORMS["isoflop"], "source": runs.source, "num_points": len(runs),
         "fitted_from_flops": float(runs.flops.min()), "fitted_to_flops": float(runs.flops.max()),
         "exponents": found.exponents, "resampled": "the runs of each budget were drawn with replacement",
@@ -153,7 +179,7 @@ def isoflop(found: IsoFlop, budgets: Sequence[float] | None = None) -> dict:
         } for one in found.budgets],
         "forecasts": [_best_of(found, flops) for flops in asked] if found.exponents else [],
         "warnings": list(found.warnings),
-    }  # fmt: skip
+    })  # fmt: skip
 
 
 def _best_of(found: IsoFlop, flops: float) -> dict:
@@ -166,7 +192,7 @@ def _best_of(found: IsoFlop, flops: float) -> dict:
 def repeated(found: Repeated) -> dict:
     """The document of a law with repeated tokens."""
     base: Law = found.base
-    return {
+    return _plain({
         "form": "repeated", "formula": FORMS["repeated"], "source": found.runs.source, **found.intervals(),
         **_about(found.runs, found.objective, found.residuals, 0 if found.draws is None else len(found.draws)),
         "base": {"source": found.base_source, "E": float(base.E), "A": float(base.A), "B": float(base.B),
@@ -174,7 +200,7 @@ def repeated(found: Repeated) -> dict:
         "search": {"starts": found.starts, "agreeing": found.agreeing}, "num_constants": 2,
         "at_bounds": [name for name, _ in found.bounds], "without_smallest": None, "forecasts": [],
         "warnings": list(found.warnings),
-    }
+    })
 
 
 def multiplier(found: Multiplier) -> dict:
@@ -190,6 +216,15 @@ def _worth(one: Worth) -> dict:
             "verdict": one.verdict, "sentence": one.sentence, "extrapolated": one.extrapolated,
             "num_params": one.num_params, "num_tokens": one.num_tokens, "seeds": one.seeds,
             "difference": one.difference}  # fmt: skip
+
+
+def _plain(found):
+    """With null for numbers that are none, as JSON has no infinity."""
+    if isinstance(found, dict):
+        return {key: _plain(value) for key, value in found.items()}
+    if isinstance(found, list | tuple):
+        return [_plain(value) for value in found]
+    return None if isinstance(found, float) and not math.isfinite(found) else found
 
 
 def _finite(value: float | None) -> float | None:

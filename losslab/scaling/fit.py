@@ -6,16 +6,15 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from losslab.progress import Progress, counting, silent
-from losslab.scaling import terms
+from losslab.scaling import design, terms
+from losslab.scaling.design import LEAST_SIZES, check
+from losslab.scaling.intervals import FEWEST_RESAMPLES
 from losslab.scaling.intervals import found as interval
 from losslab.scaling.law import Law
-from losslab.scaling.table import Runs
+from losslab.scaling.runs import Runs
 
 NAMES = ("E", "A", "B", "alpha", "beta")
-LEAST_RUNS, LEAST_SIZES = 6, 3
-LEAST_RATIO = 1.1  # of the largest number of tokens per parameter to the smallest
 RESAMPLES = 1000
-FEWEST_RESAMPLES = 50  # with fewer, an end of an interval is a matter of chance
 NEAR_ZERO = 1e-3  # of the lowest nll: a constant or a term below it is none
 STEEP = 0.98 * terms.STEEPEST
 FLAT = 0.005  # an exponent below it: the runs show no fall
@@ -76,7 +75,8 @@ def fit(runs: Runs, *, drop_highest: int = 0, resamples: int = RESAMPLES, seed: 
     without the smallest size.
 
     Args:
-        runs: at least 6, of 3 sizes and 3 numbers of tokens, at more than one ratio of the two.
+        runs: at least 6, of 3 sizes and 3 numbers of tokens, which are not one power of the sizes; so at more than one
+            ratio of the two.
         drop_highest: how many runs of the highest nll are left out, as outliers.
         resamples: how often runs are drawn; 0 gives no intervals.
         seed: of the draws.
@@ -111,25 +111,6 @@ def fit(runs: Runs, *, drop_highest: int = 0, resamples: int = RESAMPLES, seed: 
     return replace(found, bounds=tuple(bounds), warnings=tuple(warnings + [why] * bool(why)), without_smallest=without)
 
 
-def check(runs: Runs) -> None:
-    """Raise where runs cannot carry the five constants; the sentence says how many it takes."""
-    sizes, tokens = len(np.unique(runs.num_params)), len(np.unique(runs.num_tokens))
-    needs = (f"a law of five constants takes at least {LEAST_RUNS} runs of {LEAST_SIZES} sizes and {LEAST_SIZES} "
-             "numbers of tokens")
-    if len(runs) < LEAST_RUNS or sizes < LEAST_SIZES or tokens < LEAST_SIZES:
-        raise ValueError(f"{needs}, and {runs.source} has {_count(len(runs), 'run')} of {_count(sizes, 'size')} and "
-                         f"{_count(tokens, 'number')} of tokens")
-    ratio = runs.num_tokens / runs.num_params
-    if ratio.max() < LEAST_RATIO * ratio.min():
-        raise ValueError(f"all runs of {runs.source} have about {np.median(ratio):.3g} tokens per parameter, so that "
-                         "nothing tells what size and what data do: add runs at another ratio, or fit one resource "
-                         "with --form compute")
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
-
-
 def _law(solution: terms.Solution) -> Law:
     return Law(solution.floor, solution.factors[..., 0], solution.factors[..., 1], solution.exponents[..., 0],
                solution.exponents[..., 1])
@@ -139,15 +120,16 @@ def _resampled(runs: Runs, problem, solution, resamples: int, seed: int, progres
     if not resamples:
         return None, []
     weights, lost = terms.resamples(
-        len(runs), (np.log(runs.num_params), np.log(runs.num_tokens)), (LEAST_SIZES, LEAST_SIZES), resamples, seed)
+        len(runs), (np.log(runs.num_params), np.log(runs.num_tokens)), (LEAST_SIZES, LEAST_SIZES), resamples, seed,
+        lambda weights: design.told_apart(runs, weights))
     if len(weights) < min(resamples, FEWEST_RESAMPLES):
         return None, [f"there are no intervals: of {len(runs)} runs drawn again, hardly any set keeps {LEAST_SIZES} "
-                      "sizes; add runs of each size"]
+                      "sizes at more than one ratio; add runs of each size"]
     refits = terms.resolve(problem, weights, solution,
                            progress=counting(progress, "refitting runs drawn again", "refits"))
     told = [] if lost < 0.05 else [
-        f"{lost:.0%} of the sets of runs drawn again had fewer than {LEAST_SIZES} sizes or numbers of tokens and were "
-        "drawn anew, so that intervals are too narrow; add runs"]
+        f"{lost:.0%} of the sets of runs drawn again had fewer than {LEAST_SIZES} sizes or numbers of tokens, or "
+        "tokens that are one power of the size, and were drawn anew, so that intervals are too narrow; add runs"]
     return _law(refits), told
 
 
@@ -179,11 +161,7 @@ def _doubts(found: Fit, solution: terms.Solution) -> list[str]:
     if free < 5:
         said.append(f"{len(runs)} runs for five constants leave {free} to judge the law by; intervals of so few are "
                     "rough")
-    ratio = runs.num_tokens / runs.num_params
-    if ratio.max() < 2 * ratio.min():
-        said.append(f"tokens per parameter go from {ratio.min():.3g} to {ratio.max():.3g} alone, so that alpha and "
-                    "beta can hardly be told apart; add runs at another ratio")
-    return said
+    return said + design.doubts(runs.num_params, runs.num_tokens)
 
 
 def _moved(found: Fit, without: Fit | None) -> list[str]:
@@ -196,6 +174,8 @@ def _moved(found: Fit, without: Fit | None) -> list[str]:
         return []
     all_of = found.interval(lambda law: law.nll(*sizes))
     value = float(without.law.nll(*sizes))
+    if all_of["low"] is None or all_of["high"] is None or not np.isfinite(value):
+        return []
     off = max(all_of["low"] - value, value - all_of["high"])
     if off <= TRIFLE * value:
         return []

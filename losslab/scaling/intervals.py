@@ -5,6 +5,7 @@ import math
 import numpy as np
 
 LEVEL = 0.95
+FEWEST_RESAMPLES = 50  # with fewer, an end of an interval is a matter of chance
 
 
 def ends(draws: np.ndarray, runs: int, constants: int, level: float = LEVEL) -> tuple[np.ndarray, np.ndarray]:
@@ -31,8 +32,14 @@ def ends(draws: np.ndarray, runs: int, constants: int, level: float = LEVEL) -> 
 
 
 def found(value: float, draws: np.ndarray | None, runs: int, constants: int) -> dict:
-    """`{"value", "low", "high"}`; ends are None where there are no draws."""
+    """`{"value", "low", "high"}`; ends are None where there are no draws, or where they are no numbers.
+
+    A constant at its bound may lie beyond all refits, which stay inside; the interval then goes to the constant.
+    """
     if draws is None or len(draws) == 0:
         return {"value": float(value), "low": None, "high": None}
-    low, high = ends(draws, runs, constants)
-    return {"value": float(value), "low": float(low), "high": float(high)}
+    with np.errstate(invalid="ignore"):  # between two infinite draws
+        low, high = (float(end) for end in ends(draws, runs, constants))
+    low, high = min(low, value), max(high, value)
+    return {"value": float(value), "low": low if math.isfinite(low) else None,
+            "high": high if math.isfinite(high) else None}

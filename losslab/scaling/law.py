@@ -41,8 +41,9 @@ class Law:
 
     def nll(self, num_params, num_tokens):
         """The loss of a model of `num_params` parameters after `num_tokens` tokens, in nats per token."""
-        return (self.E + np.exp(self.log_A - self.alpha * np.log(num_params))
-                + np.exp(self.log_B - self.beta * np.log(num_tokens)))
+        with np.errstate(over="ignore"):  # a steep power far below the runs may be more than a float holds
+            return (self.E + np.exp(self.log_A - self.alpha * np.log(num_params))
+                    + np.exp(self.log_B - self.beta * np.log(num_tokens)))
 
     def optimum(self, flops):
         r"""Parameters and tokens of least loss under C = 6 N D.
@@ -55,16 +56,18 @@ class Law:
             >>> round(float(num_tokens / num_params), 1)
             92.6
         """
-        log_n = self._log_g() + self.beta / (self.alpha + self.beta) * np.log(flops / FLOPS_PER_PARAMETER)
-        return np.exp(log_n), np.exp(np.log(flops / FLOPS_PER_PARAMETER) - log_n)
+        with np.errstate(all="ignore"):  # where an exponent is at its bound 0 there is no optimum, and infinity says so
+            log_n = self._log_g() + self.beta / (self.alpha + self.beta) * np.log(flops / FLOPS_PER_PARAMETER)
+            return np.exp(log_n), np.exp(np.log(flops / FLOPS_PER_PARAMETER) - log_n)
 
     def flops_for(self, *, num_params=None, num_tokens=None):
         """The compute of which `num_params`, or `num_tokens`, is the optimum."""
-        if num_params is not None:
+        with np.errstate(all="ignore"):  # as in optimum
+            if num_params is not None:
+                return FLOPS_PER_PARAMETER * np.exp(
+                    (np.log(num_params) - self._log_g()) * (self.alpha + self.beta) / self.beta)
             return FLOPS_PER_PARAMETER * np.exp(
-                (np.log(num_params) - self._log_g()) * (self.alpha + self.beta) / self.beta)
-        return FLOPS_PER_PARAMETER * np.exp(
-            (np.log(num_tokens) + self._log_g()) * (self.alpha + self.beta) / self.alpha)
+                (np.log(num_tokens) + self._log_g()) * (self.alpha + self.beta) / self.alpha)
 
     def _log_g(self):
         return ((np.log(self.alpha) + self.log_A) - (np.log(self.beta) + self.log_B)) / (self.alpha + self.beta)
@@ -91,7 +94,7 @@ class Constants:
     """A law with a name, where it comes from, and between which computes its runs lie.
 
     Args:
-        flops: lowest and highest compute of the runs that it was fitted on.
+        flops: lowest and highest compute of the runs that it was fitted on; 0 and infinity where they are not known.
     """
 
     name: str
@@ -100,11 +103,11 @@ class Constants:
     source: str
 
     def to_dict(self) -> dict:
-        law = self.law
+        law, known = self.law, math.isfinite(self.flops[1])
         return {"name": self.name, "E": float(law.E), "A": float(f"{law.A:.12g}"),
                 "B": float(f"{law.B:.12g}"), "alpha": float(law.alpha), "beta": float(law.beta),
-                "fitted_from_flops": self.flops[0], "fitted_to_flops": self.flops[1],
-                "source": self.source}
+                "fitted_from_flops": self.flops[0] if known else None,
+                "fitted_to_flops": self.flops[1] if known else None, "source": self.source}
 
 
 _CHINCHILLA = (1.4e18, 1.3e22)  # the points of its figure 4 less the five highest, as read off by Besiroglu et al.

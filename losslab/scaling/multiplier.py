@@ -13,10 +13,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from losslab.progress import Progress, silent
-from losslab.scaling.exchange import LEAST_RUNGS, exchange, solve, some
+from losslab.scaling.exchange import LEAST_RUNGS, NO_FALL, exchange, flat, solve, some
 from losslab.scaling.intervals import LEVEL
-from losslab.scaling.law import Law
-from losslab.scaling.table import Runs
+from losslab.scaling.law import FLOPS_PER_PARAMETER, Law
+from losslab.scaling.runs import Runs
 from losslab.scaling.trend import DRAWS, trend, without_smallest
 from losslab.scaling.worth import DECADE, Worth, times
 
@@ -28,7 +28,7 @@ class Multiplier:
     """An arm against the baseline, over all rungs.
 
     Args:
-        rungs: one for each size and number of tokens that both have, by compute.
+        rungs: one for each size and number of tokens that both have, by compute; none where nothing can be compared.
         trend: the trend at the computes that were asked for.
         band: the trend from the smallest rung to the farthest compute that was asked for, for a chart.
         reason: why there is no trend; empty where there is one.
@@ -48,6 +48,8 @@ class Multiplier:
     @property
     def headline(self) -> str:
         """One sentence: the largest rung, and the forecast farthest out."""
+        if not self.rungs:
+            return f"{self.arm}: cannot tell: {self.reason}"
         parts = [one.sentence for one in (*self.rungs[-1:], *self.trend[-1:])]
         if self.reason and self.reason != self.rungs[-1].reason:
             parts.append(f"no forecast: {self.reason}")
@@ -56,7 +58,7 @@ class Multiplier:
 
 def compare(runs: Runs, baseline: str, *, at: Sequence[float] | None = None, laws: Law | None = None,
             reason: str = "", progress: Progress = silent) -> list[Multiplier]:  # fmt: skip
-    """The compute multiplier of each arm of a table.
+    """The compute multiplier of each arm of a table; without rungs, and with a reason, for one that cannot be compared.
 
     Args:
         runs: with arms; with seeds, rungs are compared seed by seed.
@@ -66,7 +68,7 @@ def compare(runs: Runs, baseline: str, *, at: Sequence[float] | None = None, law
         progress: is told how many refits are done.
 
     Raises:
-        ValueError: for an unknown baseline, a seed twice at one rung, or arms that share no rung with the baseline.
+        ValueError: for an unknown baseline, or a seed twice at one rung.
     """
     arms = runs.by_arm()
     if baseline not in arms or len(arms) < 2:
@@ -82,13 +84,12 @@ def _arm(name: str, own: Runs, baseline: str, base: Runs, laws: Law | None, reas
     pairs = _pairs(name, own, base)
     paired = bool(own.seeds and base.seeds)
     if not pairs:
-        raise ValueError(f"{name} and the baseline {baseline} share no size with the same number of tokens; give both "
-                         "the same rungs")
+        return Multiplier(name, baseline, (), reason=_apart(own, base, baseline), paired=paired)
     rng = np.random.default_rng(0)
     rungs = [_rung(*pair, laws, reason, rng) for pair in pairs]
     found = Multiplier(name, baseline, tuple(rungs), paired=paired)
     top = max(rung.flops for rung in rungs)
-    computes = len({round(math.log(rung.flops), 3) for rung in rungs})
+    computes = _unlike(pairs)
     if laws is None:
         return replace(found, reason=reason)
     if computes < LEAST_RUNGS:
@@ -98,8 +99,33 @@ def _arm(name: str, own: Runs, baseline: str, base: Runs, laws: Law | None, reas
     ends = [*asked, *(rung.flops for rung in rungs)]
     grid = list(np.geomspace(min(ends), max(ends), GRID))
     line = trend(pairs, laws, asked + grid, rng)
+    if not line:
+        return replace(found, reason=NO_FALL)
     return replace(found, trend=tuple(line[: len(asked)]), band=tuple(line[len(asked) :]),
                    warnings=tuple(without_smallest(pairs, laws, line[: len(asked)], rng)))
+
+
+def reach(name: str, own: Runs, base: Runs) -> tuple[float, float] | None:
+    """Lowest and highest compute of the rungs that carry a trend of an arm; None where too few do."""
+    pairs = _pairs(name, own, base)
+    if _unlike(pairs) < LEAST_RUNGS:
+        return None
+    flops = [FLOPS_PER_PARAMETER * pair[0] * pair[1] for pair in pairs]
+    return float(min(flops)), float(max(flops))
+
+
+def _unlike(pairs: list[tuple]) -> int:
+    """How many computes the rungs have that are not nearly the same."""
+    return len({round(math.log(FLOPS_PER_PARAMETER * pair[0] * pair[1]), 3) for pair in pairs})
+
+
+def _apart(own: Runs, base: Runs, baseline: str) -> str:
+    """Why no run of an arm has one of the baseline to be compared with."""
+    mine, theirs = (set(zip(runs.num_params, runs.num_tokens, strict=True)) for runs in (own, base))
+    if mine & theirs:
+        return (f"it shares rungs with the baseline {baseline}, but at none of them a seed; give both the same seeds, "
+                "or rename the column seed, so that means are compared")
+    return f"it shares no size with the same number of tokens with the baseline {baseline}; give both the same rungs"
 
 
 # --- one rung ------------------------------------------------------------------------------------
@@ -138,8 +164,8 @@ def _pairs(name: str, own: Runs, base: Runs) -> list[tuple]:
 def _rung(size, tokens, mean, variance, free, seeds, laws: Law | None, reason: str, rng) -> Worth:
     flops = 6 * size * tokens
     about = {"num_params": float(size), "num_tokens": float(tokens), "seeds": int(seeds), "difference": float(mean)}
-    if laws is None:
-        return Worth(flops, None, None, None, reason, **about)
+    if laws is None or flat(laws.at(0), size, tokens):
+        return Worth(flops, None, None, None, reason or NO_FALL, **about)
     value = float(solve(laws.at(slice(0, 1)), size, tokens, np.array([mean]))[0])
     if variance is None:
         return Worth(flops, value, None, None, f"one seed shows no spread ({times(value)} without an interval)"

@@ -1,4 +1,4 @@
-"""Plans: how a compute is best split, what loss to expect, and the time and money that it takes."""
+"""Plans: how a compute is best split, what loss to expect, and the time, money and memory that it takes."""
 
 import math
 from dataclasses import dataclass
@@ -7,39 +7,19 @@ from pathlib import Path
 import numpy as np
 
 from losslab.config.numbers import check, shown
+from losslab.scaling.devices import DEVICES as DEVICES
+from losslab.scaling.devices import UTILIZATION as UTILIZATION
+from losslab.scaling.devices import Machine
+from losslab.scaling.devices import machine as machine
 from losslab.scaling.law import FLOPS_PER_PARAMETER, NAMED, Constants, Law
 from losslab.scaling.worth import DECADE, beyond
 from losslab.untrusted import read_object
 from losslab.words import nearest
 
 DEFAULT = "epoch"
-UTILIZATION = 0.4  # of the peak; 0.32 to 0.4 are usual at 124M to 355M parameters, 0.5 to 0.6 where all is tuned
 STEPS_PER_DECADE = 2
 FLOPS = (1e6, 1e32)
 LEAST, MOST = 1e-3, 1e30  # parameters or tokens of an optimum
-
-
-@dataclass(frozen=True)
-class Device:
-    """A device's peak in dense matrix products of 16 bit, in FLOP per second, and who says so."""
-
-    name: str
-    peak: float
-    source: str
-
-
-_NVIDIA = "NVIDIA data sheet of the {}, {}; the dense figure, half of that with sparsity where only this is printed"
-DEVICES = {one.name: one for one in (
-    Device("v100", 125e12, _NVIDIA.format("V100 (SXM2, float16)", "2020")),
-    Device("a10", 125e12, _NVIDIA.format("A10", "2021")),
-    Device("a100", 312e12, _NVIDIA.format("A100 (40 or 80 GB)", "2021")),
-    Device("l4", 121e12, _NVIDIA.format("L4", "2023")),
-    Device("l40s", 362e12, _NVIDIA.format("L40S", "2023")),
-    Device("h100", 989.4e12, _NVIDIA.format("H100 SXM", "2023")),
-    Device("h100-pcie", 756e12, _NVIDIA.format("H100 PCIe", "2023")),
-    Device("h200", 989.4e12, _NVIDIA.format("H200 SXM", "2024")),
-    Device("tpu-v5e", 197e12, "Google Cloud TPU documentation, v5e, as of 2025"),
-)}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -54,6 +34,7 @@ class Plan:
         extrapolated: empty within its runs, `outside` up to a decade beyond, `far` further out.
         seconds: on the devices; None without one.
         cost: in the currency of the price; None without one.
+        machine: the devices; None without one.
     """
 
     flops: float
@@ -64,6 +45,7 @@ class Plan:
     extrapolated: str
     seconds: float | None = None
     cost: float | None = None
+    machine: Machine | None = None
 
     @property
     def ratio(self) -> float:
@@ -74,60 +56,6 @@ class Plan:
         return {"flops": self.flops, "num_params": round(self.num_params), "num_tokens": round(self.num_tokens),
                 "ratio": self.ratio, "nll": self.nll, "extrapolated": self.extrapolated,
                 "seconds": self.seconds, "cost": self.cost}
-
-
-@dataclass(frozen=True)
-class Machine:
-    """What a plan is to run on.
-
-    Args:
-        name: of the device, or `a device of 1e+14 FLOP/s`.
-        peak: of one device, FLOP/s.
-        devices: how many.
-        utilization: the share of the peak that training reaches.
-        price: of one device and hour; None where it is not known.
-        source: who says the peak.
-    """
-
-    name: str
-    peak: float
-    devices: int = 1
-    utilization: float = UTILIZATION
-    price: float | None = None
-    source: str = "given"
-
-    def seconds(self, flops: float) -> float:
-        return flops / (self.peak * self.devices * self.utilization)
-
-    def cost(self, flops: float) -> float | None:
-        return None if self.price is None else self.seconds(flops) / 3600 * self.devices * self.price
-
-
-def machine(device: str | None, *, devices: int = 1, utilization: float = UTILIZATION, peak: float | None = None,
-            price: float | None = None) -> Machine | None:  # fmt: skip
-    """The devices of a plan, checked; None where none are named.
-
-    Raises:
-        ValueError: for an unknown device or a number out of range.
-    """
-    check("--devices", devices, 1, 10_000_000, "more than there are")
-    check("--utilization", utilization, 1e-4, 1.0, "the peak itself")
-    if price is not None:
-        check("--price", price, 0.0, 1e6, "of a device and hour")
-    if peak is not None:
-        check("--peak", peak, 1e6, 1e18, "FLOP/s of one device")
-        if device is not None:
-            raise ValueError("--device and --peak both say how fast a device is; give one of them")
-        return Machine(f"a device of {peak:g} FLOP/s", float(peak), devices, utilization, price)
-    if device is None:
-        if price is not None or devices != 1:
-            raise ValueError("--price and --devices need to know the device; name one with --device, or give --peak")
-        return None
-    known = DEVICES.get(device.lower())
-    if known is None:
-        raise ValueError(f"no device {shown(device)} is known{nearest(device.lower(), DEVICES)}; known are "
-                         f"{', '.join(DEVICES)}, and --peak takes FLOP/s of another one")
-    return Machine(known.name, known.peak, devices, utilization, price, known.source)
 
 
 def constants(name: str) -> Constants:
@@ -217,7 +145,7 @@ def plan(law: Constants, *, flops: float | None = None, num_params: float | None
     elif num_tokens is not None:
         best = flops / (FLOPS_PER_PARAMETER * num_tokens), num_tokens
     return Plan(float(flops), float(best[0]), float(best[1]), float(law.law.nll(*best)), law, outside,
-                None if on is None else on.seconds(flops), None if on is None else on.cost(flops))
+                None if on is None else on.seconds(flops), None if on is None else on.cost(flops), on)
 
 
 def table(law: Constants, around: float, *, on: Machine | None = None, extrapolate: bool = False) -> list[Plan]:
@@ -245,6 +173,8 @@ def warnings(found: Plan) -> list[str]:
                     f"an extrapolation of more than {DECADE:g} times")
     if high == math.inf:
         said.append(f"{found.constants.name} does not say between which computes its runs lie")
+    if found.machine is not None:
+        said += found.machine.too_small(found.num_params)
     return said
 
 

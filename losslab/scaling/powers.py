@@ -7,7 +7,8 @@ import numpy as np
 
 from losslab.progress import Progress, counting, silent
 from losslab.scaling import terms
-from losslab.scaling.fit import FEWEST_RESAMPLES, FLAT, NEAR_ZERO, STEEP
+from losslab.scaling.fit import FLAT, NEAR_ZERO, STEEP
+from losslab.scaling.intervals import FEWEST_RESAMPLES
 from losslab.scaling.intervals import found as interval
 from losslab.scaling.table import Runs
 
@@ -75,7 +76,8 @@ class PowerLaw:
 def _at(constants: tuple, x, rises: bool):
     floor, log_k, exponent, x0 = constants
     distance = np.maximum(np.asarray(x, dtype=float) - x0, 1e-300)
-    return floor + np.exp(log_k + (exponent if rises else -exponent) * np.log(distance))
+    with np.errstate(over="ignore"):  # a steep power far from the runs may be more than a float holds
+        return floor + np.exp(log_k + (exponent if rises else -exponent) * np.log(distance))
 
 
 def power_law(runs: Runs, over: str, *, floor: bool = True, resamples: int = 1000, seed: int = 0,

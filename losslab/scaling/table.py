@@ -1,17 +1,17 @@
-"""Runs of a table: how large each model was, how much it read, and its nll."""
+"""Tables of runs: what is read of a CSV file, and what is refused with the row and the column that are wrong."""
 
 import csv
 import io
 import itertools
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
 from losslab.config.numbers import whole
 from losslab.scaling.law import FLOPS_PER_PARAMETER
+from losslab.scaling.runs import Runs
 from losslab.untrusted import TooLarge, descriptor, one_line, read_whole, shown
 from losslab.words import nearest
 
@@ -26,66 +26,6 @@ MOST_ROWS = 5_000
 MOST_BYTES = 2**25
 DELIMITERS = ",;\t|"
 HINT = "a table has a column for each of num_params, num_tokens and nll, and a row for each run"
-
-
-@dataclass(frozen=True)
-class Runs:
-    """Runs, a number of each array for each.
-
-    Args:
-        num_params: `[runs]`.
-        num_tokens: `[runs]`, with repetitions.
-        nll: `[runs]`, nats per token.
-        arms: `[runs]`, names; empty where the table is of one arm.
-        seeds: `[runs]`, as text; empty where there are none.
-        more: `unique_tokens` and `other_nll`, where asked for.
-        source: what the table is called in sentences.
-        notes: sentences on what was found in it.
-    """
-
-    num_params: np.ndarray
-    num_tokens: np.ndarray
-    nll: np.ndarray
-    arms: tuple[str, ...] = ()
-    seeds: tuple[str, ...] = ()
-    more: Mapping[str, np.ndarray] = field(default_factory=dict)
-    source: str = "the table"
-    notes: tuple[str, ...] = ()
-
-    def __len__(self) -> int:
-        return len(self.nll)
-
-    @property
-    def flops(self) -> np.ndarray:
-        return FLOPS_PER_PARAMETER * self.num_params * self.num_tokens
-
-    def only(self, chosen: np.ndarray) -> "Runs":
-        """The runs that a mask or a list of numbers chooses."""
-        which = np.arange(len(self))[chosen]
-        return Runs(
-            self.num_params[which], self.num_tokens[which], self.nll[which],
-            tuple(self.arms[i] for i in which) if self.arms else (),
-            tuple(self.seeds[i] for i in which) if self.seeds else (),
-            {name: values[which] for name, values in self.more.items()}, self.source, self.notes,
-        )
-
-    def by_arm(self) -> dict[str, "Runs"]:
-        """Arm -> its runs, in the order of the table; all under one empty name where there are no arms."""
-        if not self.arms:
-            return {"": self}
-        names = np.array(self.arms, dtype=object)
-        return {name: self.only(names == name) for name in dict.fromkeys(self.arms)}
-
-    def without_highest(self, count: int) -> "Runs":
-        """Without the `count` runs of the highest nll.
-
-        Raises:
-            ValueError: where that many are not there.
-        """
-        if not 0 <= count < len(self):
-            raise ValueError(f"{self.source} has {len(self)} runs, so the {count} of the highest nll cannot be left "
-                             "out; choose a smaller number")
-        return self.only(np.sort(np.argsort(self.nll, kind="stable")[: len(self) - count]))
 
 
 def columns(text: str | None) -> dict[str, str]:
@@ -146,7 +86,8 @@ def read(path: str | Path, names: Mapping[str, str] | None = None, *, wanted: Se
                                 skipinitialspace=True)
         header = [(name or "").strip() for name in reader.fieldnames or ()]
         reader.fieldnames = header
-        rows = list(itertools.islice((row for row in reader if any(map(_filled, row.values()))), MOST_ROWS + 1))
+        filled = (row for row in map(_trimmed, reader) if any(map(_filled, row.values())))
+        rows = list(itertools.islice(filled, MOST_ROWS + 1))
     except csv.Error as error:
         raise ValueError(f"{path} cannot be read as CSV: {error}") from None
     doubled = [name for name in dict.fromkeys(header) if name and header.count(name) > 1]
@@ -154,6 +95,13 @@ def read(path: str | Path, names: Mapping[str, str] | None = None, *, wanted: Se
         raise ValueError(f"{path} has two columns called {one_line(doubled[0], 60)}; name them apart")
     wanted = [*wanted, *(name for name in welcome if (names or {}).get(name, name) in header or name in (names or {}))]
     return from_rows(rows, names, wanted=wanted, source=str(path), header=header)
+
+
+def _trimmed(row: dict) -> dict:
+    """Without the empty cells beyond the header, which a delimiter at the end of a row makes."""
+    if not any(map(_filled, row.get(None) or ())):
+        row.pop(None, None)
+    return row
 
 
 def _filled(cell) -> bool:
@@ -180,7 +128,7 @@ def from_rows(rows: Iterable[Mapping], names: Mapping[str, str] | None = None, *
     header = list(rows[0]) if header is None else header
     needed = ["num_params", "num_tokens", "nll", *wanted]
     given = set(names or {})
-    if "num_tokens" not in given and called["flops"] in header and ("flops" in given or "num_tokens" not in header):
+    if "num_tokens" not in given and ("flops" in given or ("flops" in header and "num_tokens" not in header)):
         needed[1] = "flops"  # then D = C / 6 N
     for name in needed:
         if called[name] not in header:

@@ -178,7 +178,8 @@ def _natural(problem: Problem, points, values, settled) -> Solution:
 
 # --- what a table can carry ----------------------------------------------------------------------
 
-def resamples(count: int, groups: Sequence[np.ndarray], least: Sequence[int], draws: int, seed: int):
+def resamples(count: int, groups: Sequence[np.ndarray], least: Sequence[int], draws: int, seed: int,
+              carries: Callable[[np.ndarray], np.ndarray] | None = None):  # fmt: skip
     """Weights of runs drawn with replacement, each draw with enough of every group, and the share drawn anew.
 
     Args:
@@ -187,6 +188,7 @@ def resamples(count: int, groups: Sequence[np.ndarray], least: Sequence[int], dr
         least: how many of each a fit takes.
         draws: how many are wanted.
         seed: of the draws.
+        carries: takes weights `[k, runs]` and says which of them can carry the constants, where groups do not say it.
 
     Returns:
         `[draws or fewer, runs]` and the share of the draws that were thrown away; fewer where hardly any is enough.
@@ -200,6 +202,8 @@ def resamples(count: int, groups: Sequence[np.ndarray], least: Sequence[int], dr
         enough = np.ones(draws, dtype=bool)
         for member, needed in zip(members, least, strict=True):
             enough &= ((present @ member) > 0).sum(-1) >= needed
+        if carries is not None:
+            enough &= carries(weights)
         drawn += draws
         kept.append(weights[enough])
         have += int(enough.sum())

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from losslab.scaling.exchange import LEAST_RUNGS, change
+from losslab.scaling.exchange import LEAST_RUNGS, NO_FALL, change
 from losslab.scaling.intervals import LEVEL
 from losslab.scaling.law import Law
 from losslab.scaling.worth import LARGEST, Worth, beyond, power, times
@@ -17,7 +17,8 @@ SOME = 200  # laws of the baseline that stand for what is not known of it
 def trend(pairs: list[tuple], laws: Law, asked: Sequence[float], rng) -> list[Worth]:
     """Forecasts by log m = u + v log(C / C of the middle rung), fitted to the mean differences of the rungs.
 
-    The rungs are the units: how far their means lie from the line is the error, be it seeds or a bent trend.
+    The rungs are the units: how far their means lie from the line is the error, be it seeds or a bent trend. There is
+    none, `[]`, where the law does not fall at the rungs.
     """
     from scipy.special import stdtrit
 
@@ -28,10 +29,14 @@ def trend(pairs: list[tuple], laws: Law, asked: Sequence[float], rng) -> list[Wo
     x, free = np.log(flops) - center, len(pairs) - 2
     where = np.log(np.array(asked)) - center
     several = laws.at(np.concatenate([[0], rng.integers(1, len(laws.E), size=SOME)])) if len(laws.E) > 1 else laws
-    drawn = []
+    drawn, best, most = [], None, math.log(LARGEST)
     for i in range(len(several.E)):
         line, covariance, sse = _line(several.at(i), sizes, tokens, means, x, seeds)
-        if line is None:
+        if line is None and i == 0:
+            return []
+        if line is None:  # of a refit: by it the multiplier may be anything
+            ends = np.where(np.arange(DRAWS // len(several.E)) % 2, 2 * most, -2 * most)
+            drawn.append(np.tile(ends[:, None], len(where)))
             continue
         center_of = line[0] + line[1] * where
         spread = np.sqrt(sse / free * (covariance[0, 0] + 2 * where * covariance[0, 1] + where**2 * covariance[1, 1]))
@@ -40,7 +45,6 @@ def trend(pairs: list[tuple], laws: Law, asked: Sequence[float], rng) -> list[Wo
         if i or len(several.E) == 1:
             drawn.append(center_of + spread * stdtrit(free, rng.uniform(size=(DRAWS // len(several.E), 1))))
     low, high = np.quantile(np.concatenate(drawn), [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0)
-    most = math.log(LARGEST)
     found = []
     for i, compute in enumerate(asked):
         ends = [0.0 if end < -most else math.inf if end > most else math.exp(end) for end in (low[i], high[i])]
@@ -55,8 +59,9 @@ def _line(law: Law, sizes, tokens, means, x, seeds):
     design = np.column_stack([np.ones_like(x), x])
     for _ in range(50):
         log_m = np.clip(design @ line, -math.log(LARGEST), math.log(LARGEST))
-        slope = -(law.alpha / 2 * np.exp(law.log_A - law.alpha * (np.log(sizes) + log_m / 2))
-                  + law.beta / 2 * np.exp(law.log_B - law.beta * (np.log(tokens) + log_m / 2)))
+        with np.errstate(over="ignore"):  # a steep power at little compute; what is not finite ends the search below
+            slope = -(law.alpha / 2 * np.exp(law.log_A - law.alpha * (np.log(sizes) + log_m / 2))
+                      + law.beta / 2 * np.exp(law.log_B - law.beta * (np.log(tokens) + log_m / 2)))
         if not np.isfinite(slope).all() or (np.abs(slope) < 1e-12).all():
             return None, None, None
         residual = means - change(law, sizes, tokens, log_m)
@@ -79,6 +84,8 @@ def without_smallest(pairs: list[tuple], laws: Law, found: Sequence[Worth], rng)
     if len({pair[0] * pair[1] for pair in left}) < LEAST_RUNGS:
         return [f"whether the forecast holds without the smallest size is not known: {len(left)} rungs would be left"]
     again = trend(left, laws, [one.flops for one in found], rng)
+    if not again:
+        return [f"whether the forecast holds without the smallest size is not known: at the other sizes {NO_FALL}"]
     return [f"without the smallest size the forecast at {power(old.flops)} FLOP is {times(new.value)} {new.interval} "
             f"and not {times(old.value)} {old.interval}: the trend is not one line over all sizes"
             for old, new in zip(found, again, strict=True) if not old.low <= new.value <= old.high]
