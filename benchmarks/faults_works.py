@@ -177,7 +177,7 @@ WORKS = (
     Work("trials through a journal", places.studies, (("tune", "shared.toml", "--stale", "15", "--store", "store",
                                                        "--workers", "1"),), trials),
     Work("looks", places.studies, (("compare", "raced.toml", "--store", "store"),), study),
-    Work("a ladder", places.studies, (("ladder", "ladder.toml", "--store", "store", "--resamples", "20"),), ladder),
+    Work("a ladder", places.studies, (("ladder", "ladder.toml", "--store", "store", "--resamples", "50"),), ladder),
     Work("fine-tuning", places.base, (("finetune", "base", "--data", "alpaca.json", "--out", "tuned", *_flags(
         FOLLOWED)),), fine_tuned),
     Work("a judgement", places.writers, ((

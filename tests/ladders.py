@@ -36,7 +36,7 @@ tokens_per_param = [10, 40]
 WORTH = 1.3  # compute of the baseline that squentropy is worth
 
 
-QUICK = "--json", "--resamples", "20"
+QUICK = "--json", "--resamples", "50"
 
 
 def law(n, d):

@@ -1,6 +1,7 @@
 """`losslab scaling fit` and `scaling plan`: what programs read, what people see, and how they refuse."""
 
 import json
+from dataclasses import replace
 
 import pytest
 from commands import losslab, refuses
@@ -19,7 +20,13 @@ def table(tmp_path):
 
 def told(capsys, *arguments):
     assert losslab("scaling", *arguments, "--json") == 0
-    return json.loads(capsys.readouterr().out)
+    out, err = capsys.readouterr()
+    assert "RuntimeWarning" not in err
+
+    def no_number(name):
+        raise AssertionError(f"{name} is no JSON")
+
+    return json.loads(out, parse_constant=no_number)
 
 
 def test_the_document_of_a_fit_and_a_plan_with_it(table, tmp_path, capsys):
@@ -119,10 +126,36 @@ def test_a_folder_of_runs(tmp_path, capsys):
     ("fit LADDER --base epoch", "--base goes with --form repeated"), ("fit LADDER --floor 0", "--floor goes with"),
     ("fit LADDER --form compute --floor 1", "--floor takes 0"), ("fit LADDER --form isoflop", "at one compute"),
     ("fit LADDER --resamples -1", "--resamples must not be negative"), ("fit", "such as `losslab scaling fit"),
+    ("fit LADDER --resamples 49", "--resamples is 0, for no intervals, or at least 50"),
+    ("fit LADDER --form params --budgets 1e9", "10^9 parameters lie more than a decade beyond the runs (2e+04 to 5e+05 "
+     "parameters)"),
+    ("fit LADDER --form tokens --budgets 1e12", "10^12 tokens lie more than a decade"),
+    ("fit LADDER --form repeated --budgets 1e9", "--budgets does not go with --form repeated"),
+    ("fit LADDER --form repeated --extrapolate", "--extrapolate does not go with --form repeated"),
+    ("fit OTHER --form other --floor 1.2 --budgets 1.1", "1.1 is not above its floor 1.2"),
+    ("fit OTHER --form other --floor 1.2 --budgets 60", "measured from its floor 1.2, more than a decade beyond"),
     ("plan", "got none"), ("plan --flops -1", "--flops must be a number above 0"),
     ("plan --flops 1e13", "--extrapolate plans there all the same"),
 ])  # fmt: skip
 def test_one_sentence(table, tmp_path, monkeypatch, capsys, arguments, sentence):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "study.toml").write_text("")
-    assert sentence in refuses(capsys, "scaling", *arguments.replace("LADDER", str(table)).split())
+    other = "num_params,num_tokens,nll,other_nll\n" + "".join(
+        f"1e6,{i}e7,{1 + 0.9 * (x - 1.2) ** 1.1},{x}\n" for i, x in enumerate((2, 2.5, 3, 4, 5), 1))
+    (tmp_path / "other.csv").write_text(other)
+    arguments = arguments.replace("LADDER", str(table)).replace("OTHER", "other.csv")
+    assert sentence in refuses(capsys, "scaling", *arguments.split())
+
+
+def test_numbers_of_a_law_at_its_bounds_and_runs_left_out_are_in_the_document(tmp_path, capsys):
+    some = runs(noise=1e-4, seeds=2)
+    path = tmp_path / "flat.csv"
+    path.write_text(csv(replace(some, nll=3 * some.nll / LAW.nll(some.num_params, some.num_tokens))))
+    found = told(capsys, "fit", str(path), "--resamples", "60")
+    assert found["at_bounds"]
+    for name in ("E", "A", "B", "alpha", "beta"):
+        assert found[name]["low"] <= found[name]["value"] <= found[name]["high"]
+    for form in ("compute", "tokens"):
+        fewer = told(capsys, "fit", str(path), "--form", form, "--drop-highest", "2", "--resamples", "0")
+        assert fewer["dropped_highest"] == 2 and "without the 2 runs of the highest nll" in " ".join(
+            report.text(fewer).split())

@@ -9,9 +9,8 @@ from cyclopts import Parameter
 from losslab.cli.application import app
 from losslab.cli.executing import Where, executor, own_threads
 from losslab.cli.flags import Corpus, Json, Threads, Track, Trust, Whole, seed_list, trusted
-from losslab.cli.scaling import MOST_RESAMPLES
+from losslab.cli.scaling import check_resamples
 from losslab.cli.speech import OK, Ticker, command_line, exit_code, outcome, show, tell, wrapped
-from losslab.config.numbers import check
 from losslab.progress import duration
 from losslab.tables import Column, Table, name
 
@@ -46,14 +45,13 @@ def ladder(
     extrapolate
         Forecast more than a decade beyond the runs, too.
     resamples
-        How often runs are drawn again for the intervals of the law; 0 for none.
+        How often runs are drawn again for the intervals of the law, at least 50; 0 for none.
     dry_run
         Print rungs, runs, tokens, estimated time and disk, and train nothing.
     """
     from losslab.study import checks, read
 
-    check("--resamples", resamples, 0, MOST_RESAMPLES, "more than an interval can use")
-
+    check_resamples(resamples)
     wanted = with_tasks(read(study), tasks, benchmarks)
     given = {} if corpus is None else {"corpus": corpus}
     given |= {} if seeds is None else {"seeds": tuple(seed_list(seeds))}

@@ -45,11 +45,12 @@ def scaling_fit(
     drop_highest
         Leave out this many runs of the highest nll, as outliers.
     budgets
-        What to forecast at, such as 1e18,1e20: computes, or values of what the form is of.
+        What to forecast at, such as 1e18,1e20: computes, or values of what the form is of. With form isoflop: the
+        budgets. Not with form repeated.
     extrapolate
         Forecast more than a decade beyond the runs, too.
     resamples
-        How often runs are drawn again for the intervals; 0 for none.
+        How often runs are drawn again for the intervals, at least 50; 0 for none.
     base
         With form repeated: the law without repetition, muennighoff or another name or file that plan takes; fitted to
         the runs that do not repeat unless given.
@@ -58,9 +59,10 @@ def scaling_fit(
     out
         Write an HTML page with charts here.
     """
-    check("--resamples", resamples, 0, MOST_RESAMPLES, "more than an interval can use")
+    check_resamples(resamples)
     check("--drop-highest", drop_highest, 0, 5000, "as many as a table has")
-    _check_flags(form, arms=arms, baseline=baseline, base=base, floor=floor)
+    _check_flags(form, arms=arms, baseline=baseline, base=base, floor=floor, budgets=budgets,
+                 extrapolate=extrapolate or None)
     asked = None if budgets is None else _budgets(budgets)
     from losslab.cli import scaling_runs
 
@@ -68,10 +70,11 @@ def scaling_fit(
     if baseline is not None and not runs.arms:
         raise ValueError("--baseline needs arms; name their column with --arms")
     runs = runs.without_highest(drop_highest) if drop_highest and form != "law" else runs
+    _check_far(runs, form, asked, extrapolate)
     document = scaling_runs.fitted(
         runs, form, asked, baseline=baseline, drop_highest=drop_highest, extrapolate=extrapolate,
         resamples=int(resamples), base=base, floor=floor, progress=Ticker())
-    document |= {"command": command_line()}
+    document |= {"command": command_line(), "dropped_highest": int(drop_highest)}
     from losslab.report import scaling as report
 
     show(document, "" if json else report.text(document), json)
@@ -79,10 +82,34 @@ def scaling_fit(
         tell(f"page: {report.write(document, out)}")
 
 
+def check_resamples(resamples: int) -> None:
+    """None, or enough of them that an end of an interval is no chance."""
+    from losslab.scaling.intervals import FEWEST_RESAMPLES
+
+    check("--resamples", resamples, 0, MOST_RESAMPLES, "more than an interval can use")
+    if 0 < resamples < FEWEST_RESAMPLES:
+        raise ValueError(f"--resamples is 0, for no intervals, or at least {FEWEST_RESAMPLES}, as with fewer the ends "
+                         f"of an interval are a matter of chance; got {resamples}")
+
+
+def _check_far(runs, form: str, budgets: list[float] | None, extrapolate: bool) -> None:
+    """Sizes and numbers of tokens by their own names, before what follows takes them for computes."""
+    from losslab.scaling.documents import refuse_far
+    from losslab.scaling.powers import RESOURCES
+
+    unit = {"params": "parameters", "tokens": "tokens"}.get(form)
+    if unit and budgets:
+        x = getattr(runs, RESOURCES[form])
+        refuse_far(budgets, float(x.min()), float(x.max()), extrapolate, unit=unit)
+
+
 def _check_flags(form: str, **flags) -> None:
-    goes = {"arms": ("law",), "baseline": ("law",), "base": ("repeated",),
-            "floor": ("params", "tokens", "compute", "other")}  # fmt: skip
+    forecasts = ("law", "params", "tokens", "compute", "isoflop", "other")
+    goes = {"arms": ("law",), "baseline": ("law",), "base": ("repeated",), "budgets": forecasts,
+            "extrapolate": forecasts, "floor": ("params", "tokens", "compute", "other")}  # fmt: skip
     for name, value in flags.items():
+        if value is not None and form == "repeated" and goes[name] is forecasts:
+            raise ValueError(f"--{name} does not go with --form repeated, which fits R_D and R_N and forecasts nothing")
         if value is not None and form not in goes[name]:
             raise ValueError(f"--{name} goes with --form {' or '.join(goes[name])}, and the form is {form}")
     if flags["floor"] is not None:

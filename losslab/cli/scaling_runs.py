@@ -75,8 +75,9 @@ def fitted(
         return documents.power_law(found, runs, form, budgets)
     if form == "other":
         count = min(resamples, powers.LOSS_RESAMPLES)
-        return documents.power_law(powers.loss_to_loss(runs, x0=floor, resamples=count, progress=progress), runs, form,
-                                   budgets)
+        found = powers.loss_to_loss(runs, x0=floor, resamples=count, progress=progress)
+        documents.refuse_losses(found, budgets or (), extrapolate)
+        return documents.power_law(found, runs, form, budgets)
     if form == "repeated":
         known = {repeated.MUENNIGHOFF.name: repeated.MUENNIGHOFF}
         law = None if base is None else known.get(base) or plans.constants(base)

@@ -5,8 +5,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from losslab.scaling.intervals import FEWEST_RESAMPLES
 from losslab.scaling.intervals import found as interval
-from losslab.scaling.table import Runs
+from losslab.scaling.runs import Runs
 
 WIDTH = 0.10  # computes this near, relatively, are one budget
 LEAST_SIZES = 4  # of a budget: three constants of a parabola, and one size to judge it by
@@ -65,19 +66,41 @@ def budgets_of(runs: Runs) -> list[float]:
 
     The compute with the most runs within a tenth of it is taken first, then that with the most of the rest.
     """
-    flops, left, found = runs.flops, np.ones(len(runs), dtype=bool), []
+    flops, sizes = runs.flops, np.unique(runs.num_params, return_inverse=True)[1]
+    computes, first, which, counts = np.unique(flops, return_index=True, return_inverse=True, return_counts=True)
+    start, end = _windows(computes)
+    sums = np.concatenate([[0], np.cumsum(counts)])
+    near = sums[end] - sums[start]  # runs within a tenth of each compute
+    order, left, found = np.argsort(which, kind="stable"), np.ones(len(computes), dtype=bool), []
     while left.any():
-        near = (np.abs(flops[:, None] / flops[None, left] - 1) <= WIDTH) & left[:, None]
-        centers = flops[left]
-        best = int(np.argmax(near.sum(0)))
-        members = near[:, best]
-        if len(np.unique(runs.num_params[members])) >= LEAST_SIZES:
+        best = int(np.argmax(np.where(left, near * len(flops) - first, -len(flops))))  # of equals, the table's first
+        taken = np.flatnonzero(left[start[best] : end[best]]) + start[best]
+        window = np.sort(order[sums[start[best]] : sums[end[best]]])
+        members = window[left[which[window]]]
+        if np.count_nonzero(np.bincount(sizes[members])) >= LEAST_SIZES:
             # the middle of what was found, so that the budget does not depend on which run began it
             found.append(float(np.exp(np.log(flops[members]).mean())))
-            left &= ~members
         else:
-            left &= ~(flops == centers[best])
+            taken = np.array([best])
+        left[taken] = False
+        for i in taken:  # the computes whose window holds it lie side by side
+            near[np.searchsorted(end, i, "right") : np.searchsorted(start, i, "right")] -= counts[i]
     return sorted(found)
+
+
+def _windows(computes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The first compute within a tenth of each of them, and the first one beyond; computes ascend without copies."""
+    start, end, last = [], [], len(computes)
+    low = high = 0
+    for compute in computes:
+        while abs(computes[low] / compute - 1) > WIDTH:
+            low += 1
+        high = max(high, low)
+        while high < last and abs(computes[high] / compute - 1) <= WIDTH:
+            high += 1
+        start.append(low)
+        end.append(high)
+    return np.array(start), np.array(end)
 
 
 def fit(runs: Runs, budgets: Sequence[float] | None = None, *, resamples: int = RESAMPLES, seed: int = 0) -> IsoFlop:
@@ -85,21 +108,28 @@ def fit(runs: Runs, budgets: Sequence[float] | None = None, *, resamples: int = 
 
     Args:
         runs: each budget takes runs of at least 4 sizes within a tenth of it.
-        budgets: computes; those about which the runs gather unless given.
+        budgets: computes, more than a tenth apart; those about which the runs gather unless given. A run within a tenth
+            of two counts for the nearer one alone.
         resamples: how often the runs of each budget are drawn again for the intervals.
         seed: of the draws.
 
     Raises:
-        ValueError: where no budget has runs of 4 sizes.
+        ValueError: where no budget has runs of 4 sizes, or two budgets lie within a tenth of each other.
 
     Reference:
         Hoffmann et al. 2022, approach 2. The minima are biased where alpha and beta differ or sizes lie to one side
         (arXiv:2603.22339), so they are a check on L(N, D), not a replacement.
     """
-    asked = budgets_of(runs) if budgets is None else sorted(budgets)
+    asked = budgets_of(runs) if budgets is None else sorted(set(budgets))
+    for one, other in zip(asked, asked[1:], strict=False):
+        if budgets is not None and other / one - 1 <= WIDTH:
+            raise ValueError(f"the budgets {one:g} and {other:g} lie within {WIDTH:.0%} of each other, where runs are "
+                             "of one budget; leave one out")
+    away = np.abs(runs.flops[:, None] / np.array(asked, dtype=float)[None, :] - 1)
+    nearest = away.argmin(1) if asked else np.zeros(len(runs), dtype=int)  # no run counts twice
     found, groups = [], []
-    for flops in asked:
-        members = np.abs(runs.flops / flops - 1) <= WIDTH
+    for i, flops in enumerate(asked):
+        members = (nearest == i) & (away[:, i] <= WIDTH)
         sizes = len(np.unique(runs.num_params[members]))
         if sizes < LEAST_SIZES:
             if budgets is not None:
@@ -121,6 +151,10 @@ def fit(runs: Runs, budgets: Sequence[float] | None = None, *, resamples: int = 
     log_c = np.log([found[i].flops for i in counted])
     log_n = np.log([found[i].best_params for i in counted])
     draws = _drawn([groups[i] for i in counted], log_c, resamples, seed)
+    if len(draws) < min(resamples, FEWEST_RESAMPLES):
+        draws = np.zeros(0)
+        warnings.append("there are no intervals: of the runs of the budgets drawn again, hardly any set has its minima "
+                        "among its sizes; add runs")
     exponents, factors = {}, {}
     for name, values, drawn in (("num_params", log_n, draws), ("num_tokens", log_c - np.log(6) - log_n, 1 - draws)):
         slope, at_zero = np.polyfit(log_c, values, 1)

@@ -16,12 +16,13 @@ import numpy as np
 from losslab.progress import Progress, counting, silent
 from losslab.scaling import terms
 from losslab.scaling.fit import fit as fit_law
+from losslab.scaling.intervals import FEWEST_RESAMPLES
 from losslab.scaling.intervals import found as interval
 from losslab.scaling.law import Constants, Law
 from losslab.scaling.minimize import minimize
-from losslab.scaling.table import Runs
+from losslab.scaling.runs import Runs
 
-LEAST_RUNS = 4
+LEAST_RUNS, LEAST_DRAWN = 4, 2  # that repeat: of a table, and of a set of its runs drawn again
 REPEATED = 1.001  # tokens over unique tokens from which data repeats
 STARTS = np.log([[d, n] for d in (1.0, 4.0, 16.0, 64.0) for n in (1.0, 4.0, 16.0, 64.0)])
 LARGEST, SMALLEST = 1e4, 1e-2  # of R*: beyond it repeated tokens are as good as new ones; below it worth nothing
@@ -137,9 +138,15 @@ def fit(runs: Runs, base: Constants | None = None, *, resamples: int = 1000, see
     found = minimize(task(None), STARTS)
     best = int(np.argmin(found.values))
     near = int((found.values <= found.values[best] * (1 + terms.SAME)).sum())
-    draws = None
+    draws, told = None, []
     if resamples:
-        weights, _ = terms.resamples(len(runs), (repeats.astype(float),), (1,), resamples, seed)
+        # two constants take two runs that repeat; a draw with fewer says nothing of one of them, and keeps its start
+        weights, _ = terms.resamples(len(runs), (), (), resamples, seed,
+                                     lambda weights: (weights[:, repeats] > 0).sum(-1) >= LEAST_DRAWN)
+    if resamples and len(weights) < min(resamples, FEWEST_RESAMPLES):
+        told = [f"there are no intervals: of {len(runs)} runs drawn again, hardly any set keeps {LEAST_DRAWN} that "
+                "repeat; add runs that do"]
+    elif resamples:
         refits = minimize(task(weights), np.repeat(found.points[best : best + 1], len(weights), 0),
                           progress=counting(progress, "refitting runs drawn again", "refits"))
         draws = np.exp(np.clip(refits.points, -50, 50))
@@ -150,7 +157,7 @@ def fit(runs: Runs, base: Constants | None = None, *, resamples: int = 1000, see
             bounds.append((name, f"{name} is at its upper bound: repeated {what} are as good as new in these runs"))
         elif value < SMALLEST:
             bounds.append((name, f"{name} is at its lower bound 0: repeated {what} are worth nothing in these runs"))
-    warnings = [*runs.notes, *(sentence for _, sentence in bounds)]
+    warnings = [*runs.notes, *(sentence for _, sentence in bounds), *told]
     warnings.append(f"the law without repetition is held fixed ({source}), so intervals of R_D and R_N leave out what "
                     "is not known of it")
     return Repeated(runs, law, float(r_tokens), float(r_params), source, float(terms.DELTA * found.values[best]),
@@ -158,7 +165,7 @@ def fit(runs: Runs, base: Constants | None = None, *, resamples: int = 1000, see
 
 
 def _objective(runs: Runs, base: Law):
-    target = np.log(runs.nll)
+    target, log_floor = np.log(runs.nll), np.log(base.E) if base.E > 0 else -np.inf
     unique = np.minimum(runs.more["unique_tokens"], runs.num_tokens)
     best = np.minimum(runs.num_params, base.optimum(base.flops_for(num_tokens=unique))[0])
     parts = ((unique, np.maximum(runs.num_tokens / unique, 1) - 1, base.log_B, base.beta),
@@ -166,7 +173,7 @@ def _objective(runs: Runs, base: Law):
 
     def weighted(weights):
         def value_and_slope(points, which):
-            terms_, turns = [np.full((len(points), len(target)), np.log(base.E))], []
+            terms_, turns = [np.full((len(points), len(target)), log_floor)], []
             for i, (size, times, log_factor, exponent) in enumerate(parts):
                 r = np.exp(np.clip(points[:, i : i + 1], -50, 50))
                 left = np.exp(-times / r)
