@@ -66,7 +66,8 @@ def test_a_job_out_of_time_is_queued_again_and_ends_with_the_same_weights(tmp_pa
     told = subprocess.run(["scontrol", "show", "job", next(iter(numbers)).split("_")[0]], capture_output=True,
                           text=True).stdout
     restarts = dict(re.findall(r"ArrayTaskId=(\d+).*?Restarts=(\d+)", told, flags=re.DOTALL))
-    assert restarts.keys() == {"0", "1"} and int(restarts["1"]) >= 1  # on a slow machine more
+    assert restarts.keys() <= {"0", "1"}  # SLURM forgets a job five minutes after its end
+    assert int(restarts["1"]) >= 1  # on a slow machine more
     assert "continuing from step" in (far.runs[1].path / "worker.log").read_text()
     with pytest.MonkeyPatch.context() as patch:
         fork_children(patch)
