@@ -158,7 +158,7 @@ def test_a_forecast_is_as_far_as_the_rungs_that_arms_share():
     top = 6 * 1.8e5 * 7.2e6
     sentence = refused(arms.fit, short, budgets=[1e3 * top], resamples=0)
     assert "more than a decade beyond the runs of candidate" in sentence and "--extrapolate" in sentence
-    few = short.only((np.array(short.arms) == "baseline") | (short.num_params < 1e5))  # too few for a law of its own
+    few = short.only((np.array(short.arms) == "baseline") | (short.num_params < 1e5))  # too few for its own law
     assert "beyond the rungs that candidate and baseline share" in refused(arms.fit, few, budgets=[9 * top])
     document = arms.fit(few, budgets=[6 * 6e4 * 2.4e6 * 9], resamples=0)
     [one] = document["multipliers"]

@@ -16,7 +16,7 @@ from losslab.cli import scaling_runs
 
 
 def write(folder, seed=0, size=1, tokens=1000, *, score="nll", value=None, status="finished", **train):
-    """A run of a model as wide as `size`, with settings of its own for the training."""
+    """A run of a model as wide as `size`, with other settings for the training."""
     width, made = 16 * size, spec(seed=seed, num_tokens=tokens, learning_rate=0.001)
     made["config"]["model"] |= {"n_embd": width, "n_head": 1}
     made["config"]["train"] |= train
@@ -135,7 +135,7 @@ def test_a_ladder_that_is_climbed_now_has_the_rungs_that_are_done(trained, capsy
     table.write_text("".join(line for line in lines if ",1x32" not in line))
     found, _ = read(trained / "runs/ladder")
     assert len(found) == 24 and found.baseline == "cross_entropy"
-    assert found.notes == ("4 of the 6 rungs of this ladder are in its table; the same `losslab ladder` goes on with "
+    assert found.notes == ("4 of the 6 rungs of this ladder are in its table; the same `losslab ladder` continues "
                            "it",)
     table.write_text("".join(line for line in lines if not line.startswith("squentropy")))
     assert not read(trained / "runs/ladder")[0].arms  # of one arm there is one law

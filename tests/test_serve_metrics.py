@@ -56,7 +56,7 @@ def test_another_text_or_tokenizer_is_another_row(tmp_path):
     assert "val of tales" in words(pages.get("/metrics?runs=a&metric=likelihood: nll"))  # as older addresses have it
 
 
-def test_published_figures_stand_beside_the_same_quantity_alone(tmp_path):
+def test_published_figures_are_shown_with_the_same_quantity_alone(tmp_path):
     of_corpus(tmp_path, "a", 1.2, name="openwebtext")
     of_corpus(tmp_path, "bb", 3.1, name="openwebtext", tokenizer="gpt2", digest="dada")
     of_corpus(tmp_path, "ccc", 3.1, name="novels", tokenizer="gpt2", digest="beef")

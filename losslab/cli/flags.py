@@ -11,7 +11,7 @@ from docstring_parser import parse_from_object
 
 from losslab import config as configuration
 from losslab.config import rates
-from losslab.config.numbers import MAX_MARGIN, MAX_SEEDS, MAX_WORKERS, check, shown, whole
+from losslab.config.numbers import MAX_SEEDS, MAX_WORKERS, check, check_margin, shown, whole
 from losslab.words import nearest
 
 
@@ -145,11 +145,8 @@ def workers_of(workers: int) -> int:
 
 
 def margin_of(margin: float) -> float:
-    """`--margin`, checked: a difference that matters is more than nothing."""
-    if margin == 0:
-        raise ValueError("--margin must be more than 0, got 0: it is the smallest difference that would matter")
-    check("--margin", margin, 0, MAX_MARGIN, "nats/token")
-    return margin
+    """`--margin`, checked."""
+    return check_margin("--margin", margin)
 
 
 def threads_of(threads: int, tell) -> int:

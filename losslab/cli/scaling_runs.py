@@ -66,14 +66,14 @@ def _of_ladder(folder: Path) -> Runs:
     ladder = settings.of(study)
     if not path.is_file():
         raise ValueError(f"no rung of the ladder {folder} is done: {TABLE} is written after each of them; the same "
-                         "`losslab ladder` goes on with it")
+                         "`losslab ladder` continues it")
     names = {"num_params": settings.COUNTS[ladder.params][0]}
     found = tables.read(path, names, wanted=("arm", "seed"))
     done = {*tables.read(path, names | {"arm": "rung"}, wanted=("arm",)).arms}
     every = sum(len(ladder.budgets(size)) for size in ladder.sizes)
     if len(done) < every:
         found = _noted(found, f"{len(done)} of the {every} rungs of this ladder are in its table; the same `losslab "
-                              "ladder` goes on with it")
+                              "ladder` continues it")
     if len(found.by_arm()) < 2:
         return replace(found, arms=(), seeds=())
     return OfFolder(**vars(found), baseline=study.reference)

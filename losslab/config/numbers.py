@@ -65,6 +65,18 @@ LIMITS: dict[str, tuple[float, float, str]] = {
 }
 
 
+def check_margin(name: str, value: float) -> float:
+    """A difference that would matter, in nats/token: more than nothing.
+
+    Raises:
+        ValueError: for another one.
+    """
+    if value == 0:
+        raise ValueError(f"{name} must be more than 0, got 0: it is the smallest difference that would matter")
+    check(name, value, 0, MAX_MARGIN, "nats/token")
+    return value
+
+
 def check_fields(config, prefix: str = "") -> None:
     """Every number of a section within its limits.
 

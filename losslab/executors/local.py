@@ -34,9 +34,14 @@ def at_once(device: str, per_device: int = 1) -> int:
         return per_device
     if per_device > 1:
         where = "this machine has none" if device in ("auto", "cuda") else f"train.device is {device}"
-        raise ValueError(f"--per-device {per_device} is how many runs share a GPU (cuda), and {where}; leave it out, "
-                         "and --workers says how many runs are computed at once")
+        raise nothing_to_share(per_device, where)
     return WORKERS
+
+
+def nothing_to_share(per_device: int, why: str) -> ValueError:
+    """The refusal of `--per-device` where runs have no GPU."""
+    return ValueError(f"--per-device {per_device} is how many runs share a GPU (cuda), and {why}; leave it out, and "
+                      "--workers says how many runs are computed at once")
 
 
 class Places:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future
 from queue import SimpleQueue
 
+from losslab.executors.local import nothing_to_share
 from losslab.words import printable
 
 RETRIES = 5  # of a run whose machine was lost; each continues from the newest checkpoint in the store
@@ -29,7 +30,7 @@ class RayExecutor(Executor):
         self._waiting: SimpleQueue[_Task | None] = SimpleQueue()
         self._room = threading.Semaphore(most) if most else None
         self._is_open = True
-        if most:  # what Ray calls when a task has ended may not call Ray, so a thread of its own does
+        if most:  # what Ray calls when a task has ended may not call Ray, so another thread does
             threading.Thread(target=self._feed, daemon=True).start()
 
     def submit(self, function: Callable[[str], str], /, *texts: str) -> Future:
@@ -164,8 +165,7 @@ def opened(address: str = "", *, device: str, workers: int, threads: int, per_de
         takes_gpu = there and device != "cpu"
         if per_device > 1 and not takes_gpu:
             why = "train.device is cpu" if device == "cpu" else "no machine of the Ray cluster has one"
-            raise ValueError(f"--per-device {per_device} is how many runs share a GPU, and {why}; leave it out, and "
-                             "--workers says how many runs are computed at once")
+            raise nothing_to_share(per_device, why)
         executor = RayExecutor(cores, 1 / per_device if takes_gpu else 0.0, workers)
         try:
             yield executor

@@ -1,4 +1,4 @@
-"""Running a loss file: the one place that executes its text."""
+"""Running a loss file: the one place that executes its text for training (`notebook.written` tries what it wrote)."""
 
 import inspect
 import traceback

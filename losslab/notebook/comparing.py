@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from losslab import study as studies
-from losslab.config.numbers import shown
+from losslab.config.numbers import check_margin, shown
 from losslab.notebook import given as checked
 from losslab.notebook.compared import Comparison
 from losslab.notebook.functions import loss_file
@@ -80,7 +80,7 @@ def _terms(seeds: object, margin: float | None, race: object, final: object,
     if seeds is not None:
         found["seeds"] = checks.seeds(checked.listed(seeds), "seeds", "compare")
     if margin is not None:
-        found["margin"] = checked.margin(margin)
+        found["margin"] = check_margin("margin", margin)
     if race is not None and (looks := checks.whole_numbers(checked.listed(race), "race", "compare")):
         found["race"] = looks
     if checks.switch(final, "final", "compare"):

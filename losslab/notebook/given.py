@@ -4,7 +4,7 @@ import os
 import re
 from collections.abc import Sequence
 
-from losslab.config.numbers import MAX_MARGIN, MAX_WORKERS, check, shown
+from losslab.config.numbers import MAX_WORKERS, check, shown
 
 SHA256 = re.compile("[0-9a-fA-F]{64}")
 
@@ -23,18 +23,6 @@ def texts(**values: object) -> dict[str, str]:
         if value:
             found[name] = value
     return found
-
-
-def margin(value: float) -> float:
-    """A difference that would matter, in nats/token: more than nothing.
-
-    Raises:
-        ValueError: for another one.
-    """
-    if value == 0:
-        raise ValueError("margin must be more than 0, got 0: it is the smallest difference that would matter")
-    check("margin", value, 0, MAX_MARGIN, "nats/token")
-    return value
 
 
 def listed(value: object) -> object:

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, overload
 
 from losslab import comparison, records
 from losslab.config import flatten
-from losslab.notebook import given, shown
+from losslab.config.numbers import check_margin
+from losslab.notebook import shown
 from losslab.notebook.compared import Comparison
 from losslab.records import Record
 from losslab.tables import Column, Table, left, name
@@ -104,7 +105,7 @@ class Runs(Sequence[Record]):
         Raises:
             ValueError: without a run, for a baseline that is no arm, or a margin that is none.
         """
-        asked = None if margin is None else given.margin(margin)
+        asked = None if margin is None else check_margin("margin", margin)
         margin = MARGIN if asked is None else asked
         if records.is_run(self.store) or len(self) < len(records.folders(self.store)):
             return Comparison.of(comparison.compare(self, baseline=baseline, margin=margin))

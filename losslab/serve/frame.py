@@ -161,13 +161,8 @@ def data(spec: dict) -> str:
     out = io.StringIO()
     writer = csv.DictWriter(out, list(dict.fromkeys(key for row in rows for key in row)), lineterminator="\n")
     writer.writeheader()
-    writer.writerows({key: as_cell(value) for key, value in row.items()} for row in rows)
+    writer.writerows({key: cell(value) for key, value in row.items()} for row in rows)
     return out.getvalue()
-
-
-def as_cell(value):
-    """A value of a CSV file: a text that a spreadsheet would compute is marked as text."""
-    return cell(value)
 
 
 def _values(part):

@@ -25,7 +25,7 @@ from pathlib import Path
 from losslab import config as configuration
 from losslab import formula
 from losslab.config import ExperimentConfig
-from losslab.config.numbers import MAX_MARGIN, check, shown
+from losslab.config.numbers import check, check_margin, shown
 from losslab.objective import label as text_of
 from losslab.stats.race import declared
 from losslab.study import checks, toml
@@ -108,9 +108,7 @@ class Study:
         checks.seeds(self.seeds, "seeds", "the study")
         if self.match not in MATCHES:
             raise ValueError(f"match is {', '.join(MATCHES[:-1])} or {MATCHES[-1]}, got {shown(self.match)}")
-        if self.margin == 0:
-            raise ValueError("margin must be more than 0, got 0: it is the smallest difference that would matter")
-        check("margin", self.margin, 0, MAX_MARGIN, "nats/token")
+        check_margin("margin", self.margin)
         if self.race:
             declared(self.race)
             if self.final:

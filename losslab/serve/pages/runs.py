@@ -9,7 +9,7 @@ from pathlib import Path
 from starlette.requests import Request
 from starlette.responses import Response
 
-from losslab import signals
+from losslab import escaping, signals
 from losslab.progress import duration
 from losslab.records import choosing
 from losslab.records.index import Row
@@ -147,6 +147,6 @@ def _csv(found: Sequence[Condition]) -> Response:
         for row in one.rows:
             cells = [one.store.name, Path(row.path).name, one.key, one.name, row.seed, row.status, row.nll, row.corpus,
                      " ".join(row.tags)]
-            writer.writerow([frame.as_cell(cell) for cell in cells])
+            writer.writerow([escaping.cell(each) for each in cells])
     return Response(out.getvalue().encode("utf-8", "replace"), media_type="text/csv; charset=utf-8",
                     headers={"content-disposition": 'attachment; filename="runs.csv"'})
