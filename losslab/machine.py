@@ -113,14 +113,16 @@ def set_threads(threads: int) -> int:
     return torch.get_num_threads()
 
 
-def busy(threads: int | None = None, workers: int = 1) -> str | None:
+def busy(threads: int | None = None, workers: int = 1, own: float = 0.0) -> str | None:
     """A sentence where others already use the cores that `workers` runs of `threads` threads (None: one a core) need.
+
+    `own` is the load that the caller's earlier runs left, which is not of others.
 
     Threads that wait for each other are slow as soon as one of them has to share its core: on a small machine that
     is in use, training with one thread has been six times as fast as with all.
     """
     try:
-        load = os.getloadavg()[0]  # of the last minute
+        load = max(0.0, os.getloadavg()[0] - own)  # of the last minute
     except (AttributeError, OSError):  # not a Unix
         return None
     here = cores()

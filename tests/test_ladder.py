@@ -3,7 +3,9 @@
 import csv
 import json
 import math
+import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -186,6 +188,23 @@ def test_a_ladder_goes_on_and_refuses_other_settings(trained, unfitted, capsys):
     assert len(json.loads(out)["rungs"]) == 9 and "the ladder continues with all of it" in err
     (trained / "runs/steps/ladder.toml").write_text("arm = 3")
     assert "the ladder as it was begun, cannot be read" in refuses(capsys, "ladder", "steps.toml")
+
+
+def test_the_page_of_a_ladder_as_far_as_it_has_come(trained, capsys):
+    assert losslab("ladder", "steps.toml", *QUICK) == 0
+    whole = json.loads(capsys.readouterr().out)
+    assert losslab("report", "runs/steps", "--json") == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["rows"] == whole["rows"] and found["objective"] == whole["objective"]
+    assert [rung["verdict"] for rung in found["rungs"]] == [rung["verdict"] for rung in whole["rungs"]]
+    shutil.rmtree("runs/steps/rungs/1x32-40")
+    assert losslab("report", "runs/steps", "--json", "--out", "part.html") == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["rows"] == whole["rows"][:30] and Path("part.html").is_file()
+    assert any("5 of 6 rungs have begun, without 1x32-40" in sentence for sentence in found["warnings"])
+    assert "--margin goes with a comparison" in refuses(capsys, "report", "runs/steps", "--margin", "0.1")
+    shutil.rmtree("runs/steps/rungs")
+    assert "no rung of the ladder in runs/steps has begun" in refuses(capsys, "report", "runs/steps")
 
 
 def test_one_sentence_for_what_is_no_ladder(trained, capsys):

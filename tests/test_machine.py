@@ -1,11 +1,13 @@
 """Device, numerics, threads and memory."""
 
+import math
 import os
 
 import pytest
 import torch
 
 from losslab import machine
+from losslab.running import workers
 
 
 @pytest.fixture
@@ -118,6 +120,20 @@ def test_a_busy_machine_is_said_with_the_remedy(container, monkeypatch):
         "this machine is busy: its load is 6.0 on 8 cores, and this adds 8 threads; --threads 1 may be faster")
     assert said(6.0, 1, 4).endswith("and this adds 4 threads; --workers 1 may be faster")
     assert said(9.0, 1) == "this machine is busy: its load is 9.0 on 8 cores, and this adds 1 thread"
+    assert said(8.0, 4, 2, 7.5) is None and said(8.0, 4, 2, 5.0).startswith("this machine is busy: its load is 3.0 on")
+
+
+def test_the_load_of_runs_that_ended_here_is_not_of_others(monkeypatch):
+    now = 1000.0
+    monkeypatch.setattr(workers.time, "monotonic", lambda: now)
+    own = workers._OwnLoad()
+    assert own.left() == 0
+    own.ended(2)
+    assert own.left() == 2
+    now += 60
+    assert own.left() == pytest.approx(2 / math.e)
+    own.ended(1)
+    assert own.left() == 1
 
 
 def test_a_model_that_cannot_fit_is_refused_before_it_is_built(container, monkeypatch):

@@ -46,3 +46,7 @@ def test_a_margin_of_nothing_is_refused_and_not_another_one(tmp_path):
                              (True, "margin must be a number"), (1000, "margin must be at most 100 (nats/token)")):
             assert says in refused(found.compare, margin=margin)
     assert ll.runs(tmp_path)[:8].compare(margin=0.5).margin == 0.5 and ll.runs(tmp_path)[:8].compare().margin == 0.002
+
+
+def test_runs_takes_a_folder():
+    assert refused(ll.runs, 3) == "store must be a text, got 3"

@@ -84,7 +84,7 @@ def climb(wanted, store: Path, *, where: Where | None, workers: int | None, thre
 def _climb(wanted, store: Path, *, workers, threads, trust, page, dry_run, json, extrapolate, resamples, track,
            executor) -> int:
     from losslab import ladder as ladders
-    from losslab.cli import showing, tracking
+    from losslab.cli import tracking
     from losslab.report import ladder as report
 
     running = {"workers": workers, "threads": threads, "trusted": trust, "tell": tell, "progress": Ticker()}
@@ -96,6 +96,21 @@ def _climb(wanted, store: Path, *, workers, threads, trust, page, dry_run, json,
         document = ladders.climb(wanted, store, page=page, command=command_line(), track=tracked,
                                  extrapolate=extrapolate, resamples=resamples, executor=executor,
                                  shown=lambda told: show(told, "" if json else report.text(told), json), **running)
+    return _done(document, json)
+
+
+def again(folder: Path, *, page: Path | None, json: bool) -> int:
+    """Show what has come out of a ladder, and write its page."""
+    from losslab import ladder as ladders
+    from losslab.report import ladder as report
+
+    return _done(ladders.again(folder, page=page, command=command_line(), tell=tell, progress=Ticker(),
+                               shown=lambda told: show(told, "" if json else report.text(told), json)), json)
+
+
+def _done(document: dict, json: bool) -> int:
+    from losslab.cli import showing
+
     if not json:
         print(f"\ntable: {document['table']}", flush=True)
     showing.written(document["report"], json)

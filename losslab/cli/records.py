@@ -13,7 +13,8 @@ from losslab.cli.speech import OK, USER_ERROR, Ticker, command_line, show, tell
 from losslab.words import printable
 
 PAGE = "report.html"
-STUDY = "study.toml"  # which `losslab.study` keeps in the folder of a study; importing it loads torch
+STUDY, LADDER = "study.toml", "ladder.toml"  # of the folders of a study and a ladder; importing theirs loads torch
+
 
 @app.command(sort_key=6)
 def corpus(name: str = "tales", *, tokenizer: Tokenizer = None, out: Path | None = None,
@@ -159,12 +160,13 @@ def runs_tag(run: Path, tags: Annotated[list[str], Parameter(negative="")], *,
 @app.command(sort_key=8)
 def report(runs: Annotated[list[Path], Parameter(negative="")], *, out: Path | None = None,
            figures: Path | None = None, baseline: str | None = None, margin: float | None = None, json: Json = False):
-    """Write the page of runs that are already there, or of a study as far as it has come.
+    """Write the page of runs that are already there, or of a study or ladder as far as it has come.
 
     Parameters
     ----------
     runs
-        Run folders or stores; the folder of a study alone gives its page, with its labels, baseline, margin and tuning.
+        Run folders or stores; the folder of a study alone gives its page, with its labels, baseline, margin and tuning,
+        and that of a ladder the page of the ladder.
     out
         Where the HTML page goes: into the folder of the study, or report.html here, unless given.
     figures
@@ -179,6 +181,14 @@ def report(runs: Annotated[list[Path], Parameter(negative="")], *, out: Path | N
 
     if margin is not None:
         margin = margin_of(margin)
+    if len(runs) == 1 and (runs[0] / LADDER).is_file():
+        if given := [flag for flag, value in (("--figures", figures), ("--baseline", baseline), ("--margin", margin))
+                     if value is not None]:
+            raise ValueError(f"{given[0]} goes with a comparison, and {runs[0]} is a ladder of them; give the folder "
+                             "of one of its rungs")
+        from losslab.cli.ladder import again
+
+        return again(runs[0], page=out, json=json)
     if figures is not None:
         from losslab.report.figures import place
 

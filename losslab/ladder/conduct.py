@@ -45,7 +45,7 @@ def climb(
             rung, or a page that cannot be written.
         running.Stopped: after SIGTERM or Ctrl-C; called again, the ladder continues.
     """
-    folder = Path(folder)
+    folder, tell = Path(folder), _once(tell)
     whole, todo = _checked(study, folder, trusted=trusted, tell=tell, progress=progress)
     if sentence := folders.begin(folder, study):
         tell(sentence)
@@ -75,6 +75,41 @@ def climb(
     told = documents.document(study, of(study), done, rows, laws, notes=said, extrapolate=extrapolate,
                               resamples=resamples, source=str(folder / folders.TABLE), command=command,
                               progress=progress)
+    return _written(told, folder, page, shown)
+
+
+def again(folder: str | Path, *, page: str | Path | None = None, command: str | None = None,
+          resamples: int = RESAMPLES, shown: Callable[[dict], None] = lambda document: None,
+          tell: Tell = lambda text: None, progress: Progress = silent) -> dict:  # fmt: skip
+    """The page of a ladder as far as it has come; nothing is trained.
+
+    Args:
+        folder: of the ladder.
+        page, command, resamples, shown, tell, progress: as for `climb`.
+
+    Raises:
+        ValueError: for a damaged file, or a ladder of which nothing has run.
+    """
+    folder, tell = Path(folder), _once(tell)
+    study = folders.kept(folder)
+    every = rungs(study, progress=progress)
+    begun = [rung for rung in every if studies.folder.is_used(folders.of_rung(folder, rung.name))]
+    if not begun:
+        raise ValueError(f"no rung of the ladder in {folder} has begun; `losslab ladder {folder / folders.NAME} "
+                         f"--store {folder}` runs it")
+    missing = [rung.name for rung in every if rung not in begun]
+    said = notes(every)
+    if missing:
+        said.append(f"{len(begun)} of {len(every)} rungs have begun, without {', '.join(missing)}")
+    done = [(rung, studies.again(folders.of_rung(folder, rung.name), tell=tell)[0]) for rung in begun]
+    rows = [row for rung, found in done for row in table.rows(rung, found)]
+    if study.tasks:
+        said += tasks.measure(study, done, rows, tell=tell, progress=progress)
+    table.write(rows, folder / folders.TABLE)
+    said += [sentence for rung, found in done for sentence in table.lost(rung, found)]
+    laws = _laws(done) if any(rung.rate_follows for rung in begun) else {}
+    told = documents.document(study, of(study), done, rows, laws, notes=said, resamples=resamples,
+                              source=str(folder / folders.TABLE), command=command, progress=progress)
     return _written(told, folder, page, shown)
 
 
@@ -114,6 +149,18 @@ def thin(study: Study) -> str:
         return ("one seed, so there will be no interval at any rung and no verdict; --seeds 3 shows how much seeds "
                 "differ")
     return "one loss, so there will be no compute multiplier; add another [[arm]]" if len(study.arms) < 2 else ""
+
+
+def _once(tell: Tell) -> Tell:
+    """What holds at every rung is said at the first."""
+    said: set[str] = set()
+
+    def told(sentence: str) -> None:
+        if sentence not in said:
+            said.add(sentence)
+            tell(sentence)
+
+    return told
 
 
 def _laws(done: Sequence[tuple[Rung, Comparison]]) -> dict[str, rates.RateLaw]:

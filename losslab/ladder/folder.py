@@ -42,6 +42,18 @@ def continued(folder: str | Path, study: Study) -> Study:
                      "name or --store")
 
 
+def kept(folder: str | Path) -> Study:
+    """The ladder that a folder keeps.
+
+    Raises:
+        ValueError: for a damaged file, or none.
+    """
+    path = Path(folder) / NAME
+    if (found := _begun(path)) is None:
+        raise ValueError(f"{folder} is no folder of a ladder: it has no {NAME}")
+    return found
+
+
 def begin(folder: str | Path, study: Study) -> str:
     """Write what `continued` gives into the folder.
 

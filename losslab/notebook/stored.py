@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, overload
 from losslab import comparison, records
 from losslab.config import flatten
 from losslab.config.numbers import check_margin
+from losslab.notebook import given as checked
 from losslab.notebook import shown
 from losslab.notebook.compared import Comparison
 from losslab.records import Record
@@ -25,9 +26,10 @@ def runs(store: str | Path = "runs") -> "Runs":
     """The runs of a store, or of one run folder.
 
     Raises:
-        ValueError: for a folder that does not exist, or a run that cannot be read.
+        ValueError: for what is no folder, one that does not exist, or a run that cannot be read.
     """
-    return Runs(records.find([store]), Path(store))
+    place = checked.texts(store=store).get("store", "runs")
+    return Runs(records.find([place]), Path(place))
 
 
 class Runs(Sequence[Record]):

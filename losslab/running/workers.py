@@ -1,5 +1,6 @@
 """Runs in worker processes, which may die, or on the machines of an executor; what is finished is kept."""
 
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
@@ -14,11 +15,28 @@ from losslab.running.plan import Plan, Tell
 from losslab.running.remote import Remote
 
 POLL_SECONDS = 0.1
+LOAD_SECONDS = 60  # in which the load that the system tells falls to 1/e
 Track = Callable[[Experiment, Path], Callable[[dict], None]]
 
 
 class Stopped(Exception):
     """The study was asked to stop; everything done is kept."""
+
+
+class _OwnLoad:
+    """What runs that have ended here leave in the load of the machine: a tuning and a ladder are many such lots."""
+
+    def __init__(self):
+        self.threads, self.when = 0.0, 0.0
+
+    def ended(self, threads: int) -> None:
+        self.threads, self.when = max(threads, self.left()), time.monotonic()
+
+    def left(self) -> float:
+        return self.threads * math.exp((self.when - time.monotonic()) / LOAD_SECONDS)
+
+
+_own = _OwnLoad()
 
 
 def execute(
@@ -59,7 +77,7 @@ def execute(
             waiting.append(Job(experiment, folder, place=places.taken, **options) if places else
                            Remote(experiment, folder, **options))
             waiting[-1].tokens = record.log[-1]["tokens"] if record.log else 0  # of a run that was stopped
-    if waiting and executor is None and (busy := machine.busy(threads or None, workers)):
+    if waiting and executor is None and (busy := machine.busy(threads or None, workers, _own.left())):
         tell(busy)
     reporter = _Reporter(waiting, progress, labels or {}, trials or {})
     running: list[Job | Remote] = []
@@ -84,6 +102,8 @@ def execute(
         finally:
             for job in running:
                 job.close()
+            if executor is None and reporter.jobs:
+                _own.ended((threads or machine.cores()) * min(workers, len(reporter.jobs)))
         if asked_to_stop():
             raise Stopped(f"stopped; the same command continues from what {planned.store} holds")
 
