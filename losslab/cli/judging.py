@@ -141,13 +141,14 @@ def judge(
     if url is not None and folder is not None:
         raise ValueError("--url and --judge are two judges; give one of them")
     from losslab.judge import command
+    from losslab.judge.asked import Asked, Prices, Sampling
 
-    asked = command.Asked(
+    asked = Asked(
         models=(*runs, *(against or ())), prompts=prompts, protocol=protocol, num_prompts=num_prompts,
-        sampling=command.Sampling(completions, num_tokens, temperature, top_k, seed), repeats=repeats, control=control,
+        sampling=Sampling(completions, num_tokens, temperature, top_k, seed), repeats=repeats, control=control,
         url=url, judge_model=judge_model, folder=folder, judge_temperature=judge_temperature,
         judge_max_tokens=judge_max_tokens, concurrency=concurrency, timeout=timeout, retries=retries,
-        prices=command.Prices(price_in, price_out), max_calls=max_calls, key_variable=key_variable, cache=cache,
+        prices=Prices(price_in, price_out), max_calls=max_calls, key_variable=key_variable, cache=cache,
         measures=measures, corpus=corpus, benchmarks=benchmarks, device=device, human=human, num_pairs=num_pairs,
         out=out, dry_run=dry_run, command=command_line(),
     )

@@ -1,5 +1,6 @@
-"""What training takes at a step, and a document as evaluation reads it."""
+"""What training takes at a step, and documents as evaluation reads them."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -31,3 +32,23 @@ class Document:
         if self.answers is None:
             return None
         return np.append(self.answers, self.answers[-1:]) if self.ends else self.answers
+
+
+class Documents(Sequence):
+    """The documents of one split, read from disk when they are asked for."""
+
+    def __init__(self, stream: np.ndarray, index: np.ndarray, answers: tuple[np.ndarray, np.ndarray] | None = None):
+        self.stream, self.index, self.answers = stream, index, answers
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    def __getitem__(self, number):
+        if isinstance(number, slice):
+            return [self[i] for i in range(*number.indices(len(self)))]
+        start, stop, num_bytes, num_words, ends = self.index[number].tolist()
+        tokens = np.asarray(self.stream[start:stop])
+        if self.answers is None:
+            return Document(tokens, num_bytes, num_words, bool(ends))
+        flags, own = self.answers
+        return Document(tokens, *own[number].tolist(), bool(ends), flags[start:stop] == 1)

@@ -13,8 +13,9 @@ from typing import NamedTuple
 import numpy as np
 
 from losslab.config import Growth
-from losslab.corpus import Batch, Batches, Documents
+from losslab.corpus.batch import Batch, Documents
 from losslab.corpus.pacing import Curriculum
+from losslab.corpus.windows import Batches
 
 MOST_WINDOWS = 2**20  # shuffled at once, which bounds memory; a longer stage is shuffled in parts
 PIECE_WINDOWS = 16  # a document of more windows takes several places in a sweep, or it would fill whole batches

@@ -8,6 +8,7 @@ import json
 import math
 import os
 import secrets
+import stat
 from pathlib import Path
 
 from losslab import untrusted
@@ -213,3 +214,11 @@ def read_sealed(path: Path, newest: int, *, always: bool = False) -> dict:
     if "checksum" in value and value.pop("checksum") != checksum(value):
         raise damaged(path, "its checksum does not fit what it says")
     return value
+
+
+def is_plain_folder(path: Path) -> bool:
+    """Whether `path` is a folder itself, and no link to one."""
+    try:
+        return stat.S_ISDIR(os.lstat(path).st_mode)
+    except OSError:
+        return False

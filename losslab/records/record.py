@@ -1,16 +1,14 @@
 """A run folder read back: every value is checked, and nothing in it is trusted to be a file or a number."""
 
-import hashlib
 import os
 import re
-import stat
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
 
 from losslab import config as configuration
-from losslab.records import checks, files
+from losslab.records import checks, files, logs
 from losslab.records.earlier import current
 from losslab.records.locks import is_locked
 from losslab.records.tags import read_tags
@@ -18,7 +16,6 @@ from losslab.words import printable
 
 FORMAT = 2  # of the documents in a run folder: from 2 on they carry a checksum; a reader refuses a larger one
 STATUSES = ("waiting", "running", "finished", "diverged", "failed", "stopped", "imported")
-MOST_LOG_BYTES = 512 << 20
 
 
 @dataclass(frozen=True)
@@ -68,8 +65,8 @@ class Record:
 
     @cached_property
     def _logged(self) -> tuple[list[dict], str | None]:
-        return _read_log(self.path / "log.jsonl", self.result.get("log") if self.status in ("finished", "diverged")
-                         else None, ended=self.status in ("finished", "diverged"))
+        ended = self.status in ("finished", "diverged")
+        return logs.read(self.path / "log.jsonl", self.result.get("log") if ended else None, ended=ended)
 
     @property
     def tags(self) -> tuple[str, ...]:
@@ -232,60 +229,3 @@ def _document(path: Path, check, *, missing: bool = True) -> dict:
     except checks.Wrong as wrong:
         raise files.damaged(path, str(wrong)) from None
     return value
-
-
-# --- the log -----------------------------------------------------------------------------------
-
-def seal_of_log(path: Path) -> dict:
-    """`{lines, sha256}` of a log as it lies there; of no bytes where it is missing or no file."""
-    try:
-        data = files.read_bytes(path, MOST_LOG_BYTES)
-    except (ValueError, FileNotFoundError):
-        data = b""
-    return {"lines": data.count(b"\n"), "sha256": hashlib.sha256(data).hexdigest()}
-
-
-def _read_log(path: Path, seal: dict | None, *, ended: bool) -> tuple[list[dict], str | None]:
-    try:
-        data = files.read_bytes(path, MOST_LOG_BYTES)
-    except FileNotFoundError:
-        lost = seal and seal["lines"]
-        return [], printable(f"{path} is missing; the run wrote {lost} lines") if lost else None
-    except ValueError as error:
-        return [], str(error)
-    except OSError as error:
-        return [], printable(f"cannot read {path}: {error.strerror}")
-    lines, odd = [], []
-    pieces = data.split(b"\n")
-    for number, piece in enumerate(pieces, start=1):
-        if not piece.strip():
-            continue
-        try:
-            line = files.parse(piece)
-        except ValueError:
-            line = None
-        if checks.log_line(line):
-            lines.append(line)
-        elif number < len(pieces) or ended:  # else it was cut short by a kill
-            odd.append(number)
-    damage = _changed(path, data, seal) if seal else None
-    if odd and not damage:
-        damage = f"{path}: {len(odd)} of its lines are no lines of a log (the first is line {odd[0]}) and are left out"
-    return lines, damage and printable(damage)
-
-
-def _changed(path: Path, data: bytes, seal: dict) -> str | None:
-    if hashlib.sha256(data).hexdigest() == seal["sha256"]:
-        return None
-    left = data.count(b"\n")
-    how = (f"was cut after the run ended: {left} of its {seal['lines']} lines are whole" if left < seal["lines"]
-           else "was changed after the run ended: it is not what the run wrote")
-    return f"{path} {how}; the scores do not rest on it, the learning curve does"
-
-
-def is_plain_folder(path: Path) -> bool:
-    """Whether `path` is a folder itself, and no link to one."""
-    try:
-        return stat.S_ISDIR(os.lstat(path).st_mode)
-    except OSError:
-        return False

@@ -10,17 +10,9 @@ import stat
 from collections.abc import Sequence
 from pathlib import Path
 
-from losslab.records import checks, files
+from losslab.records import checks, files, logs
 from losslab.records.locks import StoreBusy, is_locked, lock
-from losslab.records.record import (
-    FORMAT,
-    folders,
-    is_plain_folder,
-    is_run,
-    read,
-    read_environment,
-    seal_of_log,
-)
+from losslab.records.record import FORMAT, folders, is_run, read, read_environment
 from losslab.records.tags import is_tag, tags_in
 from losslab.words import printable
 
@@ -83,8 +75,8 @@ def write_result(folder: str | Path, result: dict) -> None:
         OSError: if it cannot be written.
     """
     folder = Path(folder)
-    value = result | {"log": seal_of_log(folder / "log.jsonl")}
-    if is_plain_folder(folder / "result.json"):
+    value = result | {"log": logs.seal_of(folder / "log.jsonl")}
+    if files.is_plain_folder(folder / "result.json"):
         files.set_aside(folder / "result.json")
     _write(folder / "result.json", value, checks.result)
 
@@ -135,7 +127,7 @@ def _put_back(path: Path, value: dict, check) -> None:
     with contextlib.suppress(ValueError, FileNotFoundError):
         if files.read_sealed(path, FORMAT) == {**json.loads(json.dumps(value)), "format": FORMAT}:
             return
-    if is_plain_folder(path):
+    if files.is_plain_folder(path):
         files.set_aside(path)
     _write(path, value, check)
 

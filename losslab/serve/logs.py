@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from losslab.records import Record, checks, files
-from losslab.records.record import MOST_LOG_BYTES
+from losslab.records.logs import MOST_BYTES
 
 MOST_KEPT = 256  # logs that are remembered
 
@@ -49,7 +49,7 @@ class Logs:
         identity = found.st_dev, found.st_ino
         if found.st_size < log.place or identity != log.identity:  # cut back by a resume, or another file
             log.place, log.lines, log.identity = 0, [], identity
-        if found.st_size == log.place or found.st_size > MOST_LOG_BYTES:
+        if found.st_size == log.place or found.st_size > MOST_BYTES:
             return
         with os.fdopen(files.descriptor(path, os.O_RDONLY), "rb") as file:
             file.seek(log.place)

@@ -3,7 +3,8 @@
 from losslab.study.asking import of_file, of_losses
 from losslab.study.comparing import compare
 from losslab.study.conducting import conduct, prepared, search, tuning
-from losslab.study.file import Arm, Study, from_dict, read
+from losslab.study.definition import Arm, Study
+from losslab.study.file import from_dict, read
 from losslab.study.folder import VERDICT
 from losslab.study.ranking import agree, best
 from losslab.study.verdict import again

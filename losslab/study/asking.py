@@ -7,7 +7,8 @@ from pathlib import Path
 from losslab import formula, lossfile
 from losslab.config import laid_over
 from losslab.study import checks
-from losslab.study.file import Arm, Study, read
+from losslab.study.definition import Arm, Study
+from losslab.study.file import read
 from losslab.study.ranking import best as best_of
 
 

@@ -13,7 +13,7 @@ from losslab.stats.looks import next_level
 from losslab.stats.planning import detectable_difference
 from losslab.study import match, verdict
 from losslab.study.comparing import compare
-from losslab.study.file import Study
+from losslab.study.definition import Study
 from losslab.study.folder import begin, continued
 
 FAR = 5.0  # paired standard deviations: no loss that is worth asking about differs by so much from another one

@@ -11,7 +11,8 @@ from pathlib import Path
 from losslab import records
 from losslab.records.looks import NAME as LOOKS
 from losslab.study import toml
-from losslab.study.file import Study, read
+from losslab.study.definition import Study
+from losslab.study.file import read
 from losslab.study.growing import difference, growth, joined
 
 NAME = "study.toml"

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from losslab.config import ExperimentConfig, flatten, outside, to_dict
 from losslab.config.numbers import shown
-from losslab.study.file import BASE, Study
+from losslab.study.definition import BASE, Study
 
 MOST_TOLD = 5  # arms or seeds that a sentence names
 SAME = ("name", "margin", "race", "match")  # the question, tasks, scales and published figures change no verdict

@@ -15,7 +15,7 @@ from losslab.comparison import Comparison
 from losslab.config import ExperimentConfig, digest, to_dict
 from losslab.experiment import Experiment, timing
 from losslab.running import Tell
-from losslab.study.file import MATCHES
+from losslab.study.definition import MATCHES
 
 NAME = "costs.json"  # of an update of each arm, in the folder of the study
 ROUNDS = 3  # timings of every arm, in turns; the fastest update counts, since what other programs take only ever adds

@@ -9,7 +9,7 @@ from losslab import records
 from losslab.config.numbers import shown
 from losslab.stats.agreement import agreement
 from losslab.study import folder as folders
-from losslab.study.file import Study
+from losslab.study.definition import Study
 
 SEEDS = 4  # of a study that is made of the best
 

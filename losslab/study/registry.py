@@ -5,7 +5,8 @@ from functools import cache
 from importlib import resources
 
 from losslab.config.numbers import shown
-from losslab.study.file import Study, parse
+from losslab.study.definition import Study
+from losslab.study.file import parse
 from losslab.words import nearest
 
 GIVEN = "RUN"  # the start of a study that fine-tunes a model of the user's

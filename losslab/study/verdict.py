@@ -12,7 +12,7 @@ from losslab import comparison, records
 from losslab.comparison import Comparison
 from losslab.study import folder as folders
 from losslab.study import match
-from losslab.study.file import Study
+from losslab.study.definition import Study
 from losslab.untrusted import is_number
 
 ARMS = "arms.json"
