@@ -138,11 +138,12 @@ def before(file: Path, said: list[str]):
 def graded(file: Path, said: list[str]):
     """A judgement, once more; an answer that was kept and cannot be read is asked for again."""
     from losslab.judge import command
+    from losslab.judge.asked import Asked, Sampling
     from losslab.progress import silent
 
-    wanted = command.Asked(models=(Path("ours"), Path("theirs")), prompts=Path("prompts.txt"), cache=Path("kept"),
-                          sampling=command.Sampling(completions=2, num_tokens=12), url=places.judge().url,
-                          judge_model="stub", concurrency=1, out=Path("page.html"), measures=False)  # fmt: skip
+    wanted = Asked(models=(Path("ours"), Path("theirs")), prompts=Path("prompts.txt"), cache=Path("kept"),
+                   sampling=Sampling(completions=2, num_tokens=12), url=places.judge().url,
+                   judge_model="stub", concurrency=1, out=Path("page.html"), measures=False)  # fmt: skip
     found, _ = command.run(wanted, progress=silent, tell=said.append)
     return {key: found[key] for key in ("models", "differences")}
 
