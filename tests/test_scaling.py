@@ -179,6 +179,21 @@ def test_a_smallest_rung_off_the_law_is_noticed():
     assert [note for note in fits.fit(off, resamples=200).warnings if "without the smallest size" in note]
 
 
+def test_a_rung_off_the_law_is_told_by_its_seeds():
+    """By the F test of lack of fit, of which the law by Huber's loss is near enough; without seeds nothing is known."""
+    def said(factor, seeds=3, noise=0.004, seed=0):
+        some = runs(noise=noise, seeds=seeds, seed=seed)
+        rung = (some.num_params == SIZES[1]) & (some.num_tokens == some.num_tokens[some.num_params == SIZES[1]].min())
+        off = table.Runs(some.num_params, some.num_tokens, np.where(rung, factor, 1) * some.nll)
+        found = fits.fit(off, resamples=0, leave_out=False)
+        return [note for note in found.warnings if "and seeds explain" in note]
+
+    assert not any(said(1, seed=seed) for seed in range(20))
+    [note] = said(1.08)
+    assert "the means of the 8 rungs lie 2." in note and "seeds explain 0.2%" in note
+    assert said(1.08, noise=0.08) == said(1.3, seeds=1) == []
+
+
 def test_too_few_runs_are_refused_with_how_many_it_takes():
     assert "at least 6 runs of 3 sizes and 3 numbers of tokens, and the table has 4 runs of 2 sizes" in refused(
         fits.fit, runs(sizes=SIZES[:2]))

@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+import scipy.stats
 from record_runs import refused
 from scaling_tables import LAW, SIZES, pair, runs
 
@@ -13,7 +14,7 @@ from losslab.scaling.multiplier import compare
 from losslab.scaling.table import Runs
 from losslab.scaling.trend import trend
 from losslab.scaling.worth import Worth, beyond
-from losslab.stats.inference import critical_t
+from losslab.stats.inference import critical_t, holm
 
 KNOWN = Law(*(np.atleast_1d(getattr(LAW, name)) for name in LAW.__dataclass_fields__))  # one law, no refits of it
 
@@ -94,7 +95,7 @@ def test_a_trend_that_bends_widens_the_forecast_and_is_said():
     first = (np.array(some.arms) == "candidate") & (some.num_params == sizes[0])
     off = Runs(some.num_params, some.num_tokens, np.where(first, 0.99, 1) * some.nll, some.arms, some.seeds)
     [straight], [bent] = (compare(each, "baseline", laws=KNOWN) for each in (some, off))
-    assert not straight.warnings and "without the smallest size the forecast at" in bent.warnings[0]
+    assert not straight.trend[0].reason and straight.without_smallest[0].verdict == "worth more"
     assert math.log(bent.trend[0].high / bent.trend[0].low) > 2 * math.log(
         straight.trend[0].high / straight.trend[0].low)
 
@@ -136,6 +137,34 @@ def test_tables_that_cannot_be_compared():
     assert "shares no size" in compare(apart, "baseline", laws=KNOWN)[0].reason
     assert "did you mean baseline?" in refused(arms.fit, some, "basline")
     assert "the baseline  and an arm" in refused(compare, runs(), "")
+
+
+def test_the_best_of_many_arms_is_judged_as_such():
+    """Where no arm differs, some arm is worth more or less at a rung in 1 of 20 studies, and not in 1 of 4."""
+    alone = found = 0
+    for study in range(60):
+        rows = [pair(1.0, seed=10 * study + arm, seeds=3, sizes=(6e4,), ratios=(20,)) for arm in range(6)]
+        both = Runs(*(np.concatenate([getattr(one, name) for one in rows]) for name in ("num_params", "num_tokens",
+                                                                                       "nll")),
+                    tuple(f"{name} {arm}" if name == "candidate" else name for arm, one in enumerate(rows)
+                          for name in one.arms),
+                    tuple(f"{arm}-{seed}" for arm, one in enumerate(rows) for seed in one.seeds))
+        last = [one.rungs[0] for one in compare(both, "baseline", laws=KNOWN)]
+        assert [one.p_holm for one in last] == pytest.approx(holm([one.p for one in last]))
+        alone += any(one.excludes_one for one in last)
+        found += any(one.verdict in ("worth more", "worth less") for one in last)
+    assert 60 * 0.1 < alone < 60 * 0.4 and found < 60 * 0.1
+
+
+def test_the_p_value_of_a_rung_is_students():
+    some = pair(1.02, seeds=4)
+    [found] = compare(some, "baseline", laws=KNOWN)
+    for rung in found.rungs:
+        mine, theirs = (some.nll[(np.array(some.arms) == arm) & (some.num_params == rung.num_params)
+                                 & (some.num_tokens == rung.num_tokens)] for arm in ("candidate", "baseline"))
+        assert rung.p == pytest.approx(scipy.stats.ttest_rel(mine, theirs).pvalue)
+    doubtful = Worth(1e12, 0.85, 0.79, 0.98, p=0.03, p_holm=0.06)
+    assert doubtful.sentence == "no difference shown at 10^12 FLOP (0.85 [0.79, 0.98], p = 0.06 adjusted for the arms)"
 
 
 def test_sentences_and_verdicts():

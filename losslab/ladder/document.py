@@ -11,6 +11,7 @@ from losslab.ladder.settings import COUNTS, RATES, Ladder
 from losslab.ladder.together import together
 from losslab.progress import Progress, silent
 from losslab.scaling import arms, documents, fit
+from losslab.scaling.law import FLOPS_PER_PARAMETER
 from losslab.study import Study
 
 
@@ -37,7 +38,7 @@ def document(
         "name": study.name, "question": study.question, "params": COUNTS[ladder.params][1],
         "rate": {"rule": ladder.rate, "formula": RATES[ladder.rate]},
         "rates": {name: law.to_dict() for name, law in laws.items()},
-        "rungs": [_rung(rung, found) for rung, found in done], "rows": list(rows), "together": every,
+        "rungs": [_rung(rung, found, COUNTS[ladder.params][0]) for rung, found in done], "rows": list(rows), "together": every,
         "validation": spread, "floor": noise.floor(done),
         "decay": [one for rung, found in done for one in noise.decay(rung, found)],
         "published": dict(study.published), "table": source, "version": __version__, "command": command,
@@ -66,10 +67,12 @@ def _baseline(study: Study, runs) -> str:
     return study.reference
 
 
-def _rung(rung: Rung, found: Comparison) -> dict:
+def _rung(rung: Rung, found: Comparison, counted: str) -> dict:
     return {
         "name": rung.name, "size": rung.size.name, "asked": rung.asked, "tokens_per_param": rung.ratio,
-        "epochs": rung.epochs, "tuned": rung.tuned, "counts": rung.counts.to_dict(), "verdict": found.verdict,
+        "epochs": rung.epochs, "tuned": rung.tuned, "counts": rung.counts.to_dict(),
+        "flops": FLOPS_PER_PARAMETER * getattr(rung.counts, counted) * rung.counts.num_tokens,  # C of the fit
+        "verdict": found.verdict,
         "arms": [{
             "name": arm.name, "status": arm.status, "statuses": [run.status for run in arm.runs],
             "outcome": arm.outcome,

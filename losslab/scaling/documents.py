@@ -207,6 +207,7 @@ def multiplier(found: Multiplier) -> dict:
     """The compute multiplier of one arm."""
     return {"arm": found.arm, "baseline": found.baseline, "headline": found.headline, "paired_by_seed": found.paired,
             "rungs": [_worth(one) for one in found.rungs], "forecasts": [_worth(one) for one in found.trend],
+            "without_smallest": [_worth(one) for one in found.without_smallest],
             "band": [_worth(one) for one in found.band], "reason": found.reason, "warnings": list(found.warnings)}
 
 
@@ -215,7 +216,7 @@ def _worth(one: Worth) -> dict:
             "beyond": [name for name in ("value", "low", "high") if getattr(one, name) == math.inf],
             "verdict": one.verdict, "sentence": one.sentence, "extrapolated": one.extrapolated,
             "num_params": one.num_params, "num_tokens": one.num_tokens, "seeds": one.seeds,
-            "difference": one.difference}  # fmt: skip
+            "difference": one.difference, "p": one.p, "p_holm": one.p_holm}  # fmt: skip
 
 
 def _plain(found):

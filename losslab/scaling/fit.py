@@ -20,6 +20,7 @@ STEEP = 0.98 * terms.STEEPEST
 FLAT = 0.005  # an exponent below it: the runs show no fall
 TRIFLE = 1e-4  # of a forecast, relative: what no one would act on
 DECADE = 10.0
+MISFIT = 1e-3  # probability below which rungs are said to lie off the law
 
 
 @dataclass(frozen=True)
@@ -161,7 +162,32 @@ def _doubts(found: Fit, solution: terms.Solution) -> list[str]:
     if free < 5:
         said.append(f"{len(runs)} runs for five constants leave {free} to judge the law by; intervals of so few are "
                     "rough")
-    return said + design.doubts(runs.num_params, runs.num_tokens)
+    return said + _misfit(found) + design.doubts(runs.num_params, runs.num_tokens)
+
+
+def _misfit(found: Fit) -> list[str]:
+    """Where runs of one size and number of tokens are near each other and far from the law: the F test of lack of fit.
+
+    Drawing runs again does not see it, since all runs of a rung are off by the same.
+    """
+    from scipy.special import fdtrc
+
+    runs = found.runs
+    off = np.log(runs.nll) - np.log(found.law.nll(runs.num_params, runs.num_tokens))
+    _, rung, count = np.unique(np.column_stack([runs.num_params, runs.num_tokens]), axis=0, return_inverse=True,
+                               return_counts=True)
+    mean = np.bincount(rung, off) / count
+    free, within_free = len(count) - len(NAMES), len(off) - len(count)
+    within = float(((off - mean[rung]) ** 2).sum())
+    if free < 1 or within_free < 1 or within == 0:
+        return []
+    between = float((count * mean**2).sum()) / free
+    if fdtrc(free, within_free, between / (within / within_free)) >= MISFIT:
+        return []
+    return [f"the means of the {len(count)} rungs lie {np.sqrt(np.mean(mean**2)):.1%} from the law (root mean square), "
+            f"and seeds explain {np.sqrt(within / within_free * np.mean(1 / count)):.1%}: one law does not hold over "
+            "these runs, so its intervals are too narrow, its forecasts may be far off, and so may what a difference is "
+            "worth in compute"]
 
 
 def _moved(found: Fit, without: Fit | None) -> list[str]:

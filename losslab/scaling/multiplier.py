@@ -17,8 +17,9 @@ from losslab.scaling.exchange import LEAST_RUNGS, NO_FALL, exchange, flat, solve
 from losslab.scaling.intervals import LEVEL
 from losslab.scaling.law import FLOPS_PER_PARAMETER, Law
 from losslab.scaling.runs import Runs
-from losslab.scaling.trend import DRAWS, trend, without_smallest
+from losslab.scaling.trend import DRAWS, trend, unsure, without_smallest
 from losslab.scaling.worth import DECADE, Worth, times
+from losslab.stats import holm
 
 GRID = 25  # computes of the band
 
@@ -30,6 +31,7 @@ class Multiplier:
     Args:
         rungs: one for each size and number of tokens that both have, by compute; none where nothing can be compared.
         trend: the trend at the computes that were asked for.
+        without_smallest: the trend without the smallest size, at the same computes; none where too little is left.
         band: the trend from the smallest rung to the farthest compute that was asked for, for a chart.
         reason: why there is no trend; empty where there is one.
         paired: whether differences are of the same seeds.
@@ -40,6 +42,7 @@ class Multiplier:
     baseline: str
     rungs: tuple[Worth, ...]
     trend: tuple[Worth, ...] = ()
+    without_smallest: tuple[Worth, ...] = ()
     band: tuple[Worth, ...] = ()
     reason: str = ""
     paired: bool = True
@@ -77,7 +80,25 @@ def compare(runs: Runs, baseline: str, *, at: Sequence[float] | None = None, law
     base = arms[baseline]
     if laws is None and not reason:
         laws, reason = exchange(base, progress=progress)
-    return [_arm(name, own, baseline, base, laws, reason, at) for name, own in arms.items() if name != baseline]
+    return _adjusted([_arm(name, own, baseline, base, laws, reason, at) for name, own in arms.items()
+                      if name != baseline])
+
+
+def _adjusted(found: list[Multiplier]) -> list[Multiplier]:
+    """With p-values adjusted by Holm for the arms that are compared at one rung, or forecast at one compute."""
+    where: dict[tuple, list[tuple[int, str, int]]] = {}
+    for number, one in enumerate(found):
+        for part in ("rungs", "trend"):
+            for place, each in enumerate(getattr(one, part)):
+                if each.p is not None:
+                    key = part, each.flops, each.num_params
+                    where.setdefault(key, []).append((number, part, place))
+    parts = [{part: list(getattr(one, part)) for part in ("rungs", "trend")} for one in found]
+    for places in where.values():
+        for (number, part, place), p in zip(places, holm([parts[n][part][i].p for n, part, i in places]), strict=True):
+            parts[number][part][place] = replace(parts[number][part][place], p_holm=p)
+    return [replace(one, **{part: tuple(own) for part, own in each.items()})
+            for one, each in zip(found, parts, strict=True)]
 
 
 def _arm(name: str, own: Runs, baseline: str, base: Runs, laws: Law | None, reason: str, at) -> Multiplier:
@@ -101,8 +122,10 @@ def _arm(name: str, own: Runs, baseline: str, base: Runs, laws: Law | None, reas
     line = trend(pairs, laws, asked + grid, rng)
     if not line:
         return replace(found, reason=NO_FALL)
-    return replace(found, trend=tuple(line[: len(asked)]), band=tuple(line[len(asked) :]),
-                   warnings=tuple(without_smallest(pairs, laws, line[: len(asked)], rng)))
+    again, why = without_smallest(pairs, laws, asked, rng)
+    told = [unsure(one, other) for one, other in zip(line, again, strict=False)] or line[: len(asked)]
+    return replace(found, trend=tuple(told), band=tuple(line[len(asked) :]), without_smallest=tuple(again),
+                   warnings=(why,) if why else ())
 
 
 def reach(name: str, own: Runs, base: Runs) -> tuple[float, float] | None:
@@ -170,10 +193,11 @@ def _rung(size, tokens, mean, variance, free, seeds, laws: Law | None, reason: s
     if variance is None:
         return Worth(flops, value, None, None, f"one seed shows no spread ({times(value)} without an interval)"
                      if seeds < 2 else "these runs show no spread", **about)
-    from scipy.special import stdtrit
+    from scipy.special import stdtr, stdtrit
 
     # student's t for the seeds, and for each draw another law of the baseline
     drawn = mean + math.sqrt(variance) * stdtrit(free, rng.uniform(size=DRAWS))
     worth = solve(some(laws, DRAWS, rng), size, tokens, drawn)
     low, high = np.quantile(worth, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], method="nearest")
-    return Worth(flops, value, float(low), float(high), **about)
+    p = 2 * float(stdtr(free, -abs(mean) / math.sqrt(variance))) if variance > 0 else float(mean == 0)
+    return Worth(flops, value, float(low), float(high), p=p, **about)

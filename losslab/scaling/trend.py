@@ -2,13 +2,14 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from losslab.scaling.exchange import LEAST_RUNGS, NO_FALL, change
 from losslab.scaling.intervals import LEVEL
 from losslab.scaling.law import Law
-from losslab.scaling.worth import LARGEST, Worth, beyond, power, times
+from losslab.scaling.worth import LARGEST, Worth, beyond, times
 
 DRAWS = 4000
 SOME = 200  # laws of the baseline that stand for what is not known of it
@@ -44,12 +45,16 @@ def trend(pairs: list[tuple], laws: Law, asked: Sequence[float], rng) -> list[Wo
             best = center_of
         if i or len(several.E) == 1:
             drawn.append(center_of + spread * stdtrit(free, rng.uniform(size=(DRAWS // len(several.E), 1))))
-    low, high = np.quantile(np.concatenate(drawn), [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0)
+    every = np.concatenate(drawn)
+    low, high = np.quantile(every, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0)
+    below, above = (every <= 0).mean(axis=0), (every >= 0).mean(axis=0)
+    p_values = np.clip(2 * np.minimum(below, above), 1 / len(every), 1)
     found = []
     for i, compute in enumerate(asked):
         ends = [0.0 if end < -most else math.inf if end > most else math.exp(end) for end in (low[i], high[i])]
         value = math.exp(min(max(best[i], -most), most))
-        found.append(Worth(float(compute), value, *ends, extrapolated=beyond(compute, flops.min(), flops.max())))
+        found.append(Worth(float(compute), value, *ends, extrapolated=beyond(compute, flops.min(), flops.max()),
+                           p=float(p_values[i])))
     return found
 
 
@@ -77,15 +82,25 @@ def _line(law: Law, sizes, tokens, means, x, seeds):
     return line, np.linalg.inv(normal), float((seeds * residual**2).sum())
 
 
-def without_smallest(pairs: list[tuple], laws: Law, found: Sequence[Worth], rng) -> list[str]:
-    """Where the trend of the larger sizes alone leaves the interval, the line does not hold over all sizes."""
+def without_smallest(pairs: list[tuple], laws: Law, asked: Sequence[float], rng) -> tuple[list[Worth], str]:
+    """The trend of the larger sizes alone; or none, and why."""
     smallest = min(pair[0] for pair in pairs)
     left = [pair for pair in pairs if pair[0] > smallest]
+    unknown = "whether the forecast holds without the smallest size is not known"
     if len({pair[0] * pair[1] for pair in left}) < LEAST_RUNGS:
-        return [f"whether the forecast holds without the smallest size is not known: {len(left)} rungs would be left"]
-    again = trend(left, laws, [one.flops for one in found], rng)
-    if not again:
-        return [f"whether the forecast holds without the smallest size is not known: at the other sizes {NO_FALL}"]
-    return [f"without the smallest size the forecast at {power(old.flops)} FLOP is {times(new.value)} {new.interval} "
-            f"and not {times(old.value)} {old.interval}: the trend is not one line over all sizes"
-            for old, new in zip(found, again, strict=True) if not old.low <= new.value <= old.high]
+        return [], f"{unknown}: {len(left)} rungs would be left"
+    if not (again := trend(left, laws, asked, rng)):
+        return [], f"{unknown}: at the other sizes {NO_FALL}"
+    return again, ""
+
+
+def unsure(one: Worth, again: Worth) -> Worth:
+    """A forecast, which tells nothing where each of it and the one without the smallest size excludes the other.
+
+    Both: that of fewer rungs is the less certain one, and lies outside the interval of all of them by chance alone far
+    more often than in 1 of 20 cases.
+    """
+    if one.low <= again.value <= one.high or again.low <= one.value <= again.high:
+        return one
+    return replace(one, reason=f"{times(one.value)} {one.interval} by all sizes and {times(again.value)} "
+                               f"{again.interval} without the smallest, so the trend is not one line")

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 LARGEST = 1e4  # multipliers are looked for up to this, and down to one over it
 LOOSE = 2.0  # an interval that holds this and one over it says nothing
+ERROR_RATE = 0.05  # over the arms that are compared with the baseline at one compute
 DECADE = 10.0
 
 
@@ -16,6 +17,8 @@ class Worth:
         value: the multiplier; None where there is none to be told.
         low, high: its 95 % interval; None where it cannot be told, 0 and infinity where an end is beyond the law.
         reason: why nothing can be told; empty where something can.
+        p: of no difference; None where there is no interval.
+        p_holm: the same, adjusted for the arms that are compared at this compute.
         extrapolated: how it lies to the runs: empty for a rung, `outside` up to a decade beyond, `far` further out.
         num_params, num_tokens, seeds, difference: of a rung: its size, the pairs, and the mean difference in nats.
     """
@@ -30,17 +33,27 @@ class Worth:
     num_tokens: float | None = None
     seeds: int = 0
     difference: float | None = None
+    p: float | None = None
+    p_holm: float | None = None
 
     @property
     def verdict(self) -> str:
         """`worth more`, `worth less`, `no difference shown` or `cannot tell`."""
-        if self.value is None or self.low is None or self.high is None:
+        if self.value is None or self.low is None or self.high is None or self.reason:
             return "cannot tell"
-        if self.low > 1:
-            return "worth more"
-        if self.high < 1:
-            return "worth less"
+        if self.excludes_one:
+            return "no difference shown" if self.is_chance else "worth more" if self.low > 1 else "worth less"
         return "cannot tell" if self.low < 1 / LOOSE and self.high > LOOSE else "no difference shown"
+
+    @property
+    def excludes_one(self) -> bool:
+        """Whether the interval of this arm alone leaves out 1."""
+        return self.low is not None and self.high is not None and (self.low > 1 or self.high < 1)
+
+    @property
+    def is_chance(self) -> bool:
+        """Whether the best or worst of so many arms may well differ as much by chance."""
+        return self.p_holm is not None and self.p_holm >= ERROR_RATE
 
     @property
     def sentence(self) -> str:
@@ -49,7 +62,8 @@ class Worth:
         if self.verdict == "cannot tell":
             return f"cannot tell {at}: {self.reason or f'the interval {self.interval} is too wide'}"
         if self.verdict == "no difference shown":
-            return f"no difference shown {at} ({times(self.value)} {self.interval})"
+            adjusted = f", p = {self.p_holm:.2g} adjusted for the arms" if self.excludes_one else ""
+            return f"no difference shown {at} ({times(self.value)} {self.interval}{adjusted})"
         return f"worth {times(self.value)} times the compute {self.interval} {at}"
 
     @property
