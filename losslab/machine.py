@@ -39,8 +39,8 @@ def resolve_device(device: str) -> str:
 def resolve_dtype(dtype: str, device: str) -> str:
     """`auto` becomes bfloat16 where the device multiplies it faster, float16 on a GPU without it, float32 otherwise.
 
-    By capability: a GPU that has bfloat16, or a CPU with AMX tiles. A CPU that merely has bfloat16
-    instructions converts more than it saves at the sizes of small models, so it stays with float32.
+    By capability: a GPU that has bfloat16, a CPU with AMX tiles, or one that is not Intel's with bfloat16 in AVX-512
+    (AMD from Zen 4 on). An Intel CPU that has it without AMX converts more than it saves at the sizes of small models.
     """
     if nodes := elsewhere.nodes():
         return nodes.resolve_dtype(dtype, device)
@@ -48,7 +48,7 @@ def resolve_dtype(dtype: str, device: str) -> str:
         return dtype
     if device.startswith("cuda"):
         return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float16"
-    return "bfloat16" if device == "cpu" and has_amx() else "float32"
+    return "bfloat16" if device == "cpu" and is_good_at_bfloat16() else "float32"
 
 
 def resolve_numerics(numerics: str, device: str, dtype: str) -> str:
@@ -77,9 +77,13 @@ def is_foreign() -> bool:
     return bool(vendor := _cpuinfo("vendor_id") or platform.processor()) and "GenuineIntel" not in vendor
 
 
-def has_amx() -> bool:
-    """Whether this CPU has AMX tiles."""
-    probe = getattr(torch.cpu, "_is_amx_tile_supported", None)  # private, but the only probe torch has
+def is_good_at_bfloat16() -> bool:
+    """Whether this CPU multiplies in bfloat16 so fast that training gains (`benchmarks/precision.py`)."""
+    return _has("amx_tile") or (is_foreign() and _has("avx512_bf16"))
+
+
+def _has(instructions: str) -> bool:
+    probe = getattr(torch.cpu, f"_is_{instructions}_supported", None)  # private, but the only probe torch has
     return bool(probe and probe())
 
 

@@ -35,10 +35,11 @@ def test_a_device_that_is_not_there_is_an_error_with_a_remedy(without_gpu, devic
 
 
 def test_numerics_follow_capability(monkeypatch):
-    monkeypatch.setattr(machine, "has_amx", lambda: False)
-    assert machine.resolve_dtype("auto", "cpu") == "float32"
-    monkeypatch.setattr(machine, "has_amx", lambda: True)
-    assert machine.resolve_dtype("auto", "cpu") == "bfloat16" and machine.resolve_dtype("auto", "mps") == "float32"
+    for amx, avx512, foreign, dtype in ((False, False, True, "float32"), (False, True, False, "float32"),
+                                        (False, True, True, "bfloat16"), (True, True, False, "bfloat16")):
+        monkeypatch.setattr(machine, "_has", {"amx_tile": amx, "avx512_bf16": avx512}.get)
+        monkeypatch.setattr(machine, "is_foreign", lambda foreign=foreign: foreign)
+        assert machine.resolve_dtype("auto", "cpu") == dtype and machine.resolve_dtype("auto", "mps") == "float32"
     for supported, dtype in [(True, "bfloat16"), (False, "float16")]:
         monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation, s=supported: s)
         assert machine.resolve_dtype("auto", "cuda:0") == dtype
@@ -68,10 +69,11 @@ def test_numerics_that_are_asked_for_are_used(dtype):
     assert machine.resolve_dtype(dtype, "cpu") == dtype == machine.resolve_dtype(dtype, "cuda")
 
 
-def test_the_probe_for_amx_answers_even_where_torch_has_none(monkeypatch):
-    assert machine.has_amx() in (True, False)
-    monkeypatch.delattr(torch.cpu, "_is_amx_tile_supported", raising=False)
-    assert machine.has_amx() is False
+def test_the_probe_for_bfloat16_answers_even_where_torch_has_none(monkeypatch):
+    assert machine.is_good_at_bfloat16() in (True, False)
+    for name in ("amx_tile", "avx512_bf16"):
+        monkeypatch.delattr(torch.cpu, f"_is_{name}_supported", raising=False)
+    assert machine.is_good_at_bfloat16() is False
 
 
 @pytest.mark.parametrize(("dtype", "wanted"), [
