@@ -2,8 +2,8 @@
 
     python benchmarks/precision.py [--rounds 60] [--threads 1]
 
-The updates of benchmarks/numerics.py, each in the numerics that `auto` takes. Writes the median seconds and their ratio to
-benchmarks/results/precision_PROCESSOR_threadsN.json. Two minutes on an idle machine.
+The updates of benchmarks/numerics.py, each in the numerics that `auto` takes. Writes the median seconds and their
+ratio to benchmarks/results/precision_PROCESSOR_threadsN.json. Two minutes on an idle machine.
 """
 
 import argparse

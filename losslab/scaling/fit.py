@@ -184,8 +184,8 @@ def _misfit(found: Fit) -> list[str]:
     between = float((count * mean**2).sum()) / free
     if fdtrc(free, within_free, between / (within / within_free)) >= MISFIT:
         return []
-    return [f"the means of the {len(count)} rungs lie {np.sqrt(np.mean(mean**2)):.1%} from the law (root mean square), "
-            f"and seeds explain {np.sqrt(within / within_free * np.mean(1 / count)):.1%}: one law does not hold over "
+    return [f"the means of the {len(count)} rungs lie {np.sqrt(np.mean(mean**2)):.1%} from the law (root mean "
+            f"square), and seeds explain {np.sqrt(within / within_free * np.mean(1 / count)):.1%}: one law does not hold over "
             "these runs, so its intervals are too narrow, its forecasts may be far off, and so may what a difference is "
             "worth in compute"]
 
