@@ -179,6 +179,15 @@ def test_a_smallest_rung_off_the_law_is_noticed():
     assert [note for note in fits.fit(off, resamples=200).warnings if "without the smallest size" in note]
 
 
+@pytest.mark.parametrize(("sizes", "seeds", "said"), [
+    (SIZES[:3], 3, "6 rungs for five constants leave 1 to judge"), (SIZES[:3], 1, "6 runs for five constants leave 1"),
+    ((*SIZES, 2e6), 2, "")])  # ten rungs are enough
+def test_seeds_of_one_rung_do_not_judge_the_law(sizes, seeds, said):
+    found = fits.fit(runs(noise=0.004, sizes=sizes, seeds=seeds), resamples=0, leave_out=False)
+    told = [note for note in found.warnings if "to judge the law by" in note]
+    assert told[0].startswith(said) if said else not told
+
+
 def test_a_rung_off_the_law_is_told_by_its_seeds():
     """By the F test of lack of fit, of which the law by Huber's loss is near enough; without seeds nothing is known."""
     def said(factor, seeds=3, noise=0.004, seed=0):

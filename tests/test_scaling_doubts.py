@@ -75,7 +75,8 @@ def test_the_notes_of_a_ladder_say_it_before_anything_is_spent():
     def notes(power, factors):
         some = on_a_line(power, factors)
         return ladder_notes([SimpleNamespace(
-            ratio=d / n, asked=d / n, epochs=0.5, name="", counts=SimpleNamespace(num_params=n, num_tokens=d))
+            ratio=d / n, asked=d / n, epochs=0.5, name="", counts=SimpleNamespace(num_params=n, num_tokens=d),
+            study=SimpleNamespace(seeds=(0, 1)))
             for n, d in zip(some.num_params, some.num_tokens, strict=True)])
 
     assert "carry no law of size and data" in notes(0.5, (1.0,))[0]

@@ -85,7 +85,8 @@ def again(folder: str | Path, *, page: str | Path | None = None, command: str | 
 
     Args:
         folder: of the ladder.
-        page, command, resamples, shown, tell, progress: as for `climb`.
+        command: what the page repeats where the runs do not say what made them.
+        page, resamples, shown, tell, progress: as for `climb`.
 
     Raises:
         ValueError: for a damaged file, or a ladder of which nothing has run.
@@ -101,7 +102,11 @@ def again(folder: str | Path, *, page: str | Path | None = None, command: str | 
     said = notes(every)
     if missing:
         said.append(f"{len(begun)} of {len(every)} rungs have begun, without {', '.join(missing)}")
-    done = [(rung, studies.again(folders.of_rung(folder, rung.name), tell=tell)[0]) for rung in begun]
+    done, ran = [], None
+    for rung in begun:
+        found, kept = studies.again(folders.of_rung(folder, rung.name), tell=tell)
+        done.append((rung, found))
+        ran = kept or ran
     rows = [row for rung, found in done for row in table.rows(rung, found)]
     if study.tasks:
         said += tasks.measure(study, done, rows, tell=tell, progress=progress)
@@ -109,7 +114,7 @@ def again(folder: str | Path, *, page: str | Path | None = None, command: str | 
     said += [sentence for rung, found in done for sentence in table.lost(rung, found)]
     laws = _laws(done) if any(rung.rate_follows for rung in begun) else {}
     told = documents.document(study, of(study), done, rows, laws, notes=said, resamples=resamples,
-                              source=str(folder / folders.TABLE), command=command, progress=progress)
+                              source=str(folder / folders.TABLE), command=ran or command, progress=progress)
     return _written(told, folder, page, shown)
 
 

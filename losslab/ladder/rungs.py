@@ -103,7 +103,8 @@ def notes(found: list[Rung]) -> list[str]:
     sizes, tokens = {rung.counts.num_params for rung in found}, {rung.counts.num_tokens for rung in found}
     trained = np.array([rung.counts.num_tokens for rung in found])
     fitted = trained / np.array([rung.ratio for rung in found])  # N as the ladder counts it
-    if (len(found) < design.LEAST_RUNS or len(sizes) < design.LEAST_SIZES or len(tokens) < design.LEAST_SIZES
+    runs = sum(len(rung.study.seeds) for rung in found)  # of one arm
+    if (runs < design.LEAST_RUNS or len(sizes) < design.LEAST_SIZES or len(tokens) < design.LEAST_SIZES
             or len({rung.asked for rung in found}) < 2 or design.off_line(fitted, trained)[0] < design.LEAST_FACTOR):
         said.append(f"{len(sizes)} sizes with {len(found)} rungs carry no law of size and data, and no forecast by "
                     "one: it takes 3 sizes and 3 numbers of tokens that are not one power of the sizes, so at more "

@@ -158,10 +158,11 @@ def _doubts(found: Fit, solution: terms.Solution) -> list[str]:
     runs, said = found.runs, []
     if not solution.settled:
         said.append("the search ended at its limit of steps and not at an optimum, so the constants are not reliable")
-    free = len(runs) - len(NAMES)
-    if free < 5:
-        said.append(f"{len(runs)} runs for five constants leave {free} to judge the law by; intervals of so few are "
-                    "rough")
+    places = len(np.unique(np.column_stack([runs.num_params, runs.num_tokens]), axis=0))
+    what = f"{len(runs)} runs" if places == len(runs) else f"{places} rungs"  # seeds of a rung are one place
+    if (free := max(0, places - len(NAMES))) < 5:
+        said.append(f"{what} for five constants leave {free or 'none'} to judge the law by; " + (
+            "intervals of so few are rough" if free else "it goes near all of them whether it holds or not"))
     return said + _misfit(found) + design.doubts(runs.num_params, runs.num_tokens)
 
 
@@ -184,10 +185,10 @@ def _misfit(found: Fit) -> list[str]:
     between = float((count * mean**2).sum()) / free
     if fdtrc(free, within_free, between / (within / within_free)) >= MISFIT:
         return []
-    return [f"the means of the {len(count)} rungs lie {np.sqrt(np.mean(mean**2)):.1%} from the law (root mean "
-            f"square), and seeds explain {np.sqrt(within / within_free * np.mean(1 / count)):.1%}: one law does not hold over "
-            "these runs, so its intervals are too narrow, its forecasts may be far off, and so may what a difference is "
-            "worth in compute"]
+    lie, explained = np.sqrt(np.mean(mean**2)), np.sqrt(within / within_free * np.mean(1 / count))
+    return [f"the means of the {len(count)} rungs lie {lie:.1%} from the law (root mean square), and seeds explain "
+            f"{explained:.1%}: one law does not hold over these runs, so its intervals are too narrow, its forecasts "
+            "may be far off, and so may what a difference is worth in compute"]
 
 
 def _moved(found: Fit, without: Fit | None) -> list[str]:
