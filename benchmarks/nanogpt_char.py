@@ -2,8 +2,9 @@
 
     python benchmarks/nanogpt_char.py PATH_OF_A_NANOGPT_CHECKOUT [--threads 1]
 
-Both train 4 layers, 4 heads, width 128, context 64, batch 12 on random characters, from batch to updated weights.
-Prints the median seconds of a step of each and their ratio; data loading and logging are in neither.
+Both train 4 layers, 4 heads, width 128, context 64, batch 12 on random characters, from batch to updated weights:
+nanoGPT in float32, as it does on a CPU, losslab in float32 and in what `auto` takes here. Prints the median seconds
+of a step of each and their ratios; data loading and logging are in neither.
 """
 
 import argparse
@@ -15,7 +16,7 @@ from pathlib import Path
 
 import torch
 
-from losslab import config, optim
+from losslab import config, machine, optim
 from losslab.model import initialized
 from losslab.objective import Objective
 from losslab.training_loop import accumulate
@@ -42,9 +43,10 @@ def nanogpt_step(checkout: Path):
     return step
 
 
-def losslab_step():
+def losslab_step(dtype: str):
     chosen = config.preset("char")
-    settings = config.override(chosen.train, {"device": "cpu", "dtype": "float32"})
+    numerics = machine.resolve_numerics("auto", "cpu", dtype)
+    settings = config.override(chosen.train, {"device": "cpu", "dtype": dtype, "numerics": numerics})
     model = initialized(chosen.model, VOCAB, 0)
     optimizer, objective = optim.build(model, settings), Objective.parse("cross_entropy")
     parameters = list(model.parameters())
@@ -65,7 +67,10 @@ def main():
     parser.add_argument("--rounds", type=int, default=300)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    steps = {"nanoGPT": nanogpt_step(options.checkout), "losslab": losslab_step()}
+    auto = machine.resolve_dtype("auto", "cpu")
+    steps = {"nanoGPT": nanogpt_step(options.checkout), "losslab": losslab_step("float32")}
+    if auto != "float32":
+        steps[f"losslab, {auto}"] = losslab_step(auto)
     seconds = {name: [] for name in steps}
     generator = torch.Generator().manual_seed(0)
     for turn in range(options.rounds + 20):
@@ -79,8 +84,9 @@ def main():
     quartiles = {name: statistics.quantiles(values, n=4)[::2] for name, values in seconds.items()}
     print(json.dumps({
         "threads": options.threads, "rounds": options.rounds, "torch": torch.__version__,
+        "processor": machine.describe("cpu", auto)["processor"],
         "median_seconds": medians, "quartiles_seconds": quartiles,
-        "ratio_losslab_to_nanogpt": medians["losslab"] / medians["nanoGPT"],
+        "ratio_to_nanogpt": {name: medians[name] / medians["nanoGPT"] for name in medians if name != "nanoGPT"},
     }, indent=1))
 
 
