@@ -126,13 +126,13 @@ def busy(threads: int | None = None, workers: int = 1, own: float = 0.0) -> str 
     is in use, training with one thread has been six times as fast as with all.
     """
     try:
-        load = max(0.0, os.getloadavg()[0] - own)  # of the last minute
+        load = os.getloadavg()[0]  # of the last minute
     except (AttributeError, OSError):  # not a Unix
         return None
     here = cores()
     threads = here if threads is None else threads
     wanted = threads * workers
-    if load + wanted <= here + max(1.0, here / 10):  # what one other process or the last minute may leave
+    if load - own + wanted <= here + max(1.0, here / 10):  # what one other process or the last minute may leave
         return None
     advice = "--threads 1" if threads > 1 else "--workers 1" if workers > 1 else ""
     return (f"this machine is busy: its load is {load:.1f} on {here} core{'s' * (here > 1)}, and this adds {wanted} "

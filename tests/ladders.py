@@ -8,8 +8,8 @@ import pytest
 from losslab import comparison, config, records
 from losslab.ladder import rates
 from losslab.scaling.counts import counts
-from losslab.study import Arm, Study
-from losslab.study.verdict import told
+from losslab.study import VERDICT, Arm, Study
+from losslab.study.verdict import keep, told
 
 SIZES = [{"n_layer": 1, "n_head": 1, "n_embd": width, "num_positions": 32} for width in (8, 16, 32)]
 SMALL = {"train.batch_size": 1, "data.val_bytes": 3000, "data.tune_bytes": 3000, "data.max_bytes": 200_000}
@@ -67,7 +67,10 @@ def ran(study, folder, **options):
                                                           **unit}},
                     "floor_bits_per_byte": 1.1 * 0.5 / math.log(2),  # the law's own floor, 1.1 tokens a byte
                     "model": {"num_params": known.num_params}})
-    study.write(folder / "study.toml")
+    study.write(folder / "study.toml", sealed=True)
+    keep(folder, {name: next(run.condition for run in records.find([folder]) if run.loss == made.loss)
+                  for name, made in study.configs.items()}, tuned={}, costs={}, equal={}, command="losslab ladder it")
+    (folder / VERDICT).write_text("{}")
     labels = {run.condition: run.loss for run in records.find([folder])}
     found = comparison.compare(records.find([folder]), baseline=study.reference, labels=labels)
     tuned = {name: {"tuned": {rates.RATE: 1e-2 * made.num_tokens**-0.1}, "tuning": {"edge": False}}

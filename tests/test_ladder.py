@@ -15,7 +15,7 @@ from ladders import trained as trained
 from ladders import unfitted as unfitted
 from record_runs import refused
 
-from losslab import config, ladder
+from losslab import config, ladder, records
 from losslab.config import ModelConfig
 from losslab.ladder import rates, settings
 from losslab.study import Arm, from_dict
@@ -190,21 +190,47 @@ def test_a_ladder_goes_on_and_refuses_other_settings(trained, unfitted, capsys):
     assert "the ladder as it was begun, cannot be read" in refuses(capsys, "ladder", "steps.toml")
 
 
+def reported(capsys, *flags) -> dict:
+    assert losslab("report", "runs/steps", "--json", *flags) == 0
+    return json.loads(capsys.readouterr().out)
+
+
 def test_the_page_of_a_ladder_as_far_as_it_has_come(trained, capsys):
     assert losslab("ladder", "steps.toml", *QUICK) == 0
     whole = json.loads(capsys.readouterr().out)
-    assert losslab("report", "runs/steps", "--json") == 0
-    found = json.loads(capsys.readouterr().out)
+    found = reported(capsys)
     assert found["rows"] == whole["rows"] and found["objective"] == whole["objective"]
     assert [rung["verdict"] for rung in found["rungs"]] == [rung["verdict"] for rung in whole["rungs"]]
-    shutil.rmtree("runs/steps/rungs/1x32-40")
-    assert losslab("report", "runs/steps", "--json", "--out", "part.html") == 0
-    found = json.loads(capsys.readouterr().out)
-    assert found["rows"] == whole["rows"][:30] and Path("part.html").is_file()
-    assert any("5 of 6 rungs have begun, without 1x32-40" in sentence for sentence in found["warnings"])
+    assert found["command"] == "losslab ladder it"
+    run = next(Path("runs/steps/rungs/1x32-10").glob("*-seed1"))
+    (run / "result.json").unlink()  # of a run that is to come, and of one whose study has no verdict yet
+    (Path("runs/steps/rungs/1x32-40") / "verdict.json").unlink()
+    before = {path: path.read_bytes() for path in Path("runs/steps/rungs").rglob("*looks*")}
+    found = reported(capsys, "--out", "part.html")
+    assert {row["rung"] for row in found["rows"]} == {"1x8-10", "1x8-40", "1x16-10", "1x16-40"}
+    assert Path("part.html").is_file()
+    assert any("4 of 6 rungs have ended; not yet: 1x32-10, 1x32-40" in sentence for sentence in found["warnings"])
+    assert before == {path: path.read_bytes() for path in Path("runs/steps/rungs").rglob("*looks*")}
     assert "--margin goes with a comparison" in refuses(capsys, "report", "runs/steps", "--margin", "0.1")
-    shutil.rmtree("runs/steps/rungs")
-    assert "no rung of the ladder in runs/steps has begun" in refuses(capsys, "report", "runs/steps")
+    shutil.rmtree("runs/steps/rungs/1x8-10")
+    shutil.copytree("runs/steps/rungs/1x8-40", "runs/steps/rungs/1x8-10")
+    assert "1x8-10 was begun with name '1x8-40'" in refuses(capsys, "report", "runs/steps")
+    for rung in Path("runs/steps/rungs").iterdir():
+        (rung / "verdict.json").unlink(missing_ok=True)
+    assert "no rung of the ladder in runs/steps has ended" in refuses(capsys, "report", "runs/steps")
+
+
+@pytest.mark.parametrize("field", ["vocab_size", "tokens"])
+def test_a_run_that_does_not_say_its_tokens_is_one_sentence(trained, unfitted, capsys, field):
+    assert losslab("ladder", "steps.toml", *QUICK) == 0
+    run = next(Path("runs/steps/rungs/1x8-10").glob("*-seed1"))
+    path = run / ("spec.json" if field == "vocab_size" else "result.json")
+    value = json.loads(path.read_text())
+    value.pop("checksum", None)
+    (value["corpus"] if field == "vocab_size" else value).pop(field)
+    records.files.write_sealed(path, value)
+    capsys.readouterr()
+    assert "does not say how many tokens" in refuses(capsys, "report", "runs/steps")
 
 
 def test_one_sentence_for_what_is_no_ladder(trained, capsys):

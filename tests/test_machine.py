@@ -122,7 +122,7 @@ def test_a_busy_machine_is_said_with_the_remedy(container, monkeypatch):
         "this machine is busy: its load is 6.0 on 8 cores, and this adds 8 threads; --threads 1 may be faster")
     assert said(6.0, 1, 4).endswith("and this adds 4 threads; --workers 1 may be faster")
     assert said(9.0, 1) == "this machine is busy: its load is 9.0 on 8 cores, and this adds 1 thread"
-    assert said(8.0, 4, 2, 7.5) is None and said(8.0, 4, 2, 5.0).startswith("this machine is busy: its load is 3.0 on")
+    assert said(8.0, 4, 2, 7.5) is None and said(8.0, 4, 2, 5.0).startswith("this machine is busy: its load is 8.0 on")
 
 
 def test_the_load_of_runs_that_ended_here_is_not_of_others(monkeypatch):
@@ -130,12 +130,15 @@ def test_the_load_of_runs_that_ended_here_is_not_of_others(monkeypatch):
     monkeypatch.setattr(workers.time, "monotonic", lambda: now)
     own = workers._OwnLoad()
     assert own.left() == 0
-    own.ended(2)
-    assert own.left() == 2
+    own.ended(2, lasted=1000)
+    assert own.left() == pytest.approx(2)
     now += 60
     assert own.left() == pytest.approx(2 / math.e)
-    own.ended(1)
-    assert own.left() == 1
+    own.ended(2, lasted=60)  # the mean of the load over these 60 seconds, exponentially weighted
+    assert own.left() == pytest.approx(2 / math.e + 2 * (1 - 1 / math.e))
+    now += 600
+    own.ended(2, lasted=5)
+    assert own.left() == pytest.approx(2 * 5 / 60, rel=0.05)
 
 
 def test_a_model_that_cannot_fit_is_refused_before_it_is_built(container, monkeypatch):

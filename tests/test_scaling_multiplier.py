@@ -95,7 +95,9 @@ def test_a_trend_that_bends_widens_the_forecast_and_is_said():
     first = (np.array(some.arms) == "candidate") & (some.num_params == sizes[0])
     off = Runs(some.num_params, some.num_tokens, np.where(first, 0.99, 1) * some.nll, some.arms, some.seeds)
     [straight], [bent] = (compare(each, "baseline", laws=KNOWN) for each in (some, off))
-    assert not straight.trend[0].reason and straight.without_smallest[0].verdict == "worth more"
+    assert straight.trend[0].verdict == straight.without_smallest[0].verdict == "worth more"
+    assert bent.trend[0].verdict == "cannot tell" and "so the trend is not one line" in bent.headline
+    assert bent.without_smallest[0].value == pytest.approx(straight.without_smallest[0].value)
     assert math.log(bent.trend[0].high / bent.trend[0].low) > 2 * math.log(
         straight.trend[0].high / straight.trend[0].low)
 
@@ -156,6 +158,37 @@ def test_the_best_of_many_arms_is_judged_as_such():
     assert 60 * 0.1 < alone < 60 * 0.4 and found < 60 * 0.1
 
 
+def test_forecasts_are_adjusted_for_the_arms_however_far_they_reach():
+    some, other = pair(1.05, seeds=3), pair(1.0, seeds=3, seed=1)
+    last = (other.num_params == SIZES[-1]) & (np.array(other.arms) == "candidate")  # its largest size diverged
+    other = other.only(~last & (np.array(other.arms) == "candidate"))
+    both = Runs(*(np.concatenate([getattr(one, name) for one in (some, other)]) for name in ("num_params", "num_tokens",
+                                                                                           "nll")),
+                (*some.arms, *("shorter" for _ in other.arms)), (*some.seeds, *other.seeds))
+    whole, short = compare(both, "baseline", laws=KNOWN)
+    assert short.trend[0].flops < whole.trend[0].flops
+    assert [whole.trend[0].p_holm, short.trend[0].p_holm] == pytest.approx(holm([whole.trend[0].p, short.trend[0].p]))
+    drawn = np.log([whole.trend[0].low, whole.trend[0].high])
+    assert (whole.trend[0].p < 0.05) == (drawn.min() > 0 or drawn.max() < 0)
+
+
+def test_a_rung_shows_what_its_own_verdict_shows():
+    some = pair(1.3, seeds=3)
+    [plain] = compare(some, "baseline", laws=KNOWN)
+    rung = plain.rungs[-1]
+    key = "candidate", rung.num_params, rung.num_tokens
+    [opened] = compare(some, "baseline", laws=KNOWN, shown={key: False})
+    assert rung.verdict == "worth more" and opened.rungs[-1].verdict == "no difference shown"
+    assert "open by the verdict of the rung" in opened.headline
+    assert [one.verdict for one in opened.rungs[:-1]] == [one.verdict for one in plain.rungs[:-1]]
+
+
+def test_differences_that_do_not_vary_have_no_interval():
+    some = pair(1.3, seeds=3, noise=0.0)
+    [found] = compare(some, "baseline", laws=KNOWN)
+    assert {one.verdict for one in found.rungs} == {"cannot tell"} and "no spread" in found.rungs[0].sentence
+
+
 def test_the_p_value_of_a_rung_is_students():
     some = pair(1.02, seeds=4)
     [found] = compare(some, "baseline", laws=KNOWN)
@@ -163,6 +196,9 @@ def test_the_p_value_of_a_rung_is_students():
         mine, theirs = (some.nll[(np.array(some.arms) == arm) & (some.num_params == rung.num_params)
                                  & (some.num_tokens == rung.num_tokens)] for arm in ("candidate", "baseline"))
         assert rung.p == pytest.approx(scipy.stats.ttest_rel(mine, theirs).pvalue)
+        assert (rung.p < 0.05) == rung.excludes_one or abs(rung.p - 0.05) < 1e-3
+    alone = Worth(1e12, 0.85, 0.79, 0.98, p=0.051, p_holm=0.051)
+    assert alone.sentence.endswith("(0.85 [0.79, 0.98], p = 0.051)")
     doubtful = Worth(1e12, 0.85, 0.79, 0.98, p=0.03, p_holm=0.06)
     assert doubtful.sentence == "no difference shown at 10^12 FLOP (0.85 [0.79, 0.98], p = 0.06 adjusted for the arms)"
 

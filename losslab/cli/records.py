@@ -13,7 +13,7 @@ from losslab.cli.speech import OK, USER_ERROR, Ticker, command_line, show, tell
 from losslab.words import printable
 
 PAGE = "report.html"
-STUDY, LADDER = "study.toml", "ladder.toml"  # of the folders of a study and a ladder; importing theirs loads torch
+STUDY, LADDER, RUNGS = "study.toml", "ladder.toml", "rungs"  # in folders of studies and ladders; theirs load torch
 
 
 @app.command(sort_key=6)
@@ -160,15 +160,15 @@ def runs_tag(run: Path, tags: Annotated[list[str], Parameter(negative="")], *,
 @app.command(sort_key=8)
 def report(runs: Annotated[list[Path], Parameter(negative="")], *, out: Path | None = None,
            figures: Path | None = None, baseline: str | None = None, margin: float | None = None, json: Json = False):
-    """Write the page of runs that are already there, or of a study or ladder as far as it has come.
+    """Write the page of runs that are already there, or of a study or a ladder as far as it has come.
 
     Parameters
     ----------
     runs
         Run folders or stores; the folder of a study alone gives its page, with its labels, baseline, margin and tuning,
-        and that of a ladder the page of the ladder.
+        and that of a ladder the page of its rungs that have ended.
     out
-        Where the HTML page goes: into the folder of the study, or report.html here, unless given.
+        Where the HTML page goes: into the folder of the study or ladder, or report.html here, unless given.
     figures
         A folder for a paper: each chart as SVG and PNG, each table as CSV, Markdown and LaTeX, and a METHODS.md.
     baseline
@@ -181,7 +181,7 @@ def report(runs: Annotated[list[Path], Parameter(negative="")], *, out: Path | N
 
     if margin is not None:
         margin = margin_of(margin)
-    if len(runs) == 1 and (runs[0] / LADDER).is_file():
+    if len(runs) == 1 and (runs[0] / LADDER).is_file() and (runs[0] / RUNGS).is_dir():
         if given := [flag for flag, value in (("--figures", figures), ("--baseline", baseline), ("--margin", margin))
                      if value is not None]:
             raise ValueError(f"{given[0]} goes with a comparison, and {runs[0]} is a ladder of them; give the folder "

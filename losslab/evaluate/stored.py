@@ -50,17 +50,22 @@ def load(record: Record, *, device: str = "cpu", warn: Callable[[str], None] = l
     return checkpoint.load(path, device=device, weights_sha256=weights)
 
 
-def run(name: str, record: Record, settings: Settings, *, device: str = "cpu") -> dict:
+def run(name: str, record: Record, settings: Settings, *, device: str = "cpu", kept: bool = False) -> dict:
     """A task of a run: its result without items, `outcomes` (see `paired.outcomes`), `weights`, and `is_stored`.
 
     The result is kept in the cache, and used again where weights, tokenizer, settings, data and code are the same.
+
+    Raises:
+        ValueError: with `kept`, for what was not measured before; as the task does, otherwise.
     """
     path, weights = find(record)
     file = None
     if Ranks.here().world == 1:  # ranks must measure together, or none of them
         file = root() / "evaluations" / f"{_key(name, path, record, settings, device)}.json"
-        if (kept := _read(file)) is not None:
-            return kept | {"weights": weights, "is_stored": True}
+        if (known := _read(file)) is not None:
+            return known | {"weights": weights, "is_stored": True}
+    if kept:
+        raise ValueError(f"{name} was not measured yet")
     loaded = checkpoint.load(path, device=device, weights_sha256=weights)
     result = tasks.run(name, loaded.model, loaded.tokenizer, settings)
     about = {"num_params": loaded.model.num_params, "tokenizer": loaded.tokenizer.name}

@@ -17,6 +17,7 @@ from losslab.progress import Progress, silent
 from losslab.running import Tell, Track
 from losslab.scaling.fit import RESAMPLES
 from losslab.study import Study
+from losslab.study.growing import difference
 
 
 def climb(
@@ -81,7 +82,10 @@ def climb(
 def again(folder: str | Path, *, page: str | Path | None = None, command: str | None = None,
           resamples: int = RESAMPLES, shown: Callable[[dict], None] = lambda document: None,
           tell: Tell = lambda text: None, progress: Progress = silent) -> dict:  # fmt: skip
-    """The page of a ladder as far as it has come; nothing is trained.
+    """The page of a ladder as far as it has come: of the rungs that have ended. Nothing is trained or measured.
+
+    A rung that is under way is left out, since each look at part of its runs would spend some of the error rate that
+    its verdict is judged at. The corpus is opened, as only it says how many tokens there are.
 
     Args:
         folder: of the ladder.
@@ -89,33 +93,53 @@ def again(folder: str | Path, *, page: str | Path | None = None, command: str | 
         page, resamples, shown, tell, progress: as for `climb`.
 
     Raises:
-        ValueError: for a damaged file, or a ladder of which nothing has run.
+        ValueError: for a damaged file, a rung that is not of this ladder, or a ladder of which no rung has ended.
     """
     folder, tell = Path(folder), _once(tell)
     study = folders.kept(folder)
     every = rungs(study, progress=progress)
-    begun = [rung for rung in every if studies.folder.is_used(folders.of_rung(folder, rung.name))]
-    if not begun:
-        raise ValueError(f"no rung of the ladder in {folder} has begun; `losslab ladder {folder / folders.NAME} "
+    ended = [rung for rung in every if folders.has_ended(folders.of_rung(folder, rung.name))]
+    if not ended:
+        raise ValueError(f"no rung of the ladder in {folder} has ended; `losslab ladder {folder / folders.NAME} "
                          f"--store {folder}` runs it")
-    missing = [rung.name for rung in every if rung not in begun]
     said = notes(every)
-    if missing:
-        said.append(f"{len(begun)} of {len(every)} rungs have begun, without {', '.join(missing)}")
+    if missing := [rung.name for rung in every if rung not in ended]:
+        said.append(f"{len(ended)} of {len(every)} rungs have ended; not yet: {', '.join(missing)}")
     done, ran = [], None
-    for rung in begun:
-        found, kept = studies.again(folders.of_rung(folder, rung.name), tell=tell)
+    for rung in ended:
+        found, kept = _kept(rung, folders.of_rung(folder, rung.name), tell)
         done.append((rung, found))
         ran = kept or ran
     rows = [row for rung, found in done for row in table.rows(rung, found)]
     if study.tasks:
-        said += tasks.measure(study, done, rows, tell=tell, progress=progress)
-    table.write(rows, folder / folders.TABLE)
+        said += tasks.measure(study, done, rows, kept=True, tell=tell, progress=progress)
+    try:
+        table.write(rows, folder / folders.TABLE)
+    except OSError as error:
+        tell(f"the table {folder / folders.TABLE} is not written: {error.strerror}")
     said += [sentence for rung, found in done for sentence in table.lost(rung, found)]
-    laws = _laws(done) if any(rung.rate_follows for rung in begun) else {}
+    laws = {}
+    if any(rung.rate_follows for rung in ended):
+        try:
+            laws = _laws(done)
+        except (ValueError, OverflowError) as error:
+            said.append(f"the law of learning rates is not shown: {error}")
     told = documents.document(study, of(study), done, rows, laws, notes=said, resamples=resamples,
                               source=str(folder / folders.TABLE), command=ran or command, progress=progress)
     return _written(told, folder, page, shown)
+
+
+def _kept(rung: Rung, at: Path, tell: Tell) -> tuple[Comparison, str | None]:
+    """The comparison of a rung that has ended, and the command that ran it."""
+    asked = rung.with_rates(_kept_rates(at)) if rung.rate_follows else rung
+    try:
+        changed = difference(studies.folder.kept(at), asked.study)
+    except KeyError as arm:  # without the rate of one
+        changed = f"no rate of the arm {arm}"
+    if changed:
+        raise ValueError(f"{at} was begun with {changed}: it is no rung of this ladder; take it away, or put back the "
+                         "one that was")
+    return studies.again(at, tell=tell)
 
 
 def _written(told: dict, folder: Path, page: str | Path | None, shown: Callable[[dict], None]) -> dict:
@@ -173,7 +197,8 @@ def _laws(done: Sequence[tuple[Rung, Comparison]]) -> dict[str, rates.RateLaw]:
     chosen: dict[str, list[tuple[float, float]]] = {}
     for rung, found in done:
         for name, told in found.tuned.items() if rung.tuned else ():
-            chosen.setdefault(name, []).append((rung.counts.flops_6nd, float(told["tuned"][rates.RATE])))
+            if (rate := told["tuned"].get(rates.RATE, 0.0)) > 0:
+                chosen.setdefault(name, []).append((rung.counts.flops_6nd, float(rate)))
     return {name: rates.power_law(*zip(*points, strict=True)) for name, points in chosen.items()}
 
 

@@ -25,12 +25,12 @@ def document(
 
     Returns:
         the fit's keys, with `multipliers` where there are several arms; `name`, `question`, `params` (what N counts),
-        `rate` (the rule), `rates` (arm -> its power law), `rungs` (verdicts), `rows` (the table), `together` (one for
-        each task score), `validation`, `floor`, `decay`, `published`, `table` (its path), `warnings`, `version`,
-        `command`.
+        `rate` (the rule), `rates` (arm -> its power law), `rungs` (verdicts, and `flops`, C of the fit), `rows` (the
+        table), `together` (one for each task score), `validation`, `floor`, `decay`, `published`, `table` (its path),
+        `warnings`, `version`, `command`.
     """
     fitted, said = _fit(study, ladder, rows, source, {
-        "extrapolate": extrapolate, "resamples": resamples, "progress": progress})
+        "extrapolate": extrapolate, "resamples": resamples, "progress": progress}, _shown(ladder, done))
     spread = [one for rung, found in done for one in noise.validation(rung, found)]
     doubts = [noise.told(spread, study.margin), *_edges(done), *_far(laws)]
     every = [found for name in tasks.columns(rows) if (found := together(rows, name)) is not None]
@@ -47,7 +47,16 @@ def document(
     }
 
 
-def _fit(study: Study, ladder: Ladder, rows: Sequence[dict], source: str, options: Mapping):
+def _shown(ladder: Ladder, done: Sequence[tuple[Rung, Comparison]]) -> dict[tuple[str, float, float], bool]:
+    """(arm, N, D) -> whether the verdict of that rung, which counts looks, shows a difference."""
+    column = COUNTS[ladder.params][0]
+    return {(arm.name, float(getattr(rung.counts, column)), float(rung.counts.num_tokens)):
+            arm.outcome in ("better", "worse")
+            for rung, found in done for arm in found.arms if arm.outcome in ("better", "worse", "open", "equivalent")}
+
+
+def _fit(study: Study, ladder: Ladder, rows: Sequence[dict], source: str, options: Mapping,
+         shown: Mapping[tuple[str, float, float], bool]):  # fmt: skip
     """The fit's document, or one that says why there is none."""
     empty = {"form": "law", "formula": documents.FORMS["law"], "source": source, "num_points": len(rows),
              "warnings": []}
@@ -56,7 +65,7 @@ def _fit(study: Study, ladder: Ladder, rows: Sequence[dict], source: str, option
     try:
         runs = table.runs(rows, ladder, source)
         if runs.arms:
-            return arms.fit(runs, _baseline(study, runs), **options), []
+            return arms.fit(runs, _baseline(study, runs), shown=shown, **options), []
         return documents.law(fit.fit(runs, resamples=options["resamples"], progress=options["progress"])), []
     except ValueError as error:
         return empty, [f"no law is fitted: {error}"]

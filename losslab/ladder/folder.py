@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from losslab import records
 from losslab.config.numbers import shown
 from losslab.ladder.settings import Ladder, Size, from_dict
 from losslab.study import Study
@@ -76,6 +77,17 @@ def begin(folder: str | Path, study: Study) -> str:
 
 def of_rung(folder: str | Path, name: str) -> Path:
     return Path(folder) / RUNGS / name
+
+
+def has_ended(rung: Path) -> bool:
+    """Whether a rung has its verdict, and no run that is still to come.
+
+    Raises:
+        ValueError: for a damaged run.
+    """
+    if not (rung / studies.VERDICT).is_file() or not (runs := records.folders(rung)):
+        return False
+    return all(records.read(run).status in ("finished", "diverged", "failed") for run in runs)
 
 
 def _is_used(folder: Path) -> bool:

@@ -16,6 +16,7 @@ from losslab.scaling.counts import Counts, counts
 from losslab.study import Study, checks
 from losslab.study.names import names_of
 
+LAW_CONSTANTS = 5
 FAR = 0.1  # of tokens per parameter: whole updates may miss what is asked by so much without a word
 
 
@@ -107,9 +108,12 @@ def notes(found: list[Rung]) -> list[str]:
     if (runs < design.LEAST_RUNS or len(sizes) < design.LEAST_SIZES or len(tokens) < design.LEAST_SIZES
             or len({rung.asked for rung in found}) < 2 or design.off_line(fitted, trained)[0] < design.LEAST_FACTOR):
         said.append(f"{len(sizes)} sizes with {len(found)} rungs carry no law of size and data, and no forecast by "
-                    "one: it takes 3 sizes and 3 numbers of tokens that are not one power of the sizes, so at more "
-                    "than one tokens_per_param")
+                    "one: it takes 6 runs of an arm, 3 sizes and 3 numbers of tokens that are not one power of the "
+                    "sizes, so at more than one tokens_per_param")
         return said
+    if len(found) <= LAW_CONSTANTS:
+        said.append(f"{len(found)} rungs for the {LAW_CONSTANTS} constants of a law leave none to judge it by; add a "
+                    "size or a budget")
     return said + design.doubts(fitted, trained)
 
 

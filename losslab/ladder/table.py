@@ -33,7 +33,12 @@ def lost(rung: Rung, found: Comparison) -> list[str]:
 
 def _row(rung: Rung, arm: str, run: Record) -> dict:
     config = run.config
-    known = counts(config.model, int(run.spec["corpus"]["vocab_size"]), int(run.result["tokens"]), config.seq_len)
+    try:
+        vocab_size, tokens = int(run.spec["corpus"]["vocab_size"]), int(run.result["tokens"])
+    except (LookupError, TypeError, ValueError, OverflowError):
+        raise ValueError(f"{run.path} does not say how many tokens its vocabulary and its training have; take it away, "
+                         "and the ladder trains it again") from None
+    known = counts(config.model, vocab_size, tokens, config.seq_len)
     score = run.scores.get(records.score_name([run], "nll")) or {}
     return {
         "arm": arm, "seed": run.seed, "rung": rung.name, "size": rung.size.name, "tokens_per_param": rung.asked,

@@ -23,9 +23,16 @@ def check(names: Sequence[str]) -> None:
         known.check(name)
 
 
-def measure(study: Study, done: Sequence[tuple[Rung, Comparison]], rows: Sequence[dict], *, tell=lambda text: None,
-            progress: Progress = silent) -> list[str]:  # fmt: skip
+def measure(study: Study, done: Sequence[tuple[Rung, Comparison]], rows: Sequence[dict], *, kept: bool = False,
+            tell=lambda text: None, progress: Progress = silent) -> list[str]:  # fmt: skip
     """Add the scores of the study's tasks to the rows, as TASK_SCORE; what was measured before is not measured again.
+
+    Args:
+        study: with the tasks.
+        done: the rungs and their runs.
+        rows: of the runs.
+        kept: whether to leave out what was not measured before.
+        tell, progress: as for `climb`.
 
     Returns:
         sentences on what could not be measured.
@@ -36,18 +43,18 @@ def measure(study: Study, done: Sequence[tuple[Rung, Comparison]], rows: Sequenc
         for arm in found.arms:
             for run in arm.finished:
                 if (row := of.get((rung.name, arm.name, run.seed))) is not None:
-                    failures += _run(study, run, row, tell, progress)
+                    failures += _run(study, run, row, kept, tell, progress)
     rest = [f"{len(failures) - MOST_SAID} more scores of tasks are missing"] if len(failures) > MOST_SAID else []
     return failures[:MOST_SAID] + rest
 
 
-def _run(study: Study, run, row: dict, tell, progress: Progress) -> list[str]:
+def _run(study: Study, run, row: dict, kept: bool, tell, progress: Progress) -> list[str]:
     config, failures = run.config, []
     settings = Settings(benchmarks=Path(study.benchmarks) if study.benchmarks else None, data=config.data,
                         evaluate=config.evaluate, seq_len=config.seq_len, progress=progress, partial=stored.partial())
     for name in study.tasks:
         try:
-            scores = stored.run(name, run, settings)["result"]["scores"]
+            scores = stored.run(name, run, settings, kept=kept)["result"]["scores"]
             row |= {f"{name}_{key}": score["value"] for key, score in scores.items() if key in QUESTIONS}
         except (*Errors, ModuleNotFoundError) as error:
             failures.append(f"{run.path} has no score of {name}: {error}")

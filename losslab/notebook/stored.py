@@ -26,9 +26,9 @@ def runs(store: str | Path = "runs") -> "Runs":
     """The runs of a store, or of one run folder.
 
     Raises:
-        ValueError: for what is no folder, one that does not exist, or a run that cannot be read.
+        ValueError: for what is no path, a folder that does not exist, or a run that cannot be read.
     """
-    place = checked.texts(store=store).get("store", "runs")
+    place = checked.texts(store=store).get("store", "runs" if store is None else "")
     return Runs(records.find([place]), Path(place))
 
 

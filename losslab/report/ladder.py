@@ -102,7 +102,7 @@ def _rungs(document: dict) -> Table:
         rows.append((rung["name"], f"{own['num_params']:,}", f"{own['num_params_with_head']:,}",
                      f"{own['num_params_non_embedding']:,}", f"{own['num_tokens']:,}",
                      words.number(rung["tokens_per_param"], 3), words.number(rung["epochs"], 3),
-                     scaling.large(rung["flops"], 3), scaling.large(own["flops"], 3)))
+                     scaling.large(rung.get("flops", own["flops_6nd"]), 3), scaling.large(own["flops"], 3)))
     return Table((name("rung"), Column("parameters"), Column("with head"), Column("without embeddings"),
                   Column("tokens"), Column("tokens/param"), Column("epochs"), Column("C = 6ND", "FLOP"),
                   Column("exact", "FLOP")), rows)

@@ -159,17 +159,14 @@ def _isoflop(document: dict) -> list[tuple[str, Table]]:
 def _multiplier(one: dict) -> Table:
     rows = [(large(each["flops"], 2), large(each["num_params"], 3), large(each["num_tokens"], 3),
              f"{each['seeds']}" if each["seeds"] else "–",
-             "–" if each["difference"] is None else f"{each['difference']:+.4f}", _times(each), _chance(each["p_holm"]),
-             each["verdict"] + (", extrapolated" if each["extrapolated"] else "") + how)
-            for how, part in (("", "rungs"), ("", "forecasts"), (", without the smallest size", "without_smallest"))
-            for each in one[part]]
+             "–" if each["difference"] is None else f"{each['difference']:+.4f}", _times(each),
+             words.p_value(each.get("p_holm")),
+             told or each["verdict"] + (", extrapolated" if each["extrapolated"] else ""))
+            for told, part in (("", "rungs"), ("", "forecasts"), ("without the smallest size", "without_smallest"))
+            for each in one.get(part, ())]  # a page of an earlier losslab has no such part
     return Table((Column("FLOP"), Column("parameters"), Column("tokens"), Column("seeds"),
                   Column("difference", "nats/token"), Column("times the compute"), Column("p (Holm)"), left("verdict")),
                  rows)
-
-
-def _chance(p: float | None) -> str:
-    return "–" if p is None else "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
 def _times(each: dict) -> str:

@@ -13,7 +13,7 @@ def titles(document: dict) -> dict[str, tuple[str, str]]:
     dashed = "dashed where no run is"
     return {
         "multipliers": ("Compute multiplier", "how much compute the baseline needs for the same nll; bars and band are "
-                        f"95 % intervals, the line is the trend over rungs, {dashed}"),
+                        f"95 % intervals of one arm, the line is the trend over rungs, {dashed}"),
         "law": ("The law", _law_caption(document) + f"; the band is its 95 % interval, {dashed}"),
         "parabolas": ("Equal compute", "nll against parameters, one parabola for each budget; the mark is its minimum"),
         "residuals": ("Residuals", "observed - fitted nll of each run; a bend means that the law does not hold over "

@@ -24,16 +24,20 @@ class Stopped(Exception):
 
 
 class _OwnLoad:
-    """What runs that have ended here leave in the load of the machine: a tuning and a ladder are many such lots."""
+    """What the runs of this process leave in the load of the machine, when tuning or a ladder begins the next ones."""
 
     def __init__(self):
-        self.threads, self.when = 0.0, 0.0
+        self.load, self.when = 0.0, 0.0
 
-    def ended(self, threads: int) -> None:
-        self.threads, self.when = max(threads, self.left()), time.monotonic()
+    def ended(self, threads: int, lasted: float) -> None:
+        """Note that so many threads computed for so many seconds until now."""
+        share = math.exp(-lasted / LOAD_SECONDS)
+        before = self.load * math.exp((self.when - time.monotonic()) / LOAD_SECONDS)  # has decayed meanwhile, too
+        self.load, self.when = before + threads * (1 - share), time.monotonic()
 
     def left(self) -> float:
-        return self.threads * math.exp((self.when - time.monotonic()) / LOAD_SECONDS)
+        """The load that they leave now."""
+        return self.load * math.exp((self.when - time.monotonic()) / LOAD_SECONDS)
 
 
 _own = _OwnLoad()
@@ -79,7 +83,7 @@ def execute(
             waiting[-1].tokens = record.log[-1]["tokens"] if record.log else 0  # of a run that was stopped
     if waiting and executor is None and (busy := machine.busy(threads or None, workers, _own.left())):
         tell(busy)
-    reporter = _Reporter(waiting, progress, labels or {}, trials or {})
+    reporter, begun = _Reporter(waiting, progress, labels or {}, trials or {}), time.monotonic()
     running: list[Job | Remote] = []
     with processes.stop_requests() as asked_to_stop:
         try:
@@ -103,7 +107,7 @@ def execute(
             for job in running:
                 job.close()
             if executor is None and reporter.jobs:
-                _own.ended((threads or machine.cores()) * min(workers, len(reporter.jobs)))
+                _own.ended((threads or machine.cores()) * min(workers, len(reporter.jobs)), time.monotonic() - begun)
         if asked_to_stop():
             raise Stopped(f"stopped; the same command continues from what {planned.store} holds")
 

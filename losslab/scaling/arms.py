@@ -17,10 +17,12 @@ SEEDS_ALONE = ("the intervals of multipliers leave out what is not known of the 
 
 
 def fit(runs: Runs, baseline: str | None = None, *, budgets: Sequence[float] | None = None, extrapolate: bool = False,
-        resamples: int = fits.RESAMPLES, progress: Progress = silent) -> dict:  # fmt: skip
+        resamples: int = fits.RESAMPLES, shown: Mapping[tuple[str, float, float], bool] | None = None,
+        progress: Progress = silent) -> dict:  # fmt: skip
     """The document of the baseline's law, with `arms` (a document for each) and `multipliers`.
 
     An arm whose runs carry no law of their own gets a sentence in its place: the multiplier needs the baseline's alone.
+    `shown` is as for `multiplier.compare`.
 
     Raises:
         ValueError: for an unknown baseline, or a budget too far beyond the runs of an arm's law or beyond the rungs
@@ -42,7 +44,7 @@ def fit(runs: Runs, baseline: str | None = None, *, budgets: Sequence[float] | N
             whys[name] = str(error)
     laws, reason = exchange(arms[baseline], found, progress=progress)
     at = None if budgets is None else sorted(budgets)
-    multipliers = compare(runs, baseline, at=at, laws=laws, reason=reason)
+    multipliers = compare(runs, baseline, at=at, laws=laws, reason=reason, shown=shown)
     if laws is not None and len(laws.E) == 1:
         multipliers = [replace(one, warnings=(*one.warnings, SEEDS_ALONE)) if one.rungs else one for one in multipliers]
     notes = [f"{name} has no law: {why}" for name, why in whys.items()]

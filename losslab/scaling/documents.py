@@ -216,7 +216,7 @@ def _worth(one: Worth) -> dict:
             "beyond": [name for name in ("value", "low", "high") if getattr(one, name) == math.inf],
             "verdict": one.verdict, "sentence": one.sentence, "extrapolated": one.extrapolated,
             "num_params": one.num_params, "num_tokens": one.num_tokens, "seeds": one.seeds,
-            "difference": one.difference, "p": one.p, "p_holm": one.p_holm}  # fmt: skip
+            "difference": one.difference, "p": one.p, "p_holm": one.p_holm, "shown": one.shown}  # fmt: skip
 
 
 def _plain(found):

@@ -15,12 +15,14 @@ from losslab.scaling.runs import Runs
 
 NAMES = ("E", "A", "B", "alpha", "beta")
 RESAMPLES = 1000
+NO_SPREAD = 1e-14  # of the logarithm of an nll: rounding
 NEAR_ZERO = 1e-3  # of the lowest nll: a constant or a term below it is none
 STEEP = 0.98 * terms.STEEPEST
 FLAT = 0.005  # an exponent below it: the runs show no fall
 TRIFLE = 1e-4  # of a forecast, relative: what no one would act on
 DECADE = 10.0
-MISFIT = 1e-3  # probability below which rungs are said to lie off the law
+MISFIT = 1e-4  # probability below which rungs are said to lie off the law, with errors that are normal
+LEAST_MISFIT = 1e-3  # of the nll: below it no one would mind
 
 
 @dataclass(frozen=True)
@@ -177,18 +179,21 @@ def _misfit(found: Fit) -> list[str]:
     off = np.log(runs.nll) - np.log(found.law.nll(runs.num_params, runs.num_tokens))
     _, rung, count = np.unique(np.column_stack([runs.num_params, runs.num_tokens]), axis=0, return_inverse=True,
                                return_counts=True)
+    rung = rung.reshape(-1)  # numpy 2.0.0 gives a column
     mean = np.bincount(rung, off) / count
     free, within_free = len(count) - len(NAMES), len(off) - len(count)
     within = float(((off - mean[rung]) ** 2).sum())
-    if free < 1 or within_free < 1 or within == 0:
+    if free < 1 or within_free < 1 or within < len(off) * NO_SPREAD**2:
         return []
     between = float((count * mean**2).sum()) / free
     if fdtrc(free, within_free, between / (within / within_free)) >= MISFIT:
         return []
     lie, explained = np.sqrt(np.mean(mean**2)), np.sqrt(within / within_free * np.mean(1 / count))
-    return [f"the means of the {len(count)} rungs lie {lie:.1%} from the law (root mean square), and seeds explain "
-            f"{explained:.1%}: one law does not hold over these runs, so its intervals are too narrow, its forecasts "
-            "may be far off, and so may what a difference is worth in compute"]
+    if lie < LEAST_MISFIT:
+        return []
+    return [f"the means of the {len(count)} rungs lie {lie:.1%} from the law (root mean square), of which the spread "
+            f"of runs of one rung explains {explained:.1%}: one law does not hold over these runs, so its intervals "
+            "are too narrow, its forecasts may be far off, and so may what a difference is worth in compute"]
 
 
 def _moved(found: Fit, without: Fit | None) -> list[str]:

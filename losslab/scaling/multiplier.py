@@ -7,7 +7,7 @@ in its level does no harm: only its slope counts.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -22,6 +22,7 @@ from losslab.scaling.worth import DECADE, Worth, times
 from losslab.stats import holm
 
 GRID = 25  # computes of the band
+NO_SPREAD = 4 * np.finfo(float).eps  # of an nll: differences that vary less are the same, up to rounding
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,8 @@ class Multiplier:
 
 
 def compare(runs: Runs, baseline: str, *, at: Sequence[float] | None = None, laws: Law | None = None,
-            reason: str = "", progress: Progress = silent) -> list[Multiplier]:  # fmt: skip
+            reason: str = "", shown: Mapping[tuple[str, float, float], bool] | None = None,
+            progress: Progress = silent) -> list[Multiplier]:  # fmt: skip
     """The compute multiplier of each arm of a table; without rungs, and with a reason, for one that cannot be compared.
 
     Args:
@@ -68,6 +70,7 @@ def compare(runs: Runs, baseline: str, *, at: Sequence[float] | None = None, law
         baseline: the arm that others are compared with.
         at: computes to forecast at; a decade beyond the largest rung unless given.
         laws, reason: what `exchange.exchange` gives for the baseline, or why it gives nothing; found here unless given.
+        shown: (arm, parameters, tokens) -> whether the verdict of that rung shows a difference, where it has one.
         progress: is told how many refits are done.
 
     Raises:
@@ -80,25 +83,27 @@ def compare(runs: Runs, baseline: str, *, at: Sequence[float] | None = None, law
     base = arms[baseline]
     if laws is None and not reason:
         laws, reason = exchange(base, progress=progress)
-    return _adjusted([_arm(name, own, baseline, base, laws, reason, at) for name, own in arms.items()
-                      if name != baseline])
+    found = [_arm(name, own, baseline, base, laws, reason, at) for name, own in arms.items() if name != baseline]
+    rungs = _adjusted([one.rungs for one in found], lambda place, each: (each.num_params, each.num_tokens))
+    trends = _adjusted([one.trend for one in found], lambda place, each: place)  # the farthest of each, however far
+    judged = shown or {}
+    return [replace(one, trend=trend, rungs=tuple(
+        replace(each, shown=judged.get((one.arm, each.num_params, each.num_tokens))) for each in own))
+        for one, own, trend in zip(found, rungs, trends, strict=True)]
 
 
-def _adjusted(found: list[Multiplier]) -> list[Multiplier]:
-    """With p-values adjusted by Holm for the arms that are compared at one rung, or forecast at one compute."""
-    where: dict[tuple, list[tuple[int, str, int]]] = {}
-    for number, one in enumerate(found):
-        for part in ("rungs", "trend"):
-            for place, each in enumerate(getattr(one, part)):
-                if each.p is not None:
-                    key = part, each.flops, each.num_params
-                    where.setdefault(key, []).append((number, part, place))
-    parts = [{part: list(getattr(one, part)) for part in ("rungs", "trend")} for one in found]
-    for places in where.values():
-        for (number, part, place), p in zip(places, holm([parts[n][part][i].p for n, part, i in places]), strict=True):
-            parts[number][part][place] = replace(parts[number][part][place], p_holm=p)
-    return [replace(one, **{part: tuple(own) for part, own in each.items()})
-            for one, each in zip(found, parts, strict=True)]
+def _adjusted(arms: Sequence[Sequence[Worth]], place_of: Callable[[int, Worth], object]) -> list[tuple[Worth, ...]]:
+    """With p-values adjusted by Holm for the arms that are compared at one place."""
+    places: dict[object, list[tuple[int, int]]] = {}
+    for arm, own in enumerate(arms):
+        for number, each in enumerate(own):
+            if each.p is not None:
+                places.setdefault(place_of(number, each), []).append((arm, number))
+    found = [list(own) for own in arms]
+    for where in places.values():
+        for (arm, number), p in zip(where, holm([arms[a][i].p for a, i in where]), strict=True):
+            found[arm][number] = replace(found[arm][number], p_holm=p)
+    return list(map(tuple, found))
 
 
 def _arm(name: str, own: Runs, baseline: str, base: Runs, laws: Law | None, reason: str, at) -> Multiplier:
@@ -170,8 +175,8 @@ def _pairs(name: str, own: Runs, base: Runs) -> list[tuple]:
         if own.seeds and base.seeds:
             d = np.array([mine[seed] - theirs[seed] for seed in mine if seed in theirs])
             if d.size:
-                found.append((size, tokens, d.mean(), d.var(ddof=1) / len(d) if len(d) > 1 else None, len(d) - 1,
-                              len(d)))
+                spread = len(d) > 1 and d.std(ddof=1) > NO_SPREAD * max(map(abs, (*mine.values(), *theirs.values())))
+                found.append((size, tokens, d.mean(), d.var(ddof=1) / len(d) if spread else None, len(d) - 1, len(d)))
         elif mine and theirs:
             a, b = np.array(list(mine.values())), np.array(list(theirs.values()))
             va, vb = (x.var(ddof=1) / len(x) if len(x) > 1 else None for x in (a, b))
@@ -196,8 +201,9 @@ def _rung(size, tokens, mean, variance, free, seeds, laws: Law | None, reason: s
     from scipy.special import stdtr, stdtrit
 
     # student's t for the seeds, and for each draw another law of the baseline
-    drawn = mean + math.sqrt(variance) * stdtrit(free, rng.uniform(size=DRAWS))
+    evenly = (rng.permutation(DRAWS) + 0.5) / DRAWS
+    drawn = mean + math.sqrt(variance) * stdtrit(free, evenly)
     worth = solve(some(laws, DRAWS, rng), size, tokens, drawn)
     low, high = np.quantile(worth, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], method="nearest")
-    p = 2 * float(stdtr(free, -abs(mean) / math.sqrt(variance))) if variance > 0 else float(mean == 0)
+    p = 2 * float(stdtr(free, -abs(mean) / math.sqrt(variance)))
     return Worth(flops, value, float(low), float(high), p=p, **about)

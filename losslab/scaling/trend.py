@@ -95,10 +95,10 @@ def without_smallest(pairs: list[tuple], laws: Law, asked: Sequence[float], rng)
 
 
 def unsure(one: Worth, again: Worth) -> Worth:
-    """A forecast, which tells nothing where each of it and the one without the smallest size excludes the other.
+    """The forecast `one`, with a reason to believe nothing where the one without the smallest size contradicts it.
 
-    Both: that of fewer rungs is the less certain one, and lies outside the interval of all of them by chance alone far
-    more often than in 1 of 20 cases.
+    They contradict each other where each lies outside the other's interval. One alone is not enough: fewer rungs give a
+    less certain forecast, which chance puts outside the narrower interval far more often than in 1 of 20 cases.
     """
     if one.low <= again.value <= one.high or again.low <= one.value <= again.high:
         return one

@@ -19,6 +19,7 @@ class Worth:
         reason: why nothing can be told; empty where something can.
         p: of no difference; None where there is no interval.
         p_holm: the same, adjusted for the arms that are compared at this compute.
+        shown: of a rung with a verdict of its own, which counts looks: whether that shows a difference; else None.
         extrapolated: how it lies to the runs: empty for a rung, `outside` up to a decade beyond, `far` further out.
         num_params, num_tokens, seeds, difference: of a rung: its size, the pairs, and the mean difference in nats.
     """
@@ -35,6 +36,7 @@ class Worth:
     difference: float | None = None
     p: float | None = None
     p_holm: float | None = None
+    shown: bool | None = None
 
     @property
     def verdict(self) -> str:
@@ -42,7 +44,7 @@ class Worth:
         if self.value is None or self.low is None or self.high is None or self.reason:
             return "cannot tell"
         if self.excludes_one:
-            return "no difference shown" if self.is_chance else "worth more" if self.low > 1 else "worth less"
+            return "no difference shown" if self.may_be_chance else "worth more" if self.low > 1 else "worth less"
         return "cannot tell" if self.low < 1 / LOOSE and self.high > LOOSE else "no difference shown"
 
     @property
@@ -51,9 +53,9 @@ class Worth:
         return self.low is not None and self.high is not None and (self.low > 1 or self.high < 1)
 
     @property
-    def is_chance(self) -> bool:
-        """Whether the best or worst of so many arms may well differ as much by chance."""
-        return self.p_holm is not None and self.p_holm >= ERROR_RATE
+    def may_be_chance(self) -> bool:
+        """Whether an arm may differ as much by chance: by the verdict of the rung, else by the adjusted p-value."""
+        return self.p_holm is not None and self.p_holm >= ERROR_RATE if self.shown is None else not self.shown
 
     @property
     def sentence(self) -> str:
@@ -62,9 +64,17 @@ class Worth:
         if self.verdict == "cannot tell":
             return f"cannot tell {at}: {self.reason or f'the interval {self.interval} is too wide'}"
         if self.verdict == "no difference shown":
-            adjusted = f", p = {self.p_holm:.2g} adjusted for the arms" if self.excludes_one else ""
-            return f"no difference shown {at} ({times(self.value)} {self.interval}{adjusted})"
+            return f"no difference shown {at} ({times(self.value)} {self.interval}{self._although})"
         return f"worth {times(self.value)} times the compute {self.interval} {at}"
+
+    @property
+    def _although(self) -> str:
+        """Why an interval that leaves out 1 shows nothing."""
+        if not self.excludes_one or self.p_holm is None:
+            return ""
+        if self.shown is False and self.p_holm < ERROR_RATE:
+            return f", p = {self.p_holm:.2g}, open by the verdict of the rung"
+        return f", p = {self.p_holm:.2g}{' adjusted for the arms' if self.p_holm > self.p else ''}"
 
     @property
     def interval(self) -> str:
