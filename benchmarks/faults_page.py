@@ -61,7 +61,7 @@ def table(found: dict) -> str:
         ends, differing, hangs, again = (sum(came[key] for came in works.values())
                                          for key in ("ends", "differing", "hangs", "again"))  # fmt: skip
         rows.append(f"| SIGKILL at a random moment ({_counts([kill['victim'] for kill in every])}) | {len(every):,} in "
-                    f"{len(works)} kinds of work, each done {ends / len(works):.1f} times | {differing} of {ends} came "
+                    f"{len(works)} kinds of work, which were completed {ends} times | {differing} of {ends} came "
                     f"to something else, {hangs} hangs; {again} answers of a judge paid for again, at most one for "
                     "each kill |")  # fmt: skip
     if flips := found.get("flips"):

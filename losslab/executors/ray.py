@@ -9,7 +9,7 @@ from concurrent.futures import Executor, Future
 from queue import SimpleQueue
 
 from losslab.executors.local import nothing_to_share
-from losslab.words import printable
+from losslab.words import extra, printable
 
 RETRIES = 5  # of a run whose machine was lost; each continues from the newest checkpoint in the store
 ANSWER_SECONDS = 5.0  # for an address
@@ -144,7 +144,7 @@ def opened(address: str = "", *, device: str, workers: int, threads: int, per_de
     try:
         import ray
     except ModuleNotFoundError:
-        raise ModuleNotFoundError("--executor ray needs the package ray: pip install 'losslab[ray]'") from None
+        raise ModuleNotFoundError(f"--executor ray needs the package ray; {extra('ray')}") from None
     if not address:
         os.environ.setdefault("RAY_worker_niceness", "0")  # by default a run would yield to whatever else is going on
     cores = max(1, threads)

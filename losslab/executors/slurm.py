@@ -18,7 +18,7 @@ from concurrent.futures import Executor, Future, InvalidStateError
 from pathlib import Path
 
 from losslab.executors import slurm_options
-from losslab.words import printable
+from losslab.words import extra, printable
 
 TIMEOUTS = 1_000  # that one run may have, since each continues where the one before stopped
 POLL_SECONDS = 2.0
@@ -221,8 +221,7 @@ def opened(
     try:
         import submitit
     except ModuleNotFoundError:
-        raise ModuleNotFoundError("--executor slurm needs the package submitit: pip install "
-                                  "'losslab[slurm]'") from None
+        raise ModuleNotFoundError(f"--executor slurm needs the package submitit; {extra('slurm')}") from None
     if shutil.which("sbatch") is None or shutil.which("srun") is None:
         raise ValueError("there is no SLURM on this machine: sbatch and srun are not found; run this where you submit "
                          "your jobs, or leave out --executor slurm")
