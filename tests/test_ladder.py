@@ -15,7 +15,8 @@ from ladders import trained as trained
 from ladders import unfitted as unfitted
 from record_runs import refused
 
-from losslab import config, ladder, records
+from losslab import config, ladder, records, running
+from losslab import study as studies
 from losslab.config import ModelConfig
 from losslab.ladder import rates, settings
 from losslab.study import Arm, from_dict
@@ -220,17 +221,41 @@ def test_the_page_of_a_ladder_as_far_as_it_has_come(trained, capsys):
     assert "no rung of the ladder in runs/steps has ended" in refuses(capsys, "report", "runs/steps")
 
 
-@pytest.mark.parametrize("field", ["vocab_size", "tokens"])
-def test_a_run_that_does_not_say_its_tokens_is_one_sentence(trained, unfitted, capsys, field):
+def test_a_run_that_does_not_say_its_vocabulary_is_one_sentence(trained, unfitted, capsys):
     assert losslab("ladder", "steps.toml", *QUICK) == 0
-    run = next(Path("runs/steps/rungs/1x8-10").glob("*-seed1"))
-    path = run / ("spec.json" if field == "vocab_size" else "result.json")
+    path = next(Path("runs/steps/rungs/1x8-10").glob("*-seed1")) / "spec.json"
     value = json.loads(path.read_text())
-    value.pop("checksum", None)
-    (value["corpus"] if field == "vocab_size" else value).pop(field)
+    del value["checksum"], value["corpus"]["vocab_size"]
     records.files.write_sealed(path, value)
     capsys.readouterr()
-    assert "does not say how many tokens" in refuses(capsys, "report", "runs/steps")
+    assert "does not say how many tokens its vocabulary has" in refuses(capsys, "report", "runs/steps")
+
+
+def test_a_ladder_that_continues_keeps_what_its_table_has(trained, unfitted, monkeypatch):
+    ladder.climb(STUDY, trained / "runs", resamples=0)
+    before = (trained / "runs/ladder.csv").read_text().splitlines()
+    real = studies.conduct
+
+    def stops(study, folder, **options):
+        if study.name == "1x16-10":
+            raise running.Stopped("stopped")
+        return real(study, folder, **options)
+
+    monkeypatch.setattr("losslab.study.conduct", stops)
+    with pytest.raises(running.Stopped):
+        ladder.climb(replace(STUDY, seeds=(0, 1, 2, 3)), trained / "runs", resamples=0)
+    after = (trained / "runs/ladder.csv").read_text().splitlines()
+    assert len(before) == 37 and len(after) == 1 + 2 * 8 + 4 * 6 and set(before) <= set(after)
+
+
+def test_a_tuned_ladder_grows_and_its_rungs_keep_their_rates(trained, unfitted):
+    tuned = replace(STUDY, ladder={**STUDY.ladder, "rate": "tuned"}, tune={"trials": 3, "space": {"learning_rate": {}}})
+    first, said = ladder.climb(tuned, trained / "runs", resamples=0), []
+    more = replace(tuned, ladder={**tuned.ladder, "tokens_per_param": [10, 40, 160]})
+    grown = ladder.climb(more, trained / "runs", resamples=0, tell=said.append)
+    rates = [{rung["name"]: rung["arms"][0]["learning_rate"] for rung in found["rungs"]} for found in (first, grown)]
+    assert len(grown["rungs"]) == 9 and {name: rates[1][name] for name in rates[0]} == rates[0]
+    assert sum("keeps the learning rates that it was begun with" in sentence for sentence in said) == 2
 
 
 def test_one_sentence_for_what_is_no_ladder(trained, capsys):

@@ -76,11 +76,21 @@ def test_the_table_shows_both():
         ("squentropy", "2.00", "1,000", "2.5000 ± 0.0010 (n=5)", "500", "1 of 5 diverged")]
 
 
+def test_a_new_arm_is_timed_and_the_others_keep_their_costs(tmp_path):
+    arms = {"a": SMALL, "b": change(loss="squentropy")}
+    assert match.kept(tmp_path, arms, "time", lambda: [1.0, 2.0], baseline="a") == [1.0, 2.0]
+    more = {"c": change(loss="mse"), **arms}
+    assert match.kept(tmp_path, more, "time", lambda: [6.0, 2.0, 9.0], baseline="a") == [3.0, 1.0, 2.0]
+    assert match.kept(tmp_path, more, "time", lambda: [], baseline="a") == [3.0, 1.0, 2.0]
+    other = {"a": change(loss="brier"), "b": arms["b"]}  # a baseline that was never timed: nothing is known of the rest
+    assert match.kept(tmp_path, other, "time", lambda: [1.0, 5.0], baseline="a") == [1.0, 5.0]
+
+
 def test_costs_are_measured_once_in_a_study(tmp_path):
     arms, measured = {"a": SMALL, "b": change(loss="squentropy")}, iter([[1.0, 2.0], [1.0, 3.0], [5.0, 5.0]])
-    assert match.kept(tmp_path, arms, "time", lambda: next(measured)) == [1.0, 2.0]
-    assert match.kept(tmp_path, arms, "time", lambda: next(measured)) == [1.0, 2.0]
-    assert match.kept(tmp_path, arms, "flops", lambda: next(measured)) == [1.0, 3.0]
+    assert match.kept(tmp_path, arms, "time", lambda: next(measured), baseline="a") == [1.0, 2.0]
+    assert match.kept(tmp_path, arms, "time", lambda: next(measured), baseline="a") == [1.0, 2.0]
+    assert match.kept(tmp_path, arms, "flops", lambda: next(measured), baseline="a") == [1.0, 3.0]
     (tmp_path / "costs.json").write_text((tmp_path / "costs.json").read_text().replace("3.0", "1.0"))
     with pytest.raises(ValueError, match="costs.json is damaged"):
-        match.kept(tmp_path, arms, "flops", lambda: next(measured))
+        match.kept(tmp_path, arms, "flops", lambda: next(measured), baseline="a")

@@ -16,8 +16,8 @@ from losslab.ladder.settings import of
 from losslab.progress import Progress, silent
 from losslab.running import Tell, Track
 from losslab.scaling.fit import RESAMPLES
+from losslab.scaling.law import FLOPS_PER_PARAMETER
 from losslab.study import Study
-from losslab.study.growing import difference
 
 
 def climb(
@@ -46,7 +46,7 @@ def climb(
             rung, or a page that cannot be written.
         running.Stopped: after SIGTERM or Ctrl-C; called again, the ladder continues.
     """
-    folder, tell = Path(folder), _once(tell)
+    folder, tell = Path(folder), once(tell)
     whole, todo = _checked(study, folder, trusted=trusted, tell=tell, progress=progress)
     if sentence := folders.begin(folder, study):
         tell(sentence)
@@ -54,13 +54,19 @@ def climb(
     said = notes(todo)
     for sentence in said:
         tell(sentence)
+    before = table.read(folder / folders.TABLE)  # so that a ladder that is stopped has what it had
     done: list[tuple[Rung, Comparison]] = []
     rows: list[dict] = []
     laws: dict[str, rates.RateLaw] = {}
     for number, rung in enumerate(todo, 1):
         if rung.rate_follows:
-            laws = laws or _laws(done)
-            rung = rung.with_rates({name: law.at(rung.counts.flops_6nd) for name, law in laws.items()})
+            laws = laws or laws_of(done)
+            follow = {name: law.at(rung.counts.flops_6nd) for name, law in laws.items()}
+            begun = begun_rates(folders.of_rung(folder, rung.name))
+            if moved := [name for name, rate in begun.items() if rate != follow.get(name, rate)]:
+                tell(f"the rung {rung.name} keeps the learning rates that it was begun with, and those of "
+                     f"{', '.join(moved)} are not what the power law says now")
+            rung = rung.with_rates(follow | dict(begun))
         tell(f"rung {number} of {len(todo)}: {rung.name}, {rung.counts.num_params:,} parameters, "
              f"{rung.counts.num_tokens:,} tokens")
         found = studies.conduct(rung.study, folders.of_rung(folder, rung.name), workers=workers, threads=threads,
@@ -68,7 +74,8 @@ def climb(
                                 executor=executor)
         done.append((rung, found))
         rows += table.rows(rung, found)
-        table.write(rows, folder / folders.TABLE)  # so that a ladder that is stopped has what it has
+        left = {each.name for each in todo[number:]}
+        table.write(rows + [row for row in before if row.get("rung") in left], folder / folders.TABLE)
     if study.tasks:
         said += tasks.measure(study, done, rows, tell=tell, progress=progress)
         table.write(rows, folder / folders.TABLE)
@@ -76,73 +83,11 @@ def climb(
     told = documents.document(study, of(study), done, rows, laws, notes=said, extrapolate=extrapolate,
                               resamples=resamples, source=str(folder / folders.TABLE), command=command,
                               progress=progress)
-    return _written(told, folder, page, shown)
+    return written(told, folder, page, shown)
 
 
-def again(folder: str | Path, *, page: str | Path | None = None, command: str | None = None,
-          resamples: int = RESAMPLES, shown: Callable[[dict], None] = lambda document: None,
-          tell: Tell = lambda text: None, progress: Progress = silent) -> dict:  # fmt: skip
-    """The page of a ladder as far as it has come: of the rungs that have ended. Nothing is trained or measured.
-
-    A rung that is under way is left out, since each look at part of its runs would spend some of the error rate that
-    its verdict is judged at. The corpus is opened, as only it says how many tokens there are.
-
-    Args:
-        folder: of the ladder.
-        command: what the page repeats where the runs do not say what made them.
-        page, resamples, shown, tell, progress: as for `climb`.
-
-    Raises:
-        ValueError: for a damaged file, a rung that is not of this ladder, or a ladder of which no rung has ended.
-    """
-    folder, tell = Path(folder), _once(tell)
-    study = folders.kept(folder)
-    every = rungs(study, progress=progress)
-    ended = [rung for rung in every if folders.has_ended(folders.of_rung(folder, rung.name))]
-    if not ended:
-        raise ValueError(f"no rung of the ladder in {folder} has ended; `losslab ladder {folder / folders.NAME} "
-                         f"--store {folder}` runs it")
-    said = notes(every)
-    if missing := [rung.name for rung in every if rung not in ended]:
-        said.append(f"{len(ended)} of {len(every)} rungs have ended; not yet: {', '.join(missing)}")
-    done, ran = [], None
-    for rung in ended:
-        found, kept = _kept(rung, folders.of_rung(folder, rung.name), tell)
-        done.append((rung, found))
-        ran = kept or ran
-    rows = [row for rung, found in done for row in table.rows(rung, found)]
-    if study.tasks:
-        said += tasks.measure(study, done, rows, kept=True, tell=tell, progress=progress)
-    try:
-        table.write(rows, folder / folders.TABLE)
-    except OSError as error:
-        tell(f"the table {folder / folders.TABLE} is not written: {error.strerror}")
-    said += [sentence for rung, found in done for sentence in table.lost(rung, found)]
-    laws = {}
-    if any(rung.rate_follows for rung in ended):
-        try:
-            laws = _laws(done)
-        except (ValueError, OverflowError) as error:
-            said.append(f"the law of learning rates is not shown: {error}")
-    told = documents.document(study, of(study), done, rows, laws, notes=said, resamples=resamples,
-                              source=str(folder / folders.TABLE), command=ran or command, progress=progress)
-    return _written(told, folder, page, shown)
-
-
-def _kept(rung: Rung, at: Path, tell: Tell) -> tuple[Comparison, str | None]:
-    """The comparison of a rung that has ended, and the command that ran it."""
-    asked = rung.with_rates(_kept_rates(at)) if rung.rate_follows else rung
-    try:
-        changed = difference(studies.folder.kept(at), asked.study)
-    except KeyError as arm:  # without the rate of one
-        changed = f"no rate of the arm {arm}"
-    if changed:
-        raise ValueError(f"{at} was begun with {changed}: it is no rung of this ladder; take it away, or put back the "
-                         "one that was")
-    return studies.again(at, tell=tell)
-
-
-def _written(told: dict, folder: Path, page: str | Path | None, shown: Callable[[dict], None]) -> dict:
+def written(told: dict, folder: Path, page: str | Path | None, shown: Callable[[dict], None]) -> dict:
+    """The document with the place of its page, which is shown before the page is written."""
     from losslab.report import ladder as report
     from losslab.report import page_at
 
@@ -162,7 +107,10 @@ def _checked(study: Study, folder: Path, *, trusted, tell: Tell, progress: Progr
         tasks.check(study.tasks)
     for rung in todo:
         at = folders.of_rung(folder, rung.name)
-        checked = rung.study if not rung.rate_follows else replace(rung.study, name="")  # rates are not known yet
+        checked = rung.study
+        if rung.rate_follows:  # not known yet, but of a rung that was begun
+            begun = begun_rates(at)
+            checked = rung.with_rates(begun).study if begun else replace(rung.study, name="")
         try:
             studies.prepared(checked, at, seeds=1, trusted=trusted, progress=progress)
         except ValueError as error:
@@ -180,7 +128,7 @@ def thin(study: Study) -> str:
     return "one loss, so there will be no compute multiplier; add another [[arm]]" if len(study.arms) < 2 else ""
 
 
-def _once(tell: Tell) -> Tell:
+def once(tell: Tell) -> Tell:
     """What holds at every rung is said at the first."""
     said: set[str] = set()
 
@@ -192,7 +140,7 @@ def _once(tell: Tell) -> Tell:
     return told
 
 
-def _laws(done: Sequence[tuple[Rung, Comparison]]) -> dict[str, rates.RateLaw]:
+def laws_of(done: Sequence[tuple[Rung, Comparison]]) -> dict[str, rates.RateLaw]:
     """Arm -> the power law of its tuned rates."""
     chosen: dict[str, list[tuple[float, float]]] = {}
     for rung, found in done:
@@ -224,22 +172,23 @@ def estimated(
     for rung in todo:
         at = folders.of_rung(folder, rung.name)
         if rung.rate_follows:
-            rung = rung.with_rates(_kept_rates(at))
+            rung = rung.with_rates(begun_rates(at))
         asked, _, planned = studies.prepared(rung.study if not rung.rate_follows else replace(rung.study, name=""), at,
                                              trusted=trusted, progress=progress)
         one = running.estimate(planned, workers=workers, threads=threads, tuning=studies.tuning(asked),
                                names=list(asked.configs))
         told.append({"name": rung.name, "num_params": rung.counts.num_params, "num_tokens": rung.counts.num_tokens,
                      "tokens_per_param": rung.ratio, "flops_6nd": rung.counts.flops_6nd,
+                     "flops": FLOPS_PER_PARAMETER * rung.counts.num_params * one["tokens"],  # trials have fewer tokens
                      **{key: one[key] for key in ("arms", "runs", "done", "tokens", "seconds", "disk_bytes")}})
     return {
         "rungs": told, "arms": list(study.configs), "notes": notes(todo),
         **{key: sum(one[key] for one in told) for key in ("runs", "done", "tokens", "seconds", "disk_bytes")},
-        "flops": sum(one["flops_6nd"] * one["runs"] for one in told),
+        "flops": sum(one["flops"] for one in told),
     }
 
 
-def _kept_rates(at: Path) -> Mapping[str, float]:
+def begun_rates(at: Path) -> Mapping[str, float]:
     """The rates that a rung was begun with; nothing where it was not."""
     try:
         begun = studies.folder.kept(at)

@@ -73,7 +73,7 @@ def _around(run: Record) -> tuple[float, float] | None:
     config, curve = run.config, run.curve("tune/nll")
     if not config.train.schedule.startswith("wsd"):
         return None
-    start = config.train.phases(config.num_steps)[1] / config.num_steps * run.result["tokens"]
+    start = config.train.phases(config.num_steps)[1] / config.num_steps * curve[-1][0] if curve else 0.0
     before = [value for tokens, value in curve if tokens <= start]
     return (before[-1], curve[-1][1]) if before and curve[-1][0] > start else None
 

@@ -9,7 +9,7 @@ from losslab.config import PRESETS, SIZES, ExperimentConfig
 from losslab.config.numbers import shown
 from losslab.corpus import Corpus
 from losslab.ladder import rates
-from losslab.ladder.settings import COUNTS, Ladder, Size, of
+from losslab.ladder.settings import COUNTS, Ladder, Size, of, written
 from losslab.progress import Progress, silent
 from losslab.scaling import design
 from losslab.scaling.counts import Counts, counts
@@ -47,7 +47,7 @@ class Rung:
     rate_follows: bool = False
 
     def with_rates(self, found: Mapping[str, float]) -> "Rung":
-        """With a learning rate for each arm, by the name of the arm."""
+        """With a learning rate for arms, by their names; an arm without one keeps that of its settings."""
         return replace(self, rate_follows=False, study=_with(self.study, {
             name: {rates.RATE: rate} for name, rate in found.items()}))
 
@@ -122,7 +122,7 @@ def _rung(study: Study, ladder: Ladder, size: Size, asked: float, own: Mapping[s
     at = _base(study, size)
     known = _counted(at, vocab_size)
     column = COUNTS[ladder.params][0]
-    at = replace(at, name=f"{size.name}-{asked:g}", tune=study.tune if tuned else {}, settings=checks.laid(
+    at = replace(at, name=f"{size.name}-{written(asked)}", tune=study.tune if tuned else {}, settings=checks.laid(
         at.settings, {"train.num_tokens": max(1, int(asked * getattr(known, column)))}))
     at = _with(at, {name: rates.transferred(config, at.configs[name].model.n_embd) for name, config in own.items()})
     config = at.configs[at.reference]
@@ -154,7 +154,7 @@ def _with(study: Study, settings: Mapping[str, Mapping[str, object]]) -> Study:
     """With more settings for each arm, by its name."""
     if not settings:
         return study
-    arms = tuple(replace(arm, settings=checks.laid(arm.settings, settings[name]))
+    arms = tuple(replace(arm, settings=checks.laid(arm.settings, settings.get(name, {})))
                  for arm, name in zip(study.arms, study.configs, strict=True))
     return replace(study, arms=arms)
 

@@ -176,6 +176,12 @@ def _known(value: object, where: str) -> str:
     return value
 
 
+def written(ratio: float) -> str:
+    """A number of tokens per parameter as it stands in the name of a rung: six digits, and no exponent."""
+    short = f"{ratio:g}"
+    return f"{ratio:.0f}" if "e" in short else short
+
+
 def _ratios(value: object, field: str, source: str) -> tuple[float, ...]:
     if not isinstance(value, list | tuple):
         raise ValueError(f"{field} in {source} is a list of numbers such as [10, 20, 40], got {shown(value)}")
@@ -183,7 +189,7 @@ def _ratios(value: object, field: str, source: str) -> tuple[float, ...]:
     check(f"the number of {field} in {source}", len(found), 0, MOST_BUDGETS)
     for one in found:
         check(f"{field} in {source}", one, *RATIOS, "training tokens for a parameter")
-    if len(set(found)) < len(found):
+    if len(set(map(written, found))) < len(found):
         raise ValueError(f"{field} in {source} holds a number twice, and each is one rung; got {shown(list(value))}")
     return found
 

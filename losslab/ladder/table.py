@@ -34,11 +34,12 @@ def lost(rung: Rung, found: Comparison) -> list[str]:
 def _row(rung: Rung, arm: str, run: Record) -> dict:
     config = run.config
     try:
-        vocab_size, tokens = int(run.spec["corpus"]["vocab_size"]), int(run.result["tokens"])
+        vocab_size = int(run.spec["corpus"]["vocab_size"])
     except (LookupError, TypeError, ValueError, OverflowError):
-        raise ValueError(f"{run.path} does not say how many tokens its vocabulary and its training have; take it away, "
-                         "and the ladder trains it again") from None
-    known = counts(config.model, vocab_size, tokens, config.seq_len)
+        raise ValueError(f"{run.path} does not say how many tokens its vocabulary has; take it away, and the ladder "
+                         "trains it again") from None
+    # as planned: where documents are packed whole, targets and rows differ a little from seed to seed
+    known = counts(config.model, vocab_size, config.num_tokens, config.seq_len)
     score = run.scores.get(records.score_name([run], "nll")) or {}
     return {
         "arm": arm, "seed": run.seed, "rung": rung.name, "size": rung.size.name, "tokens_per_param": rung.asked,
@@ -59,6 +60,14 @@ def csv_text(found: Sequence[Mapping]) -> str:
     writer.writeheader()
     writer.writerows(found)
     return out.getvalue()
+
+
+def read(path: Path) -> list[dict]:
+    """The rows of a table as text; none where there is no table, or none that can be read."""
+    try:
+        return list(csv.DictReader(io.StringIO(path.read_text("utf-8"))))
+    except (OSError, ValueError, csv.Error):
+        return []
 
 
 def write(found: Sequence[Mapping], path: Path) -> None:

@@ -121,7 +121,7 @@ def _compared(
     if study.match != "tokens":
         costs = match.kept(folder, arms, study.match, lambda: match.update_costs(
             list(arms.values()), study.match, threads=running["threads"], trusted=running["trusted"],
-            tell=running["tell"]))
+            tell=running["tell"]), baseline=study.reference)
         matched = match.matched(matched, study.match, costs, baseline=names.index(study.reference))
 
     def keep(own: Sequence[str], equal: Sequence[str] = ()) -> None:

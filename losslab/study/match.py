@@ -100,11 +100,13 @@ def update_costs(
 
 
 def kept(
-    folder: str | Path, arms: Mapping[str, ExperimentConfig], by: str, measure: Callable[[], list[float]],
+    folder: str | Path, arms: Mapping[str, ExperimentConfig], by: str, measure: Callable[[], list[float]], *,
+    baseline: str,
 ) -> list[float]:
     """The costs that this study measured when it began, or those that `measure` finds now, which are kept.
 
-    A second timing would give other horizons, and so other runs.
+    A second timing would give other horizons, and so other runs. An arm that is new gets the cost that a timing now has
+    as a multiple of the baseline's, and the others keep theirs.
 
     Raises:
         ValueError: for a file of costs that was changed.
@@ -113,14 +115,19 @@ def kept(
     asked = {name: digest(to_dict(replace(arm, seed=0))) for name, arm in arms.items()}
     try:
         found = records.files.read_sealed(path, 2)
-        known = found["costs"] if found.get("by") == by and found.get("arms") == asked else None
+        known = dict(zip(found["arms"].values(), found["costs"], strict=True)) if found.get("by") == by else {}
     except FileNotFoundError:
-        known = None
-    if known is None:
-        known = measure()
+        known = {}
+    if asked[baseline] not in known:
+        known = {}
+    if not known.keys() >= set(asked.values()):
+        measured = dict(zip(asked.values(), measure(), strict=True))
+        times = known[asked[baseline]] / measured[asked[baseline]] if known else 1.0
+        known = {arm: known.get(arm, times * cost) for arm, cost in measured.items()}
         Path(folder).mkdir(parents=True, exist_ok=True)
-        records.files.write_sealed(path, {"format": 2, "by": by, "arms": asked, "costs": known})
-    return [float(cost) for cost in known]
+        records.files.write_sealed(path, {"format": 2, "by": by, "arms": asked,
+                                          "costs": [known[arm] for arm in asked.values()]})
+    return [float(known[arm]) for arm in asked.values()]
 
 
 def told(by: str, costs: Mapping[str, float], equal: Comparison, found: Comparison) -> dict:

@@ -91,7 +91,7 @@ def document(
         `pairing`, `difference` and `components` with the intervals, and `notes`. What too few finished runs leave
         unknown is None.
     """
-    values = [{run.seed: run.scores["nll"]["value"] for run in runs if run.status == "finished"} for runs in conditions]
+    values = [{run.seed: _nll(run) for run in runs if run.status == "finished"} for runs in conditions]
     notes = [_lost(runs[0].loss, runs) for runs in conditions if any(run.status != "finished" for run in runs)]
     found = [_condition(runs, own) for runs, own in zip(conditions, values, strict=True)]
     paired = _paired(*values) if len(values) == 2 else None
@@ -121,6 +121,10 @@ def document(
     }
 
 
+def _nll(run: Record) -> float:
+    return run.scores[records.score_name([run], "nll")]["value"]  # `nll_stride_64` where windows overlap
+
+
 def _condition(runs: Sequence[Record], values: Mapping[int, float]) -> dict:
     about = {"loss": runs[0].loss, "condition": runs[0].condition, "n": len(values), "runs": len(runs),
              "nll": {str(seed): value for seed, value in values.items()}, "mean": None, "standard_deviation": None,
@@ -146,7 +150,7 @@ def _components(grid: Sequence[Record]) -> tuple[dict | None, str]:
     if any(run.status != "finished" for run in grid):
         return None, f"no parts of the noise: {_lost('the crossed design', grid)}"
     size = round(len(grid) ** 0.5)
-    values = [run.scores["nll"]["value"] for run in grid]
+    values = list(map(_nll, grid))
     values = [values[row * size : (row + 1) * size] for row in range(size)]
     try:
         found = statistics.components(values, ALPHA)
