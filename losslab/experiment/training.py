@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from losslab import checkpoint, machine, optim, parallel, processes, records, signals
+from losslab import checkpoint, machine, memory, optim, parallel, processes, records, signals
 from losslab.evaluate import tasks
 from losslab.evaluate.document_scores import nll
 from losslab.evaluate.temperature import first_tokens
@@ -87,11 +87,12 @@ class Training:
             frequencies=frequency_nll(self.tune, tokenizer.vocab_size), window=restored.window if restored else (),
         )
         self.peak = machine.product_peak(device, config.train.dtype, threads) if self.is_main else 0.0
-        self.skipped = 0  # updates
+        self.skipped = restored.skipped or 0 if restored else 0  # updates
         if self.is_main and self.step:
             log = records.read(folder).log
             self.detector.replay(log)
-            self.skipped = int(next((line[SKIPPED] for line in reversed(log) if SKIPPED in line), 0))
+            if restored.skipped is None:  # an earlier losslab wrote it
+                self.skipped = int(next((line[SKIPPED] for line in reversed(log) if SKIPPED in line), 0))
         self.told_ranks = False
         self.vocabulary = experiment.vocabulary.to(device)
         self.task_names = config.evaluate.task_names
@@ -116,11 +117,18 @@ class Training:
         peak, model = machine.peak_memory_bytes(self.device), self.spread.whole()
         if self.is_main:  # the peak first: the cost of the loss adds to it
             self.write(outcome, **{"cost/peak_memory_bytes": peak,
-                                   **{f"cost/{name}": value for name, value in
-                                   loss_cost(self.experiment, model, self.device).items()}})
+                                   **{f"cost/{name}": value for name, value in self.loss_cost(model).items()}})
         # last of all: from here on the run is trained
         self.save(outcome.step, outcome.tokens, outcome.seconds, with_optimizer=False)
         return "finished"
+
+    def loss_cost(self, model) -> dict[str, float]:
+        """As the function; nothing where it takes more memory than is left, since the weights are not saved yet."""
+        try:
+            return loss_cost(self.experiment, model, self.device)
+        except torch.OutOfMemoryError:
+            self.tell("the cost of the loss is left out: timing it takes more memory than there is")
+            return {}
 
     def on_step(self, info: StepInfo) -> bool:
         config = self.config
@@ -223,16 +231,18 @@ class Training:
             seconds=self.seconds_before + seconds, optimizer=self.optimizer if with_optimizer else None,
             window=self.detector.window if with_optimizer else (),
             scaler=self.scaler.state if with_optimizer else {},
+            skipped=self.skipped if with_optimizer and self.config.train.skip_spikes else None,
         )
 
 
 def loss_cost(experiment: Experiment, model, device: str, repeats: int = REPEATS) -> dict:
     """Seconds that the objective takes from hidden states to their gradients, and those of cross-entropy.
 
-    The best of several: what other processes take from this one only ever adds.
+    On as many sequences as one rank computes at a time, since more need not fit. The best of several: what other
+    processes take from this one only ever adds.
     """
     config = experiment.config
-    batch = experiment.batches(seed=0, batch_size=config.train.micro_batch_size or config.train.batch_size)(0)
+    batch = experiment.batches(seed=0, batch_size=memory.own_rows(config.train, parallel.world_size()))(0)
     tokens, targets = (torch.as_tensor(part).to(device) for part in batch[:2])
     with torch.no_grad(), machine.autocast(device, config.train.dtype):
         hidden = model(tokens)
