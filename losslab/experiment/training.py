@@ -8,22 +8,20 @@ from pathlib import Path
 
 import torch
 
-from losslab import checkpoint, machine, memory, optim, parallel, processes, records, signals
+from losslab import checkpoint, machine, optim, parallel, processes, records, signals
 from losslab.evaluate import tasks
 from losslab.evaluate.document_scores import nll
 from losslab.evaluate.temperature import first_tokens
-from losslab.experiment.gauges import frequency_nll, logit_scale
+from losslab.experiment.alike import check_alike
+from losslab.experiment.gauges import frequency_nll, logit_scale, loss_cost
 from losslab.experiment.measuring import RANKS
 from losslab.experiment.plan import Experiment, Tell
-from losslab.fused.timing import Batch, in_turn
 from losslab.model import initialized
-from losslab.objective import Objective
 from losslab.progress import Lines
 from losslab.training_loop import Diverged, StepInfo, over_ranks, train
 
 SKIPPED = "train/skipped_steps"  # so far
 OVERFLOWS, SCALE = "train/overflowed_steps", "train/gradient_scale"  # of float16: updates left out so far, the factor
-REPEATS = 9  # timings of the loss alone, at the end of a run
 
 
 class Training:
@@ -50,6 +48,7 @@ class Training:
                 restored = checkpoint.load(checkpoint.newest(folder / "checkpoint", warn=tell))
             except checkpoint.Damaged:
                 tell("no checkpoint of this run is whole; starting it over")
+        check_alike(restored, folder, device)
         if restored is None:
             transforms = self.objective.transforms
             self.model = initialized(config.model, tokenizer.vocab_size, config.init_seed, transforms)
@@ -123,11 +122,11 @@ class Training:
         return "finished"
 
     def loss_cost(self, model) -> dict[str, float]:
-        """As the function; nothing where it takes more memory than is left, since the weights are not saved yet."""
+        """As the function; nothing where it takes more memory than is left, since no weights are saved yet."""
         try:
             return loss_cost(self.experiment, model, self.device)
         except torch.OutOfMemoryError:
-            self.tell("the cost of the loss is left out: timing it takes more memory than there is")
+            self.tell("the cost of the loss is left out: timing it takes more memory than is left")
             return {}
 
     def on_step(self, info: StepInfo) -> bool:
@@ -173,7 +172,7 @@ class Training:
     def run_tasks(self, info: StepInfo) -> None:
         """Scores of the tasks that are run while training; one that cannot be run is reported once and left out.
 
-        Every rank takes part, since tasks share their items over ranks.
+        Every rank takes part, since tasks share their items over ranks; what one of them cannot run is left out by all.
         """
         rules = self.config.evaluate
         settings = tasks.Settings(
@@ -185,10 +184,11 @@ class Training:
         for name in list(self.task_names):
             try:
                 scores = tasks.run(name, model, self.corpus.tokenizer, settings).scores
-                self.line(info, **{f"task/{name}/{key}": score.value for key, score in scores.items()})
             except (ValueError, OSError, ModuleNotFoundError) as error:
                 self.tell(f"the task {name} is left out of this run: {error}")
                 self.task_names.remove(name)
+            else:  # a log that cannot be written is no matter of a task, and of the first rank alone
+                self.line(info, **{f"task/{name}/{key}": score.value for key, score in scores.items()})
             finally:
                 self.model.train()  # an error may have left it in evaluation
 
@@ -233,22 +233,3 @@ class Training:
             scaler=self.scaler.state if with_optimizer else {},
             skipped=self.skipped if with_optimizer and self.config.train.skip_spikes else None,
         )
-
-
-def loss_cost(experiment: Experiment, model, device: str, repeats: int = REPEATS) -> dict:
-    """Seconds that the objective takes from hidden states to their gradients, and those of cross-entropy.
-
-    On as many sequences as one rank computes at a time, since more need not fit. The best of several: what other
-    processes take from this one only ever adds.
-    """
-    config = experiment.config
-    batch = experiment.batches(seed=0, batch_size=memory.own_rows(config.train, parallel.world_size()))(0)
-    tokens, targets = (torch.as_tensor(part).to(device) for part in batch[:2])
-    with torch.no_grad(), machine.autocast(device, config.train.dtype):
-        hidden = model(tokens)
-    given = Batch(hidden, model.lm_head, targets, experiment.vocabulary.to(device), config.train.dtype)
-    reference = Objective.parse("cross_entropy")
-    own, plain = map(min, in_turn((experiment.objective, reference), given, repeats))
-    if experiment.objective.explicit == reference.explicit:  # two timings of one thing
-        own = plain = min(own, plain)
-    return {"loss_seconds": own, "cross_entropy_seconds": plain, "loss_cost_ratio": own / plain}
