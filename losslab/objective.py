@@ -32,6 +32,8 @@ class Outline:
         ValueError: for a transform that is unknown or out of range.
     """
 
+    takes_logits = False  # as far as is known: what a file takes is known once it was executed
+
     def __init__(self, parsed: formula.Formula, sources: Sequence[Source] = (), said: Sequence[str] = ()):
         self.parsed, self.text, self.transforms = parsed, label(parsed), formula.bound(parsed.transforms)
         self.sources, self._said = tuple(sources), tuple(said)
