@@ -56,6 +56,7 @@ def plan(
         "moments": FULL * moments,
         "activations": rows * activations(model, seq_len, half=half, again=train.checkpoint_activations,
                                           fused=train.device.startswith("cuda")),
+        # the gradients of both inputs, and what is between them and the loss
         "head": FULL * model.n_embd * (vocab_size + tokens) + (0 if takes_logits else logits(vocab_size, tokens)),
         **({LOGITS: logits(vocab_size, tokens, whole=True)} if takes_logits else {}),
     }

@@ -32,14 +32,17 @@ class Outline:
         ValueError: for a transform that is unknown or out of range.
     """
 
-    takes_logits = False  # as far as is known: what a file takes is known once it was executed
-
     def __init__(self, parsed: formula.Formula, sources: Sequence[Source] = (), said: Sequence[str] = ()):
         self.parsed, self.text, self.transforms = parsed, label(parsed), formula.bound(parsed.transforms)
         self.sources, self._said = tuple(sources), tuple(said)
 
     def __str__(self) -> str:
         return self.text
+
+    @property
+    def takes_logits(self) -> bool:
+        """Whether a loss wants one whole micro-batch of logits, as far as is known before its file is executed."""
+        return False
 
     @property
     def said(self) -> tuple[str, ...]:

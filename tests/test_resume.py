@@ -105,7 +105,7 @@ def test_a_failed_run_that_continues_and_is_stopped_is_stopped_and_no_longer_fai
 
     def stopped(training):
         seen.append(records.read(place / "run").status)
-        training.save(10, 640, 1.0)
+        training.save(10, 640, 1.0, with_optimizer=False)
         return "stopped"
 
     monkeypatch.setattr(experiment.Training, "go", stopped)

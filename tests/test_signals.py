@@ -235,7 +235,8 @@ def test_skipped_updates_since_the_last_line_of_the_log_are_counted_by_a_run_tha
     training = Training(made, place / "run", "cpu", is_alone=lambda: next(asked) == 15)
     training.detector.spikes.far_out = lambda loss, norm: {"spike in the loss": (loss, 1.0, 9.0)}
     assert training.go() == "stopped"
-    assert records.read(place / "run").log[-1]["train/skipped_steps"] == 10
+    logged = [line["train/skipped_steps"] for line in records.read(place / "run").log if "train/skipped_steps" in line]
+    assert logged == [1, 10]
     assert Training(made, place / "run", "cpu").skipped == 15
 
 
