@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from losslab.config import ModelConfig, TrainConfig
 
 PARTS = ("weights", "gradients", "moments", "activations", "head")
+LOGITS = "logits"  # one part more, of a loss that takes them
 FULL, HALF = 4, 2  # bytes of a number
 DENSE_LOGITS, TILES = 8 * 2**20, 64 * 2**20  # bytes: logits that are held whole; what the streamed head holds of others
 USABLE = 0.9  # share of a device's memory that a plan may take
@@ -17,9 +18,9 @@ USABLE = 0.9  # share of a device's memory that a plan may take
 
 def plan(
     model: ModelConfig, train: TrainConfig, vocab_size: int, *, seq_len: int = 0, world: int = 1, way: str = "alone",
-    rows: int = 0,
+    rows: int = 0, takes_logits: bool = False,
 ) -> dict[str, int]:
-    """Bytes on each device, by `PARTS`.
+    """Bytes on each device, by `PARTS`, and `logits` where the loss takes those of a whole micro-batch.
 
     Args:
         model: its sizes.
@@ -29,6 +30,7 @@ def plan(
         world: how many ranks share the batch.
         way: `alone`, `replicated` or `sharded`.
         rows: sequences in one forward pass of one rank; 0 means as `train` says.
+        takes_logits: whether the objective has a classic loss of logits and targets.
 
     Example:
         >>> gpt2 = ModelConfig(n_layer=12, n_head=12, n_embd=768, num_positions=1024)
@@ -38,6 +40,7 @@ def plan(
     """
     rows = rows or own_rows(train, world)
     seq_len = seq_len or train.seq_len or model.num_positions
+    tokens = rows * seq_len
     params, block = model.num_params(vocab_size), block_params(model)
     held, extra = (params, 0) if way != "sharded" else (-(-params // world), params - model.n_layer * block)
     half = train.dtype in ("bfloat16", "float16")
@@ -53,7 +56,9 @@ def plan(
         "moments": FULL * moments,
         "activations": rows * activations(model, seq_len, half=half, again=train.checkpoint_activations,
                                           fused=train.device.startswith("cuda")),
-        "head": head(model, vocab_size, rows * seq_len),
+        # the gradients of both inputs, and what is between them and the loss
+        "head": FULL * model.n_embd * (vocab_size + tokens) + (0 if takes_logits else logits(vocab_size, tokens)),
+        **({LOGITS: logits(vocab_size, tokens, whole=True)} if takes_logits else {}),
     }
 
 
@@ -93,14 +98,14 @@ def activations(
     return model.n_layer * stream + block + 2 * stream if again else model.n_layer * block + 2 * stream
 
 
-def head(model: ModelConfig, vocab_size: int, tokens: int) -> int:
-    """Bytes between hidden states and loss: logits or tiles of them, and the gradients of both inputs."""
-    logits = FULL * tokens * vocab_size
-    return (3 * logits if logits <= DENSE_LOGITS else TILES) + FULL * model.n_embd * (vocab_size + tokens)
+def logits(vocab_size: int, tokens: int, *, whole: bool = False) -> int:
+    """Bytes of logits, what is made of them and gradients, or of tiles where they are many and need not be whole."""
+    dense = FULL * tokens * vocab_size
+    return 3 * dense if whole or dense <= DENSE_LOGITS else TILES
 
 
 def most_rows(available: int, parts: Mapping[str, int], rows: int) -> int:
     """How many sequences in one forward pass fit `available` bytes, by the plan of a pass with `rows`; 0 for none."""
     fixed = sum(parts[name] for name in ("weights", "gradients", "moments", "head"))
-    each = parts["activations"] / rows
+    each = (parts["activations"] + parts.get(LOGITS, 0)) / rows
     return max(0, math.floor((USABLE * available - fixed) / each))

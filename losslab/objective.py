@@ -40,6 +40,11 @@ class Outline:
         return self.text
 
     @property
+    def takes_logits(self) -> bool:
+        """Whether a loss wants one whole micro-batch of logits, as far as is known before its file is executed."""
+        return False
+
+    @property
     def said(self) -> tuple[str, ...]:
         """Of each file its function with every default written out."""
         return self._said

@@ -19,7 +19,7 @@ PATIENCE = timedelta(minutes=30)  # for the slowest rank: each prepares its corp
 
 def rank() -> int:
     """The number of this process, from 0."""
-    return int(os.environ.get("RANK", 0))
+    return int(os.environ.get("RANK", 0)) if world_size() > 1 else 0
 
 
 def world_size() -> int:
@@ -39,6 +39,14 @@ def device_of(device: str) -> str:
     return f"cuda:{int(os.environ.get('LOCAL_RANK', 0))}"
 
 
+def check_device(device: str) -> None:
+    """An error where the device of this rank is not there."""
+    own = device_of(device)
+    if world_size() > 1 and own.startswith("cuda") and int(own.split(":")[1]) >= torch.cuda.device_count():
+        raise ValueError(f"{on_this_machine()} ranks on a machine with {torch.cuda.device_count()} GPUs; each "
+                         "needs its own, so give torchrun a smaller --nproc-per-node")
+
+
 def join(device: str, told: Mapping[str, str] | None = None) -> str:
     """Meet the other ranks, if any; the device of this one.
 
@@ -54,10 +62,8 @@ def join(device: str, told: Mapping[str, str] | None = None) -> str:
         return device
     own = device_of(device)
     on_gpu = own.startswith("cuda")
+    check_device(device)
     if on_gpu:
-        if int(own.split(":")[1]) >= torch.cuda.device_count():
-            raise ValueError(f"{on_this_machine()} ranks on a machine with {torch.cuda.device_count()} GPUs; each "
-                             "needs its own, so give torchrun a smaller --nproc-per-node")
         torch.cuda.set_device(own)
     if not torch.distributed.is_initialized():
         store, *_ = next(torch.distributed.rendezvous("env://", rank(), world_size()))

@@ -23,6 +23,8 @@ ALLOWED = (
     "LANG", "LC_ALL", "LC_CTYPE", "OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE", "ATEN_CPU_CAPABILITY",
     "ONEDNN_MAX_CPU_ISA", "MKL_CBWR", "MKL_ENABLE_INSTRUCTIONS",
 )
+# what `torchrun` tells a rank; a child that trains by itself would wait for ranks that nobody started
+RANKS = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "GROUP_RANK", "MASTER_ADDR", "MASTER_PORT")
 PACKAGES = ("torch", "numpy", "safetensors", "scipy", "tokenizers")  # what losslab's own code can need
 # losslab by the place of its folder, which is on no path: modules in the same folder are not found. Behind the standard
 # library come the folders of the packages. No garbage is collected while modules are read, and nothing is taken apart
@@ -76,6 +78,11 @@ def environment(threads: int, temporary: str | Path, own: Mapping[str, str] = {}
     """The environment of an isolated process: the variables that are allowed, its own ones, its threads, its folder."""
     kept = {name: os.environ[name] for name in ALLOWED if name in os.environ}
     return kept | own | thread_variables(threads) | {"TMPDIR": str(temporary), "HOME": str(temporary)}
+
+
+def inherited() -> dict[str, str]:
+    """The user's own environment, for a child that is no rank of anything."""
+    return {name: value for name, value in os.environ.items() if name not in RANKS}
 
 
 def thread_variables(threads: int) -> dict[str, str]:

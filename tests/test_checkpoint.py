@@ -17,8 +17,8 @@ from losslab.model import GPT2, expected_shapes
 
 def test_everything_comes_back_to_the_last_bit(tmp_path, trained):
     model, optimizer = trained
-    loaded = checkpoint.load(save(tmp_path, trained))
-    assert (loaded.step, loaded.tokens, loaded.seconds) == (3, 48, 1.5)
+    loaded = checkpoint.load(save(tmp_path, trained, skipped=0))
+    assert (loaded.step, loaded.tokens, loaded.seconds, loaded.skipped) == (3, 48, 1.5, 0)
     assert loaded.model.config == CONFIG and loaded.model.transform_text == "softcap(15)"
     assert loaded.tokenizer.vocab_size == 257
     for (name, a), b in zip(model.named_parameters(), loaded.model.parameters(), strict=True):
@@ -74,6 +74,21 @@ def test_only_the_newest_are_kept(tmp_path, trained):
     for step in (1, 2, 3, 10):
         save(tmp_path, trained, step=step)
     assert [path.name for path in checkpoint.steps(tmp_path)] == ["step-00000003", "step-00000010"]
+
+
+def test_a_save_that_was_killed_is_cleared_away_by_the_next_one(tmp_path, trained):
+    left = tmp_path / ".step-00000002.4711"
+    left.mkdir()
+    (left / "model.safetensors").write_bytes(b"half")
+    kept = save(tmp_path, trained, step=3)
+    assert list(tmp_path.iterdir()) == [kept]
+
+
+def test_a_run_that_starts_over_keeps_its_own_checkpoints_and_not_the_damaged_ones(tmp_path, trained):
+    for step in (10, 20):
+        (save(tmp_path, trained, step=step) / "model.json").write_text("{")
+    kept = [save(tmp_path, trained, step=step) for step in (4, 8)]
+    assert checkpoint.steps(tmp_path) == kept and checkpoint.newest(tmp_path, warn=pytest.fail) == kept[1]
 
 
 def test_a_full_disk_is_one_sentence_and_loses_nothing(tmp_path, trained, monkeypatch):

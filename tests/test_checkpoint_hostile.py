@@ -57,6 +57,8 @@ def test_weights_that_are_not_those_of_the_model_are_refused(trained, change, se
         ({"transform": ...}, "a logit transform of type NoneType that is not read: it is no text such as 'softcap"),
         ({"transform": 'file("x.py") + cross_entropy #'}, "is not a loss|is not read"),
         ({"transform": "softcap(15) # more"}, "losslab writes it as 'softcap\\(15\\)', so the text is from another"),
+        ({"skipped": 4}, "model.json has skipped 4"),
+        ({"skipped": True}, "model.json has skipped True"),
         ({"transform": "softcap(-1)"}, "softcap takes a positive cap, got -1"),
         ({"transform": "temperature(1e-320)"}, "it gives values that are not finite"),
         ({"transform": "cross_entropy"}, "unknown transform 'cross_entropy'"),

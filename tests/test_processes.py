@@ -83,6 +83,12 @@ def test_a_process_that_left_its_session_ends_with_the_child_that_started_it(tmp
     assert run(sys.executable, f"import sys; sys.path.append({root!r})\n{LEAVING}", tmp_path) == "True False\n"
 
 
+def test_a_child_that_trains_by_itself_is_told_nothing_of_ranks(monkeypatch):
+    for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "GROUP_RANK", "MASTER_ADDR", "MASTER_PORT"):
+        monkeypatch.setenv(name, "of a rank")
+    assert processes.inherited() == {name: value for name, value in os.environ.items() if value != "of a rank"}
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_becomes_a_question_and_the_old_answer_comes_back(number):
     before = signal.getsignal(number)

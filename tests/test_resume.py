@@ -97,6 +97,21 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_it_used(place):
     assert any("continuing from step 20" in line for line in said)
 
 
+def test_a_failed_run_that_continues_and_is_stopped_is_stopped_and_no_longer_failed(place, monkeypatch):
+    made = experiment.Experiment(change(train={"checkpoint_every": 10}))
+    records.create(place / "run", made.spec, {})
+    records.write_result(place / "run", {"status": "failed", "error": "of another day"})
+    seen = []
+
+    def stopped(training):
+        seen.append(records.read(place / "run").status)
+        training.save(10, 640, 1.0, with_optimizer=False)
+        return "stopped"
+
+    monkeypatch.setattr(experiment.Training, "go", stopped)
+    assert experiment.resume(place / "run").status == "stopped" and seen == ["running"]
+
+
 def test_a_run_without_a_whole_checkpoint_starts_over(place):
     whole = experiment.run(SMALL, place / "run")
     (place / "run" / "result.json").unlink()

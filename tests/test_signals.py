@@ -228,6 +228,18 @@ def test_spikes_are_skipped_alike_and_said_once_by_a_run_that_was_stopped(place,
     assert (place / "kept/checkpoint/step-00000220/model.safetensors").read_bytes() != paths[1].read_bytes()
 
 
+def test_skipped_updates_since_the_last_line_of_the_log_are_counted_by_a_run_that_continues(place):
+    made = Experiment(change(train={"log_every": 10, "skip_spikes": True}))
+    records.create(place / "run", made.spec, {})
+    asked = iter(range(1, 30))
+    training = Training(made, place / "run", "cpu", is_alone=lambda: next(asked) == 15)
+    training.detector.spikes.far_out = lambda loss, norm: {"spike in the loss": (loss, 1.0, 9.0)}
+    assert training.go() == "stopped"
+    logged = [line["train/skipped_steps"] for line in records.read(place / "run").log if "train/skipped_steps" in line]
+    assert logged == [1, 10]
+    assert Training(made, place / "run", "cpu").skipped == 15
+
+
 def test_skipped_updates_are_counted_in_the_result_and_all_arms_skip_or_none(place, corrupted):
     config = change(train={"num_steps": 190, "skip_spikes": True}, evaluate={"num_samples": 0})
     record = experiment.run(config, place / "run")

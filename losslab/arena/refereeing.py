@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import os
 import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -155,7 +154,7 @@ class _Run:
                    "tiers": tiers.at_least(board.challenge.tier)}
         self.process = processes.start(
             processes.ordinary(WORKER), json.dumps(request), self.room / "answer", self.room / "said",
-            env=os.environ | processes.thread_variables(1),
+            env=processes.inherited() | processes.thread_variables(1),
         )
         self.deadline = time.monotonic() + board.challenge.budget.seconds + GRACE_SECONDS
 

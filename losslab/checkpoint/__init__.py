@@ -47,14 +47,18 @@ class Checkpoint:
     tokenizer: object
     window: list[list[float]] = field(default_factory=list)  # (objective, norm of the gradient) of the last steps
     scaler: dict[str, float] = field(default_factory=dict)  # of gradients in float16
+    skipped: int | None = None  # updates left out so far; None where nobody counted
 
 
 def save(
     folder: str | Path, model: LanguageModel, tokenizer, *, step: int, tokens: int, seconds: float,
     optimizer: optim.Optimizer | None = None, keep: int = 2, window: Sequence[Sequence[float]] = (),
-    scaler: Mapping[str, float] = {},
+    scaler: Mapping[str, float] = {}, skipped: int | None = None,
 ) -> Path:
-    """Write `folder/step-N` atomically, and keep the newest `keep`.
+    """Write `folder/step-N` atomically, and keep the newest `keep` up to it.
+
+    What lies in the folder beyond this step goes: a run that writes step N could not continue from any later one. So
+    does what a killed process left half written; whoever calls this is the only writer of the folder.
 
     Where ranks hold parts of the weights, all of them must call this; the first one collects the parts and writes what
     one process would, so that any number of ranks can read it.
@@ -62,6 +66,7 @@ def save(
     Args:
         window: (objective, norm of the gradient) of the last steps.
         scaler: the state of that of float16.
+        skipped: updates left out so far.
     """
     folder, state = Path(folder), None if optimizer is None else optim.state(optimizer, model)
     final = folder / f"step-{step:08d}"
@@ -72,7 +77,8 @@ def save(
         return final
     temporary = folder / f".step-{step:08d}.{os.getpid()}"
     try:
-        shutil.rmtree(temporary, ignore_errors=True)
+        for left in folder.glob(".step-*"):  # each as large as a checkpoint
+            shutil.rmtree(left, ignore_errors=True)
         temporary.mkdir(parents=True)
         safetensors.torch.save_file({name: tensor.contiguous() for name, tensor in weights.items()},
                                     temporary / WEIGHTS)
@@ -84,6 +90,7 @@ def save(
             "format": FORMAT, "step": step, "tokens": tokens, "seconds": seconds, "model": sizes,
             "vocab_size": model.vocab_size, "transform": model.transform_text,
             **({"window": window} if window else {}), **({"scaler": dict(scaler)} if scaler else {}),
+            **({} if skipped is None else {"skipped": skipped}),
         }
         (temporary / ABOUT).write_text(json.dumps(described, indent=1) + "\n", encoding="utf-8")
         sums.sign(temporary)  # on the disk before the name says that it is there
@@ -95,7 +102,9 @@ def save(
     except safetensors.SafetensorError as error:  # how its Rust side reports a full disk
         shutil.rmtree(temporary, ignore_errors=True)
         raise OSError(f"cannot write the checkpoint {final}: {error}; free some space") from None
-    for old in steps(folder)[:-keep]:
+    there = steps(folder)
+    up_to = [path for path in there if int(path.name[5:]) <= step]
+    for old in up_to[:-keep] + there[len(up_to):]:
         shutil.rmtree(old, ignore_errors=True)
     return final
 
@@ -132,7 +141,7 @@ def load(path: str | Path, *, device: str = "cpu", weights_sha256: str | None = 
             raise ValueError(f"its tokenizer has {tokenizer.vocab_size} tokens, and its model {found['vocab_size']}")
         model = model_from(weights, config, found["vocab_size"], found["transforms"], str(path / WEIGHTS))
     return Checkpoint(path, found["step"], found["tokens"], found["seconds"], model.to(device), tokenizer,
-                      found["window"], found["scaler"])
+                      found["window"], found["scaler"], found["skipped"])
 
 
 def about(path: str | Path) -> tuple[dict, ModelConfig]:
@@ -140,7 +149,8 @@ def about(path: str | Path) -> tuple[dict, ModelConfig]:
 
     Returns:
         `format`, `step`, `tokens`, `seconds`, `vocab_size`, `transform`, `model`, and `transforms`, the values that
-        `transform` writes; `window`, pairs of numbers; `scaler`, its numbers; and the configuration in `model`.
+        `transform` writes; `window`, pairs of numbers; `scaler`, its numbers; `skipped`, a number or None; and the
+        configuration in `model`.
 
     Raises:
         Damaged: for what is missing, of the wrong kind, or out of range.
@@ -165,6 +175,9 @@ def about(path: str | Path) -> tuple[dict, ModelConfig]:
             raise ValueError(f"{ABOUT} has window {untrusted.shown(found['window'])}")
         if not _is_scaler(found.setdefault("scaler", {})):
             raise ValueError(f"{ABOUT} has scaler {untrusted.shown(found['scaler'])}")
+        if (skipped := found.setdefault("skipped", None)) is not None and not (
+                type(skipped) is int and 0 <= skipped <= found["step"]):
+            raise ValueError(f"{ABOUT} has skipped {untrusted.shown(skipped)}")
         sizes = found.get("model")
         if not isinstance(sizes, dict) or not {RENAMED.get(name, name) for name in sizes} >= set(SIZES):
             raise ValueError(f"{ABOUT} does not give the model its {', '.join(SIZES)}")

@@ -1,6 +1,7 @@
 """`--executor`: where the runs of a command are computed."""
 
 import contextlib
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +31,17 @@ class Where:
     per_device: Annotated[int | None, WHOLE, Parameter(help="Runs that share one GPU; 1.")] = None
 
 
+def one_process() -> None:
+    """An error under several ranks, each of which would start every run."""
+    if "WORLD_SIZE" not in os.environ:  # so that torch need not be loaded
+        return
+    from losslab import parallel
+
+    if (ranks := parallel.world_size()) > 1:
+        raise ValueError(f"one process starts all runs of a study, and there are {ranks} ranks; leave out torchrun "
+                         "(and WORLD_SIZE), or start each run under it with `losslab train`")
+
+
 def own_threads(where: Where | None, threads: int) -> int:
     """`--threads`, at most one for each core of this machine where it computes; others may have more."""
     return threads_of(threads, tell) if where is None or where.executor == "local" else threads
@@ -50,8 +62,9 @@ def executor(
         dry_run: whether nothing is to be computed.
 
     Raises:
-        ValueError: for flags that do not go together, or an executor that cannot be had.
+        ValueError: for flags that do not go together, an executor that cannot be had, or several ranks.
     """
+    one_process()
     where = where or Where()
     device = configs[0].train.device
     for flag, value, name in (("--executor-address", where.executor_address, "ray"),

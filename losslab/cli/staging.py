@@ -7,6 +7,7 @@ from typing import Annotated
 
 from cyclopts import Group, Parameter
 
+from losslab.cli.executing import one_process
 from losslab.cli.flags import Whole, known, threads_of
 from losslab.cli.judging import KEY_FLAGS
 from losslab.cli.speech import OK, Ticker, command_line, outcome, run_lines, show, tell
@@ -43,6 +44,7 @@ def reproduce(study: str, scale: str, corpus: str | None, data: str | None, aske
     from losslab import processes, stages
     from losslab.report import staged
 
+    one_process()
     _check(asked)
     published = stages.load(study)
     wanted = published.at(scale).with_texts(corpus, data)

@@ -110,6 +110,10 @@ def train(
     if "bits_per_byte" in record.scores:
         lines.append(f"val_bpb: {record.scores['bits_per_byte']['value']:.6f}")
     show(document, "\n".join(lines), json)
+    if record.status == "diverged" and parallel.world_size() > 1:
+        tell("diverged, and recorded so; several ranks end with exit code 0 all the same, because torchrun would start "
+             "them again after any other")
+        return OK
     return outcome({record.condition: [record.status]})
 
 
@@ -119,7 +123,8 @@ def _planned(made, json: bool) -> int:
     from losslab.experiment import fitting
 
     if parallel.rank() == 0:
-        found = fitting.told(made.config, made.corpus.tokenizer.vocab_size)
+        found = fitting.told(made.config, made.corpus.tokenizer.vocab_size,
+                             takes_logits=made.objective.takes_logits)
         document = {"steps": made.num_steps, "tokens": made.num_tokens, "memory": found}
         show(document, "\n".join([f"run:     {made.num_steps:,} steps, {made.num_tokens:,} tokens",
                                   wrapped(f"memory:  {fitting.text(found)}", " " * 9)]), json)

@@ -3,7 +3,9 @@
 from collections.abc import Callable
 from functools import partial
 
+from losslab import parallel
 from losslab.evaluate import core, harness, lambada, likelihood, order, pairs, questions, wikitext
+from losslab.evaluate.sharing import together
 from losslab.evaluate.task import Settings, TaskResult
 from losslab.words import nearest
 
@@ -32,7 +34,7 @@ def run(name: str, model, tokenizer, settings: Settings) -> TaskResult:
         settings: where the texts are, how many items, what to tell.
 
     Raises:
-        ValueError: for a name of no task.
+        ValueError: for a name of no task; under `torchrun` on all ranks, where one of them cannot run it.
 
     Example:
         >>> import tempfile
@@ -47,7 +49,8 @@ def run(name: str, model, tokenizer, settings: Settings) -> TaskResult:
         True
     """
     task = TASKS.get(check(name)) or partial(harness.task, name.removeprefix(HARNESS))
-    return task(model, tokenizer, settings)
+    device = next(model.parameters()).device if parallel.world_size() > 1 else "cpu"
+    return together(lambda: task(model, tokenizer, settings), device)
 
 
 def check(name: str) -> str:

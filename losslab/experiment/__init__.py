@@ -58,6 +58,7 @@ def run(
         with records.lock(folder) if is_main else nullcontext():
             if records.read(folder).status not in ("finished", "diverged"):
                 if is_main:
+                    (folder / "result.json").unlink(missing_ok=True)  # a failed run gets another chance
                     records.update(folder, experiment.spec)  # what changes no run may be set anew
                 _here(experiment, folder, device, on_line, tell if is_main else lambda text: None)
     return records.read(folder)

@@ -7,19 +7,20 @@ from losslab.config import ExperimentConfig
 from losslab.machine import size_text
 
 
-def way(config: ExperimentConfig, vocab_size: int) -> str:
+def way(config: ExperimentConfig, vocab_size: int, *, takes_logits: bool = False) -> str:
     """`alone`, `replicated` or `sharded`: as `train.ranks` says, or replicas where they fit.
 
     Args:
         config: with the device that is used.
         vocab_size: number of token ids.
+        takes_logits: whether the objective has a loss that takes the logits of a whole micro-batch.
     """
     if parallel.world_size() == 1:
         return "alone"
     if config.train.ranks != "auto":
         return config.train.ranks
     there = available(config.train.device)
-    needed = sum(plan(config, vocab_size, "replicated").values())
+    needed = sum(plan(config, vocab_size, "replicated", takes_logits=takes_logits).values())
     return "replicated" if there is None or needed <= memory.USABLE * there else "sharded"
 
 
@@ -29,21 +30,21 @@ def available(device: str) -> int | None:
     return total if total is None or device.startswith("cuda") else total // parallel.on_this_machine()
 
 
-def plan(config: ExperimentConfig, vocab_size: int, way: str) -> dict[str, int]:
+def plan(config: ExperimentConfig, vocab_size: int, way: str, *, takes_logits: bool = False) -> dict[str, int]:
     """Bytes on each device, by parts."""
     return memory.plan(config.model, config.train, vocab_size, seq_len=config.seq_len, world=parallel.world_size(),
-                       way=way)
+                       way=way, takes_logits=takes_logits)
 
 
-def told(config: ExperimentConfig, vocab_size: int) -> dict:
+def told(config: ExperimentConfig, vocab_size: int, *, takes_logits: bool = False) -> dict:
     """The plan of a run for people and programs.
 
     Returns:
         JSON-able: `ranks`, `way`, `bytes` by parts, `total`, `available` (None where nobody says), `rows` (sequences in
         one forward pass of a rank) and `most_rows` (those that fit, None where nobody says).
     """
-    chosen = way(config, vocab_size)
-    parts, there = plan(config, vocab_size, chosen), available(config.train.device)
+    chosen = way(config, vocab_size, takes_logits=takes_logits)
+    parts, there = plan(config, vocab_size, chosen, takes_logits=takes_logits), available(config.train.device)
     rows = memory.own_rows(config.train, parallel.world_size())
     return {"ranks": parallel.world_size(), "way": chosen, "bytes": parts, "total": sum(parts.values()),
             "available": there, "rows": rows,
@@ -67,7 +68,7 @@ def text(found: dict) -> str:
             f"sequence{'s' * (found['rows'] != 1)} at a time{fits}")
 
 
-def check(config: ExperimentConfig, vocab_size: int) -> None:
+def check(config: ExperimentConfig, vocab_size: int, *, takes_logits: bool = False) -> None:
     """An error where there are more ranks than sequences, or the plan is larger than the memory of a GPU.
 
     A CPU's memory can be more than it says, by what it swaps; there the run is tried.
@@ -78,7 +79,7 @@ def check(config: ExperimentConfig, vocab_size: int) -> None:
         raise ValueError(f"train.{name} (={first}) must be at least the number of ranks, {world}")
     if not config.train.device.startswith("cuda"):
         return
-    found = told(config, vocab_size)
+    found = told(config, vocab_size, takes_logits=takes_logits)
     if found["available"] is None or found["total"] <= found["available"]:
         return
     advice = []
@@ -98,7 +99,8 @@ def _divisor(batch_size: int, most: int) -> int:
 
 
 def check_early(config: ExperimentConfig, device: str) -> None:
-    """Before a corpus is opened: whether weights, gradients and optimizer can fit at all."""
+    """Before a corpus is opened: whether each rank has a device, and weights, gradients and moments can fit it."""
+    parallel.check_device(device)  # first of all, since nobody can ask a GPU that is not there for its memory
     params = config.model.num_params(257)
     if device.startswith("cuda") and config.train.ranks != "replicated":
         params = math.ceil(params / parallel.world_size())

@@ -1,4 +1,5 @@
-"""What a training is held against: the size of its logits, and what the frequencies of tokens alone would score."""
+"""What a training is held against: the size of its logits, what the frequencies of tokens alone would score, and the
+seconds of cross-entropy."""
 
 from collections.abc import Sequence
 
@@ -6,8 +7,13 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from losslab import machine, memory, parallel
+from losslab.experiment.plan import Experiment
+from losslab.fused.timing import Batch, in_turn
 from losslab.model import LanguageModel
+from losslab.objective import Objective
 
+REPEATS = 9  # timings of the loss alone, at the end of a run
 MOST_TOKENS = 256  # of which logits are held at once; their mean is steady, and it is a fraction of a look at `tune`
 
 
@@ -48,6 +54,25 @@ def frequency_nll(documents: Sequence, vocab_size: int) -> float:
     fitted, scored = ids[is_fitted], ids[~is_fitted]
     counts = np.bincount(fitted, minlength=vocab_size)[:vocab_size] + 1.0
     return float(-np.log(counts / counts.sum())[scored].mean()) if len(scored) else float(np.log(vocab_size))
+
+
+def loss_cost(experiment: Experiment, model, device: str, repeats: int = REPEATS) -> dict:
+    """Seconds that the objective takes from hidden states to their gradients, and those of cross-entropy.
+
+    On as many sequences as one rank computes at a time, since more need not fit. The best of several: what other
+    processes take from this one only ever adds.
+    """
+    config = experiment.config
+    batch = experiment.batches(seed=0, batch_size=memory.own_rows(config.train, parallel.world_size()))(0)
+    tokens, targets = (torch.as_tensor(part).to(device) for part in batch[:2])
+    with torch.no_grad(), machine.autocast(device, config.train.dtype):
+        hidden = model(tokens)
+    given = Batch(hidden, model.lm_head, targets, experiment.vocabulary.to(device), config.train.dtype)
+    reference = Objective.parse("cross_entropy")
+    own, plain = map(min, in_turn((experiment.objective, reference), given, repeats))
+    if experiment.objective.explicit == reference.explicit:  # two timings of one thing
+        own = plain = min(own, plain)
+    return {"loss_seconds": own, "cross_entropy_seconds": plain, "loss_cost_ratio": own / plain}
 
 
 def _tokens(documents: Sequence, *, scored: bool = False) -> np.ndarray:

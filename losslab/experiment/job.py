@@ -1,7 +1,6 @@
 """One run in separate processes: one that trains, then one that measures. This process waits, checks and writes."""
 
 import json
-import os
 import signal
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -119,7 +118,7 @@ class Job:
         for attempt in range(1, ATTEMPTS + 1):
             with processes.workplace() as place:
                 self.process = processes.start(command, request, place / "out", place / "said",
-                                               env=trackers.without_keys(os.environ)
+                                               env=trackers.without_keys(processes.inherited())
                                                | processes.thread_variables(self.threads) | self.variables)
                 started, watched = time.monotonic(), Watch(self.folder, place / "said")
                 try:

@@ -86,7 +86,7 @@ class Experiment:
         if self.corpus.packing(data) == self.corpus.packing(replace(data, packing="auto")):  # one spelling here, too
             data = replace(data, packing="auto")
         self.config = replace(config, loss=str(self.objective), train=numerics, data=data)
-        fitting.check(self.config, self.corpus.tokenizer.vocab_size)
+        fitting.check(self.config, self.corpus.tokenizer.vocab_size, takes_logits=self.objective.takes_logits)
         self.num_steps = config.num_steps
         self.reference = reference(self.config, self.corpus)
         self.curriculum = curriculum(self.config, self.corpus, self.reference, progress or Lines(tell))
@@ -99,7 +99,7 @@ class Experiment:
     @property
     def ranks(self) -> str:
         """How the ranks share the model: `alone`, `replicated` or `sharded`."""
-        return fitting.way(self.config, self.corpus.tokenizer.vocab_size)
+        return fitting.way(self.config, self.corpus.tokenizer.vocab_size, takes_logits=self.objective.takes_logits)
 
     @cached_property
     def num_tokens(self) -> int:

@@ -15,8 +15,8 @@ from losslab import checkpoint, machine, optim, processes, trackers
 from losslab import config as configuration
 from losslab.evaluate.document_scores import nll
 from losslab.evaluate.temperature import first_tokens, fit_temperature
+from losslab.experiment.gauges import loss_cost
 from losslab.experiment.plan import Experiment
-from losslab.experiment.training import loss_cost
 from losslab.generate import generate
 from losslab.model import initialized
 from losslab.training_loop import train
@@ -66,7 +66,7 @@ def _start(experiment: Experiment, place: Path, threads: int):
                           "files": {source.path: source.text for source in sources},
                           "trusted": [source.sha256 for source in sources]})
     return processes.start(processes.ordinary("losslab.experiment.timing"), request, place / "answer", place / "said",
-                           env=trackers.without_keys(os.environ) | processes.thread_variables(threads))
+                           env=trackers.without_keys(processes.inherited()) | processes.thread_variables(threads))
 
 
 def _answer(place: Path) -> dict:

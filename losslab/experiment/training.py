@@ -12,18 +12,16 @@ from losslab import checkpoint, machine, optim, parallel, processes, records, si
 from losslab.evaluate import tasks
 from losslab.evaluate.document_scores import nll
 from losslab.evaluate.temperature import first_tokens
-from losslab.experiment.gauges import frequency_nll, logit_scale
+from losslab.experiment.alike import check_alike
+from losslab.experiment.gauges import frequency_nll, logit_scale, loss_cost
 from losslab.experiment.measuring import RANKS
 from losslab.experiment.plan import Experiment, Tell
-from losslab.fused.timing import Batch, in_turn
 from losslab.model import initialized
-from losslab.objective import Objective
 from losslab.progress import Lines
 from losslab.training_loop import Diverged, StepInfo, over_ranks, train
 
 SKIPPED = "train/skipped_steps"  # so far
 OVERFLOWS, SCALE = "train/overflowed_steps", "train/gradient_scale"  # of float16: updates left out so far, the factor
-REPEATS = 9  # timings of the loss alone, at the end of a run
 
 
 class Training:
@@ -50,6 +48,7 @@ class Training:
                 restored = checkpoint.load(checkpoint.newest(folder / "checkpoint", warn=tell))
             except checkpoint.Damaged:
                 tell("no checkpoint of this run is whole; starting it over")
+        check_alike(restored, folder, device)
         if restored is None:
             transforms = self.objective.transforms
             self.model = initialized(config.model, tokenizer.vocab_size, config.init_seed, transforms)
@@ -87,11 +86,12 @@ class Training:
             frequencies=frequency_nll(self.tune, tokenizer.vocab_size), window=restored.window if restored else (),
         )
         self.peak = machine.product_peak(device, config.train.dtype, threads) if self.is_main else 0.0
-        self.skipped = 0  # updates
+        self.skipped = restored.skipped or 0 if restored else 0  # updates
         if self.is_main and self.step:
             log = records.read(folder).log
             self.detector.replay(log)
-            self.skipped = int(next((line[SKIPPED] for line in reversed(log) if SKIPPED in line), 0))
+            if restored.skipped is None:  # an earlier losslab wrote it
+                self.skipped = int(next((line[SKIPPED] for line in reversed(log) if SKIPPED in line), 0))
         self.told_ranks = False
         self.vocabulary = experiment.vocabulary.to(device)
         self.task_names = config.evaluate.task_names
@@ -116,11 +116,18 @@ class Training:
         peak, model = machine.peak_memory_bytes(self.device), self.spread.whole()
         if self.is_main:  # the peak first: the cost of the loss adds to it
             self.write(outcome, **{"cost/peak_memory_bytes": peak,
-                                   **{f"cost/{name}": value for name, value in
-                                   loss_cost(self.experiment, model, self.device).items()}})
+                                   **{f"cost/{name}": value for name, value in self.loss_cost(model).items()}})
         # last of all: from here on the run is trained
         self.save(outcome.step, outcome.tokens, outcome.seconds, with_optimizer=False)
         return "finished"
+
+    def loss_cost(self, model) -> dict[str, float]:
+        """As the function; nothing where it takes more memory than is left, since no weights are saved yet."""
+        try:
+            return loss_cost(self.experiment, model, self.device)
+        except torch.OutOfMemoryError:
+            self.tell("the cost of the loss is left out: timing it takes more memory than is left")
+            return {}
 
     def on_step(self, info: StepInfo) -> bool:
         config = self.config
@@ -165,7 +172,7 @@ class Training:
     def run_tasks(self, info: StepInfo) -> None:
         """Scores of the tasks that are run while training; one that cannot be run is reported once and left out.
 
-        Every rank takes part, since tasks share their items over ranks.
+        Every rank takes part, since tasks share their items over ranks; what one of them cannot run is left out by all.
         """
         rules = self.config.evaluate
         settings = tasks.Settings(
@@ -177,10 +184,11 @@ class Training:
         for name in list(self.task_names):
             try:
                 scores = tasks.run(name, model, self.corpus.tokenizer, settings).scores
-                self.line(info, **{f"task/{name}/{key}": score.value for key, score in scores.items()})
             except (ValueError, OSError, ModuleNotFoundError) as error:
                 self.tell(f"the task {name} is left out of this run: {error}")
                 self.task_names.remove(name)
+            else:  # a log that cannot be written is no matter of a task, and of the first rank alone
+                self.line(info, **{f"task/{name}/{key}": score.value for key, score in scores.items()})
             finally:
                 self.model.train()  # an error may have left it in evaluation
 
@@ -223,22 +231,5 @@ class Training:
             seconds=self.seconds_before + seconds, optimizer=self.optimizer if with_optimizer else None,
             window=self.detector.window if with_optimizer else (),
             scaler=self.scaler.state if with_optimizer else {},
+            skipped=self.skipped if with_optimizer and self.config.train.skip_spikes else None,
         )
-
-
-def loss_cost(experiment: Experiment, model, device: str, repeats: int = REPEATS) -> dict:
-    """Seconds that the objective takes from hidden states to their gradients, and those of cross-entropy.
-
-    The best of several: what other processes take from this one only ever adds.
-    """
-    config = experiment.config
-    batch = experiment.batches(seed=0, batch_size=config.train.micro_batch_size or config.train.batch_size)(0)
-    tokens, targets = (torch.as_tensor(part).to(device) for part in batch[:2])
-    with torch.no_grad(), machine.autocast(device, config.train.dtype):
-        hidden = model(tokens)
-    given = Batch(hidden, model.lm_head, targets, experiment.vocabulary.to(device), config.train.dtype)
-    reference = Objective.parse("cross_entropy")
-    own, plain = map(min, in_turn((experiment.objective, reference), given, repeats))
-    if experiment.objective.explicit == reference.explicit:  # two timings of one thing
-        own = plain = min(own, plain)
-    return {"loss_seconds": own, "cross_entropy_seconds": plain, "loss_cost_ratio": own / plain}

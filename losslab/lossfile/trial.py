@@ -4,7 +4,6 @@ A hostile file can make it say anything: the identity of a file is the hash of i
 """
 
 import json
-import os
 import time
 
 from losslab import processes
@@ -69,7 +68,7 @@ def _ask(request: str, names: str, progress: Progress) -> tuple[dict, int]:
     with processes.workplace() as place:
         out, err = place / "answer", place / "said"
         process = processes.start(processes.ordinary(CHILD), request, out, err,
-                                  env=os.environ | processes.thread_variables(1))
+                                  env=processes.inherited() | processes.thread_variables(1))
         try:
             begun = told = time.monotonic()
             while process.poll() is None:

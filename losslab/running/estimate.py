@@ -70,7 +70,8 @@ def estimate(
         "seconds_else": other, "seconds_by_arm": dict(zip(names, seconds, strict=True)),
         "parts_by_arm": dict(zip(names, made, strict=True)),
         "disk_bytes": (len(todo) + extra) * (4 * num_params + 150_000) + 2_000_000,
-        "memory": fitting.told(first.config, first.corpus.tokenizer.vocab_size),
+        "memory": fitting.told(first.config, first.corpus.tokenizer.vocab_size,
+                               takes_logits=first.objective.takes_logits),
         "config": configuration.to_dict(first.config), "corpus": first.corpus.describe(),
     }
 

@@ -8,7 +8,7 @@ from known_models import Bytes, Table, texts
 
 from losslab import parallel
 from losslab.config import ModelConfig
-from losslab.evaluate import document_scores
+from losslab.evaluate import document_scores, sharing
 from losslab.evaluate.document_scores import per_document
 from losslab.evaluate.sharing import Ranks
 from losslab.evaluate.summing import Summing, fingerprint
@@ -116,6 +116,40 @@ def test_two_ranks_find_what_one_finds():
     found, _ = on_two_ranks(together)
     for name, column in alone.items():
         np.testing.assert_allclose(found[name], column, rtol=1e-9, atol=0)
+
+
+def fails_on(rank, at):
+    """A task that one rank cannot go on with, before any sum or after one; what each rank was told, twice over."""
+    parallel.join("cpu")
+
+    def work():
+        if at == "before" and parallel.rank() == rank:
+            raise ValueError("no file\nblimp.jsonl, \u00fc")
+        first = Ranks.here().summed(np.ones(3), "cpu")
+        if at == "after" and parallel.rank() == rank:
+            raise OSError("no file\nblimp.jsonl, \u00fc")
+        if at == "unlike":
+            return Ranks.here().summed(np.ones(1 + parallel.rank()), "cpu")
+        return first
+
+    said = []
+    for _ in range(2):
+        try:
+            sharing.together(work, "cpu")
+        except (ValueError, OSError) as error:
+            said.append(str(error))
+    return said, sharing.together(lambda: Ranks.here().summed(np.ones(3), "cpu"), "cpu").tolist()
+
+
+@pytest.mark.parametrize("at", ["before", "after", "unlike"])
+def test_where_one_rank_cannot_go_on_none_waits_for_it_and_all_are_told(at):
+    for rank, (said, summed) in enumerate(on_two_ranks(fails_on, 1, at)):
+        assert summed == [2.0] * 3  # and they still speak of the same things
+        if at == "unlike":
+            assert said == ["the ranks do not measure the same items; give all of them the same files"] * 2
+        else:
+            told = "no file\nblimp.jsonl, \u00fc" if rank else "no file blimp.jsonl, \u00fc (on rank 1)"
+            assert said == [told] * 2
 
 
 def test_the_number_of_batches_does_not_depend_on_who_reads_them():
