@@ -85,7 +85,7 @@ def test_a_run_that_is_asked_to_stop_is_not_finished_and_continues(place, forkin
     records.note_environment(folder, records.read(folder).environment | {"node": "another", "processor": "another"})
     (folder / "log.jsonl").touch()  # it was begun there
     answer = json.loads(node.run(asked))
-    assert answer["status"] == "finished" and "run began on another and continues on" in answer["told"][0]
+    assert answer["status"] == "finished" and "run was last on another and continues on" in answer["told"][0]
     assert records.read(folder).environment["continued_on"] == machine.processor("cpu")
     assert json.loads(node.run(asked))["told"] == []  # what is done stays as it is
 
