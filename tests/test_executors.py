@@ -122,6 +122,20 @@ def test_a_store_that_is_not_shared_is_found(tmp_path, monkeypatch):
     assert not list((tmp_path / "runs").iterdir())
 
 
+def test_a_machine_that_answers_when_another_was_refused_leaves_no_file(tmp_path, monkeypatch):
+    class Two(Here):
+        def everywhere(self, function, text):
+            self.question, refuses = text, Future()
+            refuses.set_exception(ImportError("no module losslab"))
+            return [refuses, Future()]  # the second one has not answered
+
+    executor = Two()
+    assert "no module losslab; is losslab installed there" in refused(probe.nodes, executor, tmp_path)
+    monkeypatch.setattr(probe, "_appears", lambda path, word: True)  # it saw the file before that was removed
+    late = json.loads(probe.look(executor.question))
+    assert late["sees"] and late["wrote"] and not list(tmp_path.iterdir())
+
+
 def test_machines_that_would_not_do_are_named(tmp_path, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert "has no GPU to give" in refused(probe.nodes, Here(), tmp_path, device="cuda")
