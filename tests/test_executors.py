@@ -14,7 +14,10 @@ from record_runs import refused, write_run
 
 import losslab
 from losslab import comparison, elsewhere, executors, experiment, machine, records, running, study
+from losslab.cli import executing
+from losslab.cli.executing import Where
 from losslab.executors import local, probe
+from losslab.experiment import fitting
 from losslab.running import node
 
 QUICK = change(train={"num_steps": 6, "numerics": "reference", "dtype": "float32"}, evaluate={"num_samples": 0})
@@ -165,6 +168,19 @@ def test_each_gpu_gets_the_same_number_of_runs(monkeypatch):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     with local.Places("cuda").taken() as mine:
         assert mine == {"CUDA_VISIBLE_DEVICES": "4"}
+
+
+def test_runs_that_share_a_gpu_are_planned_for_a_share_of_it(monkeypatch, tmp_path):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,7")
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(machine, "total_memory", lambda device: 80)
+    configs = [change(QUICK, train={"device": "cuda"})]
+    for flags, workers, share in ((Where(per_device=4), None, 20), (Where(per_device=4), 2, 40), (Where(), 3, 80)):
+        with executing.executor(flags, tmp_path, configs, workers=workers, threads=1):
+            assert fitting.available("cuda") == share and fitting.available("cpu") == 80
+    with executors.opened("local", tmp_path, per_device=4):
+        assert fitting.available("cuda") == 20
+    assert fitting.available("cuda") == 80
 
 
 def test_runs_of_unlike_machines_are_named(tmp_path):

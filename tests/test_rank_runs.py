@@ -17,7 +17,7 @@ from experiments import SMALL, SPEC, change
 from experiments import place as place
 from forks import on_ranks
 
-from losslab import cli, experiment, machine, memory, parallel, records
+from losslab import cli, elsewhere, experiment, machine, memory, parallel, records
 from losslab.config import TrainConfig, load
 from losslab.experiment import fitting
 from losslab.model import initialized
@@ -168,6 +168,30 @@ def test_a_plan_beyond_the_memory_of_a_gpu_is_refused_with_what_would_fit(monkey
         fitting.check(config, 50257)
     fitting.check(gpt2(batch_size=256, ranks="replicated", micro_batch_size=32), 50257)
     fitting.check(gpt2(batch_size=256, ranks="replicated", checkpoint_activations=True), 50257)
+
+
+def test_runs_that_share_a_gpu_share_its_memory(monkeypatch):
+    monkeypatch.setattr(machine, "total_memory", lambda device: 80 * 10**9)
+    config = gpt2(batch_size=128)
+    fitting.check(config, 50257)
+    with elsewhere.sharing(2), pytest.raises(ValueError, match=r"it takes about 47.* GB of 40 GB for each of 2 runs on "
+                                             r"one device \(weights .*; give train.micro_batch_size 64 or .* or a "
+                                             r"smaller --per-device or a smaller model"):
+        fitting.check(config, 50257)
+    assert fitting.available("cuda") == 80 * 10**9 and elsewhere.runs_on_a_gpu() == 1
+
+
+def test_the_micro_batch_that_is_advised_divides_the_batch_that_grows_too(monkeypatch):
+    growing = gpt2(batch_size=16, initial_batch_size=6, batch_warmup_steps=10)
+    parts = fitting.plan(growing, 50257, "alone")
+    rest = sum(parts.values()) - parts["activations"]
+    there = (rest + 4.5 * parts["activations"] / 16) / memory.USABLE  # 4 of the 16 sequences
+    monkeypatch.setattr(machine, "total_memory", lambda device: int(there))
+    with pytest.raises(ValueError, match=r"; 4 fit; give train.micro_batch_size 2 or "):
+        fitting.check(growing, 50257)
+    fitting.check(gpt2(batch_size=16, initial_batch_size=6, batch_warmup_steps=10, micro_batch_size=2), 50257)
+    with pytest.raises(ValueError, match=r"; 4 fit; give train.micro_batch_size 4 or "):
+        fitting.check(gpt2(batch_size=16), 50257)
 
 
 def test_auto_takes_parts_where_replicas_do_not_fit(monkeypatch):
