@@ -1,7 +1,8 @@
-"""The machines that runs are planned for, where it is not this one that computes them.
+"""The machines that runs are planned for, where it is not this one that computes them, and how many share a GPU.
 
 Whoever hands runs to other machines asks those first what they have, and plans inside `planning_for`. There, device and
-numerics follow from what the answers say, and nothing is asked of this machine, which may have no GPU.
+numerics follow from what the answers say, and nothing is asked of this machine, which may have no GPU. Whoever lets
+several runs share a GPU, here or there, plans them inside `sharing`.
 """
 
 import contextlib
@@ -47,6 +48,7 @@ class Nodes:
 
 
 _planned_for: ContextVar[Nodes | None] = ContextVar("planned_for", default=None)
+_on_a_gpu: ContextVar[int] = ContextVar("on_a_gpu", default=1)
 
 
 def nodes() -> Nodes | None:
@@ -62,3 +64,18 @@ def planning_for(found: Nodes) -> Iterator[None]:
         yield
     finally:
         _planned_for.reset(before)
+
+
+def runs_on_a_gpu() -> int:
+    """How many runs share one GPU, and so its memory."""
+    return _on_a_gpu.get()
+
+
+@contextlib.contextmanager
+def sharing(runs: int) -> Iterator[None]:
+    """Inside, so many of the runs that are planned share one GPU."""
+    before = _on_a_gpu.set(runs)
+    try:
+        yield
+    finally:
+        _on_a_gpu.reset(before)

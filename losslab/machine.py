@@ -94,6 +94,11 @@ def autocast(device: str, dtype: str):
     return torch.autocast(device.split(":")[0], dtype=getattr(torch, dtype))
 
 
+def widest(device: torch.device) -> torch.dtype:
+    """In which sums over many tokens are kept: float64, and float32 on Apple's GPU, which has nothing wider."""
+    return torch.float32 if device.type == "mps" else torch.float64
+
+
 def cores() -> int:
     """How many CPU cores this process may use, by its affinity and by its container."""
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -217,13 +222,11 @@ def torch_version() -> str:
 
 def describe(device: str, dtype: str) -> dict:
     """What a record says of the machine."""
-    nodes = elsewhere.nodes()
-    name = nodes.processor if nodes else processor(device)
     return {
         "python": platform.python_version(),
         "torch": torch.__version__,
         "platform": platform.platform(),
-        "processor": name,
+        "processor": nodes.processor if (nodes := elsewhere.nodes()) else processor(device),
         "device": device,
         "dtype": dtype,
         "threads": torch.get_num_threads(),

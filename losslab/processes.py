@@ -46,6 +46,7 @@ os._exit(code)
 """
 SUBREAPER = 36  # of prctl: orphans of our children become our children
 STOPS = [getattr(signal, name) for name in ("SIGTERM", "SIGINT", "SIGUSR2") if hasattr(signal, name)]
+WARNING = getattr(signal, "SIGUSR2", None)  # how SLURM warns, as submitit asks it to; not every system has it
 _started: set[int] = set()  # process ids of the children that this module started
 _starting = threading.Lock()  # a child of another thread is no orphan before it is in the set
 
@@ -176,14 +177,15 @@ def parent_is_gone() -> bool:
 def stop_requests() -> Iterator[Callable[[], int]]:
     """Turn SIGTERM, Ctrl-C and SIGUSR2 into a question, "was I asked to stop?"; a second Ctrl-C stops at once.
 
-    SIGUSR2 is how SLURM may warn of the end of a job's time. The answer is the number of the first signal, or 0.
+    The answer is the number of a signal, or 0: SIGUSR2 if it was among them, else the first. SLURM warns by it of the
+    end of a job's time, and puts such a job back into the queue, also where a SIGTERM came before.
     """
-    asked = []
+    asked: list[int] = []
 
     def ask(number, frame):
         if asked and number == signal.SIGINT:
             raise KeyboardInterrupt
-        asked.append(number)
+        asked.insert(0 if number == WARNING else len(asked), number)
 
     if threading.current_thread() is not threading.main_thread():  # signals reach the main thread alone
         yield lambda: 0

@@ -169,7 +169,7 @@ def accumulate(
     spread = model if isinstance(model, Spread) else Spread(model, _scored, device=device)
     tokens, targets, documents = (None if part is None else torch.as_tensor(part) for part in (*batch, None)[:3])
     asked = tuple(OBSERVED) if observe else ()
-    sums = torch.zeros(1 + len(asked), dtype=torch.float64, device=device)
+    sums = torch.zeros(1 + len(asked), dtype=machine.widest(device), device=device)
     valid = check_targets(targets, spread.model.vocab_size)  # here and not on the device, which would be waited for
     shares = parallel.everyone(torch.tensor([valid, len(tokens)], dtype=torch.float64), device)
     (count, rows), most = shares.sum(0).tolist(), int(shares[:, 1].max())

@@ -26,7 +26,7 @@ def place(tmp_path, monkeypatch):
 def untimed(monkeypatch):
     """An estimate starts no processes to time updates: whatever a run is made of takes half a second."""
     half = dict.fromkeys(timing.FOUND, 0.5) | {"num_params": 1000}
-    monkeypatch.setattr(timing, "measure", lambda experiments, *, threads: [half] * len(experiments))
+    monkeypatch.setattr(timing, "measure", lambda experiments, *, threads, place=None: [half] * len(experiments))
 
 
 def small_text(folder):

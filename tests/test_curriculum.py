@@ -10,7 +10,7 @@ from experiments import place as place
 from hypothesis import given
 from hypothesis import strategies as st
 
-from losslab import checkpoint, comparison, experiment, records, running
+from losslab import checkpoint, comparison, elsewhere, experiment, records, running
 from losslab.config import DataConfig, Growth, digest, identity, override, preset
 from losslab.corpus import Batches, Documents, cache
 from losslab.corpus.curriculum import Paced
@@ -227,6 +227,16 @@ def test_documents_are_ordered_by_the_nll_of_a_model(place, monkeypatch):
     experiment.run(other, place / "reference")
     with pytest.raises(ValueError, match="cannot continue: the weights in reference, whose nll orders its documents"):
         experiment.resume(place / "run")
+
+
+def test_a_curriculum_of_runs_on_other_machines_is_made_on_this_cpu(place, monkeypatch):
+    experiment.run(change(train={"num_steps": 2, "dtype": "float32"}), place / "reference")
+    monkeypatch.setenv("LOSSLAB_CACHE", str(place / "cache"))  # where nobody has scored these documents
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    wanted = paced_run(curriculum="nll", curriculum_model="reference")
+    with elsewhere.planning_for(elsewhere.Nodes("cuda")):
+        made = Experiment(override(wanted, {"train": {"device": "cuda"}}))
+    assert made.config.train.device == "cuda" and len(made.curriculum.ranking) == len(made.corpus.documents("train"))
 
 
 def test_a_comparison_of_curricula_says_that_they_differ(place):

@@ -1,13 +1,16 @@
 """What a comparison would cost: every arm timed in company, what is done counted out, trials of tuning counted in."""
 
+import contextlib
 import json
+from types import SimpleNamespace
 
 import pytest
+import torch
 from experiments import SMALL, change
 from experiments import place as place
 from forks import forking as forking
 
-from losslab import records, running
+from losslab import elsewhere, records, running
 from losslab import study as studies
 from losslab.cli.comparing import _estimate_text
 from losslab.experiment import timing
@@ -24,7 +27,7 @@ def groups(monkeypatch):
     """The arms that are timed at once; an update takes what `TIMES` says, and nothing else takes time."""
     found = []
 
-    def measure(experiments, *, threads):
+    def measure(experiments, *, threads, place):
         found.append([str(experiment.objective) for experiment in experiments])
         return [{"num_params": 1000, "start_seconds": 0.0, "loss_seconds": TIMES[str(experiment.objective)] / 10,
                  **dict.fromkeys(("score_seconds", "judge_seconds", "fit_seconds", "write_seconds", "save_seconds",
@@ -44,6 +47,35 @@ def test_each_arm_has_its_own_cost_and_workers_share_the_runs(groups):
     # 3.6, 6.7, 12.9, 3.6, 6.7, 12.9 in turn: one worker takes 3.6, 12.9 and 12.9, the other 6.7, 3.6 and 6.7
     assert found["seconds"] == pytest.approx(one["cross_entropy"] + 2 * one["label_smoothing"])
     assert found["runs"] == 6 and found["trials"] == found["done"] == 0 and found["tokens"] == 6 * 30 * 64
+
+
+def test_what_is_timed_at_once_is_spread_over_the_gpus_as_runs_are(monkeypatch):
+    seen = []
+
+    def measure(experiments, *, threads, place):
+        with contextlib.ExitStack() as stack:
+            seen.append([stack.enter_context(place()).get("CUDA_VISIBLE_DEVICES") for _ in experiments])
+        return [dict.fromkeys(timing.FOUND, 1.0) for _ in experiments]
+
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,7")
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(timing, "measure", measure)
+    with elsewhere.planning_for(elsewhere.Nodes("cuda")):
+        planned = running.plan([change(arm, train={"device": "cuda"}) for arm in ARMS], [0], "runs")
+        running.estimate(planned, workers=2, threads=1)
+        running.estimate(planned, workers=4, threads=1)
+    assert seen == [["4", "7"], ["4", "7"], ["4", "7", "4"]]
+
+
+def test_a_process_that_is_timed_gets_its_place(monkeypatch):
+    started, ended = [], SimpleNamespace(poll=lambda: 0)
+    monkeypatch.setattr(timing, "_answer", lambda folder: {})
+    monkeypatch.setattr(timing.processes, "start", lambda *given, env: started.append(env["GPU"]) or ended)
+    monkeypatch.setattr(timing.processes, "end", lambda process: None)
+    names = iter("ab")
+    timing.measure([running.plan(ARMS[1:2], [0], "runs").experiments[0]] * 2, threads=1,
+                   place=lambda: contextlib.nullcontext({"GPU": next(names)}))
+    assert started == ["a", "b"]
 
 
 def test_trials_are_counted_in_and_runs_that_are_done_out(groups):

@@ -14,7 +14,10 @@ from record_runs import refused, write_run
 
 import losslab
 from losslab import comparison, elsewhere, executors, experiment, machine, records, running, study
+from losslab.cli import executing
+from losslab.cli.executing import Where
 from losslab.executors import local, probe
+from losslab.experiment import fitting
 from losslab.running import node
 
 QUICK = change(train={"num_steps": 6, "numerics": "reference", "dtype": "float32"}, evaluate={"num_samples": 0})
@@ -85,7 +88,7 @@ def test_a_run_that_is_asked_to_stop_is_not_finished_and_continues(place, forkin
     records.note_environment(folder, records.read(folder).environment | {"node": "another", "processor": "another"})
     (folder / "log.jsonl").touch()  # it was begun there
     answer = json.loads(node.run(asked))
-    assert answer["status"] == "finished" and "run began on another and continues on" in answer["told"][0]
+    assert answer["status"] == "finished" and "run was last on another and continues on" in answer["told"][0]
     assert records.read(folder).environment["continued_on"] == machine.processor("cpu")
     assert json.loads(node.run(asked))["told"] == []  # what is done stays as it is
 
@@ -122,6 +125,20 @@ def test_a_store_that_is_not_shared_is_found(tmp_path, monkeypatch):
     assert not list((tmp_path / "runs").iterdir())
 
 
+def test_a_machine_that_answers_when_another_was_refused_leaves_no_file(tmp_path, monkeypatch):
+    class Two(Here):
+        def everywhere(self, function, text):
+            self.question, refuses = text, Future()
+            refuses.set_exception(ImportError("no module losslab"))
+            return [refuses, Future()]  # the second one has not answered
+
+    executor = Two()
+    assert "no module losslab; is losslab installed there" in refused(probe.nodes, executor, tmp_path)
+    monkeypatch.setattr(probe, "_appears", lambda path, word: True)  # it saw the file before that was removed
+    late = json.loads(probe.look(executor.question))
+    assert late["sees"] and late["wrote"] and not list(tmp_path.iterdir())
+
+
 def test_machines_that_would_not_do_are_named(tmp_path, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert "has no GPU to give" in refused(probe.nodes, Here(), tmp_path, device="cuda")
@@ -151,6 +168,19 @@ def test_each_gpu_gets_the_same_number_of_runs(monkeypatch):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     with local.Places("cuda").taken() as mine:
         assert mine == {"CUDA_VISIBLE_DEVICES": "4"}
+
+
+def test_runs_that_share_a_gpu_are_planned_for_a_share_of_it(monkeypatch, tmp_path):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,7")
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(machine, "total_memory", lambda device: 80)
+    configs = [change(QUICK, train={"device": "cuda"})]
+    for flags, workers, share in ((Where(per_device=4), None, 20), (Where(per_device=4), 2, 40), (Where(), 3, 80)):
+        with executing.executor(flags, tmp_path, configs, workers=workers, threads=1):
+            assert fitting.available("cuda") == share and fitting.available("cpu") == 80
+    with executors.opened("local", tmp_path, per_device=4):
+        assert fitting.available("cuda") == 20
+    assert fitting.available("cuda") == 80
 
 
 def test_runs_of_unlike_machines_are_named(tmp_path):

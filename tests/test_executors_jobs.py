@@ -11,7 +11,9 @@ from commands import COMPARE, refuses
 from experiments import place as place
 from record_runs import refused
 
-from losslab.executors import local, slurm, slurm_options
+from losslab import elsewhere, executors
+from losslab.executors import local, probe, slurm, slurm_options
+from losslab.experiment import fitting
 
 PATIENCE = 60  # seconds, after which a test fails
 
@@ -222,6 +224,13 @@ def test_runs_share_a_gpu_where_there_is_one(ray, monkeypatch):
     with opened(per_device=4) as executor:
         executor.submit(str, "a")
         assert ray.begun.get_nowait().options["num_gpus"] == 0.25
+
+
+def test_runs_that_share_a_gpu_of_a_cluster_are_planned_for_a_share_of_it(ray, tmp_path, monkeypatch):
+    ray.gpus = 1
+    monkeypatch.setattr(probe, "nodes", lambda *given, **named: elsewhere.Nodes("cuda", memory=80))
+    with executors.opened("ray", tmp_path, address="auto", per_device=4):
+        assert fitting.available("cuda") == 20
 
 
 @pytest.mark.parametrize("more", [(), ("--workers", "3")])

@@ -34,6 +34,11 @@ def test_a_device_that_is_not_there_is_an_error_with_a_remedy(without_gpu, devic
         machine.resolve_device(device)
 
 
+def test_sums_are_kept_in_float64_where_the_device_has_it():
+    found = [machine.widest(torch.device(name)) for name in ("cpu", "cuda", "cuda:1", "mps", "mps:0")]
+    assert found == [torch.float64] * 3 + [torch.float32] * 2
+
+
 def test_numerics_follow_capability(monkeypatch):
     for amx, avx512, foreign, dtype in ((False, False, True, "float32"), (False, True, False, "float32"),
                                         (False, True, True, "bfloat16"), (True, True, False, "bfloat16")):

@@ -1,5 +1,6 @@
 """Child processes: what an isolated one sees, wherever losslab is installed, and that nothing outlives a child."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -108,6 +109,16 @@ def test_a_second_ctrl_c_stops_at_once_and_a_second_sigterm_does_not():
             assert asked()
             os.kill(os.getpid(), signal.SIGINT)
     assert signal.getsignal(signal.SIGINT) is before
+
+
+@pytest.mark.parametrize(("sent", "told"), [
+    ("SIGTERM", "SIGTERM"), ("SIGTERM SIGUSR2", "SIGUSR2"), ("SIGUSR2 SIGTERM", "SIGUSR2"), ("SIGTERM SIGINT", None)])
+def test_of_several_signals_that_of_slurm_is_told(sent, told):
+    stops = pytest.raises(KeyboardInterrupt) if told is None else contextlib.nullcontext()
+    with stops, processes.stop_requests() as asked:
+        for name in sent.split():
+            os.kill(os.getpid(), getattr(signal, name))
+        assert asked() == getattr(signal, told)
 
 
 def test_outside_the_main_thread_nothing_is_asked():

@@ -10,7 +10,7 @@ from forks import on_two_ranks
 from torch.testing import assert_close
 
 import losslab.objective
-from losslab import fused, parallel
+from losslab import fused, machine, parallel
 from losslab.config import IGNORE_INDEX, ModelConfig, TrainConfig
 from losslab.model import initialized
 from losslab.objective import Objective
@@ -51,6 +51,19 @@ def test_accumulated_gradients_equal_those_of_one_big_batch(objective, micro_bat
     assert whole == pytest.approx(parts, rel=1e-6) and whole[-1] == parts[-1] < 4 * SEQ  # some are masked, unevenly
     for a, b in zip(expected, found, strict=True):
         assert_close(a, b, rtol=1e-4, atol=1e-7)
+
+
+def test_a_device_without_float64_gives_the_same_sums_in_float32(monkeypatch):
+    expected, _ = gradients(TrainConfig(num_steps=1, batch_size=4))
+    zeros = torch.zeros
+
+    def narrow(*size, dtype=None, **named):  # as Apple's GPU, which raises
+        assert dtype is not torch.float64
+        return zeros(*size, dtype=dtype, **named)
+
+    monkeypatch.setattr(machine, "widest", lambda device: torch.float32)
+    monkeypatch.setattr(torch, "zeros", narrow)
+    assert gradients(TrainConfig(num_steps=1, batch_size=4))[0] == pytest.approx(expected, rel=1e-6)
 
 
 def test_each_valid_token_weighs_the_same():

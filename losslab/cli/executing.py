@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
+from losslab import elsewhere
 from losslab.cli.flags import WHOLE, threads_of, workers_of
 from losslab.cli.speech import tell
 from losslab.config.numbers import check, shown
@@ -80,7 +81,8 @@ def executor(
         workers_of(workers)
     if where.executor == "local":
         at_once = _at_once(device, where.per_device or 1) if where.per_device or workers is None else 0
-        yield workers or at_once, None
+        with elsewhere.sharing(min(where.per_device or 1, workers or at_once)):
+            yield workers or at_once, None
         return
     if dry_run:
         raise ValueError(f"--dry-run times updates on this machine, and --executor {where.executor} computes on "

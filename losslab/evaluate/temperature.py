@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
+from losslab import machine
 from losslab.config import EvaluateConfig
 from losslab.corpus import Corpus
 from losslab.evaluate import windows
@@ -49,6 +50,7 @@ def fit_temperature(model, documents: Sequence, tokenizer, *, batch_size: int = 
 
 
 def _newton(model, hidden: torch.Tensor, targets: torch.Tensor, vocab_size: int, b: float) -> float:
+    wide = machine.widest(hidden.device)
     for _ in range(30):
         slope = curvature = 0.0
         for at, z in logit_tiles(model, hidden, vocab_size):
@@ -56,8 +58,8 @@ def _newton(model, hidden: torch.Tensor, targets: torch.Tensor, vocab_size: int,
             p = z.mul(b)
             p = torch.softmax(p, -1, out=p)
             mean = p.mul_(z).sum(-1)
-            slope += (mean - z.gather(-1, targets[at, None])[:, 0]).double().sum().item()
-            curvature += (p.mul_(z).sum(-1) - mean.square()).double().sum().item()
+            slope += (mean - z.gather(-1, targets[at, None])[:, 0]).to(wide).sum().item()
+            curvature += (p.mul_(z).sum(-1) - mean.square()).to(wide).sum().item()
         if not math.isfinite(slope) or curvature <= 0:
             return b
         new = min(max(b - slope / curvature, b / 4, 1e-3), b * 4, 1e3)

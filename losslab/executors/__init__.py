@@ -45,8 +45,10 @@ def opened(
             the runs need.
         ModuleNotFoundError: for an engine whose package is not installed.
     """
+    sharing = elsewhere.sharing(min(per_device, workers or per_device))
     if name == "local":
-        yield None
+        with sharing:
+            yield None
         return
     if device not in ("auto", "cpu", "cuda"):
         raise ValueError(f"train.device is {device}, and machines of {name} are asked for cpu or cuda, whose numbers "
@@ -54,7 +56,7 @@ def opened(
     with _engine(name, store, address=address, device=device, workers=workers, threads=threads, per_device=per_device,
                  options=options) as executor:
         nodes = probe.nodes(executor, store, device=device, tell=tell)
-        with elsewhere.planning_for(nodes):
+        with elsewhere.planning_for(nodes), sharing:
             yield executor
 
 

@@ -36,9 +36,10 @@ def nodes(
         ValueError: in one sentence, for the first machine that would not do.
     """
     store, word = Path(store).absolute(), secrets.token_hex(8)
+    first = store / f"{NAME}{word}"
     try:
         store.mkdir(parents=True, exist_ok=True)
-        (store / f"{NAME}{word}").write_text(word, encoding="utf-8")
+        first.write_text(word, encoding="utf-8")
     except OSError as error:
         raise ValueError(printable(f"cannot write to the store {store}: {error.strerror}; give a writable "
                                    "folder")) from None
@@ -49,9 +50,9 @@ def nodes(
         for each in found:
             _check(each, store, word, device)
     finally:
-        for path in store.glob(f"{NAME}{word}*"):
-            with contextlib.suppress(OSError):
-                path.unlink()
+        _remove(first)  # before the others: a machine that answers later finds it gone, and removes its own
+        for path in store.glob(f"{NAME}{word}-*"):
+            _remove(path)
     for what in ("processor", "torch"):
         kinds = sorted({each[what] for each in found})
         if len(kinds) > 1:
@@ -64,28 +65,41 @@ def look(text: str) -> str:
     """On another machine: what it has, and whether the store lies there; JSON in and out."""
     asked = json.loads(text)
     store, word = Path(asked["store"]), asked["word"]
+    first = store / f"{NAME}{word}"
     device = "cuda" if asked["device"] != "cpu" and machine.resolve_device("auto") == "cuda" else "cpu"
     found = {"node": platform.node(), "losslab": losslab.__version__, "torch": machine.torch_version(),
              "device": device, "processor": machine.processor(device), "memory": machine.total_memory(device),
              "bfloat16": device == "cuda" and machine.resolve_dtype("auto", device) == "bfloat16",
-             "sees": _appears(store / f"{NAME}{word}", word), "wrote": ""}
+             "sees": _appears(first, word), "wrote": ""}
     if found["sees"]:
-        name = f"{NAME}{word}-{secrets.token_hex(8)}"
+        own = store / f"{NAME}{word}-{secrets.token_hex(8)}"
         with contextlib.suppress(OSError):
-            (store / name).write_text(word, encoding="utf-8")
-            found["wrote"] = name
+            own.write_text(word, encoding="utf-8")
+            found["wrote"] = own.name
+        if not _holds(first, word):  # nobody waits for this answer, and all was removed: another machine was refused
+            _remove(own)
     return json.dumps(found)
 
 
 def _appears(path: Path, word: str) -> bool:
     deadline = time.monotonic() + PATIENCE_SECONDS
     while True:
-        with contextlib.suppress(OSError):
-            if path.read_text(encoding="utf-8") == word:
-                return True
+        if _holds(path, word):
+            return True
         if time.monotonic() >= deadline:
             return False
         time.sleep(POLL_SECONDS)
+
+
+def _holds(path: Path, word: str) -> bool:
+    with contextlib.suppress(OSError):
+        return path.read_text(encoding="utf-8") == word
+    return False
+
+
+def _remove(path: Path) -> None:
+    with contextlib.suppress(OSError):
+        path.unlink()
 
 
 def _answer(future) -> str:

@@ -18,13 +18,13 @@ from concurrent.futures import Executor, Future, InvalidStateError
 from pathlib import Path
 
 from losslab.executors import slurm_options
-from losslab.words import extra, printable
+from losslab.processes import WARNING
+from losslab.words import extra
 
 TIMEOUTS = 1_000  # that one run may have, since each continues where the one before stopped
 POLL_SECONDS = 2.0
 MISSING = 5  # looks at the queue without a job, before it counts as over
 UNFINISHED = ("stopped", "waiting")  # of a run
-WARNING = signal.SIGUSR2  # as submitit asks SLURM to warn
 
 
 class SlurmExecutor(Executor):
@@ -44,7 +44,7 @@ class SlurmExecutor(Executor):
 
     def submit(self, function: Callable[[str], str], /, *texts: str) -> Future:
         """A job that calls `function`, which answers with JSON; one that a signal of SLURM stopped is called again."""
-        with _refusals():
+        with slurm_options.refusals():
             job = self.engine.submit(Requeued(function), *texts)
         future = _Job(job)
         if self._batch is None:
@@ -58,10 +58,14 @@ class SlurmExecutor(Executor):
         """What is submitted inside becomes one array of jobs, at the end."""
         self._batch = []
         try:
-            with _refusals(), self.engine.batch():
+            with slurm_options.refusals(), self.engine.batch():
                 yield
             self.submitted = [job for job, _ in self._batch]
             self._watch(self._batch)
+        except BaseException:
+            for _, future in self._batch:  # of jobs that SLURM never had, and that have no number
+                Future.cancel(future)
+            raise
         finally:
             self._batch = None
 
@@ -166,23 +170,10 @@ class _Job(Future):
 
     def cancel(self) -> bool:
         """Take the job out of the queue if it waits there; one that runs is left to end by itself."""
-        if (_queue() or {}).get(self._job.job_id) != "PENDING":
-            return False
+        if self.done() or (_queue() or {}).get(self._job.job_id) != "PENDING":
+            return self.cancelled()
         self._job.cancel(check=False)
         return super().cancel()
-
-
-@contextlib.contextmanager
-def _refusals() -> Iterator[None]:
-    """What `sbatch` refuses, such as a partition that does not exist, is the user's to put right."""
-    from submitit.core.utils import FailedJobError
-
-    try:
-        yield
-    except FailedJobError as error:
-        lines = [line for line in str(error).splitlines() if "error" in line] or [str(error)]
-        raise ValueError(printable(f"SLURM takes no such job: {lines[-1].strip()}; --executor-option says what to ask "
-                                   "it for")) from None
 
 
 def _queue() -> dict[str, str] | None:

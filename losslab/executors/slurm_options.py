@@ -1,6 +1,7 @@
 """What SLURM is asked for: the options of a job, as they were typed and as submitit takes them."""
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Iterator, Mapping
 
 from losslab.config.numbers import shown
 from losslab.words import printable
@@ -46,3 +47,16 @@ def typed(options: Mapping[str, str]) -> dict[str, object]:
         if not isinstance(found.get(name, 1), int):
             raise ValueError(f"the option {name} is a whole number, got {shown(found[name])}")
     return found
+
+
+@contextlib.contextmanager
+def refusals() -> Iterator[None]:
+    """What `sbatch` refuses, such as a partition that does not exist, is the user's to put right."""
+    from submitit.core.utils import FailedJobError
+
+    try:
+        yield
+    except FailedJobError as error:
+        lines = [line for line in str(error).splitlines() if "error" in line] or [str(error)]
+        raise ValueError(printable(f"SLURM takes no such job: {lines[-1].strip()}; --executor-option says what to ask "
+                                   "it for")) from None

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from losslab import checkpoint, start
+from losslab import checkpoint, elsewhere, start
 from losslab.config import ExperimentConfig, digest
 from losslab.corpus import Corpus, cache
 from losslab.corpus.pacing import Curriculum, Pacing, ranking
@@ -58,7 +58,9 @@ def curriculum(
     if model is None:
         difficulty = documents.index[:, 1] - documents.index[:, 0]  # tokens of text
     else:
-        difficulty = _nll(corpus, model, config.train.device, progress)
+        # planned for other machines, whose device this one may not have
+        device = "cpu" if elsewhere.nodes() else config.train.device
+        difficulty = _nll(corpus, model, device, progress)
     order = ranking(np.asarray(difficulty), hardest_first=config.data.hardest_first)
     return Curriculum(order, Pacing.of(config.data, config.num_steps))
 

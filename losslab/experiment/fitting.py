@@ -2,8 +2,8 @@
 
 import math
 
-from losslab import machine, memory, parallel
-from losslab.config import ExperimentConfig
+from losslab import elsewhere, machine, memory, parallel
+from losslab.config import ExperimentConfig, TrainConfig
 from losslab.machine import size_text
 
 
@@ -25,9 +25,13 @@ def way(config: ExperimentConfig, vocab_size: int, *, takes_logits: bool = False
 
 
 def available(device: str) -> int | None:
-    """Bytes of memory for one rank; None where nobody says. Ranks on the CPU of one machine share its memory."""
+    """Bytes of memory for one rank; None where nobody says.
+
+    Ranks on the CPU of one machine share its memory, and a GPU may be shared by several runs.
+    """
     total = machine.total_memory(parallel.device_of(device))
-    return total if total is None or device.startswith("cuda") else total // parallel.on_this_machine()
+    shares = elsewhere.runs_on_a_gpu() if device.startswith("cuda") else parallel.on_this_machine()
+    return total if total is None else total // shares
 
 
 def plan(config: ExperimentConfig, vocab_size: int, way: str, *, takes_logits: bool = False) -> dict[str, int]:
@@ -40,14 +44,15 @@ def told(config: ExperimentConfig, vocab_size: int, *, takes_logits: bool = Fals
     """The plan of a run for people and programs.
 
     Returns:
-        JSON-able: `ranks`, `way`, `bytes` by parts, `total`, `available` (None where nobody says), `rows` (sequences in
-        one forward pass of a rank) and `most_rows` (those that fit, None where nobody says).
+        JSON-able: `ranks`, `runs_on_a_gpu` (that share one), `way`, `bytes` by parts, `total`, `available` (None where
+        nobody says), `rows` (sequences in one forward pass of a rank) and `most_rows` (those that fit, None where
+        nobody says).
     """
     chosen = way(config, vocab_size, takes_logits=takes_logits)
     parts, there = plan(config, vocab_size, chosen, takes_logits=takes_logits), available(config.train.device)
     rows = memory.own_rows(config.train, parallel.world_size())
-    return {"ranks": parallel.world_size(), "way": chosen, "bytes": parts, "total": sum(parts.values()),
-            "available": there, "rows": rows,
+    return {"ranks": parallel.world_size(), "runs_on_a_gpu": elsewhere.runs_on_a_gpu(), "way": chosen,
+            "bytes": parts, "total": sum(parts.values()), "available": there, "rows": rows,
             "most_rows": None if there is None else memory.most_rows(there, parts, rows)}
 
 
@@ -61,6 +66,8 @@ def text(found: dict) -> str:
     """
     parts = ", ".join(f"{name} {size_text(value)}" for name, value in found["bytes"].items())
     where = " on one device" if found["ranks"] == 1 else f" on each of {found['ranks']} devices"
+    if (runs := found.get("runs_on_a_gpu", 1)) > 1:
+        where = f" for each of {runs} runs{where}"
     there = "" if found["available"] is None else f" of {size_text(found['available'])}"
     shared = "" if found["way"] == "alone" else f"{found['way']}; "
     fits = "" if found["most_rows"] is None else f"; {found['most_rows']:,} fit"
@@ -84,18 +91,21 @@ def check(config: ExperimentConfig, vocab_size: int, *, takes_logits: bool = Fal
         return
     advice = []
     if found["most_rows"]:
-        advice.append(f"train.micro_batch_size {_divisor(config.train.batch_size, found['most_rows'])}")
+        advice.append(f"train.micro_batch_size {_divisor(config.train, found['most_rows'])}")
     if not config.train.checkpoint_activations:
         advice.append("train.checkpoint_activations true")
     if found["way"] == "replicated":
         advice.append("train.ranks sharded")
+    if found["runs_on_a_gpu"] > 1:
+        advice.append("a smaller --per-device")
     advice.append("more ranks" if found["way"] == "sharded" else "a smaller model")
     raise ValueError(f"this run does not fit its GPU: it takes {text(found)}; give {' or '.join(advice)}")
 
 
-def _divisor(batch_size: int, most: int) -> int:
-    """The largest micro-batch of at most so many sequences that divides the batch."""
-    return max(size for size in range(1, min(most, batch_size) + 1) if batch_size % size == 0)
+def _divisor(train: TrainConfig, most: int) -> int:
+    """The largest micro-batch of at most so many sequences that divides the batch, also the one that it grows from."""
+    common = math.gcd(train.batch_size, train.initial_batch_size)
+    return max(size for size in range(1, min(most, common) + 1) if common % size == 0)
 
 
 def check_early(config: ExperimentConfig, device: str) -> None:

@@ -8,7 +8,8 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 from losslab import checkpoint, machine, optim, processes, trackers
@@ -30,12 +31,16 @@ FOUND = ("num_params", "start_seconds", "step_seconds", "fastest_seconds", "scor
          "fit_seconds", "write_seconds", "loss_seconds", "save_seconds", "save_all_seconds")
 
 
-def measure(experiments: Sequence[Experiment], *, threads: int) -> list[dict]:
+def measure(
+    experiments: Sequence[Experiment], *, threads: int,
+    place: Callable[[], AbstractContextManager[Mapping[str, str]]] = lambda: nullcontext({}),
+) -> list[dict]:
     """What experiments take, timed at once: all of them share the machine while they are.
 
     Args:
         experiments: one process each.
         threads: CPU threads of each; 0 as the environment says.
+        place: entered for each, as for a `Job`; gives variables for the environment of its process, such as which GPU.
 
     Returns:
         of each `num_params`; `start_seconds`, until it can train; `step_seconds` of an update, the mean, and
@@ -49,35 +54,37 @@ def measure(experiments: Sequence[Experiment], *, threads: int) -> list[dict]:
         ValueError: where an experiment fails at its first updates.
     """
     with contextlib.ExitStack() as stack:
-        places = [stack.enter_context(processes.workplace()) for _ in experiments]
-        started = [_start(experiment, place, threads) for experiment, place in zip(experiments, places, strict=True)]
+        folders = [stack.enter_context(processes.workplace()) for _ in experiments]
+        started = [_start(experiment, folder, threads, stack.enter_context(place()))
+                   for experiment, folder in zip(experiments, folders, strict=True)]
         try:
             while any(process.poll() is None for process in started):
                 time.sleep(0.05)
         finally:
             for process in started:
                 processes.end(process)
-        return [_answer(place) for place in places]
+        return [_answer(folder) for folder in folders]
 
 
-def _start(experiment: Experiment, place: Path, threads: int):
+def _start(experiment: Experiment, folder: Path, threads: int, variables: Mapping[str, str]):
     sources = experiment.objective.sources
     request = json.dumps({"config": configuration.to_dict(experiment.config), "threads": threads, "began": time.time(),
                           "files": {source.path: source.text for source in sources},
                           "trusted": [source.sha256 for source in sources]})
-    return processes.start(processes.ordinary("losslab.experiment.timing"), request, place / "answer", place / "said",
-                           env=trackers.without_keys(processes.inherited()) | processes.thread_variables(threads))
+    return processes.start(processes.ordinary("losslab.experiment.timing"), request, folder / "answer",
+                           folder / "said", env=trackers.without_keys(processes.inherited())
+                           | processes.thread_variables(threads) | variables)
 
 
-def _answer(place: Path) -> dict:
+def _answer(folder: Path) -> dict:
     try:
-        found = json.loads((place / "answer").read_bytes()[:10_000])
+        found = json.loads((folder / "answer").read_bytes()[:10_000])
         told = {name: float(found[name]) for name in FOUND}
         if not all(math.isfinite(value) and value >= 0 for value in told.values()):
             raise ValueError
         return told | {"num_params": int(told["num_params"])}
     except (ValueError, TypeError, LookupError, OverflowError):
-        said = (place / "said").read_text("utf-8", "replace").strip().splitlines() or ["it said nothing"]
+        said = (folder / "said").read_text("utf-8", "replace").strip().splitlines() or ["it said nothing"]
         raise ValueError(f"a first update could not be timed: {one_line(said[-1])}") from None
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from losslab import config as configuration
 from losslab import records
+from losslab.executors.local import Places
 from losslab.experiment import Experiment, fitting, timing
 from losslab.experiment.training import REPEATS
 from losslab.running.plan import Plan
@@ -81,12 +82,13 @@ def _is_done(folder: Path) -> bool:
 
 
 def _timed(arms: Sequence[Experiment], *, workers: int, threads: int) -> list[dict]:
-    """Each arm once, `workers` at a time; others keep the last ones company."""
+    """Each arm once, `workers` at a time, on GPUs as runs are; others keep the last ones company."""
     found: list[dict] = []
+    places = Places(arms[0].config.train.device)
     for begin in range(0, len(arms), workers):
         group = list(arms[begin : begin + workers])
         company = [arms[number % len(arms)] for number in range(workers - len(group))]
-        found += timing.measure([*group, *company], threads=threads)[: len(group)]
+        found += timing.measure([*group, *company], threads=threads, place=places.taken)[: len(group)]
     return found
 
 

@@ -33,7 +33,7 @@ def run(text: str) -> str:
 
     Returns:
         JSON: the `node`, the `status` of the run (`refused` where this machine cannot give what it needs), the `signal`
-        that stopped it or 0, and what is to be `told` to people, a list of sentences.
+        that stopped it or 0 (`processes.stop_requests`), and what is to be `told` to people, a list of sentences.
     """
     asked, told = json.loads(text), []
     with processes.stop_requests() as signalled:
@@ -67,15 +67,20 @@ def _run(asked: dict, tell: Callable[[str], None], signalled: Callable[[], int])
         check_numerics(experiment)
     except ValueError as error:
         raise ValueError(f"{node} refuses {folder.name}: {error}") from None
-    _wait_for_lock(folder, lambda: bool(signalled()))
+
+    def is_asked() -> bool:
+        return bool(signalled()) or (folder / STOP).exists()
+
+    if not _wait_for_lock(folder, is_asked):
+        return "stopped"
     if sentence := _note_machine(experiment, folder, asked["threads"]):
         tell(sentence)
     job = Job(experiment, folder, threads=asked["threads"], tell=tell)
     try:
         while not job.advance():
-            if (signalled() or (folder / STOP).exists()) and not job.asked_to_stop:
-                job.stop()
             time.sleep(POLL_SECONDS)
+            if not job.asked_to_stop and is_asked():  # before it is seen that a worker ended: SLURM signals that, too
+                job.stop()
     finally:
         job.close()
     return records.read(folder).status
@@ -100,14 +105,17 @@ def check_numerics(experiment: Experiment) -> None:
         raise ValueError("train.numerics is fast, and this torch has no oneDNN; use reference")
 
 
-def _wait_for_lock(folder: Path, is_over: Callable[[], bool]) -> None:
+def _wait_for_lock(folder: Path, is_asked: Callable[[], bool]) -> bool:
+    """Wait for another machine to leave the run; whether it did before this one was asked to stop."""
     deadline = time.monotonic() + WAIT_SECONDS
     while True:
         try:
             with records.lock(folder):
-                return
+                return True
         except records.StoreBusy:
-            if is_over() or time.monotonic() > deadline:
+            if is_asked():
+                return False
+            if time.monotonic() > deadline:
                 raise
             time.sleep(1.0)
 
@@ -131,4 +139,4 @@ def _note_machine(experiment: Experiment, folder: Path, threads: int) -> str:
     if last in (None, own["node"]):
         return ""
     records.note_environment(folder, records.read(folder).environment | {"last_node": own["node"]})
-    return f"{folder.name} began on {last} and continues on {own['node']}"
+    return f"{folder.name} was last on {last} and continues on {own['node']}"

@@ -1,6 +1,8 @@
 """A run that an executor computes, seen from here: advanced and stopped as a `Job`, which computes it on this machine.
 
-What is seen is the run's folder, and the answer of the executor at the end.
+What is seen is the run's folder, and the answer of the executor at the end. Engines themselves take care of a machine
+that is lost (Ray) or warns (SLURM). A run that comes back unfinished all the same, as one whose job was preempted, is
+submitted again from here, some times, and without it there is no verdict.
 """
 
 import contextlib
@@ -14,6 +16,9 @@ from losslab.experiment.plan import Experiment, Tell
 from losslab.experiment.watching import Watch
 from losslab.running import node
 from losslab.untrusted import one_line
+
+OVER = (*node.ENDED, "failed", "refused")  # answers after which a run is not submitted again
+AGAIN = 3  # times that a run is submitted again which others stopped
 
 
 class Remote:
@@ -37,13 +42,17 @@ class Remote:
         self.signs = signals.Teller(tell, self.folder.name, advice=False) if tells_signs else None
         self.phase, self.tokens, self.utilization = "waiting", 0, 0.0
         self.asked_to_stop = self.is_over = False
+        self.is_left = False  # over, but neither ended nor known to have failed
+        self.times = 0  # that it was submitted
         self.future: Future | None = None
 
     def submit(self, executor: Executor) -> None:
         """Hand the run to an executor."""
+        self.executor, self.times = executor, self.times + 1
         (self.folder / node.STOP).unlink(missing_ok=True)  # of an earlier time
         records.update(self.folder, self.experiment.spec)
-        self._watch = Watch(self.folder, self.folder / ".nothing")
+        if self.times == 1:
+            self._watch = Watch(self.folder, self.folder / ".nothing")
         self.future = executor.submit(node.run, node.request(
             self.folder, threads=self.threads, condition=self.experiment.condition,
             trusted=[source.sha256 for source in self.experiment.objective.sources]))
@@ -61,8 +70,8 @@ class Remote:
         if self.tokens >= self.experiment.num_tokens:
             self.phase = "measuring"
         if self.future.done():
-            self._end()
-            self.is_over = True
+            self.is_over = not self._continues()
+        if self.is_over:
             with contextlib.suppress(OSError):
                 (self.folder / node.STOP).unlink(missing_ok=True)
         return self.is_over
@@ -80,26 +89,46 @@ class Remote:
         if not self.is_over:
             self.stop()
 
-    def _end(self) -> None:
+    def _continues(self) -> bool:
+        """Take the answer; whether the run was submitted again."""
         try:
             answer = json.loads(self.future.result())
         except CancelledError:
-            return
+            return self._again("dropped by its executor")
         except Exception as error:  # engines raise classes of their own; the run is lost to them, not to the store
             if not self.asked_to_stop:
                 self._failed(f"its executor gave it up ({_last_line(error)}); the same command continues it")
-            return
+            return False
         for sentence in answer["told"]:
             self.tell(one_line(sentence))
         if answer["status"] == "refused":
             self._failed(one_line(answer["told"][-1]), tells=False)
+        return answer["status"] not in OVER and self._again(f"stopped on {one_line(answer['node'])}")
+
+    def _again(self, how: str) -> bool:
+        """Submit a run again that is not finished, and that nobody here asked to stop; whether that was done."""
+        if self.asked_to_stop:
+            return False
+        if self.times <= AGAIN:
+            self.tell(f"{self.folder.name} was {how} before its end, as when a job has to make room for another; it is "
+                      f"submitted again ({self.times} of {AGAIN})")
+            try:
+                self.submit(self.executor)
+            except Exception as error:  # of the engine, or of the store; the other runs go on
+                self.tell(f"{self.folder.name} cannot be submitted again ({_last_line(error)})")
+            else:
+                self.phase = "waiting"
+                return True
+        self.is_left = True
+        return False
 
     def _failed(self, error: str, *, tells: bool = True) -> None:
         try:
             with records.lock(self.folder):
                 if records.read(self.folder).status not in node.ENDED:
                     records.write_result(self.folder, {"status": "failed", "error": error})
-        except (ValueError, OSError) as unwritten:
+        except (ValueError, OSError) as unwritten:  # as where another machine is at work on the run
+            self.is_left = True
             error = f"{error}; nor can that be recorded: {unwritten}"
         if tells:
             self.tell(f"failed: {self.folder.name}: {error}")

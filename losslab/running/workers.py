@@ -65,7 +65,8 @@ def execute(
 
     Raises:
         ValueError: for fewer than one worker.
-        Stopped: after SIGTERM or Ctrl-C, once every worker has saved its run.
+        Stopped: after SIGTERM or Ctrl-C, once every worker has saved its run; after all others, where a run on another
+            machine neither ended nor failed.
     """
     if workers < 1:
         raise ValueError(f"workers must be at least 1, got {workers}; each trains one run at a time")
@@ -87,11 +88,12 @@ def execute(
     running: list[Job | Remote] = []
     with processes.stop_requests() as asked_to_stop:
         try:
-            if executor is not None:  # all at once: who comes when is not for losslab to say
+            if executor is not None and waiting:  # all at once: who comes when is not for losslab to say
                 with executors.together(executor):
                     for job in waiting:
                         job.submit(executor)
-                running, waiting = waiting, []
+                        running.append(job)  # also asked to stop where a later one cannot be submitted
+                waiting = []
             while waiting or running:
                 if asked_to_stop():
                     waiting.clear()
@@ -110,6 +112,10 @@ def execute(
                 _own.ended((threads or machine.cores()) * min(workers, len(reporter.jobs)), time.monotonic() - begun)
         if asked_to_stop():
             raise Stopped(f"stopped; the same command continues from what {planned.store} holds")
+        if left := [job.folder.name for job in reporter.jobs if isinstance(job, Remote) and job.is_left]:
+            more = f" and {len(left) - 1} more" if len(left) > 1 else ""
+            raise Stopped(f"there is no verdict without {left[0]}{more}, which did not come to an end on the machines "
+                          f"of the executor; the same command continues from what {planned.store} holds")
 
 
 class _Reporter:
