@@ -8,7 +8,7 @@ from losslab import config as configuration
 from losslab import records
 from losslab.executors.local import Places
 from losslab.experiment import Experiment, fitting, timing
-from losslab.experiment.training import REPEATS
+from losslab.experiment.gauges import REPEATS
 from losslab.running.plan import Plan
 
 WAITS = 0.5  # seconds in which a finished process is noticed, twice in a run
