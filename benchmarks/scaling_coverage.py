@@ -3,7 +3,7 @@
     python benchmarks/scaling_coverage.py [--studies 300] [--only law|multiplier|few] [--out FILE.json]
 
 Runs are drawn from a law with known constants; the code that fits a user's table fits them. Writes
-benchmarks/results/scaling_coverage.json. Half an hour on one core; each line depends on its own seeds alone.
+benchmarks/results/scaling_coverage.json. A quarter of an hour on one core; each line depends on its own seeds alone.
 """
 
 import argparse
