@@ -7,6 +7,7 @@ several runs share a GPU, here or there, plans them inside `sharing`.
 
 import contextlib
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from contextvars import ContextVar
 from dataclasses import dataclass
 
@@ -56,14 +57,9 @@ def nodes() -> Nodes | None:
     return _planned_for.get()
 
 
-@contextlib.contextmanager
-def planning_for(found: Nodes) -> Iterator[None]:
+def planning_for(found: Nodes) -> AbstractContextManager[None]:
     """Inside, runs are planned for these machines."""
-    before = _planned_for.set(found)
-    try:
-        yield
-    finally:
-        _planned_for.reset(before)
+    return _inside(_planned_for, found)
 
 
 def runs_on_a_gpu() -> int:
@@ -71,11 +67,15 @@ def runs_on_a_gpu() -> int:
     return _on_a_gpu.get()
 
 
-@contextlib.contextmanager
-def sharing(runs: int) -> Iterator[None]:
+def sharing(runs: int) -> AbstractContextManager[None]:
     """Inside, so many of the runs that are planned share one GPU."""
-    before = _on_a_gpu.set(runs)
+    return _inside(_on_a_gpu, runs)
+
+
+@contextlib.contextmanager
+def _inside(variable: ContextVar, value: object) -> Iterator[None]:
+    before = variable.set(value)
     try:
         yield
     finally:
-        _on_a_gpu.reset(before)
+        variable.reset(before)

@@ -1,6 +1,7 @@
 """ladder: the losses of a study over sizes and budgets of tokens, and what they are worth in compute."""
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -85,7 +86,6 @@ def _climb(wanted, store: Path, *, workers, threads, trust, page, dry_run, json,
            executor) -> int:
     from losslab import ladder as ladders
     from losslab.cli import tracking
-    from losslab.report import ladder as report
 
     running = {"workers": workers, "threads": threads, "trusted": trust, "tell": tell, "progress": Ticker()}
     if dry_run:
@@ -95,17 +95,22 @@ def _climb(wanted, store: Path, *, workers, threads, trust, page, dry_run, json,
     with tracking.tracker(track, store, wanted.name) as tracked:
         document = ladders.climb(wanted, store, page=page, command=command_line(), track=tracked,
                                  extrapolate=extrapolate, resamples=resamples, executor=executor,
-                                 shown=lambda told: show(told, "" if json else report.text(told), json), **running)
+                                 shown=partial(_show, json), **running)
     return _done(document, json)
 
 
 def again(folder: Path, *, page: Path | None, json: bool) -> int:
     """Show what has come out of a ladder, and write its page."""
     from losslab import ladder as ladders
-    from losslab.report import ladder as report
 
     return _done(ladders.again(folder, page=page, command=command_line(), tell=tell, progress=Ticker(),
-                               shown=lambda told: show(told, "" if json else report.text(told), json)), json)
+                               shown=partial(_show, json)), json)
+
+
+def _show(json: bool, document: dict) -> None:
+    from losslab.report import ladder as report
+
+    show(document, "" if json else report.text(document), json)
 
 
 def _done(document: dict, json: bool) -> int:

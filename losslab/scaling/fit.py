@@ -15,7 +15,7 @@ from losslab.scaling.runs import Runs
 
 NAMES = ("E", "A", "B", "alpha", "beta")
 RESAMPLES = 1000
-NO_SPREAD = 1e-14  # of the logarithm of an nll: rounding
+ROUNDING = 1e-14  # of the logarithm of an nll
 NEAR_ZERO = 1e-3  # of the lowest nll: a constant or a term below it is none
 STEEP = 0.98 * terms.STEEPEST
 FLAT = 0.005  # an exponent below it: the runs show no fall
@@ -183,7 +183,7 @@ def _misfit(found: Fit) -> list[str]:
     mean = np.bincount(rung, off) / count
     free, within_free = len(count) - len(NAMES), len(off) - len(count)
     within = float(((off - mean[rung]) ** 2).sum())
-    if free < 1 or within_free < 1 or within < len(off) * NO_SPREAD**2:
+    if free < 1 or within_free < 1 or within < len(off) * ROUNDING**2:
         return []
     between = float((count * mean**2).sum()) / free
     if fdtrc(free, within_free, between / (within / within_free)) >= MISFIT:

@@ -19,7 +19,7 @@ class Worth:
         reason: why nothing can be told; empty where something can.
         p: of no difference; None where there is no interval.
         p_holm: the same, adjusted for the arms that are compared at this compute.
-        shown: of a rung with a verdict of its own, which counts looks: whether that shows a difference; else None.
+        shown: of a rung that has a verdict, which counts looks: whether that shows a difference; else None.
         extrapolated: how it lies to the runs: empty for a rung, `outside` up to a decade beyond, `far` further out.
         num_params, num_tokens, seeds, difference: of a rung: its size, the pairs, and the mean difference in nats.
     """
