@@ -105,3 +105,12 @@ def test_parts_of_the_weights_leave_room_for_more_sequences():
     assert sum(more.values()) - more["head"] + parts["head"] > 0.9 * 8e9
     muon = memory.plan(config.model, TrainConfig(optimizer="muon"), 50257)
     assert muon["moments"] == 8 * params - 4 * 12 * 12 * 768**2
+
+
+def test_a_loss_that_takes_logits_holds_them_what_it_keeps_and_their_gradient():
+    logits, targets, kept = torch.randn(64, 500, requires_grad=True), torch.zeros(64, dtype=torch.long), {}
+    with torch.autograd.graph.saved_tensors_hooks(lambda t: kept.setdefault(t.data_ptr(), t), lambda t: t):
+        loss = torch.nn.functional.cross_entropy(logits, targets)
+    loss.backward()
+    held = sum(t.numel() * t.element_size() for t in (logits, logits.grad, *kept.values()))
+    assert memory.logits(500, 64, whole=True) == pytest.approx(held, rel=0.01)

@@ -118,6 +118,8 @@ def test_the_trend_of_small_effects_is_a_straight_line_with_students_interval():
     [found] = trend(pairs, KNOWN, [10 * 120 * size[-1] ** 2], np.random.default_rng(0))
     assert math.log(found.value) == pytest.approx(ahead @ line, rel=2e-3)
     assert math.log(found.high / found.low) / 2 == pytest.approx(critical_t(0.05, 3) * variance**0.5, rel=0.05)
+    p = 2 * scipy.stats.t.sf(abs(ahead @ line) / variance**0.5, 3)  # of 4,000 draws p / 2 lie beyond, give or take
+    assert found.p == pytest.approx(p, abs=3 * (p / 2 / 4000) ** 0.5 * 2)
 
 
 def test_without_seeds_the_arms_are_compared_by_welch():

@@ -177,8 +177,9 @@ def test_the_events_of_a_run_are_told_as_it_trains(place, capsys):
     take = run_lines()
     take({"step": 40, "num_steps": 100, "tokens": 4000, "seconds": 1.0} | Event("gap", 40, {
         "gap": 0.25, "first": 0.125, "tune_nll": 2.0}).numbers)
+    said = " ".join(capsys.readouterr().err.split())
     assert ("gap at step 40: nll on tune is 2.0000, 0.250 nats above that of the batches, and this gap grew from 0.125 "
-            "over three looks; try more text or fewer passes over it") in " ".join(capsys.readouterr().err.split())
+            "over three evaluations; try more text or fewer passes over it") in said
 
 
 def test_a_page_shows_the_signs_of_each_arm_and_what_to_try(tmp_path):

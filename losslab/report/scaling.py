@@ -165,8 +165,8 @@ def _multiplier(one: dict) -> Table:
             for told, part in (("", "rungs"), ("", "forecasts"), ("without the smallest size", "without_smallest"))
             for each in one.get(part, ())]  # a page of an earlier losslab has no such part
     return Table((Column("FLOP"), Column("parameters"), Column("tokens"), Column("seeds"),
-                  Column("difference", "nats/token"), Column("times the compute"), Column("p (Holm)"), left("verdict")),
-                 rows)
+                  Column("difference", "nats/token"), Column("times the compute"), Column("p", "Holm"),
+                  left("verdict")), rows)
 
 
 def _times(each: dict) -> str:

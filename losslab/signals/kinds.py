@@ -46,7 +46,7 @@ KINDS: dict[str, Kind] = {
     "gap": Kind(
         ("gap", "first", "tune_nll"),
         "nll on tune is {tune_nll:.4f}, {gap:.3f} nats above that of the batches, and this gap grew from {first:.3f} "
-        "over three looks",
+        "over three evaluations",
         "more text or fewer passes over it; model.dropout 0.1, a smaller model, or fewer tokens"),
     "small logits": Kind(
         ("deviation",),
